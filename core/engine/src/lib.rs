@@ -1,0 +1,1 @@
+//! The only crate that wires the core together: sessions, statements, tasks.

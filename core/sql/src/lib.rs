@@ -1,0 +1,1 @@
+//! SQL: types, catalog, binder, planner and the vectorised executor.

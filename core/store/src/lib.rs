@@ -1,0 +1,1 @@
+//! The transactional ordered key-value store.

@@ -1,0 +1,1 @@
+//! The drivers, written once: files, memory and the test drivers.

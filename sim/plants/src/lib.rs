@@ -1,0 +1,1 @@
+//! Compiles the planted bugs in and checks that the simulator catches each.

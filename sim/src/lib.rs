@@ -1,0 +1,1 @@
+//! The deterministic world: virtual disk, clock, scheduler, workloads, models and checkers.
