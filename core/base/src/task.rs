@@ -312,7 +312,9 @@ impl Cx {
     /// error *in part order* is the answer (DESIGN §3), whatever finished first.
     pub async fn join<T: Send + 'static>(&self, parts: Vec<SubTaskBody<T>>) -> Result<Vec<T>> {
         let subtasks: Vec<_> = parts.into_iter().map(|part| Part::start(self, part)).collect();
-        lock(&self.0.outbox).subtasks.extend(subtasks.iter().map(|part| SubTask { shared: part.shared.clone() }));
+        lock(&self.0.outbox)
+            .subtasks
+            .extend(subtasks.iter().map(|part| SubTask { shared: part.shared.clone() }));
         std::future::poll_fn(|context| {
             let mut all_done = true;
             for part in &subtasks {

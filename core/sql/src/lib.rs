@@ -1,1 +1,11 @@
-//! SQL: types, catalog, binder, planner and the vectorised executor.
+//! SQL over the key-value traits of `orrery_base::kv`: types, catalog, binder, planner and the vectorised executor.
+//! The dialect is PostgreSQL's. This crate knows no page, no log, no file and no session: `orrery-engine` wires it.
+//!
+//! A statement's way: [`parse`] → [`bind`] (names, types, coercions, every error with its position) → logical plan →
+//! [`optimize`] (rules, statistics, costs) → [`plan::PlanNode`] → [`exec`].
+
+pub mod catalog;
+pub mod datum;
+pub mod expr;
+pub mod plan;
+pub mod types;

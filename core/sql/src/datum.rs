@@ -1,0 +1,57 @@
+//! A single SQL value.
+
+use orrery_row::numeric::Numeric;
+use std::sync::Arc;
+
+/// One value. Its type is known from where it stands; `Null` fits every type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Datum {
+    /// NULL
+    Null,
+    /// `boolean`
+    Bool(bool),
+    /// `smallint`
+    Int2(i16),
+    /// `integer`
+    Int4(i32),
+    /// `bigint`
+    Int8(i64),
+    /// `real`
+    Float4(f32),
+    /// `double precision`
+    Float8(f64),
+    /// `numeric`, with or without a modifier.
+    Numeric(Numeric),
+    /// `text`, `varchar`
+    Text(Arc<str>),
+    /// `bytea`
+    Bytea(Arc<[u8]>),
+    /// `date`: days since 1970-01-01.
+    Date(i32),
+    /// `timestamp`: µs since 1970-01-01 00:00.
+    Timestamp(i64),
+    /// `timestamptz`: µs since 1970-01-01 00:00 UTC.
+    Timestamptz(i64),
+    /// `interval`
+    Interval(Interval),
+    /// `uuid`
+    Uuid([u8; 16]),
+}
+
+/// An interval: three parts that do not convert into one another (PostgreSQL documentation, 8.5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interval {
+    /// Months.
+    pub months: i32,
+    /// Days.
+    pub days: i32,
+    /// Microseconds.
+    pub micros: i64,
+}
+
+impl Datum {
+    /// Whether it is NULL.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Datum::Null)
+    }
+}

@@ -1,0 +1,147 @@
+//! Bound expressions: every name resolved, every type known, every implicit cast written out.
+
+use crate::datum::Datum;
+use crate::functions::{Aggregate, Scalar};
+use crate::types::SqlType;
+
+/// A bound scalar expression. `position` is where it stands in the statement text (1-based, 0 = unknown).
+#[derive(Clone, Debug)]
+pub enum Expr {
+    /// A constant.
+    Literal {
+        /// Its value.
+        value: Datum,
+        /// Its type.
+        ty: SqlType,
+    },
+    /// A parameter `$n`, by index from 0.
+    Param {
+        /// Which.
+        index: usize,
+        /// Its type.
+        ty: SqlType,
+    },
+    /// A column. In logical plans `id` is unique in the statement; in physical plans it is the position in the input batch.
+    Column {
+        /// See above.
+        id: usize,
+        /// Its type.
+        ty: SqlType,
+    },
+    /// A function or operator (operators are functions named by their symbol, as in PostgreSQL).
+    Call {
+        /// Which.
+        function: &'static Scalar,
+        /// Its arguments, cast to its argument types.
+        args: Vec<Expr>,
+        /// Its result type.
+        ty: SqlType,
+        /// See the type.
+        position: u32,
+    },
+    /// A cast that does something. Explicit casts to `varchar(n)` cut, implicit and assignment ones refuse (22001).
+    Cast {
+        /// What.
+        input: Box<Expr>,
+        /// To which type.
+        ty: SqlType,
+        /// `CAST(…)` or `::` in the text.
+        explicit: bool,
+        /// See the type.
+        position: u32,
+    },
+    /// AND of two or more. Evaluated in order; a later operand is not evaluated for rows that are already false.
+    And(Vec<Expr>),
+    /// OR of two or more, likewise.
+    Or(Vec<Expr>),
+    /// NOT
+    Not(Box<Expr>),
+    /// IS NULL
+    IsNull(Box<Expr>),
+    /// IS [NOT] DISTINCT FROM is `Not` of this: equality in which NULL equals NULL.
+    IsNotDistinct(Box<Expr>, Box<Expr>),
+    /// CASE: branches of condition and value, then ELSE. Values are evaluated only for the rows they apply to.
+    Case {
+        /// WHEN … THEN …
+        branches: Vec<(Expr, Expr)>,
+        /// ELSE
+        otherwise: Box<Expr>,
+        /// Its type.
+        ty: SqlType,
+    },
+    /// COALESCE; arguments are evaluated only where those before are NULL.
+    Coalesce {
+        /// Its arguments, of one type.
+        args: Vec<Expr>,
+        /// Its type.
+        ty: SqlType,
+    },
+    /// `input IN (literals)`: all of `list` constants of the input's type.
+    InList {
+        /// What is looked up.
+        input: Box<Expr>,
+        /// In what; NULLs included.
+        list: Vec<Datum>,
+    },
+    /// An uncorrelated subquery, run once before the rest; the index is into the plan's `subqueries`.
+    Subquery {
+        /// Which.
+        index: usize,
+        /// How its rows are used.
+        kind: SubqueryUse,
+        /// Its type.
+        ty: SqlType,
+        /// See the type.
+        position: u32,
+    },
+}
+
+/// How the rows of an uncorrelated subquery are used.
+#[derive(Clone, Debug)]
+pub enum SubqueryUse {
+    /// One value: NULL when there is no row, 21000 when there are more than one.
+    Scalar,
+    /// Whether there is a row.
+    Exists,
+    /// `input IN (subquery)` with SQL's NULL rules.
+    In(Box<Expr>),
+}
+
+/// An aggregate call.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    /// Which.
+    pub function: &'static Aggregate,
+    /// Its arguments; none for `count(*)`.
+    pub args: Vec<Expr>,
+    /// DISTINCT
+    pub distinct: bool,
+    /// FILTER (WHERE …)
+    pub filter: Option<Expr>,
+    /// Its result type.
+    pub ty: SqlType,
+    /// Where it stands.
+    pub position: u32,
+}
+
+impl Expr {
+    /// The type of its value.
+    pub fn ty(&self) -> SqlType {
+        match self {
+            Expr::Literal { ty, .. }
+            | Expr::Param { ty, .. }
+            | Expr::Column { ty, .. }
+            | Expr::Call { ty, .. }
+            | Expr::Cast { ty, .. }
+            | Expr::Case { ty, .. }
+            | Expr::Coalesce { ty, .. }
+            | Expr::Subquery { ty, .. } => *ty,
+            Expr::And(_)
+            | Expr::Or(_)
+            | Expr::Not(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotDistinct(..)
+            | Expr::InList { .. } => SqlType::Bool,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Plans. The physical plan here is what the optimizer gives and the executor runs.
+
+pub mod physical;
+pub use physical::*;

@@ -1,0 +1,307 @@
+//! The physical plan: a tree of operators with every column resolved to a position in its input's batches. What the
+//! executor runs and EXPLAIN prints.
+
+use crate::catalog::Table;
+use crate::expr::{AggregateCall, Expr};
+use crate::types::SqlType;
+use std::sync::Arc;
+
+/// An output column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its name as the user sees it.
+    pub name: String,
+    /// Its type.
+    pub ty: SqlType,
+}
+
+/// A whole query plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The root.
+    pub root: PlanNode,
+    /// Uncorrelated subqueries, run once each before what uses them; `Expr::Subquery` points here. A subquery's own
+    /// expressions point into this same list, to smaller indexes only.
+    pub subqueries: Vec<PlanNode>,
+    /// Types of `$1…`.
+    pub param_types: Vec<SqlType>,
+    /// Tables read, with their locks' strength decided by the statement; in name order.
+    pub tables: Vec<Arc<Table>>,
+}
+
+/// An operator with what is known of it.
+#[derive(Clone, Debug)]
+pub struct PlanNode {
+    /// What it does.
+    pub op: Op,
+    /// Its output columns.
+    pub fields: Vec<Field>,
+    /// Estimated output rows.
+    pub row_estimate: f64,
+    /// Estimated cost of producing all of them, inputs included, in PostgreSQL's units (a sequential page read = 1).
+    pub cost_estimate: f64,
+}
+
+/// What an operator does.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Rows of expressions without columns. No row at all is an empty relation; one row of none is `SELECT 1`'s input.
+    Values {
+        /// The rows.
+        rows: Vec<Vec<Expr>>,
+    },
+    /// All rows of a table in key order, or those within `bounds` on the primary key.
+    TableScan {
+        /// Which table.
+        table: Arc<Table>,
+        /// Ordinals of the columns it gives. The pseudo-ordinal [`ROW_KEY`] gives the row's encoded key (Bytea).
+        columns: Vec<usize>,
+        /// Bounds on a prefix of the primary key.
+        bounds: KeyBounds,
+        /// What else the rows must satisfy, over the output columns.
+        filter: Option<Expr>,
+        /// Backwards.
+        reverse: bool,
+    },
+    /// Rows by a secondary index, in index order.
+    IndexScan {
+        /// Which table.
+        table: Arc<Table>,
+        /// Position in `table.indexes`.
+        index: usize,
+        /// As in `TableScan`.
+        columns: Vec<usize>,
+        /// Bounds on a prefix of the index columns.
+        bounds: KeyBounds,
+        /// As in `TableScan`.
+        filter: Option<Expr>,
+        /// As in `TableScan`.
+        reverse: bool,
+        /// All `columns` come from the entry itself: the row is not fetched.
+        covering: bool,
+    },
+    /// `generate_series(start, stop[, step])`; one output column.
+    GenerateSeries {
+        /// Its arguments, without columns.
+        args: Vec<Expr>,
+        /// Where it stands, for errors.
+        position: u32,
+    },
+    /// Keeps the rows for which `predicate` is true.
+    Filter {
+        /// From where.
+        input: Box<PlanNode>,
+        /// Which.
+        predicate: Expr,
+    },
+    /// Computes columns.
+    Project {
+        /// From where.
+        input: Box<PlanNode>,
+        /// What.
+        exprs: Vec<Expr>,
+    },
+    /// For every left row, every right row (materialised once, spilling).
+    NestedLoopJoin {
+        /// The outer side.
+        left: Box<PlanNode>,
+        /// The inner side.
+        right: Box<PlanNode>,
+        /// Which rows it gives.
+        kind: JoinKind,
+        /// Over left columns then right columns.
+        on: Option<Expr>,
+    },
+    /// Builds a hash table of the right side, probes with the left; spills by partitions. Left order is kept while
+    /// nothing spills, but nobody may rely on it.
+    HashJoin {
+        /// The probe side.
+        left: Box<PlanNode>,
+        /// The build side.
+        right: Box<PlanNode>,
+        /// Over left columns.
+        left_keys: Vec<Expr>,
+        /// Over right columns; types equal to `left_keys`'. NULL keys match nothing.
+        right_keys: Vec<Expr>,
+        /// Which rows it gives.
+        kind: JoinKind,
+        /// What else must hold, over left columns then right columns.
+        residual: Option<Expr>,
+    },
+    /// For every outer row, looks the inner rows up by primary key or index.
+    IndexJoin {
+        /// The outer side.
+        outer: Box<PlanNode>,
+        /// The inner table.
+        table: Arc<Table>,
+        /// `None`: by primary key; `Some`: position in `table.indexes`.
+        index: Option<usize>,
+        /// Over outer columns: values for a prefix of the key's columns, of exactly their types. NULL matches nothing.
+        keys: Vec<Expr>,
+        /// Ordinals of the inner columns it gives.
+        columns: Vec<usize>,
+        /// Which rows it gives.
+        kind: JoinKind,
+        /// What else must hold, over outer columns then inner columns.
+        residual: Option<Expr>,
+    },
+    /// Groups and aggregates. Output: group columns, then aggregates. Without groups: exactly one row.
+    Aggregate {
+        /// From where.
+        input: Box<PlanNode>,
+        /// Over input columns.
+        groups: Vec<Expr>,
+        /// Over input columns.
+        aggregates: Vec<AggregateCall>,
+        /// The input comes sorted by the groups: one group at a time, no hash table.
+        sorted: bool,
+    },
+    /// Sorts (stable), spilling; with `limit`, keeps only the first rows (top-N).
+    Sort {
+        /// From where.
+        input: Box<PlanNode>,
+        /// By what, over input columns.
+        keys: Vec<SortKey>,
+        /// Rows wanted, if few: LIMIT + OFFSET.
+        limit: Option<u64>,
+    },
+    /// LIMIT and OFFSET: bigint expressions without columns. NULL is no limit; negative is 2201W/2201X.
+    Limit {
+        /// From where.
+        input: Box<PlanNode>,
+        /// LIMIT
+        limit: Option<Expr>,
+        /// OFFSET
+        offset: Option<Expr>,
+    },
+    /// Drops repeated rows (NULLs equal).
+    Distinct {
+        /// From where.
+        input: Box<PlanNode>,
+    },
+    /// The rows of all inputs, one after the other.
+    Append {
+        /// From where, all of the same types.
+        inputs: Vec<PlanNode>,
+    },
+}
+
+/// The pseudo-ordinal of a row's encoded key.
+pub const ROW_KEY: usize = usize::MAX;
+
+/// Which rows a join gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Matches.
+    Inner,
+    /// Matches, and left rows without one.
+    Left,
+    /// Left rows with a match, once; left columns only.
+    Semi,
+    /// Left rows without a match; left columns only.
+    Anti,
+}
+
+/// A sort key.
+#[derive(Clone, Debug)]
+pub struct SortKey {
+    /// Over input columns.
+    pub expr: Expr,
+    /// DESC
+    pub descending: bool,
+    /// NULLS FIRST
+    pub nulls_first: bool,
+}
+
+/// Bounds on a prefix of a key's columns: `equal` for the first columns, then at most one range on the next. The
+/// expressions have no columns and exactly the columns' types. A NULL bound selects nothing.
+#[derive(Clone, Debug, Default)]
+pub struct KeyBounds {
+    /// Values of the first key columns.
+    pub equal: Vec<Expr>,
+    /// Lower bound of the next column; the flag: inclusive.
+    pub lower: Option<(Expr, bool)>,
+    /// Upper bound of the next column.
+    pub upper: Option<(Expr, bool)>,
+}
+
+impl KeyBounds {
+    /// Whether it bounds nothing.
+    pub fn is_unbounded(&self) -> bool {
+        self.equal.is_empty() && self.lower.is_none() && self.upper.is_none()
+    }
+}
+
+/// A statement that changes rows (or only reads them).
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// SELECT, VALUES, TABLE.
+    Query(Plan),
+    /// INSERT.
+    Insert(Insert),
+    /// UPDATE.
+    Update(Update),
+    /// DELETE.
+    Delete(Delete),
+}
+
+/// INSERT: `source` gives one column for each table column in order (defaults, casts and identity already in place;
+/// identity values come from [`Expr::Call`] of `nextval`). Checks: NOT NULL (23502), CHECK (23514), unique (23505).
+#[derive(Clone, Debug)]
+pub struct Insert {
+    /// Into which.
+    pub table: Arc<Table>,
+    /// The rows.
+    pub source: Plan,
+    /// CHECK constraints over the table's columns: name and predicate (NULL passes).
+    pub checks: Vec<(String, Expr)>,
+    /// ON CONFLICT DO NOTHING.
+    pub skip_conflicts: bool,
+    /// RETURNING over the table's columns.
+    pub returning: Option<Returning>,
+}
+
+/// UPDATE: `source` gives all table columns in order, then [`ROW_KEY`]. Its filter is also kept in `recheck` for
+/// re-evaluation on the newest version of a row (DESIGN §5).
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Which.
+    pub table: Arc<Table>,
+    /// The rows to change.
+    pub source: Plan,
+    /// The whole WHERE over the table's columns when the statement is over this one relation without subqueries: such
+    /// a statement re-evaluates, any other restarts.
+    pub recheck: Option<Recheck>,
+    /// Ordinal and new value, over the table's columns.
+    pub assignments: Vec<(usize, Expr)>,
+    /// As in `Insert`.
+    pub checks: Vec<(String, Expr)>,
+    /// As in `Insert`, of the new row.
+    pub returning: Option<Returning>,
+}
+
+/// DELETE: `source` as in `Update`.
+#[derive(Clone, Debug)]
+pub struct Delete {
+    /// From which.
+    pub table: Arc<Table>,
+    /// The rows to delete.
+    pub source: Plan,
+    /// As in `Update`.
+    pub recheck: Option<Recheck>,
+    /// As in `Insert`, of the old row.
+    pub returning: Option<Returning>,
+}
+
+/// The whole WHERE of a single-relation statement, over the table's columns; `None` is true.
+#[derive(Clone, Debug)]
+pub struct Recheck(pub Option<Expr>);
+
+/// RETURNING.
+#[derive(Clone, Debug)]
+pub struct Returning {
+    /// Over the table's columns.
+    pub exprs: Vec<Expr>,
+    /// Its output.
+    pub fields: Vec<Field>,
+}
