@@ -5,7 +5,13 @@
 //! [`optimize`] (rules, statistics, costs) → [`plan::PlanNode`] → [`exec`].
 
 pub mod catalog;
+pub mod civil;
+pub mod columns;
 pub mod datum;
+pub mod eval;
+pub mod exec;
 pub mod expr;
+pub mod functions;
 pub mod plan;
+pub mod text;
 pub mod types;
