@@ -59,7 +59,15 @@ impl<T> Task<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let cx = Cx::new(world);
+        Self::with_cancel(world, Cancel::default(), body)
+    }
+
+    /// As [`Task::new`], cancelled by a handle that its owner already has (a session's).
+    pub fn with_cancel<F>(world: Arc<World>, cancel: Cancel, body: impl FnOnce(Cx) -> F) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let cx = Cx::with_cancel(world, cancel);
         Task { future: Some(Box::pin(body(cx.clone()))), cx }
     }
 
@@ -312,7 +320,9 @@ impl Cx {
     /// error *in part order* is the answer (DESIGN §3), whatever finished first.
     pub async fn join<T: Send + 'static>(&self, parts: Vec<SubTaskBody<T>>) -> Result<Vec<T>> {
         let subtasks: Vec<_> = parts.into_iter().map(|part| Part::start(self, part)).collect();
-        lock(&self.0.outbox).subtasks.extend(subtasks.iter().map(|part| SubTask { shared: part.shared.clone() }));
+        lock(&self.0.outbox)
+            .subtasks
+            .extend(subtasks.iter().map(|part| SubTask { shared: part.shared.clone() }));
         std::future::poll_fn(|context| {
             let mut all_done = true;
             for part in &subtasks {
