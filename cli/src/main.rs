@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use rustyline::DefaultEditor;
 
 use args::{Script, ShellArguments, Verb};
-use db::{KeyValueAnswer, KeyValueVerb, Session};
+use db::{KeyValueAnswer, KeyValueVerb};
 use error::{Result, ShellError};
 use interrupt::Interrupts;
 use shell::{Flow, Shell};
