@@ -4,8 +4,13 @@
 //! A statement's way: [`parse`] → [`bind`] (names, types, coercions, every error with its position) → logical plan →
 //! [`optimize`] (rules, statistics, costs) → [`plan::PlanNode`] → [`exec`].
 
+pub mod bind;
 pub mod catalog;
 pub mod datum;
+pub mod ddl;
+pub mod exec;
 pub mod expr;
+pub mod functions;
+pub mod parse;
 pub mod plan;
 pub mod types;
