@@ -112,6 +112,3 @@ pub enum DmlOutcome {
     /// statement's start keeping its locks, take a fresh snapshot and run it again (READ COMMITTED only).
     Restart,
 }
-
-/// Results of subqueries.
-pub struct SubqueryResults;
