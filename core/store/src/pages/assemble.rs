@@ -68,11 +68,6 @@ impl Assembler {
         self.items.is_empty()
     }
 
-    /// Pending items.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
     /// Pages made so far.
     pub fn emitted(&self) -> u64 {
         self.emitted

@@ -64,6 +64,11 @@ impl<'p> InnerView<'p> {
         &self.page[at..at + len]
     }
 
+    /// Separator `index`'s head.
+    pub fn head(&self, index: usize) -> u64 {
+        u64::from_be_bytes(self.heads()[index])
+    }
+
     /// Separator `index` (from 1).
     pub fn separator(&self, index: usize) -> Vec<u8> {
         [self.prefix(), self.suffix(index)].concat()

@@ -162,6 +162,11 @@ impl<'p> LeafView<'p> {
         Err(low)
     }
 
+    /// Row `index`'s head.
+    pub fn head(&self, index: usize) -> u64 {
+        u64::from_be_bytes(self.heads()[index])
+    }
+
     /// Appends row `index`'s whole key to `into`.
     pub fn key_into(&self, index: usize, into: &mut Vec<u8>) {
         into.extend_from_slice(self.prefix());
