@@ -21,13 +21,16 @@ pub struct MemDisk {
     pub data: Vec<u8>,
     pub exists: bool,
     /// Writes not covered by a sync: (offset, the bytes before, length before).
-    unsynced: Vec<(usize, Vec<u8>, usize)>,
+    pub unsynced: Vec<(usize, Vec<u8>, usize)>,
     pub rng: Option<Rng>,
     pub shorten: bool,
     pub fault: Option<Fault>,
     pub op_count: u64,
     pub bytes_read: u64,
     pub capacity: Option<u64>,
+    /// No crash will be asked for: remember nothing.
+    pub never_crashes: bool,
+    pub bytes_written: u64,
 }
 
 impl MemDisk {
@@ -67,7 +70,10 @@ impl MemDisk {
                 let len = part(&mut self.rng, self.shorten, data.len());
                 let (start, end) = (offset as usize, offset as usize + len);
                 assert!(end <= self.data.len(), "space is allocated before it is written");
-                self.unsynced.push((start, self.data[start..end].to_vec(), self.data.len()));
+                if !self.never_crashes {
+                    self.unsynced.push((start, self.data[start..end].to_vec(), self.data.len()));
+                }
+                self.bytes_written += len as u64;
                 self.data[start..end].copy_from_slice(&data[..len]);
                 Ok(DiskReply::Written(len))
             }
