@@ -10,8 +10,9 @@ use super::leaf::{self, LeafRow, ROW_FIXED_BYTES};
 use super::page::{self, HEADER_BYTES, PTR_BYTES};
 use orrery_base::{Error, PagePtr, Result, Timestamp};
 
-/// A page filled less than this part waits for its neighbour.
-const FILL_MIN_DIVISOR: usize = 3;
+/// A page filled less than this, in hundredths, waits for its neighbour. Below a half, or the two halves of a split page
+/// would soon be joined again.
+const FILL_MIN_PER_CENT: usize = 40;
 /// Pending bytes, in pages, from which pages are emitted although the old page goes on.
 const SWOLLEN_PAGES: usize = 8;
 
@@ -66,11 +67,6 @@ impl Assembler {
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
-    }
-
-    /// Pending items.
-    pub fn len(&self) -> usize {
-        self.items.len()
     }
 
     /// Pages made so far.
@@ -135,7 +131,7 @@ impl Assembler {
         }
         let whole = self.cut(0, self.capacity());
         if whole.count == self.items.len() {
-            let is_filled = whole.bytes * FILL_MIN_DIVISOR >= self.unit_bytes;
+            let is_filled = whole.bytes * 100 >= self.unit_bytes * FILL_MIN_PER_CENT;
             return is_filled.then_some(whole);
         }
         match next {

@@ -331,7 +331,6 @@ fn publish(store: &PageStore, cx: &Cx, durable: Durable, writer: PageWriter<'_>)
         state: superblock.state.clone(),
         roots,
         meta: superblock.meta,
-        free_space: superblock.free_space,
         free_space_extents,
     });
     state.free.publish(superblock.sequence, live, freed);

@@ -64,6 +64,11 @@ impl<'p> InnerView<'p> {
         &self.page[at..at + len]
     }
 
+    /// Separator `index`'s head.
+    pub fn head(&self, index: usize) -> u64 {
+        u64::from_be_bytes(self.heads()[index])
+    }
+
     /// Separator `index` (from 1).
     pub fn separator(&self, index: usize) -> Vec<u8> {
         [self.prefix(), self.suffix(index)].concat()
@@ -92,7 +97,7 @@ impl<'p> InnerView<'p> {
             Err(std::cmp::Ordering::Less) => return 0,
             Err(_) => return self.count - 1,
         };
-        let wanted = heads::head_of(suffix);
+        let wanted = heads::head_of_end(key, suffix.len());
         let heads = &self.heads()[1..];
         let mut index = heads::lower_bound(heads, wanted);
         // `index` separators have a smaller head; those with an equal one are compared whole.
@@ -100,7 +105,7 @@ impl<'p> InnerView<'p> {
             if index + 8 < heads.len() && u64::from_be_bytes(heads[index + 8]) == wanted {
                 return self.child_index_among_equals(index, wanted, suffix);
             }
-            if self.suffix(index + 1) > suffix {
+            if heads::compare_same_head(self.suffix(index + 1), suffix).is_gt() {
                 break;
             }
             index += 1;

@@ -146,7 +146,6 @@ fn store(
         state: newest.state.clone(),
         roots,
         meta: newest.meta,
-        free_space: newest.free_space,
         free_space_extents,
     });
     let state = State {

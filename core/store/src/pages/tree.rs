@@ -20,7 +20,6 @@ pub struct TreeVersion {
     /// By tree id.
     pub(super) roots: Vec<(TreeId, TreeRoot)>,
     pub(super) meta: Option<MetaRoot>,
-    pub(super) free_space: Option<PagePtr>,
     pub(super) free_space_extents: Vec<super::free_space::Extent>,
 }
 
