@@ -121,6 +121,8 @@ pub struct Disk {
     rng: Rng,
     next_sequence: u64,
     mischief: Option<Mischief>,
+    /// Synced writes to logs since each was last allocated, oldest first.
+    synced_log_writes: Vec<(FileId, u64, u64)>,
 }
 
 impl Disk {
@@ -133,6 +135,7 @@ impl Disk {
             rng: Rng::fork(seed, "disk"),
             next_sequence: 0,
             mischief: None,
+            synced_log_writes: vec![],
         }
     }
 
@@ -227,6 +230,15 @@ impl Disk {
         self.mischief = Some(Mischief::Lose);
     }
 
+    /// A byte of a synced log batch that is not the newest: damage there can be told from a torn write, because the
+    /// newer batch says that the older was durable.
+    pub fn draw_old_log_byte(&self, rng: &mut Rng) -> Option<(FileId, u64)> {
+        let (_, older) = self.synced_log_writes.split_last()?;
+        let (file, offset, len) =
+            *(!older.is_empty()).then(|| rng.pick(&older[older.len().saturating_sub(20)..]))?;
+        Some((file, offset + rng.below(len)))
+    }
+
     /// Files with what they hold durably: for tests and injectors.
     pub fn durable_files(&self) -> impl Iterator<Item = (FileId, &[u8])> {
         self.files.iter().map(|(id, file)| (*id, file.durable.as_slice()))
@@ -312,17 +324,25 @@ impl Disk {
     fn sync(&mut self, file: FileId, mark: u64) -> DiskResult {
         let failed = self.fails(self.faults.sync_error_per_mille);
         let (mut rng, sector_bytes) = (self.rng.clone(), self.faults.sector_bytes);
-        let file = self.find(file)?;
+        let file_id = file;
+        let file = self.find(file_id)?;
         let (covered, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut file.pending).into_iter().partition(|pending| pending.sequence < mark);
         file.pending = later;
         let mut ignored = DiskCounts::default();
+        let mut synced = vec![];
         for pending in covered {
+            if let (Change::Write { offset, data }, false) = (&pending.change, failed) {
+                synced.push((*offset as u64, data.len() as u64));
+            }
             let survival = if failed { Survival::Sectors } else { Survival::All };
             pending.change.apply(&mut file.durable, survival, &mut rng, sector_bytes, &mut ignored);
         }
         if !failed {
             file.entry_durable = true;
+            if let FileId::Log(_) = file_id {
+                self.synced_log_writes.extend(synced.into_iter().map(|(offset, len)| (file_id, offset, len)));
+            }
             return Ok(DiskReply::Done);
         }
         self.rng = rng;
