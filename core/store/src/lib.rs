@@ -1,1 +1,3 @@
 //! The transactional ordered key-value store.
+
+pub mod pages;
