@@ -14,9 +14,7 @@
 //!   cache but no later sync will write it (Linux marks the pages clean). So acknowledged data is never touched: it was
 //!   covered by an earlier, successful sync.
 //! - *Full*: a write or allocation that makes a file longer than the capacity allows fails; overwriting does not.
-//! - *Damage* ([`Disk::flip_bit`], [`Disk::misdirect_next`], [`Disk::lose_next`]): one in an epoch, in the data file (or
-//!   a bit of a log). The design promises that a reader notices, not that the data is still there: a checker then takes
-//!   XX001 for an answer, but never a wrong row.
+//! - *Damage* ([`crate::injure`] says which, and why each is legal): one in a seed.
 
 use orrery_base::AlignedBuf;
 use orrery_base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, DiskResult, FileId};
@@ -217,6 +215,7 @@ impl Disk {
 
     /// Removes a file behind the database's back.
     pub fn remove_file(&mut self, file: FileId) -> bool {
+        self.counts.damage_count += 1;
         self.files.remove(&file).is_some()
     }
 
@@ -239,9 +238,25 @@ impl Disk {
         Some((file, offset + rng.below(len)))
     }
 
-    /// Files with what they hold durably: for tests and injectors.
-    pub fn durable_files(&self) -> impl Iterator<Item = (FileId, &[u8])> {
-        self.files.iter().map(|(id, file)| (*id, file.durable.as_slice()))
+    /// Overwrites with zeros, in the cache and on the disk.
+    pub fn zero(&mut self, file: FileId, offset: u64, len: usize) {
+        if let Some(file) = self.files.get_mut(&file) {
+            for bytes in [&mut file.cache, &mut file.durable] {
+                let end = (offset as usize + len).min(bytes.len());
+                bytes[(offset as usize).min(end)..end].fill(0);
+            }
+            self.counts.damage_count += 1;
+        }
+    }
+
+    /// What a file holds durably.
+    pub fn durable(&self, file: FileId) -> Option<&[u8]> {
+        self.files.get(&file).map(|file| file.durable.as_slice())
+    }
+
+    /// The files.
+    pub fn file_ids(&self) -> Vec<FileId> {
+        self.files.keys().copied().collect()
     }
 
     /// Bytes of all files.

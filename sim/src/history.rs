@@ -118,6 +118,10 @@ pub struct History {
     pub newest_acked: Timestamp,
     /// Calls to commit so far.
     pub commit_count: u64,
+    /// Commits are acknowledged before they are durable: a crash may take a suffix of them.
+    pub relaxed: bool,
+    /// Up to here commits are durable all the same: a checkpoint or a close holds them.
+    pub durable_floor: Timestamp,
 }
 
 /// One version of a key.

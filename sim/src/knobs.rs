@@ -2,9 +2,10 @@
 //! that is off in one seed is extreme in another.
 
 use crate::disk::DiskFaults;
+use crate::injure::Injury;
 use crate::world::Pace;
 use orrery_base::rng::Rng;
-use orrery_store::StoreOptions;
+use orrery_store::{Durability, StoreOptions};
 
 /// Everything a seed decides before the first step.
 #[derive(Clone, Debug)]
@@ -28,28 +29,13 @@ pub struct Knobs {
     /// Whether space on the disk comes and goes.
     pub fills_up: bool,
     /// The damage done, if any.
-    pub damage: Option<Damage>,
+    pub injury: Option<Injury>,
     /// Transactions in a thousand whose task is dropped in the middle.
     pub drop_per_mille: u64,
     /// The longest pause between checkpoints.
     pub checkpoint_pause_micros_max: u64,
     /// What transactions do.
     pub mix: Mix,
-}
-
-/// One injury to the files, done once in a seed; see [`crate::disk`] for why each is legal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// A bit of the data file turns over.
-    DataBit,
-    /// A write to the data file goes elsewhere.
-    Misdirect,
-    /// A write to the data file is lost although it was answered.
-    LoseWrite,
-    /// A bit of a synced log batch turns over; never of the newest, where it could not be told from a torn write.
-    LogBit,
-    /// A log segment is removed while the database is closed.
-    LoseLog,
 }
 
 /// The workload's proportions; weights are relative.
@@ -88,9 +74,7 @@ impl Knobs {
     pub fn draw(seed: u64) -> Knobs {
         let rng = &mut Rng::fork(seed, "knobs");
         let fills_up = rng.chance(1, 8);
-        let damage = rng.chance(1, 6).then(|| {
-            *rng.pick(&[Damage::DataBit, Damage::Misdirect, Damage::LoseWrite, Damage::LogBit, Damage::LoseLog])
-        });
+        let injury = rng.chance(1, 5).then(|| *rng.pick(Injury::ALL));
         Knobs {
             store: draw_store(rng, seed),
             faults: draw_faults(rng),
@@ -106,7 +90,7 @@ impl Knobs {
             op_count: rng.range(500..700),
             epoch_steps_max: *rng.pick(&[400, 1500, 3000]),
             fills_up,
-            damage,
+            injury,
             drop_per_mille: *rng.pick(&[0, 0, 20, 100]),
             checkpoint_pause_micros_max: *rng.pick(&[500, 3_000, 20_000, 1_000_000]),
             mix: draw_mix(rng),
@@ -124,6 +108,11 @@ fn draw_store(rng: &mut Rng, seed: u64) -> StoreOptions {
         log_segment_max_bytes: log_segment_first_bytes * *rng.pick(&[1, 2, 4]),
         log_budget_bytes: *rng.pick(&[64 << 10, 256 << 10, 1 << 20]),
         write_set_budget_bytes: 4 << 20,
+        durability: match rng.below(8) {
+            0 => Durability::None,
+            1 => Durability::Interval { ms: rng.range(1..20) as u32 },
+            _ => Durability::Full,
+        },
         seed,
         ..StoreOptions::default()
     }

@@ -6,5 +6,11 @@
 pub mod check;
 pub mod disk;
 pub mod history;
+pub mod injure;
+pub mod knobs;
+pub mod seed;
 pub mod trace;
+pub mod workload;
 pub mod world;
+
+pub use seed::{SeedOptions, SeedOutcome, SeedReport, Trouble, run_seed};

@@ -6,18 +6,18 @@
 use crate::check;
 use crate::disk::Disk;
 use crate::history::{History, State};
-use crate::knobs::{Damage, Knobs};
+use crate::injure::Injury;
+use crate::knobs::Knobs;
 use crate::trace::Trace;
 use crate::workload::kv::{self, Legal, Log, Shared};
 use crate::workload::rows;
 use crate::world::{ActorId, SimWorld, Step};
-use orrery_base::disk::FileId;
 use orrery_base::kv::{Flow, Isolation, KeyRange, ReadMode, RowRef, RowSink, Transaction};
 use orrery_base::rng::Rng;
 use orrery_base::task::{Task, lock};
 use orrery_base::world::Plant;
 use orrery_base::{Cx, Error, Result, Timestamp, World};
-use orrery_store::{Store, TxnOptions};
+use orrery_store::{Durability, Store, TxnOptions};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -150,6 +150,8 @@ struct Run {
     epoch: u64,
     log: Log,
     counts: BTreeMap<&'static str, u64>,
+    injured: bool,
+    /// XX001 is a legal answer.
     damaged: bool,
 }
 
@@ -182,6 +184,7 @@ impl Run {
             epoch: 0,
             log: Log::default(),
             counts: BTreeMap::new(),
+            injured: false,
             damaged: false,
             knobs,
         }
@@ -191,8 +194,11 @@ impl Run {
         loop {
             let recovered = self.recover()?;
             self.judge(&recovered)?;
-            let newest_acked = self.log.history.newest_acked.max(recovered.snapshot);
-            self.log.history = History { base: recovered.state, newest_acked, ..History::default() };
+            let relaxed = self.knobs.store.durability != Durability::Full;
+            // Relaxed, the newest acknowledged commits may be gone.
+            let before = if relaxed { Timestamp::ZERO } else { self.log.history.newest_acked };
+            let newest_acked = before.max(recovered.snapshot);
+            self.log.history = History { base: recovered.state, newest_acked, relaxed, ..History::default() };
             self.count("sim: recoveries checked", u64::from(self.epoch > 0));
             if self.log.op_count >= self.knobs.op_count {
                 return Ok(());
@@ -275,26 +281,24 @@ impl Run {
         for session in 0..self.knobs.session_count {
             self.start_transaction(&mut crew, &shared, session);
         }
-        let checkpointer = self.start_checkpointer(&shared);
-        let outcome = self.work_until_the_end(&mut crew, &shared, checkpointer);
+        crew.checkpointer = self.start_checkpointer(&shared);
+        self.start_housekeeping(&shared);
+        let outcome = self.work_until_the_end(&mut crew, &shared);
         self.log = std::mem::take(&mut *lock(&shared.log));
         outcome
     }
 
-    fn work_until_the_end(
-        &mut self,
-        crew: &mut Crew,
-        shared: &Arc<Shared>,
-        checkpointer: Option<ActorId>,
-    ) -> Result<(), Stop> {
+    fn work_until_the_end(&mut self, crew: &mut Crew, shared: &Arc<Shared>) -> Result<(), Stop> {
         let mut steps = self.rng.range(self.knobs.epoch_steps_max / 10..self.knobs.epoch_steps_max);
-        let closes = self.epoch > 1 && self.rng.chance(1, 4);
-        let damage_at = self.knobs.damage.filter(|_| !self.damaged).map(|_| self.rng.below(steps));
+        let drains = self.rng.chance(1, 3);
+        let closes = drains && self.epoch > 1 && self.rng.chance(1, 2);
+        let injury_at = self.knobs.injury.filter(|_| !self.injured).map(|_| self.rng.below(steps));
         let mut step = 0;
         while step < steps {
             step += 1;
-            if Some(step) == damage_at {
-                self.damage_while_running(shared);
+            if Some(step) == injury_at {
+                self.injure(Injury::while_running);
+                lock(&shared.legal).damage = self.damaged;
             }
             self.let_space_come_and_go();
             if shared.store.is_poisoned() {
@@ -312,12 +316,49 @@ impl Run {
                 Step::Progress => self.maybe_drop_one(crew, shared),
             }
         }
+        if drains {
+            self.drain(crew)?;
+        }
         if closes && !shared.store.is_poisoned() {
-            self.close(crew, shared, checkpointer)?;
+            self.close(shared)?;
         }
         self.world.crash();
-        self.damage_while_down();
+        if self.rng.chance(1, 2) {
+            self.injure(Injury::while_down);
+        }
         Ok(())
+    }
+
+    /// Lets the sessions finish; each of them must.
+    fn drain(&mut self, crew: &mut Crew) -> Result<(), Stop> {
+        if let Some(id) = crew.checkpointer.take() {
+            self.world.drop_actor(id);
+        }
+        let mut patience_end = self.world.now() + PATIENCE_MICROS;
+        while !crew.actors.is_empty() {
+            match self.world.step() {
+                Step::Stuck | Step::Idle => return Err(self.stuck()),
+                Step::Finished(id) => drop(crew.actors.remove(&id)),
+                Step::Progress => {}
+            }
+            if self.world.newest_poll(|id| crew.actors.contains_key(&id)) == self.world.step_count() {
+                patience_end = self.world.now() + PATIENCE_MICROS;
+            } else if self.world.now() > patience_end {
+                return Err(self.stuck());
+            }
+        }
+        self.count("sim: drained epochs", 1);
+        Ok(())
+    }
+
+    fn start_housekeeping(&mut self, shared: &Arc<Shared>) {
+        let shared = shared.clone();
+        let task = Task::new(self.hooks.clone(), |cx| async move {
+            if let Err(error) = shared.store.housekeeping(&cx).await {
+                kv::note_error(&shared, "housekeeping", &error);
+            }
+        });
+        self.world.spawn("housekeeping", task);
     }
 
     fn start_transaction(&mut self, crew: &mut Crew, shared: &Arc<Shared>, session: u64) {
@@ -351,31 +392,25 @@ impl Run {
         let task = Task::new(self.hooks.clone(), move |cx| async move {
             loop {
                 kv::pause(&cx, rng.range(1..pause_max)).await;
-                if let Err(error) = shared.store.checkpoint(&cx).await {
-                    kv::note_error(&shared, "checkpoint", &error);
+                let acked = lock(&shared.log).history.newest_acked;
+                match shared.store.checkpoint(&cx).await {
+                    Ok(_) => kv::note_durable(&shared, acked),
+                    Err(error) => kv::note_error(&shared, "checkpoint", &error),
                 }
             }
         });
         Some(self.world.spawn("checkpointer", task))
     }
 
-    /// Lets the sessions finish, then closes: the next opening must find everything.
-    fn close(&mut self, crew: &mut Crew, shared: &Arc<Shared>, checkpointer: Option<ActorId>) -> Result<(), Stop> {
-        if let Some(id) = checkpointer {
-            self.world.drop_actor(id);
-        }
-        while !crew.actors.is_empty() {
-            match self.world.step() {
-                Step::Stuck | Step::Idle => return Err(self.stuck()),
-                Step::Finished(id) => drop(crew.actors.remove(&id)),
-                Step::Progress => {}
-            }
-        }
+    /// Closes: the next opening must find everything.
+    fn close(&mut self, shared: &Arc<Shared>) -> Result<(), Stop> {
         let task = {
             let shared = shared.clone();
             Task::new(self.hooks.clone(), |cx| async move {
-                if let Err(error) = shared.store.close(&cx).await {
-                    kv::note_error(&shared, "close", &error);
+                let acked = lock(&shared.log).history.newest_acked;
+                match shared.store.close(&cx).await {
+                    Ok(()) => kv::note_durable(&shared, acked),
+                    Err(error) => kv::note_error(&shared, "close", &error),
                 }
             })
         };
@@ -406,48 +441,13 @@ impl Run {
         }
     }
 
-    fn damage_while_running(&mut self, shared: &Shared) {
-        match self.knobs.damage {
-            Some(Damage::Misdirect) => self.world.disk.misdirect_next(),
-            Some(Damage::LoseWrite) => self.world.disk.lose_next(),
-            Some(Damage::DataBit) => self.flip_data_bit(),
-            _ => return,
+    fn injure(&mut self, how: impl Fn(Injury, &mut Disk, &mut Rng) -> bool) {
+        let Some(injury) = self.knobs.injury.filter(|_| !self.injured) else { return };
+        if how(injury, &mut self.world.disk, &mut self.rng) {
+            self.injured = true;
+            self.damaged = injury.may_refuse();
+            self.world.event("disk", format_args!("{injury:?}"));
         }
-        self.damaged = true;
-        lock(&shared.legal).damage = true;
-        self.world.event("disk", format_args!("{:?}", self.knobs.damage));
-    }
-
-    fn damage_while_down(&mut self) {
-        if self.damaged || !self.rng.chance(1, 2) {
-            return;
-        }
-        match self.knobs.damage {
-            Some(Damage::DataBit) => self.flip_data_bit(),
-            Some(Damage::LogBit) => {
-                let Some((file, offset)) = self.world.disk.draw_old_log_byte(&mut self.rng) else { return };
-                self.world.disk.flip_bit(file, offset, self.rng.below(8) as u8);
-            }
-            Some(Damage::LoseLog) => {
-                let logs: Vec<FileId> =
-                    self.world.disk.durable_files().map(|(id, _)| id).filter(|id| *id != FileId::Data).collect();
-                if logs.is_empty() {
-                    return;
-                }
-                let log = *self.rng.pick(&logs);
-                self.world.disk.remove_file(log);
-            }
-            _ => return,
-        }
-        self.damaged = true;
-        self.world.event("disk", format_args!("{:?}", self.knobs.damage));
-    }
-
-    fn flip_data_bit(&mut self) {
-        let data_len = |disk: &Disk| disk.durable_files().find(|(id, _)| *id == FileId::Data).map(|(_, it)| it.len());
-        let Some(len) = data_len(&self.world.disk).filter(|len| *len > 0) else { return };
-        let offset = self.rng.below(len as u64);
-        self.world.disk.flip_bit(FileId::Data, offset, self.rng.below(8) as u8);
     }
 
     fn set_faults(&mut self, on: bool) {
@@ -502,7 +502,11 @@ impl Run {
 #[derive(Default)]
 struct Crew {
     actors: BTreeMap<ActorId, u64>,
+    checkpointer: Option<ActorId>,
 }
+
+/// Virtual time in which no session is polled, after which they are said to wait for ever: longer than any timer.
+const PATIENCE_MICROS: u64 = 100_000_000;
 
 async fn recover_task(cx: &Cx, options: orrery_store::StoreOptions, mix: &crate::knobs::Mix) -> Result<Recovered> {
     let store = Store::open(cx, options).await?;
@@ -551,7 +555,7 @@ fn turn_off(knobs: &mut Knobs, without: &[Trouble]) {
                 knobs.faults = crate::disk::DiskFaults { sector_bytes, ..Default::default() };
             }
             Trouble::Full => knobs.fills_up = false,
-            Trouble::Damage => knobs.damage = None,
+            Trouble::Damage => knobs.injury = None,
             Trouble::Buggify => knobs.buggify_per_mille = 0,
             Trouble::Drops => knobs.drop_per_mille = 0,
             Trouble::Checkpoints => {}

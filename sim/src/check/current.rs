@@ -16,14 +16,22 @@ pub fn check(history: &History) -> Result<(), String> {
             let is_earlier = |it: &&Version| {
                 it.commit_order < read.commit_order && history.txns[it.txn].number != txn.number
             };
-            let newest = versions.get(key).and_then(|chain| chain.iter().filter(is_earlier).next_back());
-            let due = newest.map_or_else(|| history.base.get(key).copied(), |it| it.value);
-            if *value != due {
+            let chain: Vec<&Version> = versions.get(key).into_iter().flatten().filter(is_earlier).collect();
+            // Relaxed, it is not known which unanswered commits happened: each of the last ones may be the newest.
+            let is_sure = |it: &&Version| !history.relaxed || it.timestamp.is_some();
+            let sure = chain.iter().rposition(is_sure).map_or(0, |index| index + 1);
+            let value_at = |place: usize| match place {
+                0 => history.base.get(key).copied(),
+                place => chain[place - 1].value,
+            };
+            let Some(place) = (sure..=chain.len()).rev().find(|&place| value_at(place) == *value) else {
                 return Err(format!(
-                    "transaction {} has a lock on {key:?} and saw {value:?}, due was {due:?}",
-                    txn.number
+                    "transaction {} has a lock on {key:?} and saw {value:?}, due was {:?}",
+                    txn.number,
+                    value_at(chain.len())
                 ));
-            }
+            };
+            let newest = place.checked_sub(1).map(|index| chain[index]);
             let snapshot = txn.statements[read.statement].snapshot;
             let Some(timestamp) = newest.and_then(|it| it.timestamp) else { continue };
             // A tombstone may be gone already, so for an absent row only a wrong "newer" is an error.

@@ -4,8 +4,12 @@
 //! Per key the found value names a place in the key's chain of versions. It may not lie before the last acknowledged
 //! version; the unanswered commits up to it happened, those after it did not. One commit must be told the same by all
 //! its keys: that is atomicity, and since a chain's order is the log's order, also that the log has no holes.
+//!
+//! Where durability is relaxed, acknowledged commits after the last checkpoint may be missing too, and what others saw
+//! of them; but only a suffix in the order of their timestamps.
 
 use crate::history::{History, Key, Outcome, State, TxnIndex, Version};
+use orrery_base::Timestamp;
 use std::collections::BTreeMap;
 
 /// Compares the recovered `state` with the history. Gives, for each transaction without an answer, whether it happened.
@@ -25,7 +29,11 @@ pub fn resolve(history: &History, state: &State) -> Result<BTreeMap<TxnIndex, bo
     for (key, chain) in &versions {
         verdicts.hear(key, chain, state)?;
     }
-    verdicts.hear_readers()?;
+    if history.relaxed {
+        verdicts.only_a_suffix_is_lost()?;
+    } else {
+        verdicts.hear_readers()?;
+    }
     let unanswered = |txn: TxnIndex| !matches!(history.txns[txn].outcome, Outcome::Committed(_));
     // Nothing speaks against the silent ones, nothing for them either: they left no trace that differs.
     Ok(verdicts
@@ -42,7 +50,9 @@ pub fn settle(history: &mut History, happened: &BTreeMap<TxnIndex, bool>) {
         match txn.outcome {
             Outcome::Committed(_) | Outcome::RolledBack => {}
             Outcome::Open | Outcome::Unknown => {
-                let happened = happened.get(&index).copied().unwrap_or(false);
+                // Relaxed, it may have been there for a while: others may rightly have seen it.
+                let may_have_been = history.relaxed && txn.commit_order.is_some();
+                let happened = happened.get(&index).copied().unwrap_or(false) || may_have_been;
                 txn.outcome = if happened { Outcome::Unknown } else { Outcome::RolledBack };
             }
         }
@@ -59,7 +69,8 @@ impl Verdicts<'_> {
     /// Takes what one key says.
     fn hear(&mut self, key: &Key, chain: &[Version], state: &State) -> Result<(), String> {
         let found = state.get(key).copied();
-        let acked = |version: &Version| version.timestamp.is_some();
+        let (relaxed, floor) = (self.history.relaxed, self.history.durable_floor);
+        let acked = |version: &Version| version.timestamp.is_some_and(|at| !relaxed || at <= floor);
         // Place 0 is the state before the epoch, place n the n-th version.
         let first_place = chain.iter().rposition(acked).map_or(0, |index| index + 1);
         let value_at = |place: usize| match place {
@@ -85,6 +96,26 @@ impl Verdicts<'_> {
             }
         }
         Ok(())
+    }
+
+    fn only_a_suffix_is_lost(&self) -> Result<(), String> {
+        let mut kept: Option<(Timestamp, u64)> = None;
+        let mut lost: Option<(Timestamp, u64)> = None;
+        for (txn, (happened, _)) in &self.happened {
+            let txn = &self.history.txns[*txn];
+            let Outcome::Committed(at) = txn.outcome else { continue };
+            if *happened {
+                kept = kept.max(Some((at, txn.number)));
+            } else {
+                lost = Some(lost.map_or((at, txn.number), |lost| lost.min((at, txn.number))));
+            }
+        }
+        match (kept, lost) {
+            (Some(kept), Some(lost)) if kept > lost => {
+                Err(format!("the log has a hole: {lost:?} is lost although the later {kept:?} is not"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Who was seen by another was published, and what is published is durable.

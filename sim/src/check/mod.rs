@@ -16,6 +16,7 @@ pub mod durability;
 pub mod levels;
 pub mod serial;
 pub mod snapshot;
+pub mod structure;
 pub mod updates;
 
 use crate::history::History;

@@ -138,6 +138,12 @@ pub fn note_error(shared: &Shared, what: &str, error: &Error) {
     }
 }
 
+/// Commits up to `timestamp` are durable from now on, whatever the durability level.
+pub fn note_durable(shared: &Shared, timestamp: Timestamp) {
+    let mut log = lock(&shared.log);
+    log.history.durable_floor = timestamp.max(log.history.durable_floor);
+}
+
 struct OwnWrite {
     statement: usize,
     key: Key,
