@@ -14,9 +14,7 @@
 //!   cache but no later sync will write it (Linux marks the pages clean). So acknowledged data is never touched: it was
 //!   covered by an earlier, successful sync.
 //! - *Full*: a write or allocation that makes a file longer than the capacity allows fails; overwriting does not.
-//! - *Damage* ([`Disk::flip_bit`], [`Disk::misdirect_next`], [`Disk::lose_next`]): one in an epoch, in the data file (or
-//!   a bit of a log). The design promises that a reader notices, not that the data is still there: a checker then takes
-//!   XX001 for an answer, but never a wrong row.
+//! - *Damage* ([`crate::injure`] says which, and why each is legal): one in a seed.
 
 use orrery_base::AlignedBuf;
 use orrery_base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, DiskResult, FileId};
@@ -121,6 +119,8 @@ pub struct Disk {
     rng: Rng,
     next_sequence: u64,
     mischief: Option<Mischief>,
+    /// Synced writes to logs since each was last allocated, oldest first.
+    synced_log_writes: Vec<(FileId, u64, u64)>,
 }
 
 impl Disk {
@@ -133,6 +133,7 @@ impl Disk {
             rng: Rng::fork(seed, "disk"),
             next_sequence: 0,
             mischief: None,
+            synced_log_writes: vec![],
         }
     }
 
@@ -214,6 +215,7 @@ impl Disk {
 
     /// Removes a file behind the database's back.
     pub fn remove_file(&mut self, file: FileId) -> bool {
+        self.counts.damage_count += 1;
         self.files.remove(&file).is_some()
     }
 
@@ -227,9 +229,34 @@ impl Disk {
         self.mischief = Some(Mischief::Lose);
     }
 
-    /// Files with what they hold durably: for tests and injectors.
-    pub fn durable_files(&self) -> impl Iterator<Item = (FileId, &[u8])> {
-        self.files.iter().map(|(id, file)| (*id, file.durable.as_slice()))
+    /// A byte of a synced log batch that is not the newest: damage there can be told from a torn write, because the
+    /// newer batch says that the older was durable.
+    pub fn draw_old_log_byte(&self, rng: &mut Rng) -> Option<(FileId, u64)> {
+        let (_, older) = self.synced_log_writes.split_last()?;
+        let (file, offset, len) =
+            *(!older.is_empty()).then(|| rng.pick(&older[older.len().saturating_sub(20)..]))?;
+        Some((file, offset + rng.below(len)))
+    }
+
+    /// Overwrites with zeros, in the cache and on the disk.
+    pub fn zero(&mut self, file: FileId, offset: u64, len: usize) {
+        if let Some(file) = self.files.get_mut(&file) {
+            for bytes in [&mut file.cache, &mut file.durable] {
+                let end = (offset as usize + len).min(bytes.len());
+                bytes[(offset as usize).min(end)..end].fill(0);
+            }
+            self.counts.damage_count += 1;
+        }
+    }
+
+    /// What a file holds durably.
+    pub fn durable(&self, file: FileId) -> Option<&[u8]> {
+        self.files.get(&file).map(|file| file.durable.as_slice())
+    }
+
+    /// The files.
+    pub fn file_ids(&self) -> Vec<FileId> {
+        self.files.keys().copied().collect()
     }
 
     /// Bytes of all files.
@@ -312,17 +339,25 @@ impl Disk {
     fn sync(&mut self, file: FileId, mark: u64) -> DiskResult {
         let failed = self.fails(self.faults.sync_error_per_mille);
         let (mut rng, sector_bytes) = (self.rng.clone(), self.faults.sector_bytes);
-        let file = self.find(file)?;
+        let file_id = file;
+        let file = self.find(file_id)?;
         let (covered, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut file.pending).into_iter().partition(|pending| pending.sequence < mark);
         file.pending = later;
         let mut ignored = DiskCounts::default();
+        let mut synced = vec![];
         for pending in covered {
+            if let (Change::Write { offset, data }, false) = (&pending.change, failed) {
+                synced.push((*offset as u64, data.len() as u64));
+            }
             let survival = if failed { Survival::Sectors } else { Survival::All };
             pending.change.apply(&mut file.durable, survival, &mut rng, sector_bytes, &mut ignored);
         }
         if !failed {
             file.entry_durable = true;
+            if let FileId::Log(_) = file_id {
+                self.synced_log_writes.extend(synced.into_iter().map(|(offset, len)| (file_id, offset, len)));
+            }
             return Ok(DiskReply::Done);
         }
         self.rng = rng;

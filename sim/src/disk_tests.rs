@@ -93,8 +93,8 @@ fn unsynced_files_may_vanish_and_allocated_ones_stay() {
         disk.perform(DiskOp::Allocate { file: FileId::Log(1), len: 4096 }, 0).expect("allocated");
         write(&mut disk, 0, b"x").expect("written");
         disk.crash(vec![]);
-        assert_eq!(disk.durable_files().filter(|(id, _)| *id == FileId::Log(1)).count(), 1);
-        if disk.durable_files().any(|(id, _)| id == DATA) { there += 1 } else { gone += 1 }
+        assert_eq!(disk.durable(FileId::Log(1)).map(<[u8]>::len), Some(4096));
+        if disk.durable(DATA).is_some() { there += 1 } else { gone += 1 }
     }
     assert!(gone > 5 && there > 5);
 }

@@ -80,6 +80,7 @@ struct Actor {
     flag: Arc<Flag>,
     waker: Waker,
     wake_at: Option<Micros>,
+    polled_step: u64,
 }
 
 enum Body {
@@ -130,7 +131,7 @@ impl SimWorld {
         self.next_actor += 1;
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(flag.clone());
-        self.actors.push(Actor { id, name, body, flag, waker, wake_at: None });
+        self.actors.push(Actor { id, name, body, flag, waker, wake_at: None, polled_step: self.step_count });
         id
     }
 
@@ -212,6 +213,11 @@ impl SimWorld {
         self.actors.iter().map(|actor| actor.name.clone()).collect()
     }
 
+    /// The last step in which one of `ids` was polled or spawned.
+    pub fn newest_poll(&self, ids: impl Fn(ActorId) -> bool) -> u64 {
+        self.actors.iter().filter(|actor| ids(actor.id)).map(|actor| actor.polled_step).max().unwrap_or(0)
+    }
+
     /// Steps so far.
     pub fn step_count(&self) -> u64 {
         self.step_count
@@ -242,6 +248,7 @@ impl SimWorld {
         self.clock += self.rng.below(self.pace.poll_micros_max + 1);
         let actor = &mut self.actors[index];
         actor.flag.0.store(false, Ordering::Release);
+        actor.polled_step = self.step_count;
         let (answer, requests, subtasks) = match &mut actor.body {
             Body::Task(task) => {
                 let answer = task.poll(&actor.waker, self.clock);
