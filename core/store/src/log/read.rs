@@ -42,12 +42,14 @@ struct Found {
 }
 
 /// Reads batches from `position` and hands them to `replay`. `clean`: the superblock says that the log was empty there.
+/// Segments with batches from `keep_from` on (the older superblock's position) count as used even when they lie before.
 /// Errors: XX001 when the log is missing, does not connect, or acknowledged batches are damaged; what `replay` gives.
 pub async fn read_log(
     cx: &Cx,
     position: LogPosition,
     database: u64,
     clean: bool,
+    keep_from: u64,
     replay: &mut (dyn FnMut(&BatchHeader, &[u8]) -> Result<()> + Send),
 ) -> Result<LogEnd> {
     let found = find_segments(cx, database).await?;
@@ -69,6 +71,7 @@ pub async fn read_log(
         batch_count += 1;
     }
     let salt_max = reader.look_behind(replay).await?;
+    reader.keep_older(position.batch_no, keep_from);
     Ok(reader.finish(batch_count, salt_max))
 }
 
@@ -157,6 +160,7 @@ impl Reader<'_> {
         }
         let Some(batch) = self.window.get(self.cx, file, offset, length).await? else { return Ok(None) };
         if batch_checksum(header.previous, batch) != header.checksum {
+            probe!(self.cx.world(), "recovery: torn batch");
             return Ok(None);
         }
         Ok(Some((header, AlignedBuf::from(batch))))
@@ -167,6 +171,22 @@ impl Reader<'_> {
             let len = self.found.get(&file).map_or(0, |found| found.len);
             self.used.push(UsedSegment { segment: Segment { file, len }, first_batch: batch_no });
         }
+    }
+
+    /// Keeps the segments that the older superblock would replay.
+    fn keep_older(&mut self, start: u64, keep_from: u64) {
+        let is_used = |file: u64| self.used.iter().any(|it| it.segment.file == file);
+        let older = self.found.iter().filter_map(|(&file, found)| {
+            let head = found.head.filter(|head| head.batch_no < start && !is_used(file))?;
+            Some(UsedSegment { segment: Segment { file, len: found.len }, first_batch: head.batch_no })
+        });
+        let mut older: Vec<UsedSegment> = older.collect();
+        older.sort_unstable_by_key(|it| it.first_batch);
+        // A segment goes only when the next one begins at or before what must be kept.
+        let next_first = |index: usize, older: &[UsedSegment]| older.get(index + 1).map_or(start, |it| it.first_batch);
+        let kept = (0..older.len()).filter(|&index| next_first(index, &older) > keep_from).map(|index| older[index]);
+        let kept: Vec<UsedSegment> = if keep_from < start { kept.collect() } else { Vec::new() };
+        self.used.splice(0..0, kept);
     }
 
     /// Looks through everything behind the stop for a batch that proves that the missing one was durable. Gives the

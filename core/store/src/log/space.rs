@@ -86,6 +86,14 @@ impl LogSpace {
         self.idle.push(segment);
     }
 
+    /// Whether [`LogSpace::plan`] would succeed.
+    pub fn has_room(&mut self, bytes: u64) -> bool {
+        let plan = (self.plan_segment, self.plan_offset);
+        let has_room = self.plan(bytes);
+        (self.plan_segment, self.plan_offset) = plan;
+        has_room
+    }
+
     /// Plans `bytes` for an item. `false`: there is no room, and nothing changed.
     pub fn plan(&mut self, bytes: u64) -> bool {
         let (mut segment, mut offset) = (self.plan_segment, self.plan_offset);
@@ -139,6 +147,11 @@ impl LogSpace {
         self.current.map(|it| (it.file, self.salt, self.offset))
     }
 
+    /// Where the first batch of the next segment will go: file and salt.
+    pub fn next_segment(&self) -> Option<(u64, u64)> {
+        self.ready.front().map(|it| (it.file, self.salt + 1))
+    }
+
     /// The salt in use.
     pub fn salt(&self) -> u64 {
         self.salt
@@ -160,6 +173,11 @@ impl LogSpace {
     pub fn grown(&mut self, segment: Segment) {
         self.next_len = (segment.len * 2).clamp(self.next_len, self.len_max.max(self.next_len));
         self.ready.push_back(segment);
+    }
+
+    /// How large the next segment would be.
+    pub fn preallocation(&self) -> u64 {
+        self.next_len
     }
 
     /// Whether the next segment should be made ready ahead of its use.

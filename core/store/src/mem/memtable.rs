@@ -221,7 +221,7 @@ mod tests {
 
     fn commit(table: &Memtable, timestamp: u64, oldest: u64, key: &[u8], value: Option<&[u8]>) {
         let mut set = WriteSet::default();
-        set.write(TREE, key, value);
+        set.write(TREE, key, value, 0);
         table.install(&set.seal(false), Timestamp(timestamp), Timestamp(oldest), &World::default());
     }
 

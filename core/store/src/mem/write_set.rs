@@ -1,7 +1,7 @@
 //! The private writes of a transaction, and their immutable form.
 //!
-//! Every write gets a number from one sequence. A statement sees own writes numbered below its start; a savepoint is a
-//! number to go back to. So statement visibility, savepoints and rollback are one mechanism: per key a chain of
+//! Every write carries a number that the transaction raises at each statement and savepoint. A statement sees own writes
+//! numbered below its start; a savepoint is a number to go back to. So statement visibility, savepoints and rollback are one mechanism: per key a chain of
 //! entries, newest first, and per tree the entries in the order they were made, which is the undo log.
 //!
 //! Keys that come in order (a sorted load) are only appended; the others go through a B-tree.
@@ -43,7 +43,6 @@ struct TreeWrites {
 pub struct WriteSet {
     trees: BTreeMap<TreeId, TreeWrites>,
     dropped: Vec<(TreeId, u32)>,
-    sequence: u32,
     byte_count: usize,
 }
 
@@ -171,9 +170,9 @@ impl TreeWrites {
 }
 
 impl WriteSet {
-    /// The number that the next write gets.
-    pub fn sequence(&self) -> u32 {
-        self.sequence
+    /// Whether some tree is dropped.
+    pub fn has_drops(&self) -> bool {
+        !self.dropped.is_empty()
     }
 
     /// Whether nothing is to be committed.
@@ -188,18 +187,16 @@ impl WriteSet {
 
     /// Adds a write; `None` deletes.
     #[inline]
-    pub fn write(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>) {
+    pub fn write(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>, sequence: u32) {
         let writes = self.trees.entry(tree).or_default();
         let reserved = writes.arena.reserved_bytes();
-        writes.write(key, value, self.sequence);
+        writes.write(key, value, sequence);
         self.byte_count += ENTRY_BYTES + writes.arena.reserved_bytes() - reserved;
-        self.sequence += 1;
     }
 
     /// Marks a tree to be dropped at commit.
-    pub fn drop_tree(&mut self, tree: TreeId) {
-        self.dropped.push((tree, self.sequence));
-        self.sequence += 1;
+    pub fn drop_tree(&mut self, tree: TreeId, sequence: u32) {
+        self.dropped.push((tree, sequence));
     }
 
     /// Whether the tree is dropped by a write numbered below `limit`.
@@ -510,8 +507,9 @@ mod tests {
             let mut marks: Vec<(u32, Model)> = Vec::new();
             let mut model = Model::new();
             for step in 0..200u64 {
+                let sequence = step as u32;
                 match rng.below(12) {
-                    0 => marks.push((set.sequence(), model.clone())),
+                    0 => marks.push((sequence, model.clone())),
                     1 if !marks.is_empty() => {
                         let keep = rng.below(marks.len() as u64) as usize;
                         marks.truncate(keep + 1);
@@ -521,13 +519,13 @@ mod tests {
                     }
                     2..5 => {
                         let key = rng.below(40).to_be_bytes();
-                        set.write(TREE, &key, None);
+                        set.write(TREE, &key, None, sequence);
                         model.insert(key.to_vec(), None);
                     }
                     kind => {
                         let key = if kind < 8 { step } else { rng.below(40) }.to_be_bytes();
                         let value = vec![kind as u8; rng.below(300) as usize];
-                        set.write(TREE, &key, Some(&value));
+                        set.write(TREE, &key, Some(&value), sequence);
                         model.insert(key.to_vec(), Some(value));
                     }
                 }
@@ -550,15 +548,15 @@ mod tests {
     #[test]
     fn a_dropped_tree_hides_its_writes_and_comes_back_with_a_rollback() {
         let mut set = WriteSet::default();
-        set.write(TREE, b"a", Some(b"1"));
-        let mark = set.sequence();
-        set.drop_tree(TREE);
+        set.write(TREE, b"a", Some(b"1"), 0);
+        let mark = 1;
+        set.drop_tree(TREE, mark);
         assert_eq!(set.get(TREE, b"a", u32::MAX), OwnWrite::Deleted);
         assert_eq!(set.get(TREE, b"a", mark), OwnWrite::Value(b"1"));
         set.rollback_to(mark);
         assert_eq!(set.get(TREE, b"a", u32::MAX), OwnWrite::Value(b"1"));
         assert!(!set.is_empty());
-        set.drop_tree(TREE);
+        set.drop_tree(TREE, 2);
         let sealed = set.seal(false);
         assert!(sealed.trees().is_empty() && sealed.dropped() == [TREE]);
     }
