@@ -10,10 +10,36 @@
 //!
 //! It knows no transaction, no log and no memtable: [`StoreState`] is carried for its owner, not read.
 
+mod assemble;
+mod check;
+mod checkpoint;
+mod cursor;
+mod epoch;
+mod free_space;
+mod heads;
+mod inner;
+mod leaf;
+mod merge;
+mod open;
+mod page;
+mod pool;
+mod superblock;
+mod tree;
+mod writer;
+
+pub use cursor::{LeafRows, TreeCursor};
+pub use leaf::LeafValue;
+pub use pool::{Pin, Reader};
+pub use tree::TreeVersion;
+
+use free_space::FreeSpace;
+use orrery_base::disk::FileId;
 use orrery_base::kv::KeyRange;
-use orrery_base::{BoxFuture, Cx, Error, PagePtr, Result, Timestamp, TreeId};
-use std::marker::PhantomData;
-use std::sync::Arc;
+use orrery_base::task::lock;
+use orrery_base::{AlignedBuf, BoxFuture, Cx, PagePtr, Result, Timestamp, TreeId, plant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use superblock::Superblock;
 
 /// How to make or open a page store.
 #[derive(Clone, Debug)]
@@ -118,15 +144,6 @@ pub enum CursorStep<'p> {
     End,
 }
 
-/// A value as it lies in a leaf.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LeafValue<'p> {
-    /// In place.
-    Inline(&'p [u8]),
-    /// In an overflow page: [`PageStore::overflow`].
-    Overflow(PagePtr, usize),
-}
-
 /// What a tree is estimated to hold. No I/O.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeStats {
@@ -192,168 +209,169 @@ pub struct PoolStats {
     pub evicted_count: u64,
 }
 
-/// Stand-in until the slice that builds it lands.
-pub struct TreeVersion(());
-/// Stand-in until the slice that builds it lands.
-pub struct Reader(());
-/// Stand-in until the slice that builds it lands.
-pub struct Pin<'r>(PhantomData<&'r ()>);
-/// Stand-in until the slice that builds it lands.
-pub struct TreeCursor(());
-/// Stand-in until the slice that builds it lands.
-pub struct LeafRows<'p>(PhantomData<&'p ()>);
 /// The page store of one data file.
-pub struct PageStore(());
-
-impl TreeVersion {
-    /// Its checkpoint's sequence number.
-    pub fn sequence(&self) -> u64 {
-        0
-    }
-    /// The state that was written with it.
-    pub fn state(&self) -> &StoreState {
-        unreachable!("no version exists yet")
-    }
+pub struct PageStore {
+    pool: Arc<pool::Pool>,
+    unit_bytes: usize,
+    /// Superblock copies found damaged at open.
+    damaged_copies: Vec<String>,
+    state: Mutex<State>,
+    is_writing: AtomicBool,
+    is_poisoned: AtomicBool,
 }
 
-impl Reader {
-    /// Pages reached through the pin stay in memory while it lives. Never held across an await. May be nested and shared
-    /// between threads.
-    pub fn pin(&self) -> Pin<'_> {
-        Pin(PhantomData)
-    }
-}
-
-impl TreeCursor {
-    /// The next leaf's rows, in scan order.
-    pub fn next<'p>(&mut self, _store: &PageStore, _pin: &'p Pin<'_>) -> Result<CursorStep<'p>> {
-        Err(not_yet())
-    }
-    /// Goes on behind `key`, in scan direction.
-    pub fn seek_after(&mut self, _key: &[u8]) {}
-}
-
-impl<'p> LeafRows<'p> {
-    /// How many rows.
-    pub fn len(&self) -> usize {
-        0
-    }
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// What all keys of the leaf begin with.
-    pub fn prefix(&self) -> &'p [u8] {
-        &[]
-    }
-    /// The rest of row `index`'s key.
-    pub fn suffix(&self, _index: usize) -> &'p [u8] {
-        &[]
-    }
-    /// Row `index`'s value.
-    pub fn value(&self, _index: usize) -> LeafValue<'p> {
-        LeafValue::Inline(&[])
-    }
-    /// When row `index` was committed.
-    pub fn timestamp(&self, _index: usize) -> Timestamp {
-        Timestamp::ZERO
-    }
-    /// Not below any row's timestamp.
-    pub fn max_timestamp(&self) -> Timestamp {
-        Timestamp::ZERO
-    }
+struct State {
+    current: Arc<TreeVersion>,
+    /// Published versions, oldest first; those nobody holds are dropped from the list.
+    versions: Vec<Weak<TreeVersion>>,
+    free: FreeSpace,
+    newest: Superblock,
+    older: Option<Superblock>,
+    /// The last version number used, by failed checkpoints too: a page's number and version together are used once.
+    last_version: u64,
 }
 
 impl PageStore {
-    /// Makes a new data file. Errors: 58P02-class when there is one with data already, disk errors.
-    pub async fn create(_cx: &Cx, _options: PageStoreOptions, _state: StoreState) -> Result<Arc<PageStore>> {
-        Err(not_yet())
+    /// Makes a new data file. Errors: 55000 when there is one with data already, 22023 for an impossible page unit,
+    /// disk errors.
+    pub async fn create(cx: &Cx, options: PageStoreOptions, state: StoreState) -> Result<Arc<PageStore>> {
+        open::create(cx, options, state).await
     }
+
     /// Opens: chooses the newest valid superblock. Errors: 58P01 where there is no database (or its creation never
     /// finished), 58000 where the file is not ours, XX001 for damage.
-    pub async fn open(_cx: &Cx, _options: PageStoreOptions) -> Result<(Arc<PageStore>, StoreState)> {
-        Err(not_yet())
+    pub async fn open(cx: &Cx, options: PageStoreOptions) -> Result<(Arc<PageStore>, StoreState)> {
+        open::open(cx, options, false).await
     }
-    /// Opens the *older* generation: for salvage, and for the planted bug that falls back to it.
-    pub async fn open_older(_cx: &Cx, _options: PageStoreOptions) -> Result<(Arc<PageStore>, StoreState)> {
-        Err(not_yet())
+
+    /// Opens the *older* generation: for salvage, and for the planted bug that falls back to it. XX001 without one.
+    pub async fn open_older(cx: &Cx, options: PageStoreOptions) -> Result<(Arc<PageStore>, StoreState)> {
+        open::open(cx, options, true).await
     }
+
     /// Facts for recovery and for freeing the log.
     pub fn superblock_info(&self) -> SuperblockInfo {
-        unreachable!("no store exists yet")
+        let state = lock(&self.state);
+        SuperblockInfo {
+            sequence: state.newest.sequence,
+            database_id: state.newest.database_id,
+            older: state.older.as_ref().map(|older| older.state.clone()),
+            damaged_copies: self.damaged_copies.clone(),
+        }
     }
+
     /// The newest published version; holding it pins its pages (I4).
     pub fn current(&self) -> Arc<TreeVersion> {
-        unreachable!("no store exists yet")
+        lock(&self.state).current.clone()
     }
+
     /// A reader slot: one for each transaction or scan.
     pub fn reader(&self) -> Reader {
-        Reader(())
+        Reader::new(&self.pool)
     }
-    /// Reads one key.
-    pub fn get<'p>(
-        &self,
-        _version: &TreeVersion,
-        _pin: &'p Pin<'_>,
-        _tree: TreeId,
-        _key: &[u8],
-    ) -> Result<TreeGet<'p>> {
-        Err(not_yet())
+
+    /// Reads one key. Errors: XX001.
+    #[inline]
+    pub fn get<'p>(&self, version: &TreeVersion, pin: &'p Pin<'_>, tree: TreeId, key: &[u8]) -> Result<TreeGet<'p>> {
+        tree::get(&self.pool, version, pin, tree, key)
     }
+
     /// A long value's bytes; `None` when its page must be loaded first.
-    pub fn overflow<'p>(&self, _pin: &'p Pin<'_>, _ptr: PagePtr, _len: usize) -> Result<Option<&'p [u8]>> {
-        Err(not_yet())
+    pub fn overflow<'p>(&self, pin: &'p Pin<'_>, ptr: PagePtr, len: usize) -> Result<Option<&'p [u8]>> {
+        tree::overflow(&self.pool, pin, &ptr, len)
     }
-    /// Brings a page in, verified. Errors: XX001, disk errors.
-    pub async fn load(&self, _cx: &Cx, _ptr: PagePtr) -> Result<()> {
-        Err(not_yet())
+
+    /// Brings a page in, verified. Several loads of one page do no harm. Errors: XX001, disk errors.
+    pub async fn load(&self, cx: &Cx, ptr: PagePtr) -> Result<()> {
+        let page = self.read_from_disk(cx, &ptr).await?;
+        self.pool.insert(&ptr, &page, true);
+        Ok(())
     }
-    /// A cursor over the rows of `range`.
-    pub fn cursor(&self, _version: Arc<TreeVersion>, _tree: TreeId, _range: KeyRange, _reverse: bool) -> TreeCursor {
-        TreeCursor(())
+
+    /// A cursor over the rows of `range`, backwards if `reverse`.
+    pub fn cursor(&self, version: Arc<TreeVersion>, tree: TreeId, range: KeyRange, reverse: bool) -> TreeCursor {
+        TreeCursor::new(version, tree, range, reverse)
     }
+
     /// Cuts `range` into at most `parts` pieces by page boundaries in memory.
-    pub fn split(&self, _version: &TreeVersion, _tree: TreeId, range: &KeyRange, _parts: usize) -> Vec<KeyRange> {
-        vec![range.clone()]
+    pub fn split(&self, version: &TreeVersion, tree: TreeId, range: &KeyRange, parts: usize) -> Vec<KeyRange> {
+        let reader = self.reader();
+        tree::split(&self.pool, &reader.pin(), version, tree, range, parts)
     }
+
     /// A tree's figures.
-    pub fn tree_stats(&self, _version: &TreeVersion, _tree: TreeId) -> TreeStats {
-        TreeStats::default()
+    pub fn tree_stats(&self, version: &TreeVersion, tree: TreeId) -> TreeStats {
+        tree::stats(version, tree, self.unit_bytes)
     }
+
     /// Merges a run into the trees and makes it durable: pages, sync, superblock copies, sync, publish.
-    /// `before_superblock` is awaited after the pages' sync. On any error nothing is published and the old version
-    /// stays (I6). When a sync failed, [`PageStore::is_poisoned`] is true afterwards (I5). Run entries of a tree in
-    /// `dropped_trees` start it anew. One at a time: 55006 otherwise.
+    /// `before_superblock` is awaited after the pages' sync.
+    ///
+    /// Run entries of a tree in `dropped_trees` start it anew. Errors: 55006 when another one runs; 53100; disk errors;
+    /// XX001. On any error nothing is published and the old version stays (I6). When a sync failed,
+    /// [`PageStore::is_poisoned`] is true afterwards (I5). Dropping it drops the checkpoint; dropped while the superblock
+    /// is being written, it poisons.
     pub async fn checkpoint(
         &self,
-        _cx: &Cx,
-        _run: &mut dyn RunCursor,
-        _dropped_trees: &[TreeId],
-        _state: StoreState,
-        _before_superblock: BoxFuture<'_, Result<()>>,
+        cx: &Cx,
+        run: &mut dyn RunCursor,
+        dropped_trees: &[TreeId],
+        state: StoreState,
+        before_superblock: BoxFuture<'_, Result<()>>,
     ) -> Result<CheckpointReport> {
-        Err(not_yet())
+        checkpoint::checkpoint(self, cx, run, dropped_trees, state, before_superblock).await
     }
-    /// Rewrites the other generation, so that both are at one root with `state` (clean close).
-    pub async fn seal(&self, _cx: &Cx, _state: StoreState) -> Result<()> {
-        Err(not_yet())
+
+    /// Rewrites the other generation, so that both are at one root with the newest one's trees; it gets `state`. A clean
+    /// close is a checkpoint and a seal with the same state.
+    pub async fn seal(&self, cx: &Cx, state: StoreState) -> Result<()> {
+        checkpoint::seal(self, cx, state).await
     }
-    /// Whether a sync failed: nothing more may be written until the database is opened again.
+
+    /// Whether a sync failed: nothing more is written until the database is opened again (I5).
     pub fn is_poisoned(&self) -> bool {
-        false
+        self.is_poisoned.load(Ordering::Acquire)
     }
-    /// Walks every page of both generations and says what is wrong where.
-    pub async fn check(&self, _cx: &Cx, _report: &mut (dyn FnMut(CheckFinding) + Send)) -> Result<CheckSummary> {
-        Err(not_yet())
+
+    /// Walks every page of both generations and says what is wrong where. Reads from the disk, past the pool. Errors:
+    /// disk errors and cancellation; damage is reported, not an error. A checkpoint may run beside it.
+    pub async fn check(&self, cx: &Cx, report: &mut (dyn FnMut(CheckFinding) + Send)) -> Result<CheckSummary> {
+        check::check(self, cx, report).await
     }
+
     /// Changes the pool's budget; pages over it are thrown out at once.
-    pub fn set_pool_budget(&self, _bytes: u64) {}
+    pub fn set_pool_budget(&self, bytes: u64) {
+        self.pool.set_budget(bytes.max(open::pool_budget_min(self.unit_bytes)));
+    }
+
     /// The pool's figures.
     pub fn pool_stats(&self) -> PoolStats {
-        PoolStats::default()
+        self.pool.stats()
     }
-}
 
-fn not_yet() -> Error {
-    Error::unsupported("the page store")
+    /// Bytes of a page unit.
+    pub fn page_unit_bytes(&self) -> usize {
+        self.unit_bytes
+    }
+
+    /// A page's bytes, from the pool or the disk, for whoever changes trees.
+    async fn read_page(&self, cx: &Cx, ptr: &PagePtr) -> Result<AlignedBuf> {
+        let mut page = AlignedBuf::default();
+        if self.pool.copy_into(ptr, &mut page) {
+            return Ok(page);
+        }
+        self.read_from_disk(cx, ptr).await
+    }
+
+    async fn read_from_disk(&self, cx: &Cx, ptr: &PagePtr) -> Result<AlignedBuf> {
+        let offset = ptr.page_no.0.checked_mul(self.unit_bytes as u64);
+        let offset = offset.ok_or_else(|| page::damaged(ptr, "it lies beyond all files".into()))?;
+        let page = cx.read(FileId::Data, offset, ptr.unit_count as usize * self.unit_bytes).await?;
+        self.verify(cx, &page, ptr)?;
+        Ok(page)
+    }
+
+    fn verify(&self, cx: &Cx, page: &[u8], ptr: &PagePtr) -> Result<()> {
+        page::verify(page, ptr, self.unit_bytes, plant!(cx.world(), IgnorePageChecksum))
+    }
 }
