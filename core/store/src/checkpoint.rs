@@ -178,7 +178,7 @@ impl Store {
     /// Refuses new commits and waits for those in flight.
     async fn drain(&self, cx: &Cx) -> Result<()> {
         let end = {
-            let mut sequencer = lock(&self.sequencer);
+            let sequencer = lock(&self.sequencer);
             sequencer.check_poison()?;
             sequencer.log.as_ref().map_or(0, |log| log.end.batch_no)
         };
@@ -191,7 +191,11 @@ impl Store {
                 break;
             }
             // A sync of everything formed so far; what is sequenced behind it comes with the next round.
-            let end = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.end.batch_no + 1);
+            let end = {
+                let sequencer = lock(&self.sequencer);
+                let behind = u64::from(!sequencer.pending.is_empty());
+                sequencer.log.as_ref().map_or(0, |log| log.end.batch_no + behind)
+            };
             self.sync_log(cx, end).await?;
         }
         self.sync_log(cx, end).await
@@ -214,8 +218,12 @@ impl Store {
                 clean: true,
             }
         };
-        let sealed = self.pages.seal(cx, state).await;
-        sealed.inspect_err(|error| self.poison_if_pages_are(error))
+        // Both generations: whichever is found, the log is not needed.
+        for _ in 0..2 {
+            let sealed = self.pages.seal(cx, state.clone()).await;
+            sealed.inspect_err(|error| self.poison_if_pages_are(error))?;
+        }
+        Ok(())
     }
 
     /// The store's own long-running task: the driver polls it beside the others. Checkpoints when one is due, syncs at

@@ -10,7 +10,7 @@ use crate::log::space::LogSpace;
 use crate::mem::memtable::Memtable;
 use crate::mem::view::{Layer, View, Views};
 use crate::options::{Durability, StoreOptions, StoreStats, TxnOptions};
-use crate::pages::{CheckFinding, CheckSummary, LogPosition, PageStore, PageStoreOptions, StoreState};
+use crate::pages::{CheckFinding, CheckSummary, LogPosition, PageStore, PageStoreOptions, Reader, StoreState};
 use crate::txn::Txn;
 use orrery_base::disk::{DiskOp, DiskReply, FileId};
 use orrery_base::rng::Rng;
@@ -76,7 +76,11 @@ pub struct Store {
     pub(crate) has_sync_timer: AtomicBool,
     pub(crate) is_closed: AtomicBool,
     pub(crate) counters: Counters,
+    readers: Mutex<Vec<Reader>>,
 }
+
+/// Reader slots kept for the next transactions.
+const READER_COUNT_MAX: usize = 64;
 
 impl Store {
     /// Opens the database, makes it where there is none (unless the options forbid it), recovers it where it was not
@@ -157,6 +161,7 @@ impl Store {
             has_sync_timer: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             counters: Counters::default(),
+            readers: Mutex::default(),
             options,
             world,
             pages,
@@ -225,6 +230,20 @@ impl Store {
             snapshot_count: self.views.snapshot_count(),
             published,
             pool: self.pages.pool_stats(),
+        }
+    }
+
+    /// A reader slot of the pool, used again where one is free.
+    pub(crate) fn take_reader(&self) -> Reader {
+        let free = lock(&self.readers).pop();
+        free.unwrap_or_else(|| self.pages.reader())
+    }
+
+    /// Gives a reader slot back.
+    pub(crate) fn give_reader(&self, reader: Reader) {
+        let mut readers = lock(&self.readers);
+        if readers.len() < READER_COUNT_MAX {
+            readers.push(reader);
         }
     }
 

@@ -12,8 +12,9 @@ use orrery_base::disk::{DiskErrorKind, DiskOp, FileId};
 use orrery_base::hash::checksum_chain;
 use orrery_base::limits::CHUNK_BYTES_MAX;
 use orrery_base::task::lock;
-use orrery_base::{AlignedBuf, Cx, Error, Result, Timestamp, TxnId, plant, probe};
+use orrery_base::{AlignedBuf, Cx, Error, Result, SqlState, Timestamp, TxnId, plant, probe};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Bytes of operations that a commit frame carries itself; more are written ahead as chunks.
 const INLINE_BYTES_MAX: usize = 256 << 10;
@@ -180,6 +181,9 @@ impl Store {
     ) -> Result<Sequenced> {
         let mut sequencer = lock(&self.sequencer);
         sequencer.check_poison()?;
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::new(SqlState::CANNOT_CONNECT_NOW, "the database is closed"));
+        }
         if let Some((reads, snapshot, validated)) = delta {
             sequencer.conflicts.check_floor(snapshot)?;
             let (commits, newest) = sequencer.conflicts.after(validated);
@@ -209,6 +213,17 @@ impl Store {
         Ok(Sequenced::Done)
     }
 
+    /// Waits while the memtable is far over its budget (I7): a checkpoint must catch up first. Errors: what it gives.
+    pub(crate) async fn make_room(self: &Arc<Self>, cx: &Cx) -> Result<()> {
+        lock(&self.sequencer).check_poison()?;
+        let is_over = |store: &Store| store.views.current().0.byte_count() > 4 * store.memtable_budget();
+        while is_over(self) {
+            probe!(self.world, "commit: waits for a checkpoint to make room");
+            self.checkpoint(cx).await?;
+        }
+        Ok(())
+    }
+
     /// Makes another segment ready that has room for `bytes` (I6: before anything is sequenced into it). Errors: 53100.
     pub(crate) async fn grow_log(&self, cx: &Cx, bytes: u64) -> Result<()> {
         let _passage = self.growing.enter().await;
@@ -216,8 +231,9 @@ impl Store {
             let mut sequencer = lock(&self.sequencer);
             sequencer.check_poison()?;
             let log = sequencer.log.as_mut().ok_or_else(|| Error::internal("there is no log to grow"))?;
-            if !log.is_superblock_clean && log.space.has_room(bytes) {
-                return Ok(());
+            if log.space.has_room(bytes) && !log.space.wants_ready() {
+                drop(sequencer);
+                return self.declare_log(cx).await;
             }
             match log.space.grow(bytes) {
                 Ok(()) => None,

@@ -199,6 +199,13 @@ impl Sequencer {
         wakers
     }
 
+    /// Whether a commit of this transaction is sequenced and not yet installed.
+    fn has_commit_of(&self, txn: TxnId) -> bool {
+        let flying = self.flight.iter().flat_map(|flight| &flight.items);
+        let landed = self.landed.iter().flat_map(|landed| &landed.items);
+        flying.chain(landed).chain(&self.pending).any(|it| it.txn == txn && it.commit.is_some())
+    }
+
     /// Whether there is work that no waiter will do.
     fn is_orphaned(&self) -> bool {
         match &self.flight {
@@ -342,6 +349,25 @@ impl Store {
             self.drive(cx, &me, waker);
             // Not a waiter of its own: the next look takes over again.
             me.abandon();
+        }
+    }
+
+    /// Wakes everyone if there is work that no waiter will do: whoever looked after it goes away.
+    pub(crate) fn kick_if_orphaned(&self) {
+        let is_orphaned = lock(&self.sequencer).is_orphaned();
+        if is_orphaned {
+            self.kick();
+        }
+    }
+
+    /// Forgets where an ended transaction's chunks begin.
+    pub(crate) fn forget_chunks(&self, txn: TxnId) {
+        let mut sequencer = lock(&self.sequencer);
+        if !sequencer.unsealed.is_empty() {
+            let is_sequenced = sequencer.has_commit_of(txn);
+            if !is_sequenced {
+                sequencer.unsealed.remove(&txn);
+            }
         }
     }
 

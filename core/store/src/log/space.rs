@@ -177,7 +177,7 @@ impl LogSpace {
 
     /// How large the next segment would be.
     pub fn preallocation(&self) -> u64 {
-        self.next_len
+        self.idle.iter().map(|it| it.len).max().unwrap_or(self.next_len)
     }
 
     /// Whether the next segment should be made ready ahead of its use.

@@ -81,6 +81,18 @@ impl Patches {
         (self.next < self.items.len()).then_some(self.next)
     }
 
+    /// The entry behind `index` in the window.
+    #[inline]
+    pub fn after(&self, index: usize) -> Option<usize> {
+        (index + 1 < self.items.len()).then_some(index + 1)
+    }
+
+    /// Whether more may come behind the window.
+    #[inline]
+    pub fn is_unfinished(&self) -> bool {
+        !self.is_last
+    }
+
     /// Goes on to the next entry.
     #[inline]
     pub fn advance(&mut self) {

@@ -224,6 +224,11 @@ impl Views {
         Snapshot { timestamp, view: state.view.clone(), epoch: self.epoch.load(Ordering::Relaxed) }
     }
 
+    /// Registers once more at a timestamp that somebody holds.
+    pub fn hold(&self, timestamp: Timestamp) {
+        lock(&self.state).snapshots.add(timestamp);
+    }
+
     /// Gives a snapshot back.
     pub fn release(&self, timestamp: Timestamp, serializable: bool) {
         let mut state = lock(&self.state);
