@@ -13,6 +13,7 @@ pub mod ddl;
 pub mod exec;
 pub mod expr;
 pub mod functions;
+pub mod optimize;
 pub mod parse;
 pub mod eval;
 pub mod plan;
