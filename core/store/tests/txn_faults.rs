@@ -132,13 +132,13 @@ fn a_failed_data_sync_poisons() {
 
 #[test]
 fn a_full_disk_refuses_before_sequencing_and_writes_resume() {
-    let (mut sim, store) = started(small());
+    let (mut sim, store) = started(StoreOptions { log_segment_first_bytes: 4 << 20, log_segment_max_bytes: 4 << 20, ..small() });
     sim.put(&store, 0, b"first").unwrap();
     let used: u64 = sim.0.disk.files.values().map(|file| file.cached.len() as u64).sum();
     sim.0.disk.capacity = Some(used);
     let mut done = 0;
     let error = loop {
-        match sim.put(&store, done + 1, &[1; 300]) {
+        match sim.put(&store, done + 1, &[1; 20_000]) {
             Ok(_) => done += 1,
             Err(error) => break error,
         }
@@ -149,7 +149,7 @@ fn a_full_disk_refuses_before_sequencing_and_writes_resume() {
     assert_eq!(sim.get(&store, done + 1), None);
     let failed = code(sim.checkpoint(&store));
     assert_eq!(failed, SqlState::DISK_FULL, "the checkpoint is dropped whole");
-    assert_eq!(sim.get(&store, 1), (done > 0).then(|| vec![1; 300]));
+    assert_eq!(sim.get(&store, 1), (done > 0).then(|| vec![1; 20_000]));
     sim.0.disk.capacity = None;
     sim.put(&store, 5000, b"resumed").unwrap();
     sim.checkpoint(&store).unwrap();
@@ -388,16 +388,15 @@ fn a_crash_in_the_middle_of_chunks_leaves_nothing() {
     while sim.0.disk.write_count < writes + 2 {
         assert!(sim.0.step());
     }
-    // Chunks are in the log; a checkpoint must keep where they begin.
-    sim.put(&store, 200_000, b"other").unwrap();
-    sim.checkpoint(&store).unwrap();
     let mut crashed = sim.crash(100);
     let reopened = crashed.open(small()).unwrap();
-    assert_eq!((crashed.get(&reopened, 1), crashed.get(&reopened, 200_000)), (None, Some(b"other".to_vec())));
-    // And the transaction that went on is whole after its own crash, although the checkpoint lies between.
+    assert_eq!((crashed.get(&reopened, 0), crashed.get(&reopened, 1)), (Some(b"warm".to_vec()), None));
+    crashed.put(&reopened, 1, b"after").unwrap();
+    // The transaction that goes on is whole after its own crash, although a checkpoint lies between its chunks.
+    sim.put(&store, 200_000, b"other").unwrap();
+    sim.checkpoint(&store).unwrap();
     sim.0.run();
     sim.answer::<Result<Timestamp>>(client).unwrap();
-    sim.checkpoint(&store).unwrap_or(());
     let mut crashed = sim.crash(0);
     let reopened = crashed.open(small()).unwrap();
     assert_eq!(crashed.get(&reopened, 99_999).map(|it| it.len()), Some(100));
