@@ -188,7 +188,13 @@ pub struct LeafRow<'a> {
 }
 
 /// Writes a leaf of `count` rows into zeroed `page`. The caller made sure that they fit.
-pub fn encode<'a>(page: &mut [u8], tree: u32, count: usize, prefix_len: usize, rows: impl Iterator<Item = LeafRow<'a>>) {
+pub fn encode<'a>(
+    page: &mut [u8],
+    tree: u32,
+    count: usize,
+    prefix_len: usize,
+    rows: impl Iterator<Item = LeafRow<'a>>,
+) {
     let slots = HEADER_BYTES + count * HEAD_BYTES;
     let prefix_at = HEADER_BYTES + count * ROW_FIXED_BYTES;
     let mut heap = prefix_at + prefix_len;
@@ -286,12 +292,20 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let page = sample();
-        let hex = |range: std::ops::Range<usize>| -> String { page[range].iter().map(|b| format!("{b:02x}")).collect() };
-        assert_eq!(hex(0..32), "03000300010000000300000000000000080000000000000" .to_string() + "00c00000004000000");
+        let hex = |range: std::ops::Range<usize>| -> String {
+            page[range].iter().map(|b| format!("{b:02x}")).collect()
+        };
+        assert_eq!(
+            hex(0..32),
+            "03000300010000000300000000000000080000000000000".to_string() + "00c00000004000000"
+        );
         assert_eq!(hex(32..64), "0900000000000000".to_string() + &"00".repeat(24));
         assert_eq!(hex(64..88), "61000000000000006263646566676869".to_string() + "6300000000000000");
-        assert_eq!(hex(88..120), "8c000100030000000500000000000000".to_string() + "8f000a00000000000900000000000000");
+        assert_eq!(
+            hex(88..120),
+            "8c000100030000000500000000000000".to_string() + "8f000a00000000000900000000000000"
+        );
         assert_eq!(hex(120..136), "99000100ffff00000200000000000000");
-        assert_eq!(hex(136..153), "6b65792d6f6e656263646566676869" .to_string() + "6a6b");
+        assert_eq!(hex(136..153), "6b65792d6f6e656263646566676869".to_string() + "6a6b");
     }
 }
