@@ -10,6 +10,7 @@ pub mod datum;
 pub mod ddl;
 pub mod exec;
 pub mod expr;
+mod expr_walk;
 pub mod functions;
 pub mod parse;
 pub mod plan;
