@@ -59,7 +59,15 @@ impl<T> Task<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let cx = Cx::new(world);
+        Self::with_cancel(world, Cancel::default(), body)
+    }
+
+    /// As [`Task::new`], cancelled by a handle that its owner already has (a session's).
+    pub fn with_cancel<F>(world: Arc<World>, cancel: Cancel, body: impl FnOnce(Cx) -> F) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let cx = Cx::with_cancel(world, cancel);
         Task { future: Some(Box::pin(body(cx.clone()))), cx }
     }
 

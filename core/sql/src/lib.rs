@@ -4,14 +4,17 @@
 //! A statement's way: [`parse`] → [`bind`] (names, types, coercions, every error with its position) → logical plan →
 //! [`optimize`] (rules, statistics, costs) → [`plan::PlanNode`] → [`exec`].
 
+pub mod bind;
 pub mod catalog;
 pub mod civil;
 pub mod columns;
 pub mod datum;
+pub mod ddl;
 pub mod eval;
 pub mod exec;
 pub mod expr;
 pub mod functions;
+pub mod parse;
 pub mod plan;
 pub mod text;
 pub mod types;

@@ -146,7 +146,13 @@ pub struct Aggregate {
 /// The states of one aggregate for all groups.
 pub trait GroupedAccumulator: Send {
     /// Folds row i into group `groups[i]`, for the rows selected (`None`: all). Groups are numbered from 0 to `group_count`.
-    fn update(&mut self, args: &[ArrayRef], groups: &[u32], selected: Option<&arrow_array::BooleanArray>, group_count: usize) -> Result<()>;
+    fn update(
+        &mut self,
+        args: &[ArrayRef],
+        groups: &[u32],
+        selected: Option<&arrow_array::BooleanArray>,
+        group_count: usize,
+    ) -> Result<()>;
     /// Serialised states, one value a group (spilling, partial aggregation): a Binary array.
     fn states(&mut self, group_count: usize) -> Result<ArrayRef>;
     /// Folds serialised states in.
