@@ -1,1 +1,135 @@
-//! The drivers, written once: files, memory and the test drivers.
+//! The drivers: they poll the core's tasks and perform the disk requests that come out (DESIGN §3).
+//!
+//! - [`FileDriver`] (unix): files, positioned I/O, `fdatasync`, an exclusive lock, a pool of threads for sub-tasks.
+//! - [`MemoryDriver`]: a disk that lives as long as the process.
+//! - [`TestDriver`]: wraps another; suspends, reorders, fails or shortens requests.
+//!
+//! All of them may be used by many threads at once: each thread calls [`Driver::run`] with its own task, and performs
+//! the requests that came out of its own polls. So the leader of a group commit writes and syncs on its own thread.
+//!
+//! Nothing here knows a page, a log batch or a statement.
+
+#[cfg(unix)]
+pub mod files;
+pub mod memory;
+mod park;
+#[cfg(unix)]
+mod pool;
+pub mod test;
+
+#[cfg(unix)]
+pub use files::{FileDriver, FileOptions};
+pub use memory::MemoryDriver;
+pub use test::{Nastiness, TestDriver};
+
+use orrery_base::World;
+use orrery_base::disk::{DiskOp, DiskResult};
+use orrery_base::task::{IoRequest, SubTask, Task};
+use orrery_base::time::Micros;
+use park::Parker;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Performs what tasks ask for, and runs tasks to their end.
+pub trait Driver: Send + Sync {
+    /// Performs one request on this thread. Blocks while the disk works.
+    fn perform(&self, op: DiskOp) -> DiskResult;
+
+    /// Performs and completes at least one of `waiting` (not empty), and takes the completed ones out.
+    fn perform_some(&self, waiting: &mut Vec<IoRequest>) {
+        for request in waiting.drain(..) {
+            let (op, completion) = request.split();
+            completion.complete(self.perform(op));
+        }
+    }
+
+    /// Takes a sub-task to run elsewhere. Dropping it gives it back to its parent: what a driver without threads does.
+    fn offer(&self, subtask: SubTask) {
+        drop(subtask);
+    }
+
+    /// The wall clock.
+    fn now(&self) -> Micros {
+        wall_clock()
+    }
+
+    /// A number nobody can guess, for database ids and the like: the core draws no entropy itself (L1).
+    fn entropy(&self) -> u64 {
+        entropy()
+    }
+
+    /// The world that tasks of this driver are made with.
+    fn world(&self) -> Arc<World> {
+        World::quiet()
+    }
+
+    /// Runs a task to its answer on this thread. All requests that it made are performed when this returns, those
+    /// nobody waits for included.
+    fn run<T>(&self, task: Task<T>) -> T
+    where
+        Self: Sized,
+    {
+        run(self, task)
+    }
+}
+
+impl<D: Driver + ?Sized> Driver for Arc<D> {
+    fn perform(&self, op: DiskOp) -> DiskResult {
+        (**self).perform(op)
+    }
+    fn perform_some(&self, waiting: &mut Vec<IoRequest>) {
+        (**self).perform_some(waiting);
+    }
+    fn offer(&self, subtask: SubTask) {
+        (**self).offer(subtask);
+    }
+    fn now(&self) -> Micros {
+        (**self).now()
+    }
+    fn entropy(&self) -> u64 {
+        (**self).entropy()
+    }
+    fn world(&self) -> Arc<World> {
+        (**self).world()
+    }
+}
+
+/// [`Driver::run`] for a driver behind `dyn`.
+pub fn run<T>(driver: &(impl Driver + ?Sized), mut task: Task<T>) -> T {
+    Parker::with_current(|parker| {
+        let mut waiting = Vec::new();
+        loop {
+            let answer = task.poll(parker.waker(), driver.now());
+            waiting.append(&mut task.take_requests());
+            if let Poll::Ready(answer) = answer {
+                while !waiting.is_empty() {
+                    driver.perform_some(&mut waiting);
+                }
+                return answer;
+            }
+            for subtask in task.take_subtasks() {
+                driver.offer(subtask);
+            }
+            if waiting.is_empty() {
+                parker.park(task.wake_at(), || driver.now());
+            } else {
+                driver.perform_some(&mut waiting);
+            }
+        }
+    })
+}
+
+fn wall_clock() -> Micros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn entropy() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library draws its hash keys from the operating system.
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u64(wall_clock());
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}

@@ -6,12 +6,16 @@
 
 pub mod bind;
 pub mod catalog;
+pub mod civil;
+pub mod columns;
 pub mod datum;
 pub mod ddl;
+pub mod eval;
 pub mod exec;
 pub mod expr;
 mod expr_walk;
 pub mod functions;
 pub mod parse;
 pub mod plan;
+pub mod text;
 pub mod types;
