@@ -15,6 +15,7 @@ pub mod exec;
 pub mod expr;
 mod expr_walk;
 pub mod functions;
+pub mod optimize;
 pub mod parse;
 pub mod plan;
 pub mod text;

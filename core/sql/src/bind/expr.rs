@@ -253,7 +253,7 @@ impl Binder<'_> {
         }
         let low = (self.expr(scope, low)?, location(low));
         let high = (self.expr(scope, high)?, location(high));
-        let mut within = |binder: &mut Self, low: (Expr, u32), high: (Expr, u32)| -> Result<Expr> {
+        let within = |binder: &mut Self, low: (Expr, u32), high: (Expr, u32)| -> Result<Expr> {
             let above = binder.operator(">=", vec![(bound.clone(), at_input), low], at)?;
             let below = binder.operator("<=", vec![(bound.clone(), at_input), high], at)?;
             Ok(Expr::And(vec![above, below]))

@@ -31,21 +31,20 @@ impl Grouping {
             *expr = Expr::Column { id: *id, ty: group.ty() };
             return;
         }
-        if let Expr::Column { id, ty } = expr {
-            let is_aggregate = binder.level.aggregates.iter().any(|call| call.0 == *id);
+        if let &mut Expr::Column { id, ty } = expr {
+            let is_aggregate = binder.level.aggregates.iter().any(|call| call.0 == id);
             if is_aggregate {
                 return;
             }
-            if self.depends_on_key(binder, *id) {
+            if self.depends_on_key(binder, id) {
                 // The primary key is grouped, so each group has one value: group by it too.
-                let new = binder.column(*ty);
+                let new = binder.column(ty);
                 self.groups.push((new, expr.clone()));
-                let ty = *ty;
                 *expr = Expr::Column { id: new, ty };
                 return;
             }
             if failed.is_none() {
-                *failed = Some(ungrouped(binder, *id));
+                *failed = Some(ungrouped(binder, id));
             }
             return;
         }

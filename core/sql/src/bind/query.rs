@@ -224,8 +224,10 @@ impl Binder<'_> {
         columns.push(marker);
         let append = Logical::Append { inputs, columns: columns.clone() };
         columns.pop();
-        let groups: Vec<(ColumnId, Expr)> =
-            columns.iter().map(|id| (*id, self.column_expr(*id))).map(|(id, expr)| (self.column(self.statement.columns[id].ty), expr)).collect();
+        let mut groups: Vec<(ColumnId, Expr)> = Vec::with_capacity(columns.len());
+        for (id, ty) in columns.iter().zip(&types) {
+            groups.push((self.column(*ty), self.column_expr(*id)));
+        }
         let output: Vec<ColumnId> = groups.iter().map(|it| it.0).collect();
         let from_left = self.column_expr(marker);
         let from_right = Expr::Not(Box::new(from_left.clone()));

@@ -42,7 +42,7 @@ fn takes_count(signature: &dyn Signature, count: usize) -> bool {
     args == count || signature.variadic() && count >= args
 }
 
-enum Choice<T> {
+enum Choice<T: 'static> {
     One(&'static T),
     None,
     Ambiguous,
