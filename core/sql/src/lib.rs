@@ -16,6 +16,7 @@ pub mod functions;
 pub mod optimize;
 pub mod parse;
 pub mod eval;
+mod expr_walk;
 pub mod plan;
 pub mod text;
 pub mod types;

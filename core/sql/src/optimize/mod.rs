@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The optimizer: from the logical plan to the physical one.
 //!
 //! Order of work: [`rules`] rewrite the logical plan without asking what it costs; [`lower`] walks it bottom-up, chooses
@@ -23,4 +24,22 @@ pub fn optimize(statement: &Statement, query: &Query, param_types: Vec<SqlType>)
 
 fn plan_query(statement: &Statement, query: &Query) -> Result<PlanNode> {
     lower::Lowering::new(statement).query(query)
+=======
+//! x
+use crate::plan::Plan;
+use crate::plan::logical::{Query, Statement};
+use crate::types::SqlType;
+use orrery_base::Result;
+/// x
+pub struct Input {
+    /// x
+    pub statement: Statement,
+    /// x
+    pub param_types: Vec<SqlType>,
+}
+/// x
+pub fn plan(input: Input, query: Query) -> Result<Plan> {
+    let _ = (input, query);
+    Err(orrery_base::Error::unsupported("planning"))
+>>>>>>> h/front
 }
