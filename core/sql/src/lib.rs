@@ -6,11 +6,16 @@
 
 pub mod bind;
 pub mod catalog;
+pub mod civil;
+pub mod columns;
 pub mod datum;
 pub mod ddl;
 pub mod exec;
 pub mod expr;
 pub mod functions;
+pub mod optimize;
 pub mod parse;
+pub mod eval;
 pub mod plan;
+pub mod text;
 pub mod types;

@@ -1,0 +1,18 @@
+//! The structural check: after each recovery the store walks every page (checksums, order, separators, counts, and that
+//! free space is exactly what nothing reaches) and must find nothing.
+
+use orrery_base::{Cx, Result};
+use orrery_store::Store;
+
+/// Gives the first findings in words; empty when all is well.
+pub async fn check(cx: &Cx, store: &Store) -> Result<Vec<String>> {
+    let mut findings = vec![];
+    store
+        .check(cx, &mut |finding| {
+            if findings.len() < 5 {
+                findings.push(format!("{finding:?}"));
+            }
+        })
+        .await?;
+    Ok(findings)
+}
