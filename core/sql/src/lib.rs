@@ -8,6 +8,7 @@ pub mod bind;
 pub mod catalog;
 pub mod civil;
 pub mod columns;
+pub mod copy;
 pub mod datum;
 pub mod ddl;
 pub mod exec;
