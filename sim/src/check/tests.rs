@@ -10,7 +10,7 @@ const SER: Isolation = Isolation::Serializable;
 const RC: Isolation = Isolation::ReadCommitted;
 
 fn key(name: &str) -> Key {
-    (TreeId(1000), name.as_bytes().to_vec())
+    Key(TreeId(1000), name.as_bytes().to_vec())
 }
 
 /// The value that transaction `number` writes.
@@ -38,6 +38,7 @@ impl Builder {
             writes: writes.iter().map(|name| (key(name), Some(v(number)))).collect(),
             commit_order,
             outcome,
+            dropped: false,
         });
         self.0.txns.last_mut().expect("just pushed")
     }
