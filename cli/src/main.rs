@@ -1,1 +1,173 @@
-fn main() {}
+//! The binary `orrery`: the shell on a database file, and the verbs beside it.
+//!
+//! Exit status: 0 done, 1 an error (shown on standard error), 2 a command line that makes no sense. `sim` has its own.
+
+#![cfg_attr(
+    not(test),
+    expect(dead_code, reason = "nothing constructs results until db.rs is wired to the engine")
+)]
+
+mod args;
+mod command;
+mod db;
+mod error;
+mod format;
+mod import;
+mod interrupt;
+mod shell;
+mod split;
+#[cfg(test)]
+mod testing;
+
+use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use rustyline::DefaultEditor;
+
+use args::{Script, ShellArguments, Verb};
+use db::{KeyValueAnswer, KeyValueVerb};
+use error::{Result, ShellError};
+use interrupt::Interrupts;
+use shell::{Flow, Shell};
+
+const USAGE_STATUS: u8 = 2;
+/// The simulator keeps 1–3 for what it found.
+const SIM_USAGE_STATUS: u8 = 4;
+
+fn main() -> ExitCode {
+    let (arguments, scripts) = match args::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error),
+    };
+    let result = match arguments.verb {
+        Some(verb) => run_verb(verb),
+        None => run_shell(&arguments.shell, &scripts).map(|()| ExitCode::SUCCESS),
+    };
+    match result {
+        Ok(status) => status,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(ShellError::Reported) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints help, the version or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed output is no reason to say more.
+    let _ = error.print();
+    match error.use_stderr() {
+        false => ExitCode::SUCCESS,
+        true if std::env::args().nth(1).as_deref() == Some("sim") => ExitCode::from(SIM_USAGE_STATUS),
+        true => ExitCode::from(USAGE_STATUS),
+    }
+}
+
+fn run_verb(verb: Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Import(arguments) => {
+            let mut session = db::open(&arguments.database, true)?;
+            let count = import::run(session.as_mut(), &arguments)?;
+            session.close()?;
+            println!("{count} rows into {}", arguments.table);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Check { database } => run_check(&database),
+        Verb::Kv { database, verb } => run_key_value(&database, &verb),
+        Verb::Sim { .. } => Err(db::unsupported("sim")),
+        Verb::Demo { .. } => Err(db::unsupported("demo")),
+    }
+}
+
+fn run_check(database: &str) -> Result<ExitCode> {
+    let findings = db::check(database)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    println!("{database}: {} findings", findings.len());
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_key_value(database: &str, verb: &KeyValueVerb) -> Result<ExitCode> {
+    let answer = db::key_value(database, verb)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let is_there = answer != KeyValueAnswer::No;
+    write_answer(&mut out, verb, &answer).and_then(|()| out.flush()).map_err(ShellError::io("output"))?;
+    Ok(if is_there { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Values are written as they are, with a line end; entries as `key<TAB>value`.
+fn write_answer(out: &mut impl Write, verb: &KeyValueVerb, answer: &KeyValueAnswer) -> io::Result<()> {
+    match answer {
+        KeyValueAnswer::Value(value) => {
+            out.write_all(value)?;
+            out.write_all(b"\n")
+        }
+        KeyValueAnswer::Entries(entries) => {
+            for (key, value) in entries {
+                out.write_all(key)?;
+                out.write_all(b"\t")?;
+                out.write_all(value)?;
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        }
+        KeyValueAnswer::Yes if matches!(verb, KeyValueVerb::Exists { .. }) => out.write_all(b"true\n"),
+        KeyValueAnswer::No if matches!(verb, KeyValueVerb::Exists { .. }) => out.write_all(b"false\n"),
+        KeyValueAnswer::Yes | KeyValueAnswer::No => Ok(()),
+    }
+}
+
+fn run_shell(arguments: &ShellArguments, scripts: &[Script]) -> Result<()> {
+    let database = arguments.database.as_deref().expect("clap requires DB where there is no verb");
+    let mut session = db::open(database, true)?;
+    let interrupts = Interrupts::install()?;
+    let out = BufWriter::new(io::stdout());
+    let mut shell = Shell::new(session.as_mut(), out, io::stderr(), arguments.format, interrupts);
+    if scripts.is_empty() && io::stdin().is_terminal() {
+        talk(&mut shell, database)?;
+    } else if scripts.is_empty() {
+        shell.run_script(&mut BufReader::new(io::stdin()), "standard input")?;
+    } else {
+        run_scripts(&mut shell, scripts)?;
+    }
+    drop(shell);
+    session.close()
+}
+
+fn run_scripts<W: Write, E: Write>(shell: &mut Shell<'_, W, E>, scripts: &[Script]) -> Result<()> {
+    for script in scripts {
+        let flow = match script {
+            Script::Text(text) => shell.run_script(&mut text.as_bytes(), "-c")?,
+            Script::File(path) => shell.run_file(path)?,
+        };
+        if flow == Flow::Quit {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn talk<W: Write, E: Write>(shell: &mut Shell<'_, W, E>, database: &str) -> Result<()> {
+    println!("orrery {} on {database}. \\? for help, \\q to leave.", env!("CARGO_PKG_VERSION"));
+    let mut editor = DefaultEditor::new().map_err(|e| ShellError::Usage(format!("the terminal: {e}")))?;
+    let history = history_file();
+    if let Some(path) = &history {
+        // There is none the first time.
+        let _ = editor.load_history(path);
+    }
+    let result = shell.run_interactive(&mut editor);
+    if let Some(path) = &history
+        && let Err(error) = editor.save_history(path)
+    {
+        eprintln!("the history was not kept: {error}");
+    }
+    result
+}
+
+fn history_file() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".orrery_history"))
+}

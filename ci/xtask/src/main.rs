@@ -1,1 +1,63 @@
-fn main() {}
+//! `cargo xtask`: the checks and chores of the project, one program instead of scripts (`.ci/run` and the public CI
+//! file only call it).
+//!
+//! It deliberately depends on none of our packages, so that it builds when they do not, and it never edits a source
+//! file except where a command says so (`tidy --shrink` lowers `ci/ratchet.txt`).
+
+mod cargo_deny;
+mod command;
+mod metadata;
+mod step;
+mod test;
+mod tidy;
+mod tools;
+mod wasm;
+
+use command::{Failure, Outcome, cargo, repository_root};
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  test [--full]      every check, with the time of each step; --full adds the slow ones
+  tidy [--shrink]    layering, file heads, sizes, banned words, documents; --shrink lowers ci/ratchet.txt
+  deny               licences, sources and duplicate versions of the dependencies
+  wasm               build the core for WASM, fail if it imports anything, print its size
+  sim ARGS...        run the simulator (orrery-sim) with these arguments
+  bench ARGS...      run the benchmarks against the peers (release build)";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(outcome) => {
+            if let Outcome::Skipped(why) = outcome {
+                println!("skipped: {why}");
+            }
+        }
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<Outcome, Failure> {
+    std::env::set_current_dir(repository_root())
+        .map_err(|e| Failure::new(format!("repository root: {e}")))?;
+    let (name, rest) = match arguments.split_first() {
+        Some((name, rest)) => (name.as_str(), rest),
+        None => return Err(Failure::new(USAGE)),
+    };
+    match (name, rest) {
+        ("test", []) => test::run(false),
+        ("test", [flag]) if flag == "--full" => test::run(true),
+        ("tidy", []) => tidy::run(),
+        ("tidy", [flag]) if flag == "--shrink" => tidy::shrink(),
+        ("deny", []) => cargo_deny::run(),
+        ("wasm", []) => wasm::run(),
+        ("sim", rest) => {
+            cargo(&["run", "--locked", "-p", "orrery-sim", "--bin", "orrery-sim", "--"]).args(rest).run()
+        }
+        ("bench", rest) => {
+            cargo(&["run", "--locked", "--release", "-p", "orrery-bench", "--"]).args(rest).run()
+        }
+        _ => Err(Failure::new(USAGE)),
+    }
+}

@@ -1,1 +1,33 @@
-//! The only crate that wires the core together: sessions, statements, tasks.
+//! The only crate that wires the core together, and the only door into it: databases, sessions, statements.
+//!
+//! Everything here comes as a [`Task`]: the caller (a driver) polls it and performs its disk requests. A session runs one
+//! statement at a time; its state survives a dropped task (a dropped statement is a cancelled one).
+//!
+//! Life of a statement: [`Session::execute`] → `bind::prepare_to_run` (catalog, plan, table locks) → `run` (executor) →
+//! `transaction` (commit when implicit) → [`Execution`].
+
+mod bind;
+mod control;
+mod copy;
+mod database;
+mod plans;
+mod result;
+mod run;
+mod schema;
+mod sequences;
+mod session;
+mod settings;
+mod transaction;
+
+pub use copy::CopyIn;
+pub use database::{Database, DatabaseOptions};
+pub use plans::Prepared;
+pub use result::{Execution, Rows, Tag};
+pub use session::Session;
+pub use settings::Settings;
+
+pub use orrery_base as base;
+pub use orrery_base::task::{Cancel, IoRequest, SubTask, Task};
+pub use orrery_row as row;
+pub use orrery_sql as sql;
+pub use orrery_store as store;

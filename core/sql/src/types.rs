@@ -117,7 +117,12 @@ impl SqlType {
     pub fn is_numeric(&self) -> bool {
         matches!(
             self.base(),
-            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Float4 | SqlType::Float8 | SqlType::Numeric
+            SqlType::Int2
+                | SqlType::Int4
+                | SqlType::Int8
+                | SqlType::Float4
+                | SqlType::Float8
+                | SqlType::Numeric
         )
     }
 }

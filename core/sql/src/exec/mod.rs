@@ -1,10 +1,13 @@
 //! The executor: runs physical plans over a transaction, batch by batch.
 
+pub mod rows;
+
 use crate::datum::Datum;
+use crate::functions::{EvalContext, SequencePool};
 use arrow_array::ArrayRef;
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
-use orrery_base::{BoxFuture, Cx, Result};
+use orrery_base::{BoxFuture, Cx, Error, Result};
 use std::sync::Arc;
 
 /// Rows in columns.
@@ -39,6 +42,60 @@ pub struct ExecContext {
 pub trait Environment: Send + Sync {
     /// Reserves `count` consecutive values of a sequence durably, and gives the first. Suspends.
     fn reserve<'a>(&'a self, cx: &'a Cx, sequence: u32, count: u32) -> BoxFuture<'a, Result<i64>>;
+
+    /// A number for `FileId::Temp` that no other statement uses while this one runs. No I/O.
+    fn temp_file(&self) -> u64;
+}
+
+/// What the uncorrelated subqueries of a plan gave, by index.
+#[derive(Debug, Default)]
+pub struct SubqueryResults {
+    results: Vec<SubqueryResult>,
+}
+
+/// The rows of one subquery.
+#[derive(Clone, Debug)]
+pub struct SubqueryResult {
+    /// Its first column, all rows; for EXISTS and for subqueries without a column it may be shorter than `row_count`.
+    pub column: ArrayRef,
+    /// How many rows it gave (at least; EXISTS looks at one).
+    pub row_count: usize,
+}
+
+impl SubqueryResults {
+    /// No subqueries.
+    pub const fn none() -> Self {
+        SubqueryResults { results: Vec::new() }
+    }
+
+    /// Adds the result of the next one.
+    pub fn push(&mut self, result: SubqueryResult) {
+        self.results.push(result);
+    }
+
+    /// Result number `index`. Errors: XX000 when it has not run.
+    pub fn get(&self, index: usize) -> Result<&SubqueryResult> {
+        self.results.get(index).ok_or_else(|| Error::internal("a subquery was used before it ran"))
+    }
+}
+
+impl ExecContext {
+    /// The evaluation context of this statement.
+    pub fn eval<'a>(&'a self, subqueries: &'a SubqueryResults, sequences: &'a SequencePool) -> EvalContext<'a> {
+        EvalContext {
+            transaction_start: self.transaction_start,
+            statement_start: self.statement_start,
+            time_zone: self.time_zone,
+            params: &self.params,
+            subqueries,
+            sequences,
+        }
+    }
+}
+
+/// An Arrow kernel's error is a defect of ours.
+pub fn arrow_result<T>(result: Result<T, arrow_schema::ArrowError>) -> Result<T> {
+    result.map_err(|error| Error::internal(error.to_string()))
 }
 
 /// The outcome of INSERT, UPDATE or DELETE.

@@ -1,10 +1,30 @@
 //! The catalogue of functions, operators (functions named by their symbol), aggregates and casts. The binder resolves
 //! overloads over it; the executor calls what it found. Each function works on whole arrays.
 
+//!
+//! Argument type [`SqlType::Unknown`] in a signature means "any type, passed as it is".
+
+pub mod aggregates;
+mod arithmetic;
+mod bytes;
+pub mod cast;
+pub mod compare;
+mod dates;
+mod exact_sum;
+pub(crate) mod kernel;
+mod math;
+pub mod numeric;
+mod pattern;
+mod sequence;
+mod strings;
+
 use crate::types::SqlType;
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
+pub use sequence::{SequencePool, nextval};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// What an evaluation may look at beside its arguments.
 pub struct EvalContext<'a> {
@@ -18,6 +38,24 @@ pub struct EvalContext<'a> {
     pub params: &'a [crate::datum::Datum],
     /// Results of the plan's subqueries.
     pub subqueries: &'a crate::exec::SubqueryResults,
+    /// Values reserved for [`nextval`] before the evaluation began.
+    pub sequences: &'a SequencePool,
+}
+
+impl EvalContext<'_> {
+    /// A context for constants: no parameters, no subqueries, no sequences.
+    pub fn constant(transaction_start: Micros, statement_start: Micros, time_zone: i32) -> EvalContext<'static> {
+        static SUBQUERIES: crate::exec::SubqueryResults = crate::exec::SubqueryResults::none();
+        static SEQUENCES: SequencePool = SequencePool::empty();
+        EvalContext {
+            transaction_start,
+            statement_start,
+            time_zone,
+            params: &[],
+            subqueries: &SUBQUERIES,
+            sequences: &SEQUENCES,
+        }
+    }
 }
 
 /// A scalar function or operator.
@@ -46,6 +84,30 @@ pub enum Value {
     Array(ArrayRef),
     /// An array of length 1 that stands for every row.
     Constant(ArrayRef),
+}
+
+impl Value {
+    /// Its array: as long as the batch, or of length 1.
+    pub fn array(&self) -> &ArrayRef {
+        match self {
+            Value::Array(array) | Value::Constant(array) => array,
+        }
+    }
+
+    /// An array of `row_count` values.
+    pub fn into_array(self, row_count: usize) -> Result<ArrayRef> {
+        match self {
+            Value::Array(array) => Ok(array),
+            Value::Constant(array) if row_count == 1 => Ok(array),
+            Value::Constant(array) if array.data_type() == &arrow_schema::DataType::Null => {
+                Ok(std::sync::Arc::new(arrow_array::NullArray::new(row_count)))
+            }
+            Value::Constant(array) => {
+                let indices = arrow_array::UInt32Array::from(vec![0; row_count]);
+                crate::exec::arrow_result(arrow_select::take::take(&array, &indices, None))
+            }
+        }
+    }
 }
 
 /// How the result type follows from the argument types.
@@ -84,7 +146,13 @@ pub struct Aggregate {
 /// The states of one aggregate for all groups.
 pub trait GroupedAccumulator: Send {
     /// Folds row i into group `groups[i]`, for the rows selected (`None`: all). Groups are numbered from 0 to `group_count`.
-    fn update(&mut self, args: &[ArrayRef], groups: &[u32], selected: Option<&arrow_array::BooleanArray>, group_count: usize) -> Result<()>;
+    fn update(
+        &mut self,
+        args: &[ArrayRef],
+        groups: &[u32],
+        selected: Option<&arrow_array::BooleanArray>,
+        group_count: usize,
+    ) -> Result<()>;
     /// Serialised states, one value a group (spilling, partial aggregation): a Binary array.
     fn states(&mut self, group_count: usize) -> Result<ArrayRef>;
     /// Folds serialised states in.
@@ -105,3 +173,69 @@ pub enum CastContext {
     /// Only when written.
     Explicit,
 }
+
+type Index<T> = BTreeMap<&'static str, Vec<&'static T>>;
+
+static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
+    let mut all = vec![compare::ENTRIES];
+    all.extend(arithmetic::ENTRIES);
+    all.extend(math::ENTRIES);
+    all.extend(dates::ENTRIES);
+    all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES]);
+    let mut index: Index<Scalar> = BTreeMap::new();
+    for scalar in all.into_iter().flatten() {
+        index.entry(scalar.name).or_default().push(scalar);
+    }
+    index
+});
+
+static AGGREGATES: LazyLock<Index<Aggregate>> = LazyLock::new(|| {
+    let mut index: Index<Aggregate> = BTreeMap::new();
+    for aggregate in aggregates::ENTRIES.into_iter().flatten() {
+        index.entry(aggregate.name).or_default().push(aggregate);
+    }
+    index
+});
+
+/// All overloads of a function or operator; none when there is no such function.
+pub fn scalars(name: &str) -> &'static [&'static Scalar] {
+    SCALARS.get(name).map_or(&[], Vec::as_slice)
+}
+
+/// All overloads of an aggregate.
+pub fn aggregates(name: &str) -> &'static [&'static Aggregate] {
+    AGGREGATES.get(name).map_or(&[], Vec::as_slice)
+}
+
+/// The names of all functions, operators and aggregates, sorted.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = SCALARS.keys().chain(AGGREGATES.keys()).copied().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// When a cast may be applied unwritten; `None` when there is no such cast. Types of one base with other modifiers, and
+/// NULLs of unknown type, cast implicitly.
+pub fn cast_context(from: SqlType, to: SqlType) -> Option<CastContext> {
+    cast::context(from, to)
+}
+
+/// A strict, immutable scalar with a fixed result type.
+macro_rules! scalar {
+    ($name:literal, [$($arg:ident),*] => $result:ident, $eval:expr) => {
+        $crate::functions::Scalar {
+            name: $name,
+            args: &[$($crate::types::SqlType::$arg),*],
+            variadic: false,
+            result: $crate::functions::ResultType::Fixed($crate::types::SqlType::$result),
+            strict: true,
+            volatility: $crate::functions::Volatility::Immutable,
+            eval: $eval,
+        }
+    };
+}
+pub(crate) use scalar;
+
+#[cfg(test)]
+mod tests;

@@ -272,7 +272,13 @@ impl Check<'_> {
         counts.timestamp_max = counts.timestamp_max.max(leaf.timestamp_max());
     }
 
-    async fn long_values(&mut self, page: &[u8], tree: TreeId, place: &str, counts: &mut Counts) -> Result<()> {
+    async fn long_values(
+        &mut self,
+        page: &[u8],
+        tree: TreeId,
+        place: &str,
+        counts: &mut Counts,
+    ) -> Result<()> {
         let leaf = LeafView::new(page);
         for row in 0..leaf.len() {
             let LeafValue::Overflow(ptr, len) = leaf.value(row) else { continue };
@@ -293,7 +299,8 @@ impl Check<'_> {
         let inner = InnerView::new(page);
         let mut lower = todo.lower.clone();
         for child in 0..inner.len() {
-            let upper = if child + 1 < inner.len() { Some(inner.separator(child + 1)) } else { todo.upper.clone() };
+            let upper =
+                if child + 1 < inner.len() { Some(inner.separator(child + 1)) } else { todo.upper.clone() };
             if child > 0 {
                 let suffix = inner.suffix(child);
                 if suffix.len() > HEAD_BYTES && inner.head(child) != head_of(suffix) {

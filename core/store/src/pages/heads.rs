@@ -23,67 +23,94 @@ pub fn head_of(suffix: &[u8]) -> u64 {
     }
 }
 
+/// The head of the last `suffix_len` bytes of `key`: as [`head_of`], in one load for keys of eight bytes and more.
+#[inline]
+pub fn head_of_end(key: &[u8], suffix_len: usize) -> u64 {
+    let start = key.len() - suffix_len;
+    if let Some(bytes) = key[start..].first_chunk::<8>() {
+        return u64::from_be_bytes(*bytes);
+    }
+    match key.last_chunk::<8>() {
+        Some(_) if suffix_len == 0 => 0,
+        Some(bytes) => u64::from_be_bytes(*bytes) << (64 - 8 * suffix_len),
+        None => key[start..].iter().rev().fold(0, |head, &byte| head >> 8 | u64::from(byte) << 56),
+    }
+}
+
+/// How two suffixes with the same head compare.
+#[inline]
+pub fn compare_same_head(one: &[u8], other: &[u8]) -> Ordering {
+    match one.len() > HEAD_BYTES && other.len() > HEAD_BYTES {
+        true => one[HEAD_BYTES..].cmp(&other[HEAD_BYTES..]),
+        // Up to eight bytes, padded with zeros to the same: the shorter one is a prefix of the other.
+        false => one.len().cmp(&other.len()),
+    }
+}
+
 /// How a search key stands to a page whose keys all begin with `prefix`.
 #[inline]
 pub fn against_prefix<'k>(key: &'k [u8], prefix: &[u8]) -> Result<&'k [u8], Ordering> {
+    if prefix.is_empty() {
+        return Ok(key);
+    }
+    // Prefixes are short: a call of memcmp would take longer than most comparisons.
+    if let (Some(start), true) = (key.get(..prefix.len()), prefix.len() <= 16) {
+        let differs = start.iter().zip(prefix).fold(0, |differs, (one, other)| differs | (one ^ other));
+        if differs == 0 {
+            return Ok(&key[prefix.len()..]);
+        }
+    }
     match key.strip_prefix(prefix) {
         Some(suffix) => Ok(suffix),
         None => Err(key.cmp(prefix)),
     }
 }
 
+/// Half of the window that is searched around a guess.
+const WINDOW: usize = 4;
+
 /// The first index whose head is not below `wanted` in ascending `heads` (big-endian bytes).
 ///
-/// Interpolates from both ends first: keys are often evenly spaced (ids, hashes), and a good guess touches one or two
-/// cache lines where halving touches six. Whatever the guesses left is halved without branches.
+/// Guesses by interpolation between both ends first: keys are often evenly spaced (ids, hashes), and a good guess touches
+/// one or two cache lines where halving touches six. The window around the guess, or on a bad guess the whole, is halved
+/// without branches on the data, so that the processor can go on to the next read meanwhile.
 #[inline]
 pub fn lower_bound(heads: &[[u8; 8]], wanted: u64) -> usize {
     let at = |index: usize| u64::from_be_bytes(heads[index]);
     let count = heads.len();
-    if count <= 8 {
-        return halve(heads, 0, count, wanted);
-    }
-    let (first, last) = (at(0), at(count - 1));
-    if wanted <= first {
-        return 0;
-    }
-    if wanted > last {
-        return count;
-    }
-    // first < wanted <= last, so the quotient is in 0..count - 1 (32 bits of the distance are plenty for a guess).
-    let shift = 64 - (last - first).leading_zeros().min(32) - 32;
-    let guess = ((wanted - first) >> shift) * (count as u64 - 1) / ((last - first) >> shift).max(1);
-    let guess = (guess as usize).min(count - 1);
-    // Gallop from the guess; heads[low] < wanted <= heads[high] brackets the answer.
-    let (mut low, mut high, mut step);
-    if at(guess) < wanted {
-        (low, step) = (guess, 2);
-        high = (guess + step).min(count - 1);
-        while at(high) < wanted {
-            low = high;
-            step *= 4;
-            high = (high + step).min(count - 1);
+    if count > 4 * WINDOW {
+        let (first, last) = (at(0), at(count - 1));
+        if wanted <= first {
+            return 0;
         }
-    } else {
-        (high, step) = (guess, 2);
-        low = guess.saturating_sub(step);
-        while low > 0 && at(low) >= wanted {
-            high = low;
-            step *= 4;
-            low = low.saturating_sub(step);
+        if wanted > last {
+            return count;
         }
+        // first < wanted <= last, so the quotient is in 0..count (32 bits of the distance are plenty for a guess).
+        let shift = 32 - (last - first).leading_zeros().min(32);
+        let guess = ((wanted - first) >> shift) * (count as u64 - 1) / ((last - first) >> shift).max(1);
+        let low = (guess as usize).clamp(WINDOW, count - 1 - WINDOW) - WINDOW;
+        let high = low + 2 * WINDOW;
+        // One jump to the left or right when the answer lies outside of the window.
+        if (low == 0 || at(low - 1) < wanted) && (high == count || at(high) >= wanted) {
+            return halve(heads, low, high, wanted);
+        }
+        return match at(low) < wanted {
+            true => halve(heads, low + 1, count, wanted),
+            false => halve(heads, 0, low, wanted),
+        };
     }
-    halve(heads, low, high, wanted)
+    halve(heads, 0, count, wanted)
 }
 
-/// Branch-free halving in `low..high`; answers `high` where all are below.
+/// Halving in `low..high` without branches on the data; answers `high` where all are below.
 #[inline]
 fn halve(heads: &[[u8; 8]], low: usize, high: usize, wanted: u64) -> usize {
     let (mut base, mut size) = (low, high - low);
     while size > 0 {
         let half = size.div_ceil(2);
         let below = u64::from_be_bytes(heads[base + half - 1]) < wanted;
-        base += if below { half } else { 0 };
+        base += half * usize::from(below);
         size -= half;
     }
     base
@@ -117,6 +144,22 @@ mod tests {
                 assert_eq!(lower_bound(&heads, wanted), expected, "{wanted} in {numbers:?}");
             }
         }
+    }
+
+    #[test]
+    fn heads_of_ends() {
+        let key = b"abcdefghijkl";
+        for len in 0..=key.len() {
+            assert_eq!(head_of_end(key, len), head_of(&key[key.len() - len..]));
+            assert_eq!(head_of_end(&key[..len], len), head_of(&key[..len]));
+        }
+        assert_eq!(compare_same_head(b"a", b"a\0"), Ordering::Less);
+        assert_eq!(compare_same_head(b"abcdefgh", b"abcdefgh"), Ordering::Equal);
+        assert_eq!(compare_same_head(b"abcdefghi", b"abcdefgh"), Ordering::Greater);
+        assert_eq!(compare_same_head(b"abcdefghi", b"abcdefghj"), Ordering::Less);
+        assert_eq!(against_prefix(b"abcd", b"ab"), Ok(&b"cd"[..]));
+        assert_eq!(against_prefix(b"a", b"ab"), Err(Ordering::Less));
+        assert_eq!(against_prefix(b"ac", b"ab"), Err(Ordering::Greater));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl<'p> InnerView<'p> {
             Err(std::cmp::Ordering::Less) => return 0,
             Err(_) => return self.count - 1,
         };
-        let wanted = heads::head_of(suffix);
+        let wanted = heads::head_of_end(key, suffix.len());
         let heads = &self.heads()[1..];
         let mut index = heads::lower_bound(heads, wanted);
         // `index` separators have a smaller head; those with an equal one are compared whole.
@@ -105,7 +105,7 @@ impl<'p> InnerView<'p> {
             if index + 8 < heads.len() && u64::from_be_bytes(heads[index + 8]) == wanted {
                 return self.child_index_among_equals(index, wanted, suffix);
             }
-            if self.suffix(index + 1) > suffix {
+            if heads::compare_same_head(self.suffix(index + 1), suffix).is_gt() {
                 break;
             }
             index += 1;
@@ -194,7 +194,9 @@ mod tests {
 
     fn page_of(separators: &[&[u8]], prefix_len: usize) -> Vec<u8> {
         let ptrs: Vec<_> = (0..separators.len() as u64)
-            .map(|n| page::encode_ptr(&PagePtr { page_no: PageNo(n + 10), unit_count: 1, version: 1, checksum: 5 }))
+            .map(|n| {
+                page::encode_ptr(&PagePtr { page_no: PageNo(n + 10), unit_count: 1, version: 1, checksum: 5 })
+            })
             .collect();
         let mut page = vec![0; 8192];
         let children = separators.iter().zip(&ptrs).map(|(separator, ptr)| (*separator, ptr.as_slice()));
@@ -229,7 +231,8 @@ mod tests {
 
     #[test]
     fn finds_the_child_among_equal_heads() {
-        let separators: Vec<Vec<u8>> = (0..100u8).map(|n| [&b"0same-head"[..], &[n / 2, n % 2]].concat()).collect();
+        let separators: Vec<Vec<u8>> =
+            (0..100u8).map(|n| [&b"0same-head"[..], &[n / 2, n % 2]].concat()).collect();
         let mut all: Vec<&[u8]> = vec![b""];
         all.extend(separators.iter().map(Vec::as_slice));
         let page = page_of(&all, 1);
@@ -246,7 +249,9 @@ mod tests {
     fn golden_bytes() {
         let mut page = page_of(&[b"", b"k1", b"k-is-longer"], 1);
         page::finish(&mut page, PageNo(6), 1, 2);
-        let hex = |range: std::ops::Range<usize>| -> String { page[range].iter().map(|b| format!("{b:02x}")).collect() };
+        let hex = |range: std::ops::Range<usize>| -> String {
+            page[range].iter().map(|b| format!("{b:02x}")).collect()
+        };
         assert_eq!(hex(0..32), "0100030001000000060000000000000002000000000000000400000001000000");
         assert_eq!(hex(64..88), "000000000000000031000000000000002d69732d6c6f6e67");
         assert_eq!(hex(88..100), "00000000ad000100ad000a00");

@@ -5,8 +5,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 64 | n heads of 8 bytes: the first bytes of each key's suffix, zero-padded ([`super::heads`]) |
-//! | 64 + 8 n | n slots of 8 bytes: heap offset u16, suffix length u16, value length u16, schema version u16 (0) |
-//! | 64 + 16 n | n commit timestamps of 8 bytes |
+//! | 64 + 8 n | n slots of 16 bytes: heap offset u16, suffix length u16, value length u16, schema version u16 (0), commit timestamp u64 |
 //! | 64 + 24 n | the key prefix, p bytes |
 //! | 64 + 24 n + p | heap: for each row its suffix (only when longer than 8 bytes; else the head is the suffix) and its value |
 //!
@@ -19,6 +18,7 @@ use orrery_base::{PagePtr, Timestamp};
 
 /// Bytes a row takes beside its heap bytes.
 pub const ROW_FIXED_BYTES: usize = 24;
+const SLOT_BYTES: usize = 16;
 /// Bytes of a long value's reference.
 pub const OVERFLOW_REF_BYTES: usize = PTR_BYTES + 8;
 /// The value length that marks a long value.
@@ -66,9 +66,9 @@ impl<'p> LeafView<'p> {
     }
 
     #[inline]
-    fn slot(&self, index: usize) -> &'p [u8; 8] {
+    fn slot(&self, index: usize) -> &'p [u8; SLOT_BYTES] {
         let at = HEADER_BYTES + self.count * HEAD_BYTES;
-        &self.page[at..at + self.count * 8].as_chunks().0[index]
+        &self.page[at..at + self.count * SLOT_BYTES].as_chunks().0[index]
     }
 
     /// The rest of row `index`'s key.
@@ -112,7 +112,7 @@ impl<'p> LeafView<'p> {
     /// When row `index` was committed.
     #[inline]
     pub fn timestamp(&self, index: usize) -> Timestamp {
-        Timestamp(u64_at(self.page, HEADER_BYTES + self.count * 16 + index * 8))
+        Timestamp(u64_at(self.slot(index), 8))
     }
 
     /// Not below any row's timestamp.
@@ -129,11 +129,11 @@ impl<'p> LeafView<'p> {
             Err(std::cmp::Ordering::Less) => return Err(0),
             Err(_) => return Err(self.count),
         };
-        let wanted = heads::head_of(suffix);
+        let wanted = heads::head_of_end(key, suffix.len());
         let heads = self.heads();
         let mut index = heads::lower_bound(heads, wanted);
         while index < self.count && u64::from_be_bytes(heads[index]) == wanted {
-            match self.suffix(index).cmp(suffix) {
+            match heads::compare_same_head(self.suffix(index), suffix) {
                 std::cmp::Ordering::Equal => return Ok(index),
                 std::cmp::Ordering::Greater => return Err(index),
                 std::cmp::Ordering::Less => {}
@@ -188,8 +188,14 @@ pub struct LeafRow<'a> {
 }
 
 /// Writes a leaf of `count` rows into zeroed `page`. The caller made sure that they fit.
-pub fn encode<'a>(page: &mut [u8], tree: u32, count: usize, prefix_len: usize, rows: impl Iterator<Item = LeafRow<'a>>) {
-    let (slots, stamps) = (HEADER_BYTES + count * 8, HEADER_BYTES + count * 16);
+pub fn encode<'a>(
+    page: &mut [u8],
+    tree: u32,
+    count: usize,
+    prefix_len: usize,
+    rows: impl Iterator<Item = LeafRow<'a>>,
+) {
+    let slots = HEADER_BYTES + count * HEAD_BYTES;
     let prefix_at = HEADER_BYTES + count * ROW_FIXED_BYTES;
     let mut heap = prefix_at + prefix_len;
     let mut timestamp_max = 0;
@@ -201,9 +207,10 @@ pub fn encode<'a>(page: &mut [u8], tree: u32, count: usize, prefix_len: usize, r
         let head = HEADER_BYTES + index * HEAD_BYTES;
         page[head..head + 8].copy_from_slice(&heads::head_of(suffix).to_be_bytes());
         let value_len = if row.overflow { OVERFLOW_MARK } else { row.value.len() as u16 };
-        let slot = u64::from(heap as u16) | (suffix.len() as u64) << 16 | u64::from(value_len) << 32;
-        page[slots + index * 8..slots + index * 8 + 8].copy_from_slice(&slot.to_le_bytes());
-        page[stamps + index * 8..stamps + index * 8 + 8].copy_from_slice(&row.timestamp.0.to_le_bytes());
+        let lens = u64::from(heap as u16) | (suffix.len() as u64) << 16 | u64::from(value_len) << 32;
+        let slot = &mut page[slots + index * SLOT_BYTES..slots + (index + 1) * SLOT_BYTES];
+        slot[..8].copy_from_slice(&lens.to_le_bytes());
+        slot[8..].copy_from_slice(&row.timestamp.0.to_le_bytes());
         timestamp_max = timestamp_max.max(row.timestamp.0);
         if suffix.len() > HEAD_BYTES {
             page[heap..heap + suffix.len()].copy_from_slice(suffix);
@@ -285,12 +292,20 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let page = sample();
-        let hex = |range: std::ops::Range<usize>| -> String { page[range].iter().map(|b| format!("{b:02x}")).collect() };
-        assert_eq!(hex(0..32), "03000300010000000300000000000000080000000000000" .to_string() + "00c00000004000000");
+        let hex = |range: std::ops::Range<usize>| -> String {
+            page[range].iter().map(|b| format!("{b:02x}")).collect()
+        };
+        assert_eq!(
+            hex(0..32),
+            "03000300010000000300000000000000080000000000000".to_string() + "00c00000004000000"
+        );
         assert_eq!(hex(32..64), "0900000000000000".to_string() + &"00".repeat(24));
         assert_eq!(hex(64..88), "61000000000000006263646566676869".to_string() + "6300000000000000");
-        assert_eq!(hex(88..112), "8c000100030000008f000a00000000009900010".to_string() + "0ffff0000");
-        assert_eq!(hex(112..136), "050000000000000009000000000000000200000000000000");
-        assert_eq!(hex(136..153), "6b65792d6f6e656263646566676869" .to_string() + "6a6b");
+        assert_eq!(
+            hex(88..120),
+            "8c000100030000000500000000000000".to_string() + "8f000a00000000000900000000000000"
+        );
+        assert_eq!(hex(120..136), "99000100ffff00000200000000000000");
+        assert_eq!(hex(136..153), "6b65792d6f6e656263646566676869".to_string() + "6a6b");
     }
 }

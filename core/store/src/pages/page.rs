@@ -39,12 +39,10 @@ pub const PTR_BYTES: usize = 24;
 pub enum PageKind {
     /// Separators and child pointers.
     Inner = 1,
-    /// Inner page with buffered messages: reserved, never written.
-    BufferedInner = 2,
+    // 2: inner page with buffered messages, reserved.
     /// Rows.
     RowLeaf = 3,
-    /// Columns: reserved, never written.
-    ColumnLeaf = 4,
+    // 4: column leaf, reserved.
     /// One long value.
     Overflow = 5,
     /// A part of the free-space bitmap.
@@ -181,11 +179,18 @@ pub fn verify(page: &[u8], ptr: &PagePtr, unit_bytes: usize, ignore_checksum: bo
         let what = match same_place {
             true if version != ptr.version => format!("version {version} found, {} expected", ptr.version),
             true => format!("checksum {found:08x} found, {:08x} expected", ptr.checksum),
-            false => format!("checksum {found:08x} found, {:08x} expected; it says page {}", ptr.checksum, u64_at(page, 8)),
+            false => format!(
+                "checksum {found:08x} found, {:08x} expected; it says page {}",
+                ptr.checksum,
+                u64_at(page, 8)
+            ),
         };
         return Err(damaged(ptr, what));
     }
-    if u64_at(page, 8) != ptr.page_no.0 || u64_at(page, 16) != ptr.version || u32_at(page, 4) != ptr.unit_count {
+    if u64_at(page, 8) != ptr.page_no.0
+        || u64_at(page, 16) != ptr.version
+        || u32_at(page, 4) != ptr.unit_count
+    {
         return Err(damaged(ptr, "it is another page".into()));
     }
     verify_bounds(page).map_err(|what| damaged(ptr, what))

@@ -1,0 +1,221 @@
+//! Connections: one session each, driven on the caller's thread.
+
+use crate::database::Shared;
+use crate::rows::Rows;
+use orrery_engine::base::{Error, Result, SqlState};
+use orrery_engine::sql::datum::Datum;
+use orrery_engine::{Cancel, Execution, Prepared, Session, Tag, Task};
+use std::sync::Arc;
+
+/// A session. `Send`, not `Sync`: one thread at a time.
+pub struct Connection {
+    shared: Arc<Shared>,
+    session: Session,
+}
+
+/// Cancels the statement a connection is running, from any thread; the statement answers 57014.
+#[derive(Clone)]
+pub struct Interrupt(Cancel);
+
+impl Interrupt {
+    /// Asks.
+    pub fn interrupt(&self) {
+        self.0.cancel();
+    }
+}
+
+/// A parsed statement; bound and planned at its first execution, and again when the schema changes.
+#[derive(Clone)]
+pub struct Statement(pub(crate) Arc<Prepared>);
+
+impl Statement {
+    /// Its text.
+    pub fn text(&self) -> &str {
+        self.0.text()
+    }
+
+    /// How many parameters it has.
+    pub fn param_count(&self) -> usize {
+        self.0.param_count()
+    }
+}
+
+/// What a statement gave.
+pub enum Outcome<'c> {
+    /// Rows.
+    Rows(Rows<'c>),
+    /// A command tag.
+    Done(Tag),
+}
+
+impl Connection {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let session = shared.engine.session();
+        Connection { shared, session }
+    }
+
+    pub(crate) fn drive<T>(&self, task: Task<T>) -> T {
+        orrery_drivers::run(&*self.shared.driver, task)
+    }
+
+    /// Parses one statement, or finds it in the cache. Errors: 42601, 0A000.
+    pub fn prepare(&self, sql: &str) -> Result<Statement> {
+        self.session.prepare(sql).map(Statement)
+    }
+
+    /// Parses a text of any number of statements.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
+        Ok(self.session.parse(sql)?.into_iter().map(Statement).collect())
+    }
+
+    /// Runs a prepared statement.
+    pub fn execute_statement(&mut self, statement: &Statement, params: &[Datum]) -> Result<Outcome<'_>> {
+        let task = self.session.execute(&statement.0, params.to_vec());
+        match self.drive(task)? {
+            Execution::Done(tag) => Ok(Outcome::Done(tag)),
+            Execution::Rows(rows) => Ok(Outcome::Rows(Rows::new(self, rows))),
+        }
+    }
+
+    /// Runs one statement and answers how many rows it changed (or gave).
+    pub fn execute(&mut self, sql: &str, params: &[Datum]) -> Result<u64> {
+        let statement = self.prepare(sql)?;
+        self.execute_prepared(&statement, params)
+    }
+
+    /// As [`Connection::execute`], of a prepared statement.
+    pub fn execute_prepared(&mut self, statement: &Statement, params: &[Datum]) -> Result<u64> {
+        match self.execute_statement(statement, params)? {
+            Outcome::Done(tag) => Ok(tag.row_count.unwrap_or(0)),
+            Outcome::Rows(mut rows) => {
+                while rows.next_batch()?.is_some() {}
+                Ok(rows.tag().row_count.unwrap_or(0))
+            }
+        }
+    }
+
+    /// Runs one statement that gives rows. Errors: 42601 when it gives none.
+    pub fn query(&mut self, sql: &str, params: &[Datum]) -> Result<Rows<'_>> {
+        let statement = self.prepare(sql)?;
+        self.query_prepared(&statement, params)
+    }
+
+    /// As [`Connection::query`], of a prepared statement.
+    pub fn query_prepared(&mut self, statement: &Statement, params: &[Datum]) -> Result<Rows<'_>> {
+        match self.execute_statement(statement, params)? {
+            Outcome::Rows(rows) => Ok(rows),
+            Outcome::Done(tag) => {
+                let message = format!("{} gives no rows: use execute", tag.command);
+                Err(Error::new(SqlState::SYNTAX_ERROR, message))
+            }
+        }
+    }
+
+    /// Runs a text of any number of statements, rows thrown away. Stops at the first error.
+    pub fn run(&mut self, sql: &str) -> Result<()> {
+        for statement in self.parse(sql)? {
+            self.execute_prepared(&statement, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Runs `body` in a transaction: committed when it answers `Ok`, rolled back when it answers `Err`. Not tried again by
+    /// itself: an error whose duty is `Retry` is for the caller to run again.
+    pub fn transaction<T>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut transaction = self.begin()?;
+        let answer = body(&mut transaction)?;
+        transaction.commit()?;
+        Ok(answer)
+    }
+
+    /// Begins a transaction; dropping the guard rolls it back.
+    pub fn begin(&mut self) -> Result<Transaction<'_>> {
+        self.execute("begin", &[])?;
+        Ok(Transaction { connection: self, open: true })
+    }
+
+    /// Starts `COPY … FROM STDIN`.
+    pub fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_>> {
+        let statement = self.prepare(sql)?;
+        let copy = self.drive(self.session.copy_in(&statement.0))?;
+        Ok(CopyIn { connection: self, copy: Some(copy) })
+    }
+
+    /// What cancels a running statement.
+    pub fn interrupt_handle(&self) -> Interrupt {
+        Interrupt(self.session.cancel_handle())
+    }
+
+    /// Whether a transaction block is open, and whether it has failed: `None`, `Some(false)`, `Some(true)`.
+    pub fn transaction_status(&self) -> Option<bool> {
+        self.session.transaction_status()
+    }
+}
+
+/// An open transaction. Dropping it rolls back.
+pub struct Transaction<'c> {
+    connection: &'c mut Connection,
+    open: bool,
+}
+
+impl Transaction<'_> {
+    /// Commits. Errors: 40001, 08007 when nobody knows whether it did.
+    pub fn commit(mut self) -> Result<()> {
+        self.open = false;
+        self.connection.execute("commit", &[]).map(drop)
+    }
+
+    /// Rolls back.
+    pub fn rollback(mut self) -> Result<()> {
+        self.open = false;
+        self.connection.execute("rollback", &[]).map(drop)
+    }
+}
+
+impl std::ops::Deref for Transaction<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl std::ops::DerefMut for Transaction<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            // A rollback that cannot run leaves nothing: the session's end drops the transaction.
+            drop(self.connection.execute("rollback", &[]));
+        }
+    }
+}
+
+/// `COPY … FROM STDIN` under way. Dropping it unfinished undoes it.
+pub struct CopyIn<'c> {
+    connection: &'c mut Connection,
+    copy: Option<orrery_engine::CopyIn>,
+}
+
+impl CopyIn<'_> {
+    /// Feeds bytes of the file; cut wherever you like. Errors: 22P04 and those of the rows; the COPY is over then.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let copy = self.copy.take().ok_or_else(copy_is_over)?;
+        self.copy = Some(self.connection.drive(copy.write(bytes.to_vec()))?);
+        Ok(())
+    }
+
+    /// Ends it; answers how many rows were copied. Outside a transaction block this commits.
+    pub fn finish(mut self) -> Result<u64> {
+        let copy = self.copy.take().ok_or_else(copy_is_over)?;
+        let tag = self.connection.drive(copy.finish())?;
+        Ok(tag.row_count.unwrap_or(0))
+    }
+}
+
+fn copy_is_over() -> Error {
+    Error::new(SqlState::BAD_COPY_FILE_FORMAT, "this COPY ended with an error")
+}

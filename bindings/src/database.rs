@@ -1,0 +1,155 @@
+//! Opening and closing.
+
+use crate::connection::Connection;
+use crate::key_value::KeyValue;
+use orrery_drivers::{Driver, FileDriver, FileOptions, MemoryDriver};
+use orrery_engine::DatabaseOptions;
+use orrery_engine::base::{Error, Result};
+use orrery_engine::store::{CheckFinding, CheckSummary, StoreOptions, StoreStats};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+pub use orrery_engine::store::Durability;
+
+/// How to open a database. The defaults suit a laptop.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When a commit answers. Default: [`Durability::Full`], after its log batch is synced.
+    pub durability: Durability,
+    /// Bytes of memory the machine has, from which budgets are derived. Default: what the system says.
+    pub memory_bytes: u64,
+    /// Bytes of the buffer pool; `None`: a quarter of `memory_bytes`.
+    pub pool_bytes: Option<u64>,
+    /// Bytes of changes held in memory before a checkpoint; `None`: by DESIGN's rule.
+    pub memtable_bytes: Option<u64>,
+    /// Make the file when it is absent. Default: true.
+    pub create: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            durability: Durability::Full,
+            memory_bytes: system_memory_bytes(),
+            pool_bytes: None,
+            memtable_bytes: None,
+            create: true,
+        }
+    }
+}
+
+/// The machine's memory in bytes; 1 GiB where it cannot be told.
+fn system_memory_bytes() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    told.map_or(1 << 30, |kilobytes| kilobytes << 10)
+}
+
+/// An open database. Clones share it; the last one dropped closes it as well as it can (use [`Database::close`] to hear of
+/// errors).
+#[derive(Clone)]
+pub struct Database(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) engine: orrery_engine::Database,
+    pub(crate) driver: Arc<dyn Driver>,
+    housekeeping: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Database {
+    /// Opens the database at `path`, making it when it is absent; `:memory:` is one that lives as long as this value. Errors:
+    /// 55006 when another process has it open, XX001 for damage, 58030 and 58P01 from the system.
+    pub fn open(path: impl AsRef<Path>) -> Result<Database> {
+        Database::open_with(path, &Options::default())
+    }
+
+    /// As [`Database::open`], with options.
+    pub fn open_with(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
+        let path = path.as_ref();
+        if path == Path::new(":memory:") {
+            return Database::in_memory();
+        }
+        let file_options = FileOptions { create: options.create, ..FileOptions::default() };
+        Database::with_driver(Arc::new(FileDriver::open(path, &file_options)?), options)
+    }
+
+    /// A database in memory.
+    pub fn in_memory() -> Result<Database> {
+        let options = Options { durability: Durability::None, ..Options::default() };
+        Database::with_driver(Arc::new(MemoryDriver::new()), &options)
+    }
+
+    /// A database over a driver of your own.
+    pub fn with_driver(driver: Arc<dyn Driver>, options: &Options) -> Result<Database> {
+        let store = StoreOptions {
+            durability: options.durability,
+            memory_bytes: options.memory_bytes,
+            pool_budget_bytes: options.pool_bytes.unwrap_or(options.memory_bytes / 4),
+            memtable_budget_bytes: options.memtable_bytes.unwrap_or(0),
+            seed: driver.entropy(),
+            ..StoreOptions::default()
+        };
+        let open = orrery_engine::Database::open(driver.world(), DatabaseOptions { store });
+        let engine = orrery_drivers::run(&*driver, open)?;
+        let housekeeping = {
+            let (task, driver) = (engine.housekeeping(), driver.clone());
+            // Its errors are the engine's state (poisoned): sessions hear of them.
+            let work = move || drop(orrery_drivers::run(&*driver, task));
+            std::thread::Builder::new().name("orrery-housekeeping".into()).spawn(work)
+        };
+        let housekeeping = housekeeping.map_err(|error| Error::internal(format!("no thread: {error}")))?;
+        Ok(Database(Arc::new(Shared { engine, driver, housekeeping: Mutex::new(Some(housekeeping)) })))
+    }
+
+    /// A new connection: a session of its own.
+    pub fn connect(&self) -> Connection {
+        Connection::new(self.0.clone())
+    }
+
+    /// The key-value interface over the same store.
+    pub fn key_value(&self) -> KeyValue {
+        KeyValue::new(self.0.clone())
+    }
+
+    /// Folds what is in memory into the file's trees.
+    pub fn checkpoint(&self) -> Result<()> {
+        orrery_drivers::run(&*self.0.driver, self.0.engine.checkpoint())
+    }
+
+    /// Walks every page, every index entry's tree and every free page; an empty list of findings is a clean bill.
+    pub fn check(&self) -> Result<(CheckSummary, Vec<CheckFinding>)> {
+        orrery_drivers::run(&*self.0.driver, self.0.engine.check())
+    }
+
+    /// Counters of the store.
+    pub fn stats(&self) -> StoreStats {
+        self.0.engine.stats()
+    }
+
+    /// Closes cleanly: a small database is one plain file afterwards. Connections still open get 57P03.
+    pub fn close(self) -> Result<()> {
+        self.0.close()
+    }
+}
+
+impl Shared {
+    fn close(&self) -> Result<()> {
+        let handle = self.housekeeping.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let Some(handle) = handle else { return Ok(()) };
+        let closed = orrery_drivers::run(&*self.driver, self.engine.close());
+        if handle.join().is_err() {
+            return Err(Error::internal("the housekeeping thread panicked"));
+        }
+        closed
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error; recovery takes care of what was not folded.
+        drop(self.close());
+    }
+}

@@ -1,0 +1,195 @@
+//! Rows as they come.
+
+use crate::connection::Connection;
+use orrery_engine::Tag;
+use orrery_engine::base::{Error, Result, SqlState};
+use orrery_engine::sql::columns::datum_at;
+use orrery_engine::sql::datum::Datum;
+use orrery_engine::sql::exec::Batch;
+use orrery_engine::sql::plan::Field;
+use orrery_engine::sql::text::{self, FormatSettings};
+use std::sync::Arc;
+
+/// Rows of a query, fetched as they are asked for: a result of any size takes the memory of a batch. Dropping it ends the
+/// query.
+pub struct Rows<'c> {
+    connection: &'c mut Connection,
+    fields: Arc<[Field]>,
+    rows: Option<orrery_engine::Rows>,
+    tag: Tag,
+    batch: Option<Arc<Batch>>,
+    next: usize,
+}
+
+impl<'c> Rows<'c> {
+    pub(crate) fn new(connection: &'c mut Connection, rows: orrery_engine::Rows) -> Self {
+        let (fields, tag) = (rows.fields().into(), rows.tag());
+        Rows { connection, fields, rows: Some(rows), tag, batch: None, next: 0 }
+    }
+
+    /// The columns.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The command tag (`SELECT 3`), right once all rows were taken.
+    pub fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// The next batch of columns; do not mix with row iteration. Errors: what the query meets; nothing comes after one.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>> {
+        let Some(rows) = self.rows.take() else { return Ok(None) };
+        let (rows, batch) = self.connection.drive(rows.next_batch())?;
+        self.tag = rows.tag();
+        if batch.is_some() {
+            self.rows = Some(rows);
+        }
+        Ok(batch)
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>> {
+        loop {
+            if let Some(batch) = &self.batch
+                && self.next < batch.row_count
+            {
+                let row = Row { fields: self.fields.clone(), batch: batch.clone(), index: self.next };
+                self.next += 1;
+                return Ok(Some(row));
+            }
+            self.next = 0;
+            match self.next_batch()? {
+                Some(batch) => self.batch = Some(Arc::new(batch)),
+                None => {
+                    self.batch = None;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Row>;
+    fn next(&mut self) -> Option<Result<Row>> {
+        self.next_row().transpose()
+    }
+}
+
+/// One row. It stays valid as long as it is kept.
+#[derive(Clone)]
+pub struct Row {
+    fields: Arc<[Field]>,
+    batch: Arc<Batch>,
+    index: usize,
+}
+
+impl Row {
+    /// How many columns it has.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether it has no column.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// A column's value. Errors: 42703 when there is no such column.
+    pub fn value(&self, column: usize) -> Result<Datum> {
+        let Some(field) = self.fields.get(column) else {
+            let message = format!("the row has {} columns; column {column} was asked for", self.fields.len());
+            return Err(Error::new(SqlState::UNDEFINED_COLUMN, message));
+        };
+        datum_at(&*self.batch.columns[column], field.ty, self.index)
+    }
+
+    /// A column's value as a Rust type; NULL only as an `Option`. Errors: 42703, 42804 when the type does not fit.
+    pub fn get<T: FromValue>(&self, column: usize) -> Result<T> {
+        let value = self.value(column)?;
+        T::from_value(&value).ok_or_else(|| {
+            let ty = self.fields[column].ty;
+            let message = format!("column {column} of type {ty} does not fit {}", std::any::type_name::<T>());
+            Error::new(SqlState::DATATYPE_MISMATCH, message)
+        })
+    }
+
+    /// A column's value as PostgreSQL would show it; `None` for NULL and for a column that is not there.
+    pub fn text(&self, column: usize) -> Option<String> {
+        let value = self.value(column).ok()?;
+        (!value.is_null()).then(|| text::format(&value, self.fields[column].ty, FormatSettings::default()))
+    }
+}
+
+/// Rust types that a value can be read as.
+pub trait FromValue: Sized {
+    /// `None` when the value does not fit.
+    fn from_value(value: &Datum) -> Option<Self>;
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &Datum) -> Option<Self> {
+        if value.is_null() { Some(None) } else { T::from_value(value).map(Some) }
+    }
+}
+
+macro_rules! from_integers {
+    ($($ty:ty),*) => {$(
+        impl FromValue for $ty {
+            fn from_value(value: &Datum) -> Option<Self> {
+                match value {
+                    Datum::Int2(value) => (*value).try_into().ok(),
+                    Datum::Int4(value) => (*value).try_into().ok(),
+                    Datum::Int8(value) => (*value).try_into().ok(),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+from_integers!(i8, i16, i32, i64, u8, u16, u32, u64, usize);
+
+impl FromValue for f64 {
+    fn from_value(value: &Datum) -> Option<Self> {
+        match value {
+            Datum::Float4(value) => Some(f64::from(*value)),
+            Datum::Float8(value) => Some(*value),
+            Datum::Numeric(value) => Some(value.to_f64()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Datum) -> Option<Self> {
+        match value {
+            Datum::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: &Datum) -> Option<Self> {
+        match value {
+            Datum::Text(value) => Some(value.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Vec<u8> {
+    fn from_value(value: &Datum) -> Option<Self> {
+        match value {
+            Datum::Bytea(value) => Some(value.to_vec()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Datum {
+    fn from_value(value: &Datum) -> Option<Self> {
+        Some(value.clone())
+    }
+}

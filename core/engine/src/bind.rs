@@ -1,0 +1,231 @@
+//! From a parsed statement to one that may run: the right catalog, a plan, the table locks.
+
+use crate::database::Inner;
+use crate::plans::Prepared;
+use crate::schema::same_definition;
+use orrery_base::kv::{Isolation, TableLock, Transaction, Wait};
+use orrery_base::{Cx, Error, Result, SqlState, TreeId};
+use orrery_sql::bind::{Bound, Control};
+use orrery_sql::catalog::{Catalog, Table};
+use orrery_sql::ddl::{self, Ddl};
+use orrery_sql::plan::{Plan, Statement};
+use orrery_store::{Txn, TxnOptions};
+use std::sync::Arc;
+
+/// The transaction a statement runs in, and what it knows of the schema.
+pub(crate) struct Scope {
+    pub(crate) txn: Arc<Txn>,
+    pub(crate) isolation: Isolation,
+    pub(crate) read_only: bool,
+    /// When the transaction began.
+    pub(crate) start: u64,
+    /// The catalog of the transaction's own making, or of its one snapshot.
+    pub(crate) own: OwnCatalog,
+}
+
+/// See [`Scope::own`].
+#[derive(Clone, Default)]
+pub(crate) struct OwnCatalog {
+    /// The catalog as the transaction sees it.
+    pub(crate) catalog: Option<Arc<Catalog>>,
+    /// The epoch at which it was right (READ COMMITTED after DDL of its own).
+    pub(crate) epoch: Option<u64>,
+    /// What the snapshot of a higher level saw, before DDL of its own.
+    pub(crate) snapshot: Option<Arc<Catalog>>,
+    /// The transaction changed the schema.
+    pub(crate) changed: bool,
+}
+
+/// A statement that may run.
+pub(crate) struct Ready {
+    pub(crate) bound: Arc<Bound>,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+/// Rounds of waiting for locks and finding the schema changed before giving up.
+const ROUND_COUNT_MAX: usize = 100;
+
+/// Binds, plans and locks. Suspends for locks and the catalog's pages. Errors: those of binding, 40P01, 55P03, 40001 when a
+/// transaction of a higher level would write under a schema newer than its snapshot, 25006.
+pub(crate) async fn prepare_to_run(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope, prepared: &Prepared) -> Result<Ready> {
+    for _ in 0..ROUND_COUNT_MAX {
+        scope.txn.begin_statement()?;
+        let (catalog, from_cache) = catalog(db, cx, scope).await?;
+        let bound = prepared.bind(&catalog)?;
+        if scope.read_only {
+            refuse_writes(&bound)?;
+        }
+        if lock_tables(cx, &scope.txn, &bound).await? {
+            // Whoever held the lock may have changed the data or the schema: a fresh snapshot, and the plan again.
+            continue;
+        }
+        if scope.isolation != Isolation::ReadCommitted {
+            check_written_definitions(db, cx, scope, &bound).await?;
+            return Ok(Ready { bound, catalog });
+        }
+        if from_cache && db.schema.is_current(&catalog) || is_unchanged(db, cx, scope, &bound, &catalog).await? {
+            return Ok(Ready { bound, catalog });
+        }
+    }
+    Err(Error::new(SqlState::SERIALIZATION_FAILURE, "the schema kept changing while the statement was planned"))
+}
+
+/// The catalog of the statement's snapshot, and whether it is the cached one.
+pub(crate) async fn catalog(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope) -> Result<(Arc<Catalog>, bool)> {
+    let read_committed = scope.isolation == Isolation::ReadCommitted;
+    if let Some(own) = &scope.own.catalog
+        && (!read_committed || scope.own.changed && scope.own.epoch.is_some() && scope.own.epoch == db.schema.quiet_epoch())
+    {
+        return Ok((own.clone(), false));
+    }
+    if !scope.own.changed
+        && let Some(cached) = db.schema.current()
+    {
+        if !read_committed {
+            scope.own.catalog = Some(cached.clone());
+            scope.own.snapshot = Some(cached.clone());
+        }
+        return Ok((cached, true));
+    }
+    let epoch = db.schema.quiet_epoch();
+    scope.txn.begin_statement()?;
+    let loaded = Arc::new(ddl::load_catalog(cx, &*scope.txn).await?);
+    if scope.own.changed {
+        scope.own.catalog = Some(loaded.clone());
+        scope.own.epoch = epoch;
+    } else if !read_committed {
+        scope.own.catalog = Some(loaded.clone());
+        scope.own.snapshot = Some(loaded.clone());
+    } else if let Some(epoch) = epoch {
+        db.schema.offer(epoch, &loaded);
+    }
+    Ok((loaded, false))
+}
+
+/// Takes the statement's table locks; whether any had to wait.
+async fn lock_tables(cx: &Cx, txn: &Arc<Txn>, bound: &Bound) -> Result<bool> {
+    let mut waited = false;
+    for (table, mode) in table_locks(bound) {
+        if !txn.try_lock_table(table, mode)? {
+            txn.lock_table(cx, table, mode, Wait::Block).await?;
+            waited = true;
+        }
+    }
+    Ok(waited)
+}
+
+fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
+    let mut locks = Vec::new();
+    let reads = |plan: &Plan, locks: &mut Vec<_>| {
+        locks.extend(plan.tables.iter().map(|table| (table.id, TableLock::AccessShare)));
+    };
+    match bound {
+        Bound::Dml(Statement::Query(plan)) => reads(plan, &mut locks),
+        Bound::Dml(Statement::Insert(insert)) => {
+            locks.push((insert.table.id, TableLock::RowExclusive));
+            reads(&insert.source, &mut locks);
+        }
+        Bound::Dml(Statement::Update(update)) => {
+            locks.push((update.table.id, TableLock::RowExclusive));
+            reads(&update.source, &mut locks);
+        }
+        Bound::Dml(Statement::Delete(delete)) => {
+            locks.push((delete.table.id, TableLock::RowExclusive));
+            reads(&delete.source, &mut locks);
+        }
+        Bound::Ddl(Ddl::DropTable(tables) | Ddl::Truncate { tables, .. }) => {
+            locks.extend(tables.iter().map(|table| (table.id, TableLock::AccessExclusive)));
+        }
+        Bound::Ddl(Ddl::CreateIndex { table, .. }) => locks.push((table.id, TableLock::Share)),
+        Bound::Ddl(Ddl::DropIndex(indexes)) => {
+            locks.extend(indexes.iter().map(|(table, _)| (table.id, TableLock::AccessExclusive)));
+        }
+        Bound::Ddl(Ddl::CreateTable(_) | Ddl::Nothing(_)) => {}
+        Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
+        Bound::Control(Control::Analyze(tables)) => {
+            locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
+        }
+        Bound::Control(_) => {}
+    }
+    locks
+}
+
+/// The tables whose definition a statement relies on, written ones first.
+fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
+    match bound {
+        Bound::Dml(Statement::Query(plan)) => (Vec::new(), plan.tables.iter().collect()),
+        Bound::Dml(Statement::Insert(insert)) => (vec![&insert.table], insert.source.tables.iter().collect()),
+        Bound::Dml(Statement::Update(update)) => (vec![&update.table], update.source.tables.iter().collect()),
+        Bound::Dml(Statement::Delete(delete)) => (vec![&delete.table], delete.source.tables.iter().collect()),
+        Bound::Ddl(Ddl::DropTable(tables) | Ddl::Truncate { tables, .. }) => (tables.iter().collect(), Vec::new()),
+        Bound::Ddl(Ddl::CreateIndex { table, .. }) => (vec![table], Vec::new()),
+        Bound::Ddl(Ddl::DropIndex(indexes)) => (indexes.iter().map(|(table, _)| table).collect(), Vec::new()),
+        Bound::Ddl(Ddl::CreateTable(_) | Ddl::Nothing(_)) => (Vec::new(), Vec::new()),
+        Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
+        Bound::Control(Control::Analyze(tables)) => (tables.iter().collect(), Vec::new()),
+        Bound::Control(_) => (Vec::new(), Vec::new()),
+    }
+}
+
+/// READ COMMITTED, now that the locks are held: whether the definitions of the statement's tables are still the newest.
+async fn is_unchanged(
+    db: &Arc<Inner>,
+    cx: &Cx,
+    scope: &Scope,
+    bound: &Bound,
+    planned_under: &Arc<Catalog>,
+) -> Result<bool> {
+    let (written, read) = tables_of(bound);
+    if written.is_empty() && read.is_empty() {
+        return Ok(true);
+    }
+    scope.txn.begin_statement()?;
+    let epoch = db.schema.quiet_epoch();
+    let newest = ddl::load_catalog(cx, &*scope.txn).await?;
+    let same = |table: &&Arc<Table>| newest.table(&table.name).is_some_and(|newest| same_definition(newest, table));
+    let unchanged = written.iter().chain(&read).all(same);
+    if let (true, Some(epoch), false) = (unchanged, epoch, scope.own.changed)
+        && newest.version == planned_under.version
+    {
+        db.schema.offer(epoch, planned_under);
+    }
+    Ok(unchanged)
+}
+
+/// Higher levels read by their snapshot's schema, but may write only under the newest: an index that the snapshot does not
+/// know would miss the entry.
+async fn check_written_definitions(db: &Arc<Inner>, cx: &Cx, scope: &Scope, bound: &Bound) -> Result<()> {
+    let (written, _) = tables_of(bound);
+    let Some(snapshot) = &scope.own.snapshot else { return Ok(()) };
+    if written.is_empty() || db.schema.is_current(snapshot) {
+        return Ok(());
+    }
+    let newest = {
+        let options = TxnOptions { isolation: Isolation::ReadCommitted, read_only: true };
+        let txn = db.store.begin(options, cx.now())?;
+        ddl::load_catalog(cx, &*txn).await?
+    };
+    for table in written {
+        let Some(before) = snapshot.table(&table.name) else { continue };
+        if !newest.table(&table.name).is_some_and(|newest| same_definition(newest, before)) {
+            let message = "could not serialize access due to a concurrent change of the table's definition";
+            return Err(Error::new(SqlState::SERIALIZATION_FAILURE, message));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_writes(bound: &Bound) -> Result<()> {
+    let what = match bound {
+        Bound::Dml(Statement::Query(_)) => return Ok(()),
+        Bound::Dml(Statement::Insert(_)) => "INSERT",
+        Bound::Dml(Statement::Update(_)) => "UPDATE",
+        Bound::Dml(Statement::Delete(_)) => "DELETE",
+        Bound::Ddl(ddl) => crate::run::ddl_command(ddl),
+        Bound::Control(Control::Copy(_)) => "COPY FROM",
+        Bound::Control(Control::Analyze(_)) => "ANALYZE",
+        Bound::Control(_) => return Ok(()),
+    };
+    let message = format!("cannot execute {what} in a read-only transaction");
+    Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message))
+}

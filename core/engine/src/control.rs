@@ -1,0 +1,331 @@
+//! Statements about the session, the transaction and the engine.
+
+use crate::bind::{self, Ready};
+use crate::plans::Prepared;
+use crate::result::{Execution, Link, Rows, Tag};
+use crate::run::{self, Running};
+use crate::session::{Session, StateGuard};
+use crate::settings::Settings;
+use crate::transaction;
+use arrow_array::{ArrayRef, StringArray};
+use orrery_base::kv::{Isolation, Transaction};
+use orrery_base::{Cx, Error, Result, SqlState};
+use orrery_sql::analyze;
+use orrery_sql::bind::{Bound, Control};
+use orrery_sql::catalog::{Catalog, Table};
+use orrery_sql::datum::Datum;
+use orrery_sql::ddl;
+use orrery_sql::eval;
+use orrery_sql::exec::{Batch, Query};
+use orrery_sql::explain;
+use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
+use orrery_sql::plan::{Field, Statement};
+use orrery_sql::types::SqlType;
+use std::sync::Arc;
+
+/// Runs what needs no catalog and may be taken in a failed transaction; `None` when the statement is not of that kind.
+pub(crate) async fn immediate(
+    session: &Session,
+    cx: &Cx,
+    state: &mut StateGuard,
+    prepared: &Arc<Prepared>,
+) -> Option<Result<Execution>> {
+    use ast::Statement as Ast;
+    let may_end_failed = match &prepared.parsed.statement {
+        Ast::Commit | Ast::Rollback | Ast::RollbackTo(_) => true,
+        Ast::Begin(_)
+        | Ast::Savepoint(_)
+        | Ast::Release(_)
+        | Ast::SetTransaction { .. }
+        | Ast::Set { .. }
+        | Ast::Reset(_)
+        | Ast::Show(_)
+        | Ast::Deallocate(_)
+        | Ast::Checkpoint => false,
+        _ => return None,
+    };
+    if !may_end_failed && state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
+        return Some(Err(run::failed_transaction()));
+    }
+    // None of these names anything in the catalog.
+    let bound = match prepared.bind(&Arc::new(Catalog::default())) {
+        Ok(bound) => bound,
+        Err(error) => return Some(Err(error)),
+    };
+    let Bound::Control(control) = &*bound else {
+        return Some(Err(Error::internal("a control statement was bound as another kind")));
+    };
+    Some(run_immediate(session, cx, state, control).await)
+}
+
+async fn run_immediate(session: &Session, cx: &Cx, state: &mut StateGuard, control: &Control) -> Result<Execution> {
+    let tag = match control {
+        Control::Begin(modes) => begin(cx, state, modes),
+        Control::Commit => commit(session, cx, state).await?,
+        Control::Rollback => rollback(state),
+        Control::Savepoint(name) => {
+            block(state, "SAVEPOINT")?.savepoint(name.clone());
+            Tag::command("SAVEPOINT")
+        }
+        Control::Release(name) => {
+            block(state, "RELEASE SAVEPOINT")?.release(name)?;
+            Tag::command("RELEASE")
+        }
+        Control::RollbackTo(name) => {
+            block(state, "ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
+            Tag::command("ROLLBACK")
+        }
+        Control::SetTransaction { modes, session: true } => {
+            if let Some(isolation) = modes.isolation {
+                state.settings.isolation = isolation;
+            }
+            if let Some(read_only) = modes.read_only {
+                state.settings.read_only = read_only;
+            }
+            Tag::command("SET")
+        }
+        Control::SetTransaction { modes, session: false } => set_transaction(state, modes)?,
+        Control::Set { name, value, local } => set(state, name, value, *local)?,
+        Control::Reset(name) => {
+            match name {
+                Some(name) => state.settings.set(name, None)?,
+                None => state.settings = Settings::default(),
+            }
+            Tag::command("RESET")
+        }
+        Control::Show(name) => return show(session, state, name.as_deref()),
+        Control::Deallocate(name) => deallocate(state, name.as_deref())?,
+        Control::Checkpoint => {
+            session.db.store.checkpoint(cx).await?;
+            Tag::command("CHECKPOINT")
+        }
+        _ => return Err(Error::internal("a statement that needs a transaction was run without one")),
+    };
+    Ok(Execution::Done(tag))
+}
+
+fn begin(cx: &Cx, state: &mut StateGuard, modes: &TransactionModes) -> Tag {
+    let mut tag = Tag::command("BEGIN");
+    if state.explicit.is_some() {
+        tag.notice = Some("there is already a transaction in progress".to_owned());
+    } else {
+        run::begin(state, cx, modes.isolation, modes.read_only);
+    }
+    tag
+}
+
+async fn commit(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Tag> {
+    let Some(explicit) = state.explicit.take() else {
+        let mut tag = Tag::command("COMMIT");
+        tag.notice = Some("there is no transaction in progress".to_owned());
+        return Ok(tag);
+    };
+    if let Some(settings) = explicit.settings_before {
+        state.settings = *settings;
+    }
+    let Some(txn) = explicit.txn else { return Ok(Tag::command(if explicit.failed { "ROLLBACK" } else { "COMMIT" })) };
+    if explicit.failed {
+        txn.rollback();
+        return Ok(Tag::command("ROLLBACK"));
+    }
+    transaction::commit(&session.db, cx, &txn, explicit.own.changed).await?;
+    Ok(Tag::command("COMMIT"))
+}
+
+fn rollback(state: &mut StateGuard) -> Tag {
+    let mut tag = Tag::command("ROLLBACK");
+    match state.explicit.take() {
+        None => tag.notice = Some("there is no transaction in progress".to_owned()),
+        Some(explicit) => {
+            if let Some(settings) = explicit.settings_before {
+                state.settings = *settings;
+            }
+            if let Some(txn) = explicit.txn {
+                txn.rollback();
+            }
+        }
+    }
+    tag
+}
+
+fn block<'a>(state: &'a mut StateGuard, command: &str) -> Result<&'a mut transaction::Explicit> {
+    state.explicit.as_mut().ok_or_else(|| {
+        let message = format!("{command} can only be used in transaction blocks");
+        Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
+    })
+}
+
+fn set_transaction(state: &mut StateGuard, modes: &TransactionModes) -> Result<Tag> {
+    let mut tag = Tag::command("SET");
+    let Some(explicit) = state.explicit.as_mut() else {
+        tag.notice = Some("SET TRANSACTION can only be used in transaction blocks".to_owned());
+        return Ok(tag);
+    };
+    let begun = explicit.txn.is_some();
+    let refuse = |what: &str| {
+        Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, format!("SET TRANSACTION {what} must be called before any query")))
+    };
+    if let Some(isolation) = modes.isolation {
+        if begun && isolation != explicit.isolation {
+            return refuse("ISOLATION LEVEL");
+        }
+        explicit.isolation = isolation;
+    }
+    if let Some(read_only) = modes.read_only {
+        if begun && !read_only && explicit.read_only {
+            return refuse("READ WRITE");
+        }
+        explicit.read_only = read_only;
+    }
+    Ok(tag)
+}
+
+fn set(state: &mut StateGuard, name: &str, value: &SetValue, local: bool) -> Result<Tag> {
+    let mut tag = Tag::command("SET");
+    let joined = match value {
+        SetValue::Default => None,
+        SetValue::Values(values) => Some(values.join(", ")),
+    };
+    if local {
+        let before = Box::new(state.settings.clone());
+        match &mut state.explicit {
+            None => {
+                tag.notice = Some("SET LOCAL can only be used in transaction blocks".to_owned());
+                return Ok(tag);
+            }
+            Some(explicit) => drop(explicit.settings_before.get_or_insert(before)),
+        }
+    }
+    state.settings.set(name, joined.as_deref())?;
+    Ok(tag)
+}
+
+fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Execution> {
+    let link = Link::detached(session);
+    let Some(name) = name else {
+        let names = Settings::names();
+        let values = names.iter().map(|name| state.settings.show(name)).collect::<Result<Vec<_>>>()?;
+        let row_count = names.len();
+        let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))];
+        let field = |name: &str| Field { name: name.to_owned(), ty: SqlType::Text };
+        let fields = vec![field("name"), field("setting")];
+        return Ok(Execution::Rows(Rows::of_batches(
+            vec![Batch { columns, row_count }],
+            fields,
+            Tag::command("SHOW"),
+            link,
+        )));
+    };
+    let value = match (name, &state.explicit) {
+        ("transaction_isolation", Some(explicit)) => crate::settings::isolation_name(explicit.isolation).to_owned(),
+        ("durability", _) => session.db.store.durability().to_string(),
+        _ => state.settings.show(name)?,
+    };
+    Ok(Execution::Rows(Rows::of_lines(name, vec![value], "SHOW", link)))
+}
+
+fn deallocate(state: &mut StateGuard, name: Option<&str>) -> Result<Tag> {
+    match name {
+        None => {
+            state.prepared.clear();
+            Ok(Tag::command("DEALLOCATE ALL"))
+        }
+        Some(name) => match state.prepared.remove(name) {
+            Some(_) => Ok(Tag::command("DEALLOCATE")),
+            None => Err(no_such_statement(name)),
+        },
+    }
+}
+
+fn no_such_statement(name: &str) -> Error {
+    let message = format!("prepared statement \"{name}\" does not exist");
+    Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
+}
+
+/// Runs what needs the catalog or the transaction.
+pub(crate) async fn in_transaction(running: &mut Running<'_>, control: &Control, ready: &Ready) -> Result<Execution> {
+    match control {
+        Control::Prepare { name, types, statement } => {
+            if running.state.prepared.contains_key(name) {
+                let message = format!("prepared statement \"{name}\" already exists");
+                return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
+            }
+            let prepared = Arc::new(Prepared::new(statement.clone(), types.clone()));
+            prepared.bind(&ready.catalog)?;
+            running.state.prepared.insert(name.clone(), prepared);
+            Ok(Execution::Done(Tag::command("PREPARE")))
+        }
+        Control::Execute { name, args } => execute(running, name, args, ready).await,
+        Control::Explain { analyze, statement } => explain(running, *analyze, statement).await,
+        Control::Analyze(tables) => analyze_tables(running, tables, ready).await,
+        Control::Copy(copy) => crate::copy::from_file(running, copy, ready).await,
+        _ => Err(Error::internal("an immediate statement was run in a transaction")),
+    }
+}
+
+async fn execute(running: &mut Running<'_>, name: &str, args: &[ast::Expr], ready: &Ready) -> Result<Execution> {
+    let prepared = running.state.prepared.get(name).cloned().ok_or_else(|| no_such_statement(name))?;
+    let bound = prepared.bind(&ready.catalog)?;
+    let types: &[SqlType] = match &*bound {
+        Bound::Dml(statement) => run::param_types(statement),
+        _ => &[],
+    };
+    let exprs = orrery_sql::bind::execute_arguments(args, types, &ready.catalog)?;
+    let context = running.context(&ready.catalog, &[], &[])?;
+    let params: Vec<Datum> =
+        exprs.iter().map(|expr| eval::constant_in(&context, expr)).collect::<Result<_>>()?;
+    // One level deep: what was prepared is never itself EXECUTE.
+    Box::pin(running.prepared(&prepared, params)).await
+}
+
+async fn explain(running: &mut Running<'_>, analyze: bool, statement: &Arc<orrery_sql::parse::Parsed>) -> Result<Execution> {
+    let prepared = Prepared::new(statement.clone(), Vec::new());
+    let ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
+    let Bound::Dml(planned) = &*ready.bound else {
+        return Err(Error::unsupported("EXPLAIN of this kind of statement"));
+    };
+    let lines = if analyze {
+        let started = running.cx.now();
+        let metrics = run_for_metrics(running, planned, &ready).await?;
+        let mut lines = explain::text(planned, Some(&metrics));
+        let elapsed = running.cx.now().saturating_sub(started) as f64 / 1000.0;
+        lines.push(format!("Execution Time: {elapsed:.3} ms"));
+        lines
+    } else {
+        explain::text(planned, None)
+    };
+    let link = running.link(false);
+    if running.is_implicit && analyze {
+        transaction::commit(&running.session.db, running.cx, &running.scope.txn, running.scope.own.changed).await?;
+    }
+    Ok(Execution::Rows(Rows::of_lines("QUERY PLAN", lines, "EXPLAIN", link)))
+}
+
+async fn run_for_metrics(
+    running: &mut Running<'_>,
+    statement: &Statement,
+    ready: &Ready,
+) -> Result<orrery_sql::exec::RunMetrics> {
+    let context = running.context(&ready.catalog, run::param_types(statement), &[])?.with_metrics();
+    if let Statement::Query(plan) = statement {
+        let mut query = Query::open(Arc::new(plan.clone()), context.clone());
+        while query.next(running.cx).await?.is_some() {}
+    } else {
+        running.change_rows(statement, &context).await?;
+    }
+    Ok(context.metrics())
+}
+
+async fn analyze_tables(running: &mut Running<'_>, tables: &[Arc<Table>], ready: &Ready) -> Result<Execution> {
+    let context = running.context(&ready.catalog, &[], &[])?;
+    let epoch = running.session.db.schema.quiet_epoch();
+    let mut catalog = (*ready.catalog).clone();
+    for table in tables {
+        let statistics = analyze::analyze(running.cx, &context, table).await?;
+        catalog = ddl::set_statistics(running.cx, &context, &catalog, table, statistics).await?;
+    }
+    running.scope.own.catalog = Some(Arc::new(catalog));
+    running.scope.own.epoch = epoch;
+    running.scope.own.changed = true;
+    Ok(Execution::Done(Tag::command("ANALYZE")))
+}

@@ -1,0 +1,103 @@
+//! An open database: the store, the cached catalog, the plan cache, the sequences.
+
+use crate::plans::PlanCache;
+use crate::schema::SchemaCache;
+use crate::sequences::{self, Sequences};
+use crate::session::Session;
+use orrery_base::task::Task;
+use orrery_base::{Result, World};
+use orrery_store::{CheckFinding, CheckSummary, Store, StoreOptions, StoreStats};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How to open a database.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseOptions {
+    /// The store's part.
+    pub store: StoreOptions,
+}
+
+/// An open database. Cheap to clone; sessions of it may live on different threads.
+#[derive(Clone)]
+pub struct Database(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<Store>,
+    pub(crate) schema: Arc<SchemaCache>,
+    pub(crate) sequences: Sequences,
+    pub(crate) plans: PlanCache,
+    pub(crate) world: Arc<World>,
+    next_session: AtomicU64,
+}
+
+impl Database {
+    /// Opens, makes or recovers a database on the files that the polling driver stands for. Errors: XX001 for damage, the
+    /// disk's refusals.
+    pub fn open(world: Arc<World>, options: DatabaseOptions) -> Task<Result<Database>> {
+        Task::new(world.clone(), move |cx| async move {
+            let store = Store::open(&cx, options.store).await?;
+            Ok(Database(Arc::new(Inner {
+                store,
+                schema: Arc::default(),
+                sequences: Sequences::default(),
+                plans: PlanCache::default(),
+                world,
+                next_session: AtomicU64::new(1),
+            })))
+        })
+    }
+
+    /// A new session.
+    pub fn session(&self) -> Session {
+        Session::new(self.0.clone(), self.0.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The store below: the key-value interface, statistics.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.0.store
+    }
+
+    /// The world's hooks.
+    pub fn world(&self) -> &Arc<World> {
+        &self.0.world
+    }
+
+    /// The one long-running task a driver keeps polling beside the sessions: checkpoints, interval syncs, log segments made
+    /// ahead of use. It ends when the store is closed.
+    pub fn housekeeping(&self) -> Task<Result<()>> {
+        let store = self.0.store.clone();
+        Task::new(self.0.world.clone(), move |cx| async move { store.housekeeping(&cx).await })
+    }
+
+    /// Folds the memtable into the trees.
+    pub fn checkpoint(&self) -> Task<Result<()>> {
+        let store = self.0.store.clone();
+        Task::new(self.0.world.clone(), move |cx| async move { store.checkpoint(&cx).await.map(drop) })
+    }
+
+    /// Walks every page and says what is wrong where (I8).
+    pub fn check(&self) -> Task<Result<(CheckSummary, Vec<CheckFinding>)>> {
+        let store = self.0.store.clone();
+        Task::new(self.0.world.clone(), move |cx| async move {
+            let mut findings = Vec::new();
+            let summary = store.check(&cx, &mut |finding| findings.push(finding)).await?;
+            Ok((summary, findings))
+        })
+    }
+
+    /// Closes cleanly. Sessions still open get 57P03 afterwards.
+    pub fn close(&self) -> Task<Result<()>> {
+        let db = self.0.clone();
+        Task::new(self.0.world.clone(), move |cx| async move {
+            if !db.store.is_poisoned() {
+                sequences::give_back(&db, &cx).await?;
+            }
+            db.store.close(&cx).await
+        })
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> StoreStats {
+        self.0.store.stats()
+    }
+}

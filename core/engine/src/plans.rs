@@ -1,0 +1,129 @@
+//! Prepared statements and the plan cache. A statement is parsed once a text, and bound and planned once a version of the
+//! catalog.
+
+use orrery_base::task::lock;
+use orrery_base::{Error, Result};
+use orrery_sql::bind::{self, Bound};
+use orrery_sql::catalog::Catalog;
+use orrery_sql::parse::{self, Parsed};
+use orrery_sql::types::SqlType;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// A parsed statement with its latest plan.
+pub struct Prepared {
+    pub(crate) parsed: Arc<Parsed>,
+    declared: Vec<SqlType>,
+    bound: Mutex<Option<(Arc<Catalog>, Arc<Bound>)>>,
+}
+
+impl Prepared {
+    /// Wraps a parsed statement. `declared`: parameter types given beforehand.
+    pub fn new(parsed: Arc<Parsed>, declared: Vec<SqlType>) -> Self {
+        Prepared { parsed, declared, bound: Mutex::new(None) }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.parsed.text
+    }
+
+    /// How many parameters it has.
+    pub fn param_count(&self) -> usize {
+        self.parsed.param_count as usize
+    }
+
+    /// The statement bound and planned under this catalog. Errors: every error of names and types, with position.
+    pub(crate) fn bind(&self, catalog: &Arc<Catalog>) -> Result<Arc<Bound>> {
+        if let Some(bound) = self.bound_under(catalog) {
+            return Ok(bound);
+        }
+        let bound = Arc::new(bind::bind(&self.parsed, catalog, &self.declared)?);
+        *lock(&self.bound) = Some((catalog.clone(), bound.clone()));
+        Ok(bound)
+    }
+
+    /// The plan, if it was made under this very catalog.
+    pub(crate) fn bound_under(&self, catalog: &Arc<Catalog>) -> Option<Arc<Bound>> {
+        let bound = lock(&self.bound);
+        bound.as_ref().filter(|(under, _)| Arc::ptr_eq(under, catalog)).map(|(_, bound)| bound.clone())
+    }
+}
+
+/// Statements of one text that were run before, by text; the least recently used go first.
+#[derive(Default)]
+pub(crate) struct PlanCache(Mutex<CacheState>);
+
+#[derive(Default)]
+struct CacheState {
+    by_text: BTreeMap<Arc<str>, Entry>,
+    by_use: BTreeMap<u64, Arc<str>>,
+    uses: u64,
+    bytes: usize,
+}
+
+struct Entry {
+    prepared: Arc<Prepared>,
+    used: u64,
+}
+
+/// Texts longer than this are not worth keeping.
+const CACHED_TEXT_BYTES_MAX: usize = 16 << 10;
+/// Bytes of texts kept; a plan is a few times its text.
+const CACHE_BYTES_MAX: usize = 1 << 20;
+
+impl PlanCache {
+    /// The statement of a text that holds exactly one.
+    pub(crate) fn get(&self, text: &str) -> Result<Arc<Prepared>> {
+        let mut state = lock(&self.0);
+        state.uses += 1;
+        let now = state.uses;
+        if let Some(entry) = state.by_text.get_mut(text) {
+            let before = std::mem::replace(&mut entry.used, now);
+            let prepared = entry.prepared.clone();
+            if let Some(key) = state.by_use.remove(&before) {
+                state.by_use.insert(now, key);
+            }
+            return Ok(prepared);
+        }
+        drop(state);
+        let prepared = Arc::new(Prepared::new(Arc::new(parse_one(text)?), Vec::new()));
+        if text.len() <= CACHED_TEXT_BYTES_MAX {
+            self.insert(Arc::from(text), prepared.clone());
+        }
+        Ok(prepared)
+    }
+
+    fn insert(&self, text: Arc<str>, prepared: Arc<Prepared>) {
+        let mut state = lock(&self.0);
+        state.uses += 1;
+        let used = state.uses;
+        if let Some(old) = state.by_text.insert(text.clone(), Entry { prepared, used }) {
+            state.by_use.remove(&old.used);
+        } else {
+            state.bytes += text.len();
+        }
+        state.by_use.insert(used, text);
+        while state.bytes > CACHE_BYTES_MAX {
+            let Some((_, oldest)) = state.by_use.pop_first() else { break };
+            state.by_text.remove(&oldest);
+            state.bytes -= oldest.len();
+        }
+    }
+}
+
+/// Parses a text that must hold one statement. Errors: 42601 when it holds none or several.
+fn parse_one(text: &str) -> Result<Parsed> {
+    let mut all = parse::statements(text)?;
+    match (all.pop(), all.is_empty()) {
+        (Some(parsed), true) => Ok(parsed),
+        (None, _) => Err(syntax("no statement in the text")),
+        (Some(second), false) => {
+            Err(syntax("cannot insert multiple commands into a prepared statement").at(second.offset_chars + 1))
+        }
+    }
+}
+
+fn syntax(message: &str) -> Error {
+    Error::new(orrery_base::SqlState::SYNTAX_ERROR, message)
+}

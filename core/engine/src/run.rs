@@ -1,0 +1,279 @@
+//! Running statements: the transaction around them, their parameters, the executor, DDL.
+
+use crate::bind::{self, Ready, Scope};
+use crate::control;
+use crate::plans::Prepared;
+use crate::result::{Execution, Link, Rows, Tag};
+use crate::sequences::StatementEnvironment;
+use crate::session::{Session, StateGuard};
+use crate::transaction::{self, Explicit};
+use orrery_base::kv::{Isolation, Transaction};
+use orrery_base::{Cx, Error, Result, SqlState};
+use orrery_sql::bind::Bound;
+use orrery_sql::catalog::Catalog;
+use orrery_sql::datum::Datum;
+use orrery_sql::ddl::{self, Ddl};
+use orrery_sql::eval;
+use orrery_sql::exec::{self, DmlOutcome, ExecContext, Query};
+use orrery_sql::plan::{Field, Returning, Statement};
+use orrery_sql::types::SqlType;
+use orrery_store::TxnOptions;
+use std::sync::Arc;
+
+/// A statement may be restarted on a fresh snapshot so often before it gives up with 40001.
+const RESTART_COUNT_MAX: usize = 1000;
+
+/// Runs one statement of a session.
+pub(crate) async fn statement(
+    session: &Session,
+    cx: &Cx,
+    prepared: &Arc<Prepared>,
+    params: Vec<Datum>,
+) -> Result<Execution> {
+    let mut state = session.slot.take()?;
+    if let Some(explicit) = &state.explicit
+        && explicit.has_open_rows()
+    {
+        // The transaction is sound: this is a mistake of the caller's, not a failure of a statement.
+        state.ended_well();
+        let message = "a result of this transaction is still being read: finish or drop it first";
+        return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+    }
+    let deadline = deadline(&state, cx);
+    cx.set_deadline(deadline);
+    let outcome = match control::immediate(session, cx, &mut state, prepared).await {
+        Some(outcome) => outcome,
+        None => within_transaction(session, cx, &mut state, prepared, params, deadline).await,
+    };
+    if outcome.is_ok() || state.explicit.as_ref().is_none_or(|explicit| explicit.failed) {
+        state.ended_well();
+    }
+    outcome
+}
+
+fn deadline(state: &StateGuard, cx: &Cx) -> Option<u64> {
+    let timeout = state.settings.statement_timeout_ms;
+    (timeout > 0).then(|| cx.now().saturating_add(timeout.saturating_mul(1000)))
+}
+
+/// Runs a statement in the open transaction, or in one of its own.
+async fn within_transaction(
+    session: &Session,
+    cx: &Cx,
+    state: &mut StateGuard,
+    prepared: &Arc<Prepared>,
+    params: Vec<Datum>,
+    deadline: Option<u64>,
+) -> Result<Execution> {
+    if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
+        return Err(failed_transaction());
+    }
+    let is_implicit = state.explicit.is_none();
+    let mut scope = scope(session, cx, state)?;
+    let start = scope.txn.savepoint();
+    let mut running = Running { session, cx, state, scope: &mut scope, deadline, is_implicit };
+    let outcome = running.prepared(prepared, params).await;
+    match (&outcome, &mut state.explicit) {
+        (Ok(_), Some(explicit)) => explicit.own = scope.own,
+        // Gathering changes nothing, but a statement that fails half-way through applying must leave nothing (L6).
+        (Err(_), Some(_)) => scope.txn.rollback_to(start),
+        (Err(_), None) => scope.txn.rollback(),
+        (Ok(Execution::Rows(_)), None) => {}
+        (Ok(Execution::Done(_)), None) => {
+            transaction::commit(&session.db, cx, &scope.txn, scope.own.changed).await?;
+        }
+    }
+    outcome
+}
+
+fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
+    if let Some(explicit) = &mut state.explicit {
+        return Ok(Scope {
+            txn: explicit.txn(&session.db, cx.now())?,
+            isolation: explicit.isolation,
+            read_only: explicit.read_only,
+            start: explicit.start,
+            own: explicit.own.clone(),
+        });
+    }
+    let (isolation, read_only) = (state.settings.isolation, state.settings.read_only);
+    let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
+    Ok(Scope { txn, isolation, read_only, start: cx.now(), own: bind::OwnCatalog::default() })
+}
+
+pub(crate) fn failed_transaction() -> Error {
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    Error::new(SqlState::IN_FAILED_SQL_TRANSACTION, message)
+}
+
+/// A statement under way.
+pub(crate) struct Running<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) cx: &'a Cx,
+    pub(crate) state: &'a mut StateGuard,
+    pub(crate) scope: &'a mut Scope,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) is_implicit: bool,
+}
+
+impl Running<'_> {
+    /// Binds, locks and runs.
+    pub(crate) async fn prepared(&mut self, prepared: &Arc<Prepared>, params: Vec<Datum>) -> Result<Execution> {
+        let ready = bind::prepare_to_run(&self.session.db, self.cx, self.scope, prepared).await?;
+        match &*ready.bound {
+            Bound::Dml(statement) => self.dml(statement, &ready, &params).await,
+            Bound::Ddl(ddl) => self.ddl(ddl, &ready).await,
+            Bound::Control(control) => control::in_transaction(self, control, &ready).await,
+        }
+    }
+
+    /// What the executor runs in. `params` are cast to the plan's types.
+    pub(crate) fn context(&self, catalog: &Catalog, types: &[SqlType], params: &[Datum]) -> Result<ExecContext> {
+        let environment = StatementEnvironment {
+            db: self.session.db.clone(),
+            sequences: catalog.sequences.clone(),
+        };
+        let mut context = ExecContext {
+            txn: self.scope.txn.clone(),
+            environment: Arc::new(environment),
+            params: Arc::from([]),
+            work_memory_bytes: self.state.settings.work_memory_bytes,
+            transaction_start: self.scope.start,
+            statement_start: self.cx.now(),
+            time_zone: self.state.settings.time_zone,
+        };
+        context.params = eval::cast_params(&context, types, params)?.into();
+        Ok(context)
+    }
+
+    async fn dml(&mut self, statement: &Statement, ready: &Ready, params: &[Datum]) -> Result<Execution> {
+        let types = param_types(statement);
+        let context = self.context(&ready.catalog, types, params)?;
+        if let Statement::Query(plan) = statement {
+            let fields = plan.root.fields.clone();
+            let query = Query::open(Arc::new(plan.clone()), context);
+            return Ok(Execution::Rows(Rows::of_query(query, fields, self.link(true))));
+        }
+        let (command, returning) = match statement {
+            Statement::Query(_) => unreachable!("handled above"),
+            Statement::Insert(insert) => ("INSERT", &insert.returning),
+            Statement::Update(update) => ("UPDATE", &update.returning),
+            Statement::Delete(delete) => ("DELETE", &delete.returning),
+        };
+        let (row_count, batches) = self.change_rows(statement, &context).await?;
+        let Some(Returning { fields, .. }) = returning else {
+            return Ok(Execution::Done(Tag::rows(command, row_count)));
+        };
+        if self.is_implicit {
+            // Rows that a commit could still undo are not shown.
+            let changed = self.scope.own.changed;
+            transaction::commit(&self.session.db, self.cx, &self.scope.txn, changed).await?;
+        }
+        let link = self.link(false);
+        Ok(Execution::Rows(Rows::of_batches(batches, fields.clone(), Tag::rows(command, row_count), link)))
+    }
+
+    /// Runs INSERT, UPDATE or DELETE, again on a fresh snapshot when the executor asks for it. Its locks stay, so that it
+    /// gets through in the end.
+    pub(crate) async fn change_rows(
+        &mut self,
+        statement: &Statement,
+        context: &ExecContext,
+    ) -> Result<(u64, Vec<exec::Batch>)> {
+        for _ in 0..RESTART_COUNT_MAX {
+            let outcome = match statement {
+                Statement::Query(_) => unreachable!("queries change no rows"),
+                Statement::Insert(insert) => exec::insert(self.cx, context, insert).await?,
+                Statement::Update(update) => exec::update(self.cx, context, update).await?,
+                Statement::Delete(delete) => exec::delete(self.cx, context, delete).await?,
+            };
+            match outcome {
+                DmlOutcome::Done { row_count, returning } => return Ok((row_count, returning)),
+                DmlOutcome::Restart if self.scope.isolation == Isolation::ReadCommitted => {
+                    self.scope.txn.begin_statement()?;
+                }
+                DmlOutcome::Restart => break,
+            }
+        }
+        Err(Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update"))
+    }
+
+    /// What rows keep of this statement. `keeps_transaction`: they still read from it.
+    pub(crate) fn link(&mut self, keeps_transaction: bool) -> Link {
+        let slot = self.state.slot().clone();
+        let mut explicit = None;
+        if let (Some(open), true) = (&mut self.state.explicit, keeps_transaction) {
+            let token = Arc::new(());
+            open.open_rows = Arc::downgrade(&token);
+            explicit = Some((slot, token));
+        }
+        Link {
+            world: self.session.db.world.clone(),
+            cancel: self.session.cancel().clone(),
+            txn: keeps_transaction.then(|| self.scope.txn.clone()),
+            explicit,
+            deadline: self.deadline,
+        }
+    }
+
+    async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
+        if let Ddl::Nothing(notice) = ddl {
+            let mut tag = Tag::command("");
+            tag.notice = Some(notice.clone());
+            return Ok(Execution::Done(tag));
+        }
+        let context = self.context(&ready.catalog, &[], &[])?;
+        let epoch = self.session.db.schema.quiet_epoch();
+        let catalog = ddl::execute(self.cx, &context, &ready.catalog, ddl.clone()).await?;
+        for sequence in ready.catalog.sequences.keys() {
+            let restarted = matches!(ddl, Ddl::Truncate { restart_identity: true, .. });
+            if restarted || !catalog.sequences.contains_key(sequence) {
+                self.session.db.sequences.forget(*sequence);
+            }
+        }
+        self.scope.own.catalog = Some(Arc::new(catalog));
+        self.scope.own.epoch = epoch;
+        self.scope.own.changed = true;
+        Ok(Execution::Done(Tag::command(ddl_command(ddl))))
+    }
+}
+
+/// The command tag of DDL.
+pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
+    match ddl {
+        Ddl::CreateTable(_) => "CREATE TABLE",
+        Ddl::DropTable(_) => "DROP TABLE",
+        Ddl::CreateIndex { .. } => "CREATE INDEX",
+        Ddl::DropIndex(_) => "DROP INDEX",
+        Ddl::Truncate { .. } => "TRUNCATE TABLE",
+        Ddl::Nothing(_) => "",
+    }
+}
+
+/// The parameter types of a planned statement.
+pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
+    match statement {
+        Statement::Query(plan) => &plan.param_types,
+        Statement::Insert(insert) => &insert.source.param_types,
+        Statement::Update(update) => &update.source.param_types,
+        Statement::Delete(delete) => &delete.source.param_types,
+    }
+}
+
+/// The output columns of a statement; empty when it gives no rows.
+pub(crate) fn fields_of(statement: &Statement) -> &[Field] {
+    let returning = match statement {
+        Statement::Query(plan) => return &plan.root.fields,
+        Statement::Insert(insert) => &insert.returning,
+        Statement::Update(update) => &update.returning,
+        Statement::Delete(delete) => &delete.returning,
+    };
+    returning.as_ref().map_or(&[], |returning| &returning.fields)
+}
+
+/// Begins an explicit transaction.
+pub(crate) fn begin(state: &mut StateGuard, cx: &Cx, isolation: Option<Isolation>, read_only: Option<bool>) {
+    let isolation = isolation.unwrap_or(state.settings.isolation);
+    let read_only = read_only.unwrap_or(state.settings.read_only);
+    state.explicit = Some(Explicit::new(isolation, read_only, cx.now()));
+}

@@ -1,0 +1,156 @@
+//! Sessions: one user's conversation. One statement at a time; between statements the state rests in a slot.
+
+use crate::copy::CopyIn;
+use crate::database::Inner;
+use crate::plans::Prepared;
+use crate::result::Execution;
+use crate::run;
+use crate::settings::Settings;
+use crate::transaction::Explicit;
+use orrery_base::task::{Cancel, Task, lock};
+use orrery_base::{Error, Result, SqlState};
+use orrery_sql::datum::Datum;
+use orrery_sql::parse;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// A session. Its methods give tasks that borrow nothing; running two at once is an error (55006), not a race.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) db: Arc<Inner>,
+    pub(crate) slot: StateSlot,
+    cancel: Cancel,
+    id: u64,
+}
+
+/// What a session remembers between statements.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) explicit: Option<Explicit>,
+    pub(crate) prepared: BTreeMap<String, Arc<Prepared>>,
+}
+
+/// Where the state rests; empty while a statement runs.
+#[derive(Clone)]
+pub(crate) struct StateSlot(Arc<Mutex<Option<Box<State>>>>);
+
+/// The state in a statement's hands. Goes back to its slot when dropped; if the statement did not say that it ended well,
+/// an explicit transaction has failed.
+pub(crate) struct StateGuard {
+    state: Option<Box<State>>,
+    slot: StateSlot,
+    ended_well: bool,
+}
+
+impl StateSlot {
+    /// Errors: 55006 while another statement of the session runs.
+    pub(crate) fn take(&self) -> Result<StateGuard> {
+        let state = lock(&self.0).take();
+        let state = state.ok_or_else(|| {
+            Error::new(SqlState::OBJECT_IN_USE, "another statement of this session is still running")
+        })?;
+        Ok(StateGuard { state: Some(state), slot: self.clone(), ended_well: false })
+    }
+
+    /// A result of an explicit transaction met an error while it was read.
+    pub(crate) fn fail_transaction(&self) {
+        if let Some(explicit) = lock(&self.0).as_mut().and_then(|state| state.explicit.as_mut()) {
+            explicit.failed = true;
+        }
+    }
+}
+
+impl StateGuard {
+    /// The statement did what it was asked to.
+    pub(crate) fn ended_well(&mut self) {
+        self.ended_well = true;
+    }
+
+    /// The slot the state came from.
+    pub(crate) fn slot(&self) -> &StateSlot {
+        &self.slot
+    }
+}
+
+impl std::ops::Deref for StateGuard {
+    type Target = State;
+    fn deref(&self) -> &State {
+        self.state.as_ref().expect("a guard holds the state until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for StateGuard {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_mut().expect("a guard holds the state until it is dropped")
+    }
+}
+
+impl Drop for StateGuard {
+    fn drop(&mut self) {
+        if !self.ended_well
+            && let Some(explicit) = &mut self.explicit
+        {
+            explicit.failed = true;
+        }
+        *lock(&self.slot.0) = self.state.take();
+    }
+}
+
+impl Session {
+    pub(crate) fn new(db: Arc<Inner>, id: u64) -> Self {
+        let slot = StateSlot(Arc::new(Mutex::new(Some(Box::default()))));
+        Session { db, slot, cancel: Cancel::default(), id }
+    }
+
+    /// Its number, unique while the database is open.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The handle that cancels whatever statement is running (57014).
+    pub fn cancel_handle(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// Whether a transaction block is open, and whether it has failed: `None`, `Some(false)`, `Some(true)`.
+    pub fn transaction_status(&self) -> Option<bool> {
+        let state = lock(&self.slot.0);
+        state.as_ref().and_then(|state| state.explicit.as_ref()).map(|explicit| explicit.failed)
+    }
+
+    /// Parses a text of any number of statements. Errors: 42601, 0A000, 54001, with positions in the whole text.
+    pub fn parse(&self, text: &str) -> Result<Vec<Arc<Prepared>>> {
+        let all = parse::statements(text)?;
+        Ok(all.into_iter().map(|parsed| Arc::new(Prepared::new(Arc::new(parsed), Vec::new()))).collect())
+    }
+
+    /// Parses a text of one statement, or finds it in the plan cache. Names and types are checked at execution.
+    pub fn prepare(&self, text: &str) -> Result<Arc<Prepared>> {
+        self.db.plans.get(text)
+    }
+
+    /// Runs one statement. Parameters are cast to the types the statement gives them. Errors leave the database as it was;
+    /// inside a transaction block they fail the block (25P02 until ROLLBACK). Dropping the task cancels the statement, up
+    /// to the point of no return of its commit.
+    pub fn execute(&self, prepared: &Arc<Prepared>, params: Vec<Datum>) -> Task<Result<Execution>> {
+        self.cancel.reset();
+        let (session, prepared) = (self.clone(), prepared.clone());
+        Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
+            run::statement(&session, &cx, &prepared, params).await
+        })
+    }
+
+    /// Starts `COPY table FROM STDIN`. Errors: 42601 when the statement is not one.
+    pub fn copy_in(&self, prepared: &Arc<Prepared>) -> Task<Result<CopyIn>> {
+        self.cancel.reset();
+        let (session, prepared) = (self.clone(), prepared.clone());
+        Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
+            CopyIn::begin(&session, &cx, &prepared).await
+        })
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}

@@ -1,0 +1,118 @@
+//! The session's transaction: explicit between BEGIN and COMMIT, implicit around a single statement.
+
+use crate::bind::OwnCatalog;
+use crate::database::Inner;
+use crate::schema::ChangeInFlight;
+use orrery_base::kv::{Isolation, Savepoint, Transaction};
+use orrery_base::{Cx, Error, Result, SqlState};
+use orrery_store::{Txn, TxnOptions};
+use std::sync::Arc;
+
+/// An open explicit transaction. The store's transaction begins with its first statement, so that its snapshot is that
+/// statement's (as in PostgreSQL).
+pub(crate) struct Explicit {
+    pub(crate) isolation: Isolation,
+    pub(crate) read_only: bool,
+    /// Begun at (its `now()`).
+    pub(crate) start: u64,
+    pub(crate) txn: Option<Arc<Txn>>,
+    /// What it knows of the schema by itself.
+    pub(crate) own: OwnCatalog,
+    /// A statement failed: only ROLLBACK is taken (25P02).
+    pub(crate) failed: bool,
+    savepoints: Vec<NamedSavepoint>,
+    /// Settings as they were before SET LOCAL.
+    pub(crate) settings_before: Option<Box<crate::Settings>>,
+    /// A result of it is still being read while this is shared.
+    pub(crate) open_rows: std::sync::Weak<()>,
+}
+
+struct NamedSavepoint {
+    name: String,
+    /// `None`: before the first statement, when there was nothing to go back over.
+    at: Option<Savepoint>,
+    own: OwnCatalog,
+}
+
+impl Explicit {
+    pub(crate) fn new(isolation: Isolation, read_only: bool, start: u64) -> Self {
+        Explicit {
+            isolation,
+            read_only,
+            start,
+            txn: None,
+            own: OwnCatalog::default(),
+            failed: false,
+            savepoints: Vec::new(),
+            settings_before: None,
+            open_rows: std::sync::Weak::new(),
+        }
+    }
+
+    /// The store's transaction, begun if it was not yet.
+    pub(crate) fn txn(&mut self, db: &Arc<Inner>, now: u64) -> Result<Arc<Txn>> {
+        if let Some(txn) = &self.txn {
+            return Ok(txn.clone());
+        }
+        let options = TxnOptions { isolation: self.isolation, read_only: self.read_only };
+        let txn = db.store.begin(options, now)?;
+        // Savepoints taken before the first statement go back to its beginning.
+        let beginning = txn.savepoint();
+        for savepoint in &mut self.savepoints {
+            savepoint.at.get_or_insert(beginning);
+        }
+        self.txn = Some(txn.clone());
+        Ok(txn)
+    }
+
+    /// SAVEPOINT name
+    pub(crate) fn savepoint(&mut self, name: String) {
+        self.savepoints.push(NamedSavepoint {
+            name,
+            at: self.txn.as_ref().map(|txn| txn.savepoint()),
+            own: self.own.clone(),
+        });
+    }
+
+    fn find(&self, name: &str) -> Result<usize> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name).ok_or_else(|| {
+            let message = format!("savepoint \"{name}\" does not exist");
+            Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
+        })
+    }
+
+    /// RELEASE name: it and later ones are forgotten, what was done stays. Errors: 3B001.
+    pub(crate) fn release(&mut self, name: &str) -> Result<()> {
+        let at = self.find(name)?;
+        self.savepoints.truncate(at);
+        Ok(())
+    }
+
+    /// ROLLBACK TO name: undoes what came after; the savepoint stays; a failed transaction is whole again. Errors: 3B001.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<()> {
+        let at = self.find(name)?;
+        self.savepoints.truncate(at + 1);
+        let savepoint = &self.savepoints[at];
+        if let (Some(txn), Some(at)) = (&self.txn, savepoint.at) {
+            txn.rollback_to(at);
+        }
+        self.own = savepoint.own.clone();
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Whether a result of this transaction is still being read.
+    pub(crate) fn has_open_rows(&self) -> bool {
+        self.open_rows.strong_count() > 0
+    }
+}
+
+/// Commits, announcing a schema change around it.
+pub(crate) async fn commit(db: &Arc<Inner>, cx: &Cx, txn: &Arc<Txn>, changed_schema: bool) -> Result<()> {
+    let change: Option<ChangeInFlight> = changed_schema.then(|| db.schema.begin_change());
+    let outcome = txn.commit(cx).await;
+    if let Some(change) = change {
+        change.done();
+    }
+    outcome.map(drop)
+}

@@ -1,0 +1,95 @@
+//! The catalog as rows (fixed trees), and the statements that change it.
+//!
+//! | tree | key | value |
+//! |---|---|---|
+//! | 10 tables | table id, u32 big-endian | the table (see [`codec`]) |
+//! | 11 statistics | table id, u32 big-endian | what ANALYZE found |
+//! | 12 sequences | sequence id, u32 big-endian | the definition |
+//! | 13 state | one zero byte | u8 version = 1, u64 schema version, u32 next free id |
+//! | 14 sequence values | sequence id, u32 big-endian | i64, the next value not yet reserved |
+//!
+//! Invariants:
+//! 1. Whoever changes the catalog holds the lock on the state row until the end of the transaction: changes are serial, and
+//!    ids are never handed out twice.
+//! 2. Under that lock the catalog is read anew (mode `Current`) unless its version is the one the statement was bound
+//!    under; what binding found is checked again then.
+
+mod apply;
+mod codec;
+mod load;
+
+pub use apply::{execute, set_statistics};
+pub use load::load_catalog;
+
+use crate::catalog::{Column, IndexColumn, Table};
+use orrery_base::TreeId;
+use std::sync::Arc;
+
+pub(crate) const TABLES: TreeId = TreeId(10);
+pub(crate) const STATISTICS: TreeId = TreeId(11);
+pub(crate) const SEQUENCES: TreeId = TreeId(12);
+pub(crate) const STATE: TreeId = TreeId(13);
+/// The one key of [`STATE`].
+pub(crate) const STATE_KEY: &[u8] = &[0];
+/// Where the sequences' values lie: key = sequence id (u32, big-endian), value = the next value not yet reserved
+/// (i64, little-endian). Written by the engine's reservations, removed with the sequence.
+pub const SEQUENCE_VALUES: TreeId = TreeId(14);
+
+/// A bound schema change.
+#[derive(Clone, Debug)]
+pub enum Ddl {
+    /// CREATE TABLE
+    CreateTable(NewTable),
+    /// DROP TABLE
+    DropTable(Vec<Arc<Table>>),
+    /// CREATE INDEX
+    CreateIndex {
+        /// On which table.
+        table: Arc<Table>,
+        /// What.
+        index: NewIndex,
+    },
+    /// DROP INDEX: tables and index names.
+    DropIndex(Vec<(Arc<Table>, String)>),
+    /// TRUNCATE
+    Truncate {
+        /// Which.
+        tables: Vec<Arc<Table>>,
+        /// RESTART IDENTITY
+        restart_identity: bool,
+    },
+    /// IF [NOT] EXISTS found nothing to do: the text of the notice.
+    Nothing(String),
+}
+
+/// A table to be made; ids are handed out by [`execute`].
+#[derive(Clone, Debug)]
+pub struct NewTable {
+    /// Its name.
+    pub name: String,
+    /// Its columns; `identity` is left `None` here.
+    pub columns: Vec<Column>,
+    /// Identity columns: ordinal, ALWAYS, start, increment.
+    pub identities: Vec<(usize, bool, i64, i64)>,
+    /// Ordinals of the primary key.
+    pub primary_key: Vec<usize>,
+    /// Its name.
+    pub primary_key_name: Option<String>,
+    /// UNIQUE constraints.
+    pub indexes: Vec<NewIndex>,
+    /// CHECK constraints: name and text.
+    pub checks: Vec<(String, String)>,
+}
+
+/// An index to be made.
+#[derive(Clone, Debug)]
+pub struct NewIndex {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<IndexColumn>,
+    /// UNIQUE
+    pub unique: bool,
+    /// Belongs to a constraint.
+    pub is_constraint: bool,
+}

@@ -1,0 +1,239 @@
+//! Casts between types: which there are (PostgreSQL's `pg_cast` for these types) and how each computes.
+
+use super::kernel::{self, Row, datums};
+use super::numeric::{fit, out_of_range};
+use super::{CastContext, EvalContext, Value, dates};
+use crate::columns;
+use crate::datum::Datum;
+use crate::text::{self, FormatSettings};
+use crate::types::SqlType;
+use arrow_array::types::*;
+use arrow_schema::DataType;
+use orrery_base::{Error, Result, SqlState};
+use orrery_row::numeric::Numeric;
+
+/// See [`super::cast_context`].
+pub fn context(from: SqlType, to: SqlType) -> Option<CastContext> {
+    use CastContext::{Assignment, Explicit, Implicit};
+    use SqlType::{Bool, Bytea, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, Timestamp};
+    use SqlType::{Timestamptz, Unknown, Uuid};
+    let (from, to) = (from.base(), to.base());
+    Some(match (from, to) {
+        (from, to) if from == to => Implicit,
+        (Unknown, _) => Implicit,
+        (_, Unknown) => return None,
+        (Int2, Int4 | Int8 | Numeric | Float4 | Float8) => Implicit,
+        (Int4, Int8 | Numeric | Float4 | Float8) => Implicit,
+        (Int8, Numeric | Float4 | Float8) => Implicit,
+        (Numeric, Float4 | Float8) => Implicit,
+        (Float4, Float8) => Implicit,
+        (Int4 | Int8 | Numeric | Float4 | Float8, Int2 | Int4 | Int8 | Numeric | Float4) => Assignment,
+        (Int4, Bool) | (Bool, Int4) => Explicit,
+        (Date, Timestamp | Timestamptz) => Implicit,
+        (Timestamp, Timestamptz) => Implicit,
+        (Timestamp | Timestamptz, Date) | (Timestamptz, Timestamp) => Assignment,
+        (_, Text) => Assignment,
+        (Text, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Bytea) => Explicit,
+        (Text, Date | Timestamp | Timestamptz | Interval | Uuid) => Explicit,
+        _ => return None,
+    })
+}
+
+/// Casts `value` of type `from` to `to`.
+///
+/// Errors: 22003, 22001, 22P02, … as PostgreSQL's casts; XX000 for a pair without a cast.
+pub fn cast(
+    context: &EvalContext<'_>,
+    value: &Value,
+    from: SqlType,
+    to: SqlType,
+    explicit: bool,
+    rows: usize,
+) -> Result<Value> {
+    if value.array().data_type() == &DataType::Null {
+        let nulls = columns::nulls_of(to, value.array().len())?;
+        return Ok(if matches!(value, Value::Constant(_)) { Value::Constant(nulls) } else { Value::Array(nulls) });
+    }
+    if from == to || (matches!(to, SqlType::Text | SqlType::Varchar(None)) && from.base() == SqlType::Text) {
+        return Ok(value.clone());
+    }
+    let args = std::slice::from_ref(value);
+    if let Some(done) = widen(args, from, to, rows) {
+        return done;
+    }
+    let settings = FormatSettings { time_zone: context.time_zone };
+    if to == SqlType::Text && from.base() != SqlType::Text {
+        return kernel::texts(args, rows, |row, out| {
+            // A boolean casts to its whole word, but prints as one letter.
+            match read(row, from)? {
+                Datum::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+                value => text::format_into(out, &value, from, settings),
+            }
+            Ok(())
+        });
+    }
+    datums(args, rows, to, |row| cast_datum(&read(row, from)?, to, explicit, settings))
+}
+
+fn widen(args: &[Value], from: SqlType, to: SqlType, rows: usize) -> Option<Result<Value>> {
+    use SqlType::{Float4, Float8, Int2, Int4, Int8};
+    fn to_wider<A: ArrowPrimitiveType, O: ArrowPrimitiveType>(args: &[Value], rows: usize, f: impl Fn(A::Native) -> O::Native) -> Result<Value> {
+        kernel::unary::<A, O>(args, rows, |value| Some(f(value)), || Error::internal("widening cannot fail"))
+    }
+    Some(match (from, to) {
+        (Int2, Int4) => to_wider::<Int16Type, Int32Type>(args, rows, i32::from),
+        (Int2, Int8) => to_wider::<Int16Type, Int64Type>(args, rows, i64::from),
+        (Int4, Int8) => to_wider::<Int32Type, Int64Type>(args, rows, i64::from),
+        (Int2, Float8) => to_wider::<Int16Type, Float64Type>(args, rows, f64::from),
+        (Int4, Float8) => to_wider::<Int32Type, Float64Type>(args, rows, f64::from),
+        (Int8, Float8) => to_wider::<Int64Type, Float64Type>(args, rows, |value| value as f64),
+        (Float4, Float8) => to_wider::<Float32Type, Float64Type>(args, rows, f64::from),
+        (Int8, Int4) => kernel::unary::<Int64Type, Int32Type>(args, rows, |value| i32::try_from(value).ok(), || out_of_range(Int4)),
+        (Int4, Int2) => kernel::unary::<Int32Type, Int16Type>(args, rows, |value| i16::try_from(value).ok(), || out_of_range(Int2)),
+        _ => return None,
+    })
+}
+
+/// The value of the first argument.
+fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
+    Ok(match ty {
+        SqlType::Unknown => Datum::Null,
+        SqlType::Bool => Datum::Bool(row.bool(0)?),
+        SqlType::Int2 => Datum::Int2(row.i16(0)?),
+        SqlType::Int4 => Datum::Int4(row.i32(0)?),
+        SqlType::Int8 => Datum::Int8(row.i64(0)?),
+        SqlType::Float4 => Datum::Float4(row.f32(0)?),
+        SqlType::Float8 => Datum::Float8(row.f64(0)?),
+        SqlType::Numeric | SqlType::Decimal { .. } => Datum::Numeric(row.numeric(0)?),
+        SqlType::Text | SqlType::Varchar(_) => Datum::Text(row.text(0)?.into()),
+        SqlType::Bytea => Datum::Bytea(row.bytes(0)?.into()),
+        SqlType::Date => Datum::Date(row.i32(0)?),
+        SqlType::Timestamp => Datum::Timestamp(row.i64(0)?),
+        SqlType::Timestamptz => Datum::Timestamptz(row.i64(0)?),
+        SqlType::Interval => Datum::Interval(row.interval(0)?),
+        SqlType::Uuid => Datum::Uuid(row.fixed16(0)?.try_into().expect("sixteen bytes")),
+    })
+}
+
+/// Casts one value. NULL stays NULL. Errors: as [`cast`].
+pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSettings) -> Result<Datum> {
+    Ok(match (value, to) {
+        (Datum::Null, _) => Datum::Null,
+        (Datum::Text(text), SqlType::Varchar(Some(limit))) => Datum::Text(text::fit_varchar(text, limit, explicit)?.into()),
+        (Datum::Text(_), SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown) => value.clone(),
+        (Datum::Text(text), to) => text::parse_with(text, to, settings)?,
+        (Datum::Bool(value), SqlType::Int4) => Datum::Int4(i32::from(*value)),
+        (Datum::Int4(value), SqlType::Bool) => Datum::Bool(*value != 0),
+        (value, SqlType::Text | SqlType::Varchar(None)) => Datum::Text(as_text(value, settings).into()),
+        (value, SqlType::Varchar(Some(limit))) => {
+            Datum::Text(text::fit_varchar(&as_text(value, settings), limit, explicit)?.into())
+        }
+        (Datum::Int2(value), to) => from_integer(i64::from(*value), to)?,
+        (Datum::Int4(value), to) => from_integer(i64::from(*value), to)?,
+        (Datum::Int8(value), to) => from_integer(*value, to)?,
+        (Datum::Float4(value), to) => from_float(f64::from(*value), Some(*value), to)?,
+        (Datum::Float8(value), to) => from_float(*value, None, to)?,
+        (Datum::Numeric(value), to) => from_numeric(value, to)?,
+        (Datum::Date(days), SqlType::Timestamp) => Datum::Timestamp(dates::date_to_timestamp(*days)?),
+        (Datum::Date(days), SqlType::Timestamptz) => {
+            Datum::Timestamptz(dates::shift(dates::date_to_timestamp(*days)?, -settings.time_zone)?)
+        }
+        (Datum::Timestamp(micros), SqlType::Date) => Datum::Date(dates::timestamp_to_date(*micros)),
+        (Datum::Timestamp(micros), SqlType::Timestamptz) => {
+            Datum::Timestamptz(dates::shift(*micros, -settings.time_zone)?)
+        }
+        (Datum::Timestamptz(micros), SqlType::Timestamp) => {
+            Datum::Timestamp(dates::shift(*micros, settings.time_zone)?)
+        }
+        (Datum::Timestamptz(micros), SqlType::Date) => {
+            Datum::Date(dates::timestamp_to_date(dates::shift(*micros, settings.time_zone)?))
+        }
+        (value, to) if is_already(value, to) => value.clone(),
+        (_, to) => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast this type to {to}"))),
+    })
+}
+
+fn as_text(value: &Datum, settings: FormatSettings) -> String {
+    match value {
+        Datum::Bool(value) => if *value { "true" } else { "false" }.to_owned(),
+        value => text::format(value, SqlType::Text, settings),
+    }
+}
+
+fn is_already(value: &Datum, to: SqlType) -> bool {
+    matches!(
+        (value, to),
+        (Datum::Bool(_), SqlType::Bool)
+            | (Datum::Bytea(_), SqlType::Bytea)
+            | (Datum::Date(_), SqlType::Date)
+            | (Datum::Timestamp(_), SqlType::Timestamp)
+            | (Datum::Timestamptz(_), SqlType::Timestamptz)
+            | (Datum::Interval(_), SqlType::Interval)
+            | (Datum::Uuid(_), SqlType::Uuid)
+    )
+}
+
+fn from_integer(value: i64, to: SqlType) -> Result<Datum> {
+    Ok(match to {
+        SqlType::Int2 => Datum::Int2(i16::try_from(value).map_err(|_| out_of_range(to))?),
+        SqlType::Int4 => Datum::Int4(i32::try_from(value).map_err(|_| out_of_range(to))?),
+        SqlType::Int8 => Datum::Int8(value),
+        SqlType::Float4 => Datum::Float4(value as f32),
+        SqlType::Float8 => Datum::Float8(value as f64),
+        SqlType::Numeric => Datum::Numeric(Numeric::from_i64(value)),
+        SqlType::Decimal { precision, scale } => Datum::Numeric(fit(&Numeric::from_i64(value), precision, scale)?),
+        _ => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast type bigint to {to}"))),
+    })
+}
+
+/// `single`: the value is of single precision; its decimal digits are fewer.
+fn from_float(value: f64, single: Option<f32>, to: SqlType) -> Result<Datum> {
+    let numeric = || single.map_or_else(|| Numeric::from_f64(value), Numeric::from_f32);
+    let integer = |least: f64, above: f64| {
+        let rounded = value.round_ties_even();
+        if rounded >= least && rounded < above { Ok(rounded as i64) } else { Err(out_of_range(to)) }
+    };
+    Ok(match to {
+        SqlType::Int2 => Datum::Int2(integer(-32_768.0, 32_768.0)? as i16),
+        SqlType::Int4 => Datum::Int4(integer(-2_147_483_648.0, 2_147_483_648.0)? as i32),
+        SqlType::Int8 => Datum::Int8(integer(-9_223_372_036_854_775_808.0, 9_223_372_036_854_775_808.0)?),
+        SqlType::Float8 => Datum::Float8(value),
+        SqlType::Float4 => {
+            let narrow = value as f32;
+            if narrow.is_infinite() && value.is_finite() {
+                return Err(super::arithmetic::float_overflow());
+            }
+            if narrow == 0.0 && value != 0.0 {
+                return Err(super::arithmetic::float_underflow());
+            }
+            Datum::Float4(narrow)
+        }
+        SqlType::Numeric => Datum::Numeric(numeric()),
+        SqlType::Decimal { precision, scale } => Datum::Numeric(fit(&numeric(), precision, scale)?),
+        _ => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast type double precision to {to}"))),
+    })
+}
+
+fn from_numeric(value: &Numeric, to: SqlType) -> Result<Datum> {
+    let integer = |least: i64, most: i64| {
+        let named = |kind: &str| Error::new(SqlState::FEATURE_NOT_SUPPORTED, format!("cannot convert {kind} to {}", to.base_name()));
+        if value.is_nan() {
+            return Err(named("NaN"));
+        }
+        if !value.is_finite() {
+            return Err(named("infinity"));
+        }
+        value.to_i64().ok().filter(|whole| (least..=most).contains(whole)).ok_or_else(|| out_of_range(to))
+    };
+    Ok(match to {
+        SqlType::Int2 => Datum::Int2(integer(i16::MIN.into(), i16::MAX.into())? as i16),
+        SqlType::Int4 => Datum::Int4(integer(i32::MIN.into(), i32::MAX.into())? as i32),
+        SqlType::Int8 => Datum::Int8(integer(i64::MIN, i64::MAX)?),
+        SqlType::Numeric => Datum::Numeric(value.clone()),
+        SqlType::Decimal { precision, scale } => Datum::Numeric(fit(value, precision, scale)?),
+        SqlType::Float8 | SqlType::Float4 if !value.is_finite() => from_float(value.to_f64(), None, to)?,
+        SqlType::Float8 => text::parse(&value.to_string(), SqlType::Float8)?,
+        SqlType::Float4 => text::parse(&value.to_string(), SqlType::Float4)?,
+        _ => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast type numeric to {to}"))),
+    })
+}

@@ -1,0 +1,206 @@
+//! `= <> < <= > >=` of every type, in PostgreSQL's order: NaN equals itself and is above everything, -0 is 0, text is in C
+//! collation, intervals compare at 30 days a month and 24 hours a day.
+
+use super::kernel::{self, Shape};
+use super::{Scalar, Value, scalar};
+use crate::civil::interval_key;
+use crate::columns::interval_from;
+use arrow_array::cast::AsArray;
+use arrow_array::types::*;
+use arrow_schema::DataType;
+use orrery_base::Result;
+use std::cmp::Ordering;
+
+/// A comparison by its sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterEqual,
+}
+
+impl Comparison {
+    /// Whether it holds for this order of its operands.
+    #[inline]
+    pub fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order == Ordering::Equal,
+            Comparison::NotEqual => order != Ordering::Equal,
+            Comparison::Less => order == Ordering::Less,
+            Comparison::LessEqual => order != Ordering::Greater,
+            Comparison::Greater => order == Ordering::Greater,
+            Comparison::GreaterEqual => order != Ordering::Less,
+        }
+    }
+
+    /// By its sign.
+    pub fn by_name(name: &str) -> Option<Comparison> {
+        Some(match name {
+            "=" => Comparison::Equal,
+            "<>" => Comparison::NotEqual,
+            "<" => Comparison::Less,
+            "<=" => Comparison::LessEqual,
+            ">" => Comparison::Greater,
+            ">=" => Comparison::GreaterEqual,
+            _ => return None,
+        })
+    }
+}
+
+/// PostgreSQL's order of floats.
+#[inline]
+pub fn float_order(left: f64, right: f64) -> Ordering {
+    left.partial_cmp(&right).unwrap_or_else(|| left.is_nan().cmp(&right.is_nan()))
+}
+
+fn integers<T: ArrowPrimitiveType>(op: Comparison, args: &[Value], rows: usize) -> Result<Value>
+where
+    T::Native: Ord,
+{
+    match op {
+        Comparison::Equal => kernel::compare::<T>(args, rows, |a, b| a == b),
+        Comparison::NotEqual => kernel::compare::<T>(args, rows, |a, b| a != b),
+        Comparison::Less => kernel::compare::<T>(args, rows, |a, b| a < b),
+        Comparison::LessEqual => kernel::compare::<T>(args, rows, |a, b| a <= b),
+        Comparison::Greater => kernel::compare::<T>(args, rows, |a, b| a > b),
+        Comparison::GreaterEqual => kernel::compare::<T>(args, rows, |a, b| a >= b),
+    }
+}
+
+fn by_order(op: Comparison, args: &[Value], rows: usize, order: impl Fn(usize, usize) -> Ordering) -> Value {
+    let shape = Shape::of(args, rows);
+    let mask = |value: &Value| if matches!(value, Value::Constant(_)) { 0 } else { usize::MAX };
+    let (left, right) = (mask(&args[0]), mask(&args[1]));
+    if shape.all_null() {
+        return kernel::bools(&shape, |_| false);
+    }
+    kernel::bools(&shape, |row| op.holds(order(row & left, row & right)))
+}
+
+fn bytes(op: Comparison, args: &[Value], rows: usize) -> Value {
+    let (left, right) = (args[0].array().as_binary::<i32>(), args[1].array().as_binary::<i32>());
+    by_order(op, args, rows, |a, b| left.value(a).cmp(right.value(b)))
+}
+
+fn texts(op: Comparison, args: &[Value], rows: usize) -> Value {
+    let (left, right) = (args[0].array().as_string::<i32>(), args[1].array().as_string::<i32>());
+    if op == Comparison::Equal || op == Comparison::NotEqual {
+        // Lengths decide most of these without a look at the bytes.
+        let equal = |a: &str, b: &str| if a == b { Ordering::Equal } else { Ordering::Less };
+        return by_order(op, args, rows, |a, b| equal(left.value(a), right.value(b)));
+    }
+    by_order(op, args, rows, |a, b| left.value(a).as_bytes().cmp(right.value(b).as_bytes()))
+}
+
+fn fixed(op: Comparison, args: &[Value], rows: usize, is_interval: bool) -> Value {
+    let (left, right) = (args[0].array().as_fixed_size_binary(), args[1].array().as_fixed_size_binary());
+    if is_interval {
+        let key = |bytes: &[u8]| interval_key(interval_from(bytes));
+        return by_order(op, args, rows, |a, b| key(left.value(a)).cmp(&key(right.value(b))));
+    }
+    by_order(op, args, rows, |a, b| left.value(a).cmp(right.value(b)))
+}
+
+fn numerics(op: Comparison, args: &[Value], rows: usize) -> Result<Value> {
+    if let Some(aligned) = super::numeric::align_for_comparison(args)? {
+        return integers::<Decimal128Type>(op, &aligned, rows);
+    }
+    kernel::predicate(args, rows, |row| Ok(op.holds(row.numeric(0)?.cmp(&row.numeric(1)?))))
+}
+
+/// Compares two arguments of one type.
+pub fn compare(op: Comparison, args: &[Value], rows: usize, is_interval: bool) -> Result<Value> {
+    if args.iter().any(|arg| arg.array().data_type() == &DataType::Null) {
+        return Ok(kernel::bools(&Shape::of(args, rows), |_| false));
+    }
+    match args[0].array().data_type() {
+        DataType::Int16 => integers::<Int16Type>(op, args, rows),
+        DataType::Int32 => integers::<Int32Type>(op, args, rows),
+        DataType::Int64 => integers::<Int64Type>(op, args, rows),
+        DataType::Date32 => integers::<Date32Type>(op, args, rows),
+        DataType::Timestamp(..) => integers::<TimestampMicrosecondType>(op, args, rows),
+        DataType::Float32 => {
+            kernel::compare::<Float32Type>(args, rows, |a, b| op.holds(float_order(a.into(), b.into())))
+        }
+        DataType::Float64 => kernel::compare::<Float64Type>(args, rows, |a, b| op.holds(float_order(a, b))),
+        DataType::Boolean => {
+            let (left, right) = (args[0].array().as_boolean(), args[1].array().as_boolean());
+            Ok(by_order(op, args, rows, |a, b| left.value(a).cmp(&right.value(b))))
+        }
+        DataType::Utf8 => Ok(texts(op, args, rows)),
+        DataType::FixedSizeBinary(_) => Ok(fixed(op, args, rows, is_interval)),
+        DataType::Binary if !is_interval => Ok(bytes(op, args, rows)),
+        other => Err(orrery_base::Error::internal(format!("no comparison of {other}"))),
+    }
+}
+
+macro_rules! comparisons {
+    ($($ty:ident),*) => {
+        &[$(
+            scalar!("=", [$ty, $ty] => Bool, |_, args, rows| operator!($ty, Equal, args, rows)),
+            scalar!("<>", [$ty, $ty] => Bool, |_, args, rows| operator!($ty, NotEqual, args, rows)),
+            scalar!("<", [$ty, $ty] => Bool, |_, args, rows| operator!($ty, Less, args, rows)),
+            scalar!("<=", [$ty, $ty] => Bool, |_, args, rows| operator!($ty, LessEqual, args, rows)),
+            scalar!(">", [$ty, $ty] => Bool, |_, args, rows| operator!($ty, Greater, args, rows)),
+            scalar!(">=", [$ty, $ty] => Bool, |_, args, rows| operator!($ty, GreaterEqual, args, rows)),
+        )*]
+    };
+}
+
+macro_rules! operator {
+    (Numeric, $op:ident, $args:ident, $rows:ident) => {
+        numerics(Comparison::$op, $args, $rows)
+    };
+    (Interval, $op:ident, $args:ident, $rows:ident) => {
+        compare(Comparison::$op, $args, $rows, true)
+    };
+    ($ty:ident, $op:ident, $args:ident, $rows:ident) => {
+        compare(Comparison::$op, $args, $rows, false)
+    };
+}
+
+pub(super) static ENTRIES: &[Scalar] = comparisons!(
+    Int4, Int8, Text, Numeric, Float8, Int2, Float4, Bool, Date, Timestamp, Timestamptz, Interval, Uuid, Bytea
+);
+
+/// Equality of two values of type `ty`, NULL when one is NULL.
+pub fn equal(args: &[Value], rows: usize, ty: crate::types::SqlType) -> Result<Value> {
+    match ty.base() {
+        crate::types::SqlType::Numeric => numerics(Comparison::Equal, args, rows),
+        ty => compare(Comparison::Equal, args, rows, ty == crate::types::SqlType::Interval),
+    }
+}
+
+impl crate::datum::Datum {
+    /// PostgreSQL's order of two values of one type that are not NULL (NULL sorts last here).
+    pub fn order(&self, other: &crate::datum::Datum) -> Ordering {
+        use crate::datum::Datum::*;
+        match (self, other) {
+            (Null, Null) => Ordering::Equal,
+            (Null, _) => Ordering::Greater,
+            (_, Null) => Ordering::Less,
+            (Bool(a), Bool(b)) => a.cmp(b),
+            (Int2(a), Int2(b)) => a.cmp(b),
+            (Int4(a), Int4(b)) | (Date(a), Date(b)) => a.cmp(b),
+            (Int8(a), Int8(b)) | (Timestamp(a), Timestamp(b)) | (Timestamptz(a), Timestamptz(b)) => a.cmp(b),
+            (Float4(a), Float4(b)) => float_order(f64::from(*a), f64::from(*b)),
+            (Float8(a), Float8(b)) => float_order(*a, *b),
+            (Numeric(a), Numeric(b)) => a.cmp(b),
+            (Text(a), Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+            (Bytea(a), Bytea(b)) => a.cmp(b),
+            (Interval(a), Interval(b)) => interval_key(*a).cmp(&interval_key(*b)),
+            (Uuid(a), Uuid(b)) => a.cmp(b),
+            // The binder gives both sides one type.
+            _ => Ordering::Equal,
+        }
+    }
+}

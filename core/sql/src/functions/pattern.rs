@@ -1,0 +1,182 @@
+//! LIKE and ILIKE. `%` matches any run of characters, `_` one character, the escape character (a backslash, unless ESCAPE
+//! names another) the next one literally.
+
+use super::kernel::{Arg, Shape, bools, predicate};
+use super::strings::lowered;
+use super::{Scalar, Value, scalar};
+use arrow_array::Array;
+use orrery_base::{Error, Result, SqlState};
+
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Text(String),
+    One,
+    Any,
+}
+
+/// A pattern taken apart once for many texts.
+#[derive(Debug)]
+pub struct Pattern {
+    pieces: Vec<Piece>,
+    fold: bool,
+}
+
+impl Pattern {
+    /// Errors: 22025 when the pattern ends in its escape character.
+    pub fn new(pattern: &str, escape: Option<char>, fold: bool) -> Result<Pattern> {
+        let pattern = if fold { lowered(pattern) } else { pattern.to_owned() };
+        let mut pieces = Vec::new();
+        let mut run = String::new();
+        let mut chars = pattern.chars();
+        while let Some(c) = chars.next() {
+            let piece = match c {
+                _ if Some(c) == escape => {
+                    let message = "LIKE pattern must not end with escape character";
+                    run.push(chars.next().ok_or_else(|| Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, message))?);
+                    continue;
+                }
+                '%' => Piece::Any,
+                '_' => Piece::One,
+                c => {
+                    run.push(c);
+                    continue;
+                }
+            };
+            if !run.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut run)));
+            }
+            if piece != Piece::Any || pieces.last() != Some(&Piece::Any) {
+                pieces.push(piece);
+            }
+        }
+        if !run.is_empty() {
+            pieces.push(Piece::Text(run));
+        }
+        Ok(Pattern { pieces, fold })
+    }
+
+    /// Whether the whole text matches.
+    pub fn matches(&self, text: &str) -> bool {
+        if self.fold { matches(&self.pieces, &lowered(text)) } else { matches(&self.pieces, text) }
+    }
+}
+
+/// Greedy with one point to go back to: what stands before the last `%` seen never needs another look.
+fn matches(pieces: &[Piece], text: &str) -> bool {
+    let (mut piece, mut at) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        let rest = &text[at..];
+        let step = match pieces.get(piece) {
+            Some(Piece::Any) => {
+                if piece + 1 == pieces.len() {
+                    return true;
+                }
+                retry = Some((piece, at));
+                Some(0)
+            }
+            Some(Piece::One) => rest.chars().next().map(char::len_utf8),
+            Some(Piece::Text(run)) => rest.starts_with(run.as_str()).then_some(run.len()),
+            None if rest.is_empty() => return true,
+            None => None,
+        };
+        if let Some(step) = step {
+            piece += 1;
+            at += step;
+            continue;
+        }
+        // Back to the last %, one character further.
+        let Some((any, from)) = retry else { return false };
+        let Some(next) = text[from..].chars().next() else { return false };
+        let mut from = from + next.len_utf8();
+        if let Some(Piece::Text(run)) = pieces.get(any + 1) {
+            match text[from..].find(run.as_str()) {
+                Some(found) => from += found,
+                None => return false,
+            }
+        }
+        retry = Some((any, from));
+        piece = any + 1;
+        at = from;
+    }
+}
+
+fn like(args: &[Value], rows: usize, fold: bool, negated: bool) -> Result<Value> {
+    if let (Value::Constant(pattern), Arg::Text(texts, mask), Arg::Text(pattern_text, _)) =
+        (&args[1], Arg::new(&args[0])?, Arg::new(&args[1])?)
+        && !pattern.is_null(0)
+    {
+        let pattern = Pattern::new(pattern_text.value(0), Some('\\'), fold)?;
+        let shape = Shape::of(args, rows);
+        return Ok(bools(&shape, |row| pattern.matches(texts.value(row & mask)) != negated));
+    }
+    predicate(args, rows, |row| {
+        Ok(Pattern::new(row.text(1)?, Some('\\'), fold)?.matches(row.text(0)?) != negated)
+    })
+}
+
+/// `like_escape(pattern, escape)`: the same pattern with a backslash as its escape character.
+fn like_escape(pattern: &str, escape: &str, out: &mut String) -> Result<()> {
+    let mut escapes = escape.chars();
+    let (escape, more) = (escapes.next(), escapes.next());
+    if more.is_some() {
+        return Err(Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
+            .with_hint("Escape string must be empty or one character."));
+    }
+    let mut after_escape = false;
+    for c in pattern.chars() {
+        if Some(c) == escape && !after_escape {
+            out.push('\\');
+            after_escape = true;
+            continue;
+        }
+        if c == '\\' && !after_escape {
+            out.push('\\');
+        }
+        out.push(c);
+        after_escape = false;
+    }
+    Ok(())
+}
+
+pub(super) static ENTRIES: &[Scalar] = &[
+    scalar!("~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, false)),
+    scalar!("!~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, true)),
+    scalar!("~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, false)),
+    scalar!("!~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, true)),
+    scalar!("like_escape", [Text, Text] => Text, |_, args, rows| {
+        super::kernel::texts(args, rows, |row, out| like_escape(row.text(0)?, row.text(1)?, out))
+    }),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        let cases = [
+            ("abc", "abc", true),
+            ("abc", "a%", true),
+            ("abc", "_b_", true),
+            ("abc", "c", false),
+            ("", "%", true),
+            ("", "_", false),
+            ("aXbXc", "%X%X_", true),
+            ("mississippi", "%iss%ip%i", true),
+            ("mississippi", "%iss%ipp", false),
+            ("100%", "100\\%", true),
+            ("1000", "100\\%", false),
+            ("äö", "_ö", true),
+            ("aaab", "%aab", true),
+            ("ab", "%_%_%", true),
+            ("a", "%_%_%", false),
+        ];
+        for (text, pattern, expected) in cases {
+            let got = Pattern::new(pattern, Some('\\'), false).unwrap().matches(text);
+            assert_eq!(got, expected, "{text:?} LIKE {pattern:?}");
+        }
+        assert!(Pattern::new("ABC%", Some('\\'), true).unwrap().matches("abcd"));
+        assert_eq!(Pattern::new("a\\", Some('\\'), false).unwrap_err().code().as_str(), "22025");
+    }
+}

@@ -1,0 +1,548 @@
+//! The syntax tree of the statements this database knows. Every node says where it stands (`at`: 1-based, in characters
+//! of the statement's own text, 0 = nowhere), so that every later error can.
+//!
+//! The tree holds what the grammar accepts and nothing else: what it has no place for is refused while parsing (L6),
+//! so no later stage can overlook a clause. Names are folded already.
+
+use super::Parsed;
+use crate::types::SqlType;
+use orrery_base::kv::Isolation;
+use std::sync::Arc;
+
+/// An identifier, folded to lower case unless it was quoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The folded text.
+    pub text: String,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// A statement.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum Statement {
+    Query(Query),
+    Insert(Insert),
+    Update(Update),
+    Delete(Delete),
+    CreateTable(CreateTable),
+    DropTable { names: Vec<Name>, if_exists: bool },
+    CreateIndex(CreateIndex),
+    DropIndex { names: Vec<Name>, if_exists: bool },
+    Truncate { names: Vec<Name>, restart_identity: bool },
+    Copy(Copy),
+    Begin(TransactionModes),
+    Commit,
+    Rollback,
+    Savepoint(Name),
+    Release(Name),
+    RollbackTo(Name),
+    SetTransaction { modes: TransactionModes, session: bool },
+    Set { name: Name, value: SetValue, local: bool },
+    Reset(Option<Name>),
+    Show(Option<Name>),
+    Prepare { name: Name, types: Vec<SqlType>, statement: Arc<Parsed> },
+    Execute { name: Name, args: Vec<Expr> },
+    Deallocate(Option<Name>),
+    Explain { analyze: bool, statement: Arc<Parsed> },
+    Analyze(Vec<Name>),
+    Checkpoint,
+}
+
+/// What BEGIN and SET TRANSACTION say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    /// ISOLATION LEVEL
+    pub isolation: Option<Isolation>,
+    /// READ ONLY (true), READ WRITE (false)
+    pub read_only: Option<bool>,
+}
+
+/// The value of SET.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetValue {
+    /// TO DEFAULT
+    Default,
+    /// The values as text.
+    Values(Vec<String>),
+}
+
+/// A query with everything that may stand around it.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// WITH
+    pub with: Vec<CommonTable>,
+    /// What gives the rows.
+    pub body: SetExpr,
+    /// ORDER BY
+    pub order_by: Vec<OrderItem>,
+    /// LIMIT
+    pub limit: Option<Expr>,
+    /// OFFSET
+    pub offset: Option<Expr>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// One name of WITH.
+#[derive(Clone, Debug)]
+pub struct CommonTable {
+    /// Its name.
+    pub name: Name,
+    /// Names of its columns; fewer than it has, or none, keep the rest.
+    pub columns: Vec<Name>,
+    /// What it stands for.
+    pub query: Arc<Query>,
+}
+
+/// What gives the rows of a query.
+#[derive(Clone, Debug)]
+pub enum SetExpr {
+    /// SELECT
+    Select(Box<Select>),
+    /// VALUES
+    Values {
+        /// The rows.
+        rows: Vec<Vec<Expr>>,
+        /// Where it stands.
+        at: u32,
+    },
+    /// A query in parentheses.
+    Query(Box<Query>),
+    /// UNION, INTERSECT, EXCEPT.
+    SetOperation {
+        /// Which.
+        kind: SetKind,
+        /// ALL
+        all: bool,
+        /// The first operand.
+        left: Box<SetExpr>,
+        /// The second operand.
+        right: Box<SetExpr>,
+        /// Where the operator stands.
+        at: u32,
+    },
+}
+
+/// Set operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum SetKind {
+    Union,
+    Intersect,
+    Except,
+}
+
+/// SELECT without what may follow a set operation.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// DISTINCT
+    pub distinct: bool,
+    /// The output columns; none is allowed.
+    pub items: Vec<SelectItem>,
+    /// FROM: the comma list.
+    pub from: Vec<TableExpr>,
+    /// WHERE
+    pub filter: Option<Expr>,
+    /// GROUP BY
+    pub group_by: Vec<Expr>,
+    /// HAVING
+    pub having: Option<Expr>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// An output column.
+#[derive(Clone, Debug)]
+pub enum SelectItem {
+    /// `*` or `t.*`
+    Star {
+        /// The table, if named.
+        table: Option<Name>,
+        /// Where it stands.
+        at: u32,
+    },
+    /// An expression.
+    Expr {
+        /// Which.
+        expr: Expr,
+        /// AS
+        alias: Option<Name>,
+    },
+}
+
+/// An ORDER BY item.
+#[derive(Clone, Debug)]
+pub struct OrderItem {
+    /// By what.
+    pub expr: Expr,
+    /// DESC
+    pub descending: bool,
+    /// NULLS FIRST or LAST; when not said: last for ASC, first for DESC.
+    pub nulls_first: Option<bool>,
+}
+
+/// Something in FROM.
+#[derive(Clone, Debug)]
+pub enum TableExpr {
+    /// A table or a name of WITH.
+    Table {
+        /// Its name.
+        name: Name,
+        /// AS
+        alias: Option<Alias>,
+    },
+    /// A query.
+    Subquery {
+        /// Which.
+        query: Box<Query>,
+        /// AS
+        alias: Option<Alias>,
+        /// Where it stands.
+        at: u32,
+    },
+    /// A function that gives rows.
+    Function {
+        /// Its name.
+        name: Name,
+        /// Its arguments.
+        args: Vec<Expr>,
+        /// AS
+        alias: Option<Alias>,
+    },
+    /// A join.
+    Join {
+        /// The first side.
+        left: Box<TableExpr>,
+        /// The second side.
+        right: Box<TableExpr>,
+        /// Which rows.
+        kind: JoinKind,
+        /// On what.
+        condition: JoinCondition,
+        /// Where JOIN stands.
+        at: u32,
+    },
+}
+
+impl TableExpr {
+    /// Where it begins.
+    pub fn at(&self) -> u32 {
+        match self {
+            TableExpr::Table { name, .. } | TableExpr::Function { name, .. } => name.at,
+            TableExpr::Subquery { at, .. } => *at,
+            TableExpr::Join { left, .. } => left.at(),
+        }
+    }
+}
+
+/// AS name (columns).
+#[derive(Clone, Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: Name,
+    /// Names of the columns.
+    pub columns: Vec<Name>,
+}
+
+/// Joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum JoinKind {
+    Inner,
+    Left,
+    Right,
+    Cross,
+}
+
+/// What a join is on.
+#[derive(Clone, Debug)]
+pub enum JoinCondition {
+    /// CROSS JOIN
+    None,
+    /// ON
+    On(Expr),
+    /// USING
+    Using(Vec<Name>),
+    /// NATURAL
+    Natural,
+}
+
+/// INSERT
+#[derive(Clone, Debug)]
+pub struct Insert {
+    /// Into which table.
+    pub table: Name,
+    /// AS: what RETURNING may call it.
+    pub alias: Option<Name>,
+    /// The columns named.
+    pub columns: Vec<Name>,
+    /// The rows.
+    pub source: InsertSource,
+    /// OVERRIDING SYSTEM VALUE
+    pub override_identity: bool,
+    /// ON CONFLICT DO NOTHING without a target.
+    pub skip_conflicts: bool,
+    /// RETURNING
+    pub returning: Option<Vec<SelectItem>>,
+}
+
+/// Where INSERT's rows come from.
+#[derive(Clone, Debug)]
+pub enum InsertSource {
+    /// DEFAULT VALUES
+    Defaults,
+    /// VALUES, in which `ExprKind::Default` may stand, or a query.
+    Query(Box<Query>),
+}
+
+/// UPDATE
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Which table.
+    pub table: Name,
+    /// AS
+    pub alias: Option<Name>,
+    /// SET column = value (or `ExprKind::Default`).
+    pub assignments: Vec<(Name, Expr)>,
+    /// FROM
+    pub from: Vec<TableExpr>,
+    /// WHERE
+    pub filter: Option<Expr>,
+    /// RETURNING
+    pub returning: Option<Vec<SelectItem>>,
+}
+
+/// DELETE
+#[derive(Clone, Debug)]
+pub struct Delete {
+    /// From which table.
+    pub table: Name,
+    /// AS
+    pub alias: Option<Name>,
+    /// USING
+    pub using: Vec<TableExpr>,
+    /// WHERE
+    pub filter: Option<Expr>,
+    /// RETURNING
+    pub returning: Option<Vec<SelectItem>>,
+}
+
+/// CREATE TABLE
+#[derive(Clone, Debug)]
+pub struct CreateTable {
+    /// Its name.
+    pub name: Name,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// Its columns.
+    pub columns: Vec<ColumnDef>,
+    /// Its constraints, those written at a column too.
+    pub constraints: Vec<Constraint>,
+}
+
+/// A column of CREATE TABLE.
+#[derive(Clone, Debug)]
+pub struct ColumnDef {
+    /// Its name.
+    pub name: Name,
+    /// Its type.
+    pub ty: SqlType,
+    /// NOT NULL (serial too).
+    pub not_null: bool,
+    /// NULL was written.
+    pub null: bool,
+    /// DEFAULT: its text and tree.
+    pub default: Option<(String, Expr)>,
+    /// GENERATED … AS IDENTITY, serial.
+    pub identity: Option<IdentityDef>,
+}
+
+/// An identity column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentityDef {
+    /// ALWAYS
+    pub always: bool,
+    /// START WITH
+    pub start: i64,
+    /// INCREMENT BY
+    pub increment: i64,
+}
+
+/// A constraint of CREATE TABLE.
+#[derive(Clone, Debug)]
+pub struct Constraint {
+    /// CONSTRAINT name
+    pub name: Option<Name>,
+    /// What it asks for.
+    pub kind: ConstraintKind,
+    /// The column it was written at.
+    pub column: Option<String>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// Constraints.
+#[derive(Clone, Debug)]
+pub enum ConstraintKind {
+    /// PRIMARY KEY
+    PrimaryKey(Vec<Name>),
+    /// UNIQUE
+    Unique(Vec<Name>),
+    /// CHECK: its text and tree.
+    Check(String, Expr),
+}
+
+/// CREATE INDEX
+#[derive(Clone, Debug)]
+pub struct CreateIndex {
+    /// Its name, if given.
+    pub name: Option<Name>,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// On which table.
+    pub table: Name,
+    /// Columns and DESC.
+    pub columns: Vec<(Name, bool)>,
+    /// UNIQUE
+    pub unique: bool,
+}
+
+/// COPY table FROM
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// Into which table.
+    pub table: Name,
+    /// Which columns; none: all.
+    pub columns: Vec<Name>,
+    /// A file's name; `None` is STDIN.
+    pub file: Option<String>,
+    /// Options by name, folded, with their values.
+    pub options: Vec<(Name, CopyValue)>,
+}
+
+/// The value of a COPY option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyValue {
+    /// None given: true.
+    None,
+    /// A word or number.
+    Word(String),
+    /// A string.
+    String(String),
+}
+
+/// An expression.
+#[derive(Clone, Debug)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// Where it stands: for operators the operator, as in PostgreSQL.
+    pub at: u32,
+}
+
+/// What an expression is.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum ExprKind {
+    Null,
+    Bool(bool),
+    Number(String),
+    String(String),
+    Param(u32),
+    /// DEFAULT, where INSERT and UPDATE allow it.
+    Default,
+    /// `a` or `t.a`
+    Column {
+        table: Option<Name>,
+        name: Name,
+    },
+    Unary {
+        op: String,
+        input: Box<Expr>,
+    },
+    Binary {
+        op: String,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    Not(Box<Expr>),
+    IsNull {
+        input: Box<Expr>,
+        negated: bool,
+    },
+    /// IS [NOT] TRUE, FALSE, UNKNOWN (`None`).
+    IsTruth {
+        input: Box<Expr>,
+        value: Option<bool>,
+        negated: bool,
+    },
+    IsDistinct {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        negated: bool,
+    },
+    Between {
+        input: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+        negated: bool,
+        symmetric: bool,
+    },
+    InList {
+        input: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
+    InSubquery {
+        input: Box<Expr>,
+        query: Box<Query>,
+        negated: bool,
+    },
+    Like {
+        input: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<Box<Expr>>,
+        negated: bool,
+        fold_case: bool,
+    },
+    Case {
+        operand: Option<Box<Expr>>,
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
+    Cast {
+        input: Box<Expr>,
+        ty: SqlType,
+    },
+    Function(Box<FunctionCall>),
+    Coalesce(Vec<Expr>),
+    NullIf(Box<Expr>, Box<Expr>),
+    /// GREATEST (true), LEAST (false)
+    Extreme {
+        greatest: bool,
+        args: Vec<Expr>,
+    },
+    Exists(Box<Query>),
+    Subquery(Box<Query>),
+}
+
+/// A function call.
+#[derive(Clone, Debug)]
+pub struct FunctionCall {
+    /// Its name.
+    pub name: Name,
+    /// Its arguments.
+    pub args: Vec<Expr>,
+    /// `f(*)`
+    pub star: bool,
+    /// DISTINCT
+    pub distinct: bool,
+    /// FILTER
+    pub filter: Option<Expr>,
+    /// What the output column is called when it is not the function's name (`EXTRACT`, `TRIM`, …).
+    pub label: Option<&'static str>,
+}

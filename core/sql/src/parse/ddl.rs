@@ -1,0 +1,322 @@
+//! CREATE and DROP of tables and indexes.
+
+use super::ast::{
+    ColumnDef, Constraint, ConstraintKind, CreateIndex, CreateTable, Expr, IdentityDef, Name, Statement,
+};
+use super::lexer::Kind;
+use super::parser::Parser;
+use orrery_base::{Error, Result, SqlState};
+
+impl Parser<'_> {
+    /// What follows CREATE.
+    pub(super) fn create(&mut self, at: u32) -> Result<Statement> {
+        if self.accept("table")? {
+            return Ok(Statement::CreateTable(self.create_table()?));
+        }
+        let unique = self.accept("unique")?;
+        if self.accept("index")? {
+            return Ok(Statement::CreateIndex(self.create_index(unique)?));
+        }
+        let next = self.peek()?;
+        if unique || next.kind != Kind::Word {
+            return Err(self.unexpected(next));
+        }
+        let what = self.slice(next).to_ascii_uppercase();
+        Err(Error::unsupported(format!("CREATE {what}")).at(at))
+    }
+
+    /// What follows DROP.
+    pub(super) fn drop(&mut self, at: u32) -> Result<Statement> {
+        let table = self.accept("table")?;
+        if !table && !self.accept("index")? {
+            let next = self.peek()?;
+            if next.kind != Kind::Word {
+                return Err(self.unexpected(next));
+            }
+            let what = self.slice(next).to_ascii_uppercase();
+            return Err(Error::unsupported(format!("DROP {what}")).at(at));
+        }
+        self.refuse_word("concurrently", "DROP INDEX CONCURRENTLY")?;
+        let if_exists = self.accept_all(&["if", "exists"])?;
+        let names = self.list(|parser| parser.table_name())?;
+        self.refuse_word("cascade", "CASCADE")?;
+        self.accept("restrict")?;
+        Ok(if table {
+            Statement::DropTable { names, if_exists }
+        } else {
+            Statement::DropIndex { names, if_exists }
+        })
+    }
+
+    fn create_table(&mut self) -> Result<CreateTable> {
+        let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
+        let name = self.table_name()?;
+        let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
+        self.refuse_word("as", "CREATE TABLE AS")?;
+        for word in ["of", "partition"] {
+            self.refuse_word(word, &format!("CREATE TABLE {}", word.to_uppercase()))?;
+        }
+        self.expect_punct(b'(')?;
+        if !self.is_punct(b')')? {
+            self.list(|parser| parser.table_element(&mut table))?;
+        }
+        self.expect_punct(b')')?;
+        for word in ["inherits", "partition", "using", "with", "without", "on", "tablespace", "as"] {
+            self.refuse_word(word, &format!("{} in CREATE TABLE", word.to_uppercase()))?;
+        }
+        Ok(table)
+    }
+
+    fn table_element(&mut self, table: &mut CreateTable) -> Result<()> {
+        let at = self.at()?;
+        let name = if self.accept("constraint")? { Some(self.name()?) } else { None };
+        if let Some(kind) = self.table_constraint()? {
+            self.constraint_end()?;
+            table.constraints.push(Constraint { name, kind, column: None, at });
+            return Ok(());
+        }
+        for (word, what) in
+            [("foreign", "FOREIGN KEY"), ("exclude", "EXCLUDE"), ("like", "LIKE in CREATE TABLE")]
+        {
+            self.refuse_word(word, what)?;
+        }
+        if name.is_some() {
+            let next = self.peek()?;
+            return Err(self.unexpected(next));
+        }
+        self.column(table)
+    }
+
+    fn table_constraint(&mut self) -> Result<Option<ConstraintKind>> {
+        if self.accept_all(&["primary", "key"])? {
+            self.refuse_word("using", "PRIMARY KEY USING INDEX")?;
+            return Ok(Some(ConstraintKind::PrimaryKey(self.name_list()?)));
+        }
+        if self.accept("unique")? {
+            self.unique_nulls()?;
+            return Ok(Some(ConstraintKind::Unique(self.name_list()?)));
+        }
+        if self.accept("check")? {
+            return Ok(Some(self.check_expr()?));
+        }
+        Ok(None)
+    }
+
+    fn unique_nulls(&mut self) -> Result<()> {
+        self.refuse_word("using", "UNIQUE USING INDEX")?;
+        if self.is_word("nulls")? && self.is_word_at(1, "not")? {
+            return self.refuse("NULLS NOT DISTINCT");
+        }
+        self.accept_all(&["nulls", "distinct"])?;
+        Ok(())
+    }
+
+    fn check_expr(&mut self) -> Result<ConstraintKind> {
+        self.expect_punct(b'(')?;
+        let (text, expr) = self.expr_with_text()?;
+        self.expect_punct(b')')?;
+        if self.is_word("no")? && self.is_word_at(1, "inherit")? {
+            return self.refuse("NO INHERIT");
+        }
+        Ok(ConstraintKind::Check(text, expr))
+    }
+
+    fn expr_with_text(&mut self) -> Result<(String, Expr)> {
+        let start = self.peek()?.start;
+        let expr = self.expr()?;
+        Ok((self.text[start..self.last_end].to_owned(), expr))
+    }
+
+    /// What may follow a constraint: only what changes nothing.
+    fn constraint_end(&mut self) -> Result<()> {
+        for (word, what) in [
+            ("deferrable", "DEFERRABLE"),
+            ("include", "INCLUDE"),
+            ("with", "storage parameters"),
+            ("using", "tablespace"),
+        ] {
+            self.refuse_word(word, what)?;
+        }
+        self.accept_all(&["not", "deferrable"])?;
+        if self.accept("initially")? {
+            self.refuse_word("deferred", "INITIALLY DEFERRED")?;
+            self.expect("immediate")?;
+        }
+        Ok(())
+    }
+
+    fn column(&mut self, table: &mut CreateTable) -> Result<()> {
+        let name = self.name()?;
+        let ty = self.column_type()?;
+        let identity = ty.serial.then_some(IdentityDef { always: false, start: 1, increment: 1 });
+        let mut column =
+            ColumnDef { name, ty: ty.ty, not_null: ty.serial, null: false, default: None, identity };
+        loop {
+            let at = self.at()?;
+            let constraint_name = if self.accept("constraint")? { Some(self.name()?) } else { None };
+            if self.accept_all(&["not", "null"])? {
+                column.not_null = true;
+            } else if self.accept("null")? {
+                column.null = true;
+            } else if self.accept("default")? {
+                if column.default.is_some() || column.identity.is_some() {
+                    let message =
+                        format!("multiple default values specified for column \"{}\"", column.name.text);
+                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+                }
+                column.default = Some(self.default_expr()?);
+            } else if self.accept("generated")? {
+                self.generated(&mut column, at)?;
+            } else if let Some(kind) = self.column_constraint(&column.name)? {
+                self.constraint_end()?;
+                let of = Some(column.name.text.clone());
+                table.constraints.push(Constraint { name: constraint_name, kind, column: of, at });
+                continue;
+            } else {
+                for (word, what) in [
+                    ("references", "REFERENCES"),
+                    ("collate", "COLLATE"),
+                    ("compression", "COMPRESSION"),
+                    ("storage", "STORAGE"),
+                ] {
+                    self.refuse_word(word, what)?;
+                }
+                if constraint_name.is_some() {
+                    let next = self.peek()?;
+                    return Err(self.unexpected(next));
+                }
+                break;
+            }
+        }
+        if column.null && column.not_null {
+            let message =
+                format!("conflicting NULL/NOT NULL declarations for column \"{}\"", column.name.text);
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(column.name.at));
+        }
+        table.columns.push(column);
+        Ok(())
+    }
+
+    /// DEFAULT takes a b_expr: `DEFAULT 1 NOT NULL` ends before NOT.
+    fn default_expr(&mut self) -> Result<(String, Expr)> {
+        let start = self.peek()?.start;
+        let expr = self.bounded_expr()?;
+        Ok((self.text[start..self.last_end].to_owned(), expr))
+    }
+
+    fn column_constraint(&mut self, column: &Name) -> Result<Option<ConstraintKind>> {
+        if self.accept_all(&["primary", "key"])? {
+            return Ok(Some(ConstraintKind::PrimaryKey(vec![column.clone()])));
+        }
+        if self.accept("unique")? {
+            self.unique_nulls()?;
+            return Ok(Some(ConstraintKind::Unique(vec![column.clone()])));
+        }
+        if self.accept("check")? {
+            return Ok(Some(self.check_expr()?));
+        }
+        Ok(None)
+    }
+
+    fn generated(&mut self, column: &mut ColumnDef, at: u32) -> Result<()> {
+        let always = self.accept("always")?;
+        if !always {
+            self.expect("by")?;
+            self.expect("default")?;
+        }
+        self.expect("as")?;
+        if !self.accept("identity")? {
+            return self.refuse("generated column");
+        }
+        if column.identity.is_some() || column.default.is_some() {
+            let message = format!("both default and identity specified for column \"{}\"", column.name.text);
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        }
+        let mut identity = IdentityDef { always, start: 1, increment: 1 };
+        let mut start = None;
+        if self.accept_punct(b'(')? {
+            while !self.accept_punct(b')')? {
+                let at = self.at()?;
+                if self.accept("start")? {
+                    self.accept("with")?;
+                    start = Some(self.integer()?);
+                } else if self.accept("increment")? {
+                    self.accept("by")?;
+                    identity.increment = self.integer()?;
+                    if identity.increment == 0 {
+                        let message = "INCREMENT must not be zero";
+                        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
+                    }
+                } else {
+                    return self.refuse("sequence option");
+                }
+            }
+        }
+        identity.start = start.unwrap_or(if identity.increment < 0 { -1 } else { 1 });
+        column.identity = Some(identity);
+        column.not_null = true;
+        Ok(())
+    }
+
+    fn create_index(&mut self, unique: bool) -> Result<CreateIndex> {
+        self.refuse_word("concurrently", "CREATE INDEX CONCURRENTLY")?;
+        let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
+        let name = if self.is_word("on")? { None } else { Some(self.name()?) };
+        if if_not_exists && name.is_none() {
+            let next = self.peek()?;
+            return Err(self.unexpected(next));
+        }
+        self.expect("on")?;
+        self.refuse_word("only", "ONLY")?;
+        let table = self.table_name()?;
+        if self.accept("using")? {
+            let at = self.at()?;
+            let method = self.name()?;
+            if method.text != "btree" {
+                return Err(Error::unsupported(format!("index method {}", method.text)).at(at));
+            }
+        }
+        self.expect_punct(b'(')?;
+        let columns = self.list(|parser| parser.index_column())?;
+        self.expect_punct(b')')?;
+        self.unique_nulls()?;
+        for (word, what) in [
+            ("include", "INCLUDE"),
+            ("with", "storage parameters"),
+            ("tablespace", "TABLESPACE"),
+            ("where", "partial index"),
+        ] {
+            self.refuse_word(word, what)?;
+        }
+        Ok(CreateIndex { name, if_not_exists, table, columns, unique })
+    }
+
+    fn index_column(&mut self) -> Result<(Name, bool)> {
+        let next = self.peek()?;
+        if next.kind == Kind::Punct(b'(') || self.peek_at(1)?.kind == Kind::Punct(b'(') {
+            return self.refuse("index on an expression");
+        }
+        let name = self.name()?;
+        self.refuse_word("collate", "COLLATE")?;
+        let descending = self.accept("desc")?;
+        if !descending {
+            self.accept("asc")?;
+        }
+        if self.is_word("nulls")? {
+            // Ascending keys have NULLs last, descending ones first; the other way round is not built.
+            let at = self.at()?;
+            self.take()?;
+            let first = self.accept("first")?;
+            if !first {
+                self.expect("last")?;
+            }
+            if first != descending {
+                return Err(Error::unsupported("this order of NULLs in an index").at(at));
+            }
+        }
+        if !self.is_punct(b',')? && !self.is_punct(b')')? {
+            return self.refuse("operator class");
+        }
+        Ok((name, descending))
+    }
+}

@@ -1,0 +1,406 @@
+//! SELECT and what it is made of.
+
+use super::ast::{
+    Alias, CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Name, OrderItem, Query, Select, SelectItem,
+    SetExpr, SetKind, TableExpr,
+};
+use super::lexer::Kind;
+use super::parser::Parser;
+use orrery_base::{Error, Result, SqlState};
+use std::sync::Arc;
+
+impl Parser<'_> {
+    /// A query with WITH, ORDER BY and LIMIT.
+    pub(super) fn query(&mut self) -> Result<Query> {
+        self.nested(|parser| {
+            let at = parser.at()?;
+            let with = parser.with_clause()?;
+            let body = parser.set_expr()?;
+            parser.query_tail(with, body, at)
+        })
+    }
+
+    /// A query whose first operand was taken already (in its parentheses).
+    pub(super) fn query_from(&mut self, first: Query) -> Result<Query> {
+        self.nested(|parser| {
+            let at = first.at;
+            let left = parser.intersections(SetExpr::Query(Box::new(first)))?;
+            let body = parser.unions(left)?;
+            parser.query_tail(Vec::new(), body, at)
+        })
+    }
+
+    fn query_tail(&mut self, with: Vec<CommonTable>, body: SetExpr, at: u32) -> Result<Query> {
+        let order_by =
+            if self.is_word("order")? && self.is_word_at(1, "by")? { self.order_by()? } else { Vec::new() };
+        let mut limit = None;
+        let mut offset = None;
+        loop {
+            if limit.is_none() && self.accept("limit")? {
+                limit = Some(if self.accept("all")? { null(self.at()?) } else { self.expr()? });
+            } else if offset.is_none() && self.accept("offset")? {
+                offset = Some(self.expr()?);
+                if !self.accept("rows")? {
+                    self.accept("row")?;
+                }
+            } else if limit.is_none() && self.accept("fetch")? {
+                limit = Some(self.fetch_count()?);
+            } else {
+                break;
+            }
+        }
+        self.refuse_word("for", "row locking clause")?;
+        Ok(Query { with, body, order_by, limit, offset, at })
+    }
+
+    fn fetch_count(&mut self) -> Result<Expr> {
+        if !self.accept("first")? {
+            self.expect("next")?;
+        }
+        let at = self.at()?;
+        let count = if self.is_word("row")? || self.is_word("rows")? {
+            Expr { kind: ExprKind::Number("1".to_owned()), at }
+        } else {
+            self.expr()?
+        };
+        if !self.accept("rows")? {
+            self.expect("row")?;
+        }
+        self.refuse_word("with", "WITH TIES")?;
+        self.expect("only")?;
+        Ok(count)
+    }
+
+    /// WITH, if there is one.
+    pub(super) fn with_clause(&mut self) -> Result<Vec<CommonTable>> {
+        if !self.accept("with")? {
+            return Ok(Vec::new());
+        }
+        self.refuse_word("recursive", "WITH RECURSIVE")?;
+        self.list(|parser| {
+            let name = parser.name()?;
+            let columns = if parser.is_punct(b'(')? { parser.name_list()? } else { Vec::new() };
+            parser.expect("as")?;
+            // Whether it is kept or inlined changes no answer.
+            if !parser.accept("materialized")? {
+                parser.accept_all(&["not", "materialized"])?;
+            }
+            parser.expect_punct(b'(')?;
+            for word in ["insert", "update", "delete"] {
+                parser.refuse_word(word, "data-modifying statement in WITH")?;
+            }
+            let query = Arc::new(parser.query()?);
+            parser.expect_punct(b')')?;
+            Ok(CommonTable { name, columns, query })
+        })
+    }
+
+    fn order_by(&mut self) -> Result<Vec<OrderItem>> {
+        self.expect("order")?;
+        self.expect("by")?;
+        self.list(|parser| {
+            let expr = parser.expr()?;
+            parser.refuse_word("using", "ORDER BY USING")?;
+            let descending = parser.accept("desc")?;
+            if !descending {
+                parser.accept("asc")?;
+            }
+            let nulls_first = if parser.accept("nulls")? {
+                let first = parser.accept("first")?;
+                if !first {
+                    parser.expect("last")?;
+                }
+                Some(first)
+            } else {
+                None
+            };
+            Ok(OrderItem { expr, descending, nulls_first })
+        })
+    }
+
+    fn set_expr(&mut self) -> Result<SetExpr> {
+        let first = self.set_operand()?;
+        let left = self.intersections(first)?;
+        self.unions(left)
+    }
+
+    fn unions(&mut self, mut left: SetExpr) -> Result<SetExpr> {
+        loop {
+            let kind = if self.is_word("union")? {
+                SetKind::Union
+            } else if self.is_word("except")? {
+                SetKind::Except
+            } else {
+                return Ok(left);
+            };
+            let at = self.take()?.at;
+            let all = self.set_quantifier()?;
+            let operand = self.set_operand()?;
+            let right = self.intersections(operand)?;
+            self.grow(at)?;
+            left = SetExpr::SetOperation { kind, all, left: Box::new(left), right: Box::new(right), at };
+        }
+    }
+
+    fn intersections(&mut self, mut left: SetExpr) -> Result<SetExpr> {
+        while self.is_word("intersect")? {
+            let at = self.take()?.at;
+            let all = self.set_quantifier()?;
+            let right = self.set_operand()?;
+            self.grow(at)?;
+            left = SetExpr::SetOperation {
+                kind: SetKind::Intersect,
+                all,
+                left: Box::new(left),
+                right: Box::new(right),
+                at,
+            };
+        }
+        Ok(left)
+    }
+
+    fn set_quantifier(&mut self) -> Result<bool> {
+        let all = self.accept("all")?;
+        if !all {
+            self.accept("distinct")?;
+        }
+        Ok(all)
+    }
+
+    fn set_operand(&mut self) -> Result<SetExpr> {
+        let at = self.at()?;
+        if self.accept_punct(b'(')? {
+            let query = self.query()?;
+            self.expect_punct(b')')?;
+            return Ok(SetExpr::Query(Box::new(query)));
+        }
+        if self.accept("values")? {
+            let rows = self.list(|parser| {
+                parser.expect_punct(b'(')?;
+                let row = parser.list(|parser| parser.expr())?;
+                parser.expect_punct(b')')?;
+                Ok(row)
+            })?;
+            return Ok(SetExpr::Values { rows, at });
+        }
+        if self.accept("table")? {
+            let name = self.table_name()?;
+            let from = vec![TableExpr::Table { name, alias: None }];
+            let items = vec![SelectItem::Star { table: None, at }];
+            let select =
+                Select { distinct: false, items, from, filter: None, group_by: Vec::new(), having: None, at };
+            return Ok(SetExpr::Select(Box::new(select)));
+        }
+        self.expect("select")?;
+        Ok(SetExpr::Select(Box::new(self.select(at)?)))
+    }
+
+    fn select(&mut self, at: u32) -> Result<Select> {
+        let distinct = self.accept("distinct")?;
+        if distinct {
+            self.refuse_word("on", "DISTINCT ON")?;
+        } else {
+            self.accept("all")?;
+        }
+        let next = self.peek()?;
+        let empty = matches!(next.kind, Kind::End | Kind::Punct(b';' | b')')) || self.is_word("from")?;
+        let items = if empty { Vec::new() } else { self.select_items()? };
+        self.refuse_word("into", "SELECT INTO")?;
+        let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
+        let filter = if self.accept("where")? { Some(self.expr()?) } else { None };
+        let mut group_by = Vec::new();
+        if self.accept_all(&["group", "by"])? {
+            for word in ["all", "distinct"] {
+                self.refuse_word(word, "GROUP BY quantifier")?;
+            }
+            group_by = self.list(|parser| parser.group_item())?;
+        }
+        let having = if self.accept("having")? { Some(self.expr()?) } else { None };
+        self.refuse_word("window", "WINDOW")?;
+        Ok(Select { distinct, items, from, filter, group_by, having, at })
+    }
+
+    fn group_item(&mut self) -> Result<Expr> {
+        for word in ["rollup", "cube"] {
+            if self.is_word(word)? && self.peek_at(1)?.kind == Kind::Punct(b'(') {
+                return self.refuse(&word.to_uppercase());
+            }
+        }
+        if self.is_word("grouping")? && self.is_word_at(1, "sets")? {
+            return self.refuse("GROUPING SETS");
+        }
+        if self.is_punct(b'(')? && self.peek_at(1)?.kind == Kind::Punct(b')') {
+            return self.refuse("empty grouping set");
+        }
+        self.expr()
+    }
+
+    /// Output columns, of SELECT or RETURNING.
+    pub(super) fn select_items(&mut self) -> Result<Vec<SelectItem>> {
+        self.list(|parser| {
+            let at = parser.at()?;
+            if parser.accept_operator("*")? {
+                return Ok(SelectItem::Star { table: None, at });
+            }
+            let token = parser.peek()?;
+            if matches!(token.kind, Kind::Word | Kind::Quoted) && parser.peek_at(1)?.kind == Kind::Punct(b'.')
+            {
+                let third = parser.peek_at(2)?;
+                if third.kind == Kind::Operator && parser.slice(third) == "*" {
+                    let table = parser.name()?;
+                    parser.take()?;
+                    parser.take()?;
+                    return Ok(SelectItem::Star { table: Some(table), at });
+                }
+            }
+            let expr = parser.expr()?;
+            let alias =
+                if parser.accept("as")? { Some(parser.label()?) } else { parser.accept_bare_alias()? };
+            Ok(SelectItem::Expr { expr, alias })
+        })
+    }
+
+    /// An item of FROM with its joins.
+    pub(super) fn table_expr(&mut self) -> Result<TableExpr> {
+        self.nested(|parser| {
+            let first = parser.table_factor()?;
+            parser.joins(first)
+        })
+    }
+
+    fn joins(&mut self, mut left: TableExpr) -> Result<TableExpr> {
+        while let Some((kind, natural)) = self.join_words()? {
+            let at = self.at()?;
+            let mut right = self.table_factor()?;
+            let condition = if kind == JoinKind::Cross {
+                JoinCondition::None
+            } else if natural {
+                JoinCondition::Natural
+            } else {
+                // `a JOIN b JOIN c ON … ON …`: the inner join comes first.
+                if !self.is_word("on")? && !self.is_word("using")? {
+                    right = self.nested(|parser| parser.joins(right))?;
+                }
+                self.join_condition()?
+            };
+            self.grow(at)?;
+            left = TableExpr::Join { left: Box::new(left), right: Box::new(right), kind, condition, at };
+            if self.is_word("on")? || self.is_word("using")? {
+                break;
+            }
+        }
+        Ok(left)
+    }
+
+    fn join_condition(&mut self) -> Result<JoinCondition> {
+        if self.accept("using")? {
+            let names = self.name_list()?;
+            self.refuse_word("as", "alias of USING")?;
+            return Ok(JoinCondition::Using(names));
+        }
+        self.expect("on")?;
+        Ok(JoinCondition::On(self.expr()?))
+    }
+
+    /// The words of a join, if one is next: its kind and whether it is NATURAL.
+    fn join_words(&mut self) -> Result<Option<(JoinKind, bool)>> {
+        if self.accept_all(&["cross", "join"])? {
+            return Ok(Some((JoinKind::Cross, false)));
+        }
+        let natural = self.accept("natural")?;
+        if self.accept("join")? || self.accept_all(&["inner", "join"])? {
+            return Ok(Some((JoinKind::Inner, natural)));
+        }
+        for (word, kind) in [("left", JoinKind::Left), ("right", JoinKind::Right)] {
+            if self.accept(word)? {
+                self.accept("outer")?;
+                self.expect("join")?;
+                return Ok(Some((kind, natural)));
+            }
+        }
+        self.refuse_word("full", "FULL JOIN")?;
+        if natural {
+            let next = self.peek()?;
+            return Err(self.unexpected(next));
+        }
+        Ok(None)
+    }
+
+    fn table_factor(&mut self) -> Result<TableExpr> {
+        self.refuse_word("lateral", "LATERAL")?;
+        self.refuse_word("only", "ONLY")?;
+        let at = self.at()?;
+        if self.is_punct(b'(')? {
+            return self.parenthesised_table(at);
+        }
+        if self.is_word("rows")? && self.is_word_at(1, "from")? {
+            return self.refuse("ROWS FROM");
+        }
+        let token = self.peek()?;
+        if matches!(token.kind, Kind::Word | Kind::Quoted) && self.peek_at(1)?.kind == Kind::Punct(b'(') {
+            let name = self.function_name()?;
+            self.expect_punct(b'(')?;
+            let args = if self.is_punct(b')')? { Vec::new() } else { self.list(|parser| parser.expr())? };
+            self.expect_punct(b')')?;
+            if self.is_word("with")? && self.is_word_at(1, "ordinality")? {
+                return self.refuse("WITH ORDINALITY");
+            }
+            let alias = self.table_alias()?;
+            return Ok(TableExpr::Function { name, args, alias });
+        }
+        let name = self.table_name()?;
+        if self.is_operator("*")? {
+            self.take()?;
+        }
+        let alias = self.table_alias()?;
+        self.refuse_word("tablesample", "TABLESAMPLE")?;
+        Ok(TableExpr::Table { name, alias })
+    }
+
+    fn parenthesised_table(&mut self, at: u32) -> Result<TableExpr> {
+        self.take()?;
+        if self.at_query()? {
+            let query = self.query()?;
+            return self.derived_table(query, at);
+        }
+        let inner = self.table_expr()?;
+        // `((SELECT …) UNION …)`: what looked like a joined table began a query.
+        if let TableExpr::Subquery { query, alias: None, .. } = inner {
+            let query = self.query_from(*query)?;
+            return self.derived_table(query, at);
+        }
+        self.expect_punct(b')')?;
+        if matches!(inner, TableExpr::Join { .. }) {
+            if self.table_alias()?.is_some() {
+                return Err(Error::unsupported("alias of a parenthesised join").at(at));
+            }
+            return Ok(inner);
+        }
+        let next = self.peek()?;
+        Err(self.unexpected(next))
+    }
+
+    fn derived_table(&mut self, query: Query, at: u32) -> Result<TableExpr> {
+        self.expect_punct(b')')?;
+        let alias = self.table_alias()?;
+        Ok(TableExpr::Subquery { query: Box::new(query), alias, at })
+    }
+
+    fn table_alias(&mut self) -> Result<Option<Alias>> {
+        let name = if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? };
+        let Some(name) = name else { return Ok(None) };
+        let columns: Vec<Name> = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
+        Ok(Some(Alias { name, columns }))
+    }
+}
+
+fn null(at: u32) -> Expr {
+    Expr { kind: ExprKind::Null, at }
+}
+
+/// A derived table must be named (PostgreSQL before 16).
+pub(crate) fn unnamed_subquery(at: u32) -> Error {
+    Error::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
+        .with_hint("For example, FROM (SELECT ...) [AS] foo.")
+        .at(at)
+}

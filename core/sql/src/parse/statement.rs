@@ -1,0 +1,481 @@
+//! Statements other than SELECT and schema changes.
+
+use super::Parsed;
+use super::ast::{
+    Copy, CopyValue, Delete, Expr, Insert, InsertSource, Name, SetValue, Statement,
+    TransactionModes, Update,
+};
+use super::lexer::Kind;
+use super::parser::{self, Parser};
+use super::{char_count, keywords, shift};
+use orrery_base::kv::Isolation;
+use orrery_base::{Error, Result};
+use std::sync::Arc;
+
+impl Parser<'_> {
+    /// A whole statement.
+    pub(super) fn statement(&mut self) -> Result<Statement> {
+        let token = self.peek()?;
+        if token.kind == Kind::Punct(b'(') || self.at_query()? {
+            return self.query_statement();
+        }
+        if token.kind != Kind::Word {
+            return Err(self.unexpected(token));
+        }
+        let word = self.slice(token).to_ascii_lowercase();
+        self.take()?;
+        match word.as_str() {
+            "insert" => self.insert().map(Statement::Insert),
+            "update" => self.update().map(Statement::Update),
+            "delete" => self.delete().map(Statement::Delete),
+            "create" => self.create(token.at),
+            "drop" => self.drop(token.at),
+            "truncate" => self.truncate(),
+            "copy" => self.copy().map(Statement::Copy),
+            "begin" | "start" => self.begin(word == "start"),
+            "commit" | "end" => self.transaction_end().map(|()| Statement::Commit),
+            "abort" => self.transaction_end().map(|()| Statement::Rollback),
+            "rollback" => self.rollback(),
+            "savepoint" => Ok(Statement::Savepoint(self.name()?)),
+            "release" => {
+                self.accept("savepoint")?;
+                Ok(Statement::Release(self.name()?))
+            }
+            "set" => self.set(),
+            "reset" => {
+                Ok(Statement::Reset(if self.accept("all")? { None } else { Some(self.setting_name()?) }))
+            }
+            "show" => self.show(),
+            "prepare" => self.prepare(),
+            "execute" => self.execute(),
+            "deallocate" => {
+                self.accept("prepare")?;
+                Ok(Statement::Deallocate(if self.accept("all")? { None } else { Some(self.name()?) }))
+            }
+            "explain" => self.explain(),
+            "analyze" | "analyse" => self.analyze(),
+            "checkpoint" => Ok(Statement::Checkpoint),
+            other if keywords::is_unsupported_statement(other) => {
+                Err(Error::unsupported(other.to_uppercase()).at(token.at))
+            }
+            _ => Err(self.unexpected(token)),
+        }
+    }
+
+    fn query_statement(&mut self) -> Result<Statement> {
+        if self.is_word("with")? {
+            // WITH may stand before a change of rows too; only looking past it would tell.
+            let at = self.at()?;
+            let mut query = self.with_clause()?;
+            for word in ["insert", "update", "delete", "merge"] {
+                self.refuse_word(word, &format!("WITH before {}", word.to_uppercase()))?;
+            }
+            let mut rest = self.query()?;
+            query.append(&mut rest.with);
+            return Ok(Statement::Query(super::ast::Query { with: query, at, ..rest }));
+        }
+        Ok(Statement::Query(self.query()?))
+    }
+
+    fn alias(&mut self) -> Result<Option<Name>> {
+        Ok(if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? })
+    }
+
+    fn insert(&mut self) -> Result<Insert> {
+        self.expect("into")?;
+        let table = self.table_name()?;
+        let alias = if self.accept("as")? { Some(self.name()?) } else { None };
+        let mut columns = Vec::new();
+        if self.is_punct(b'(')? && !self.is_query_in_parens()? {
+            columns = self.name_list()?;
+        }
+        let mut override_identity = false;
+        if self.accept("overriding")? {
+            if !self.accept("system")? {
+                return self.refuse("OVERRIDING USER VALUE");
+            }
+            self.expect("value")?;
+            override_identity = true;
+        }
+        let source = if self.accept("default")? {
+            self.expect("values")?;
+            InsertSource::Defaults
+        } else {
+            InsertSource::Query(Box::new(self.query()?))
+        };
+        let mut skip_conflicts = false;
+        if self.accept_all(&["on", "conflict"])? {
+            if self.is_punct(b'(')? || self.is_word("on")? {
+                return self.refuse("ON CONFLICT with a target");
+            }
+            self.expect("do")?;
+            self.refuse_word("update", "ON CONFLICT DO UPDATE")?;
+            self.expect("nothing")?;
+            skip_conflicts = true;
+        }
+        let returning = self.returning()?;
+        Ok(Insert { table, alias, columns, source, override_identity, skip_conflicts, returning })
+    }
+
+    fn is_query_in_parens(&mut self) -> Result<bool> {
+        for word in ["select", "with", "values", "table"] {
+            if self.is_word_at(1, word)? {
+                return Ok(true);
+            }
+        }
+        Ok(self.peek_at(1)?.kind == Kind::Punct(b'('))
+    }
+
+    fn returning(&mut self) -> Result<Option<Vec<super::ast::SelectItem>>> {
+        Ok(if self.accept("returning")? { Some(self.select_items()?) } else { None })
+    }
+
+    fn update(&mut self) -> Result<Update> {
+        self.refuse_word("only", "ONLY")?;
+        let table = self.table_name()?;
+        let alias = if self.is_word("set")? { None } else { self.alias()? };
+        self.expect("set")?;
+        let assignments = self.list(|parser| {
+            if parser.is_punct(b'(')? {
+                return parser.refuse("assignment to several columns at once");
+            }
+            let column = parser.name()?;
+            if parser.is_punct(b'.')? || parser.is_punct(b'[')? {
+                return parser.refuse("assignment to a part of a column");
+            }
+            if !parser.accept_operator("=")? {
+                let next = parser.peek()?;
+                return Err(parser.unexpected(next));
+            }
+            Ok((column, parser.expr()?))
+        })?;
+        let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
+        let filter = self.where_clause()?;
+        let returning = self.returning()?;
+        Ok(Update { table, alias, assignments, from, filter, returning })
+    }
+
+    fn delete(&mut self) -> Result<Delete> {
+        self.expect("from")?;
+        self.refuse_word("only", "ONLY")?;
+        let table = self.table_name()?;
+        let alias = self.alias()?;
+        let using = if self.accept("using")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
+        let filter = self.where_clause()?;
+        let returning = self.returning()?;
+        Ok(Delete { table, alias, using, filter, returning })
+    }
+
+    fn where_clause(&mut self) -> Result<Option<Expr>> {
+        if !self.accept("where")? {
+            return Ok(None);
+        }
+        if self.is_word("current")? && self.is_word_at(1, "of")? {
+            return self.refuse("WHERE CURRENT OF");
+        }
+        Ok(Some(self.expr()?))
+    }
+
+    fn truncate(&mut self) -> Result<Statement> {
+        self.accept("table")?;
+        self.refuse_word("only", "ONLY")?;
+        let names = self.list(|parser| parser.table_name())?;
+        let restart_identity = self.accept_all(&["restart", "identity"])?;
+        if !restart_identity {
+            self.accept_all(&["continue", "identity"])?;
+        }
+        // There are no foreign keys yet, so RESTRICT and CASCADE say the same.
+        if !self.accept("cascade")? {
+            self.accept("restrict")?;
+        }
+        Ok(Statement::Truncate { names, restart_identity })
+    }
+
+    fn copy(&mut self) -> Result<Copy> {
+        if self.is_punct(b'(')? {
+            return self.refuse("COPY from a query");
+        }
+        let table = self.table_name()?;
+        let columns = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
+        self.refuse_word("to", "COPY TO")?;
+        self.expect("from")?;
+        self.refuse_word("program", "COPY FROM PROGRAM")?;
+        let file = if self.accept("stdin")? { None } else { Some(self.string()?) };
+        let mut options = Vec::new();
+        let with = self.accept("with")?;
+        if self.accept_punct(b'(')? {
+            options = self.list(|parser| parser.copy_option())?;
+            self.expect_punct(b')')?;
+        } else if with || self.is_word("csv")? || self.is_word("delimiter")? || self.is_word("null")? {
+            options = self.old_copy_options()?;
+        }
+        self.refuse_word("where", "COPY WHERE")?;
+        Ok(Copy { table, columns, file, options })
+    }
+
+    fn copy_option(&mut self) -> Result<(Name, CopyValue)> {
+        let name = self.label()?;
+        let next = self.peek()?;
+        let value = match next.kind {
+            Kind::String | Kind::EscapeString | Kind::DollarString => CopyValue::String(self.string()?),
+            Kind::Word | Kind::Number => {
+                self.take()?;
+                CopyValue::Word(self.slice(next).to_ascii_lowercase())
+            }
+            Kind::Punct(b'(') => return self.refuse("list in a COPY option"),
+            Kind::Operator if self.slice(next) == "*" => return self.refuse("list in a COPY option"),
+            _ => CopyValue::None,
+        };
+        Ok((name, value))
+    }
+
+    /// The syntax of before PostgreSQL 9: `CSV HEADER DELIMITER ','`.
+    fn old_copy_options(&mut self) -> Result<Vec<(Name, CopyValue)>> {
+        let mut options = Vec::new();
+        loop {
+            let at = self.at()?;
+            let name = |text: &str| Name { text: text.to_owned(), at };
+            if self.accept("csv")? {
+                options.push((name("format"), CopyValue::Word("csv".to_owned())));
+            } else if self.accept("header")? {
+                options.push((name("header"), CopyValue::None));
+            } else if self.is_word("delimiter")?
+                || self.is_word("null")?
+                || self.is_word("quote")?
+                || self.is_word("escape")?
+            {
+                let option = self.label()?;
+                self.accept("as")?;
+                options.push((option, CopyValue::String(self.string()?)));
+            } else {
+                return Ok(options);
+            }
+        }
+    }
+
+    fn begin(&mut self, start: bool) -> Result<Statement> {
+        if start {
+            self.expect("transaction")?;
+        } else if !self.accept("work")? {
+            self.accept("transaction")?;
+        }
+        Ok(Statement::Begin(self.transaction_modes(false)?))
+    }
+
+    fn transaction_modes(&mut self, required: bool) -> Result<TransactionModes> {
+        let mut modes = TransactionModes::default();
+        let mut needed = required;
+        loop {
+            if self.accept_all(&["isolation", "level"])? {
+                modes.isolation = Some(self.isolation_level()?);
+            } else if self.accept_all(&["read", "only"])? {
+                modes.read_only = Some(true);
+            } else if self.accept_all(&["read", "write"])? {
+                modes.read_only = Some(false);
+            } else if self.is_word("deferrable")? {
+                return self.refuse("DEFERRABLE");
+            } else if self.accept_all(&["not", "deferrable"])? {
+                // The default.
+            } else if needed {
+                let next = self.peek()?;
+                return Err(self.unexpected(next));
+            } else {
+                return Ok(modes);
+            }
+            needed = self.accept_punct(b',')?;
+        }
+    }
+
+    fn isolation_level(&mut self) -> Result<Isolation> {
+        if self.accept("serializable")? {
+            return Ok(Isolation::Serializable);
+        }
+        if self.accept_all(&["repeatable", "read"])? {
+            return Ok(Isolation::RepeatableRead);
+        }
+        if self.accept_all(&["read", "committed"])? || self.accept_all(&["read", "uncommitted"])? {
+            return Ok(Isolation::ReadCommitted);
+        }
+        let next = self.peek()?;
+        Err(self.unexpected(next))
+    }
+
+    fn transaction_end(&mut self) -> Result<()> {
+        self.refuse_word("prepared", "two-phase commit")?;
+        if !self.accept("work")? {
+            self.accept("transaction")?;
+        }
+        if self.is_word("and")? && self.is_word_at(1, "chain")? {
+            return self.refuse("AND CHAIN");
+        }
+        self.accept_all(&["and", "no", "chain"])?;
+        Ok(())
+    }
+
+    fn rollback(&mut self) -> Result<Statement> {
+        self.transaction_end()?;
+        if !self.accept("to")? {
+            return Ok(Statement::Rollback);
+        }
+        self.accept("savepoint")?;
+        Ok(Statement::RollbackTo(self.name()?))
+    }
+
+    fn set(&mut self) -> Result<Statement> {
+        if self.accept_all(&["session", "characteristics", "as"])? {
+            self.expect("transaction")?;
+            return Ok(Statement::SetTransaction { modes: self.transaction_modes(true)?, session: true });
+        }
+        if self.accept("transaction")? {
+            self.refuse_word("snapshot", "SET TRANSACTION SNAPSHOT")?;
+            return Ok(Statement::SetTransaction { modes: self.transaction_modes(true)?, session: false });
+        }
+        let local = self.accept("local")?;
+        if !local {
+            self.accept("session")?;
+        }
+        self.refuse_word("role", "SET ROLE")?;
+        self.refuse_word("constraints", "SET CONSTRAINTS")?;
+        self.refuse_word("authorization", "SET SESSION AUTHORIZATION")?;
+        let at = self.at()?;
+        let name = if self.accept_all(&["time", "zone"])? {
+            Name { text: "timezone".to_owned(), at }
+        } else {
+            let name = self.setting_name()?;
+            if !self.accept("to")? && !self.accept_operator("=")? {
+                let next = self.peek()?;
+                return Err(self.unexpected(next));
+            }
+            name
+        };
+        let value = if self.accept("default")? {
+            SetValue::Default
+        } else {
+            SetValue::Values(self.list(|parser| parser.setting_value())?)
+        };
+        Ok(Statement::Set { name, value, local })
+    }
+
+    fn setting_name(&mut self) -> Result<Name> {
+        if self.accept_all(&["time", "zone"])? {
+            return Ok(Name { text: "timezone".to_owned(), at: 0 });
+        }
+        let mut name = self.label()?;
+        while self.accept_punct(b'.')? {
+            name.text = format!("{}.{}", name.text, self.label()?.text);
+        }
+        Ok(name)
+    }
+
+    fn setting_value(&mut self) -> Result<String> {
+        let sign = if self.accept_operator("-")? { "-" } else { "" };
+        let next = self.peek()?;
+        let text = match next.kind {
+            Kind::String | Kind::EscapeString | Kind::DollarString => return self.string(),
+            Kind::Number => self.slice(next).to_owned(),
+            Kind::Word | Kind::Quoted => return Ok(self.label()?.text),
+            _ => return Err(self.unexpected(next)),
+        };
+        self.take()?;
+        Ok(format!("{sign}{text}"))
+    }
+
+    fn show(&mut self) -> Result<Statement> {
+        if self.accept("all")? {
+            return Ok(Statement::Show(None));
+        }
+        if self.accept_all(&["transaction", "isolation", "level"])? {
+            return Ok(Statement::Show(Some(Name { text: "transaction_isolation".to_owned(), at: 0 })));
+        }
+        Ok(Statement::Show(Some(self.setting_name()?)))
+    }
+
+    fn prepare(&mut self) -> Result<Statement> {
+        self.refuse_word("transaction", "two-phase commit")?;
+        let name = self.name()?;
+        let mut types = Vec::new();
+        if self.accept_punct(b'(')? {
+            types = self.list(|parser| {
+                Ok(if parser.accept("unknown")? {
+                    crate::types::SqlType::Unknown
+                } else {
+                    parser.type_name()?
+                })
+            })?;
+            self.expect_punct(b')')?;
+        }
+        self.expect("as")?;
+        Ok(Statement::Prepare { name, types, statement: self.inner_statement()? })
+    }
+
+    fn execute(&mut self) -> Result<Statement> {
+        let name = self.name()?;
+        let mut args = Vec::new();
+        if self.accept_punct(b'(')? {
+            args = self.list(|parser| parser.expr())?;
+            self.expect_punct(b')')?;
+        }
+        Ok(Statement::Execute { name, args })
+    }
+
+    fn explain(&mut self) -> Result<Statement> {
+        let mut analyze = false;
+        if self.is_punct(b'(')? && !self.is_query_in_parens()? {
+            self.take()?;
+            for (name, value) in self.list(|parser| parser.copy_option())? {
+                let word = match &value {
+                    CopyValue::None => "true",
+                    CopyValue::Word(word) | CopyValue::String(word) => word.as_str(),
+                };
+                let on = matches!(word, "true" | "on" | "1");
+                match (name.text.as_str(), word.to_ascii_lowercase().as_str()) {
+                    ("analyze", _) => analyze = on,
+                    ("format", "text") => {}
+                    // What is printed anyway, or never, as asked.
+                    ("costs" | "timing" | "summary", _) if on => {}
+                    ("verbose" | "buffers" | "wal" | "settings", _) if !on => {}
+                    (other, _) => {
+                        let what = format!("EXPLAIN option {other} {word}");
+                        return Err(Error::unsupported(what).at(name.at));
+                    }
+                }
+            }
+            self.expect_punct(b')')?;
+        } else {
+            analyze = self.accept("analyze")? || self.accept("analyse")?;
+            self.refuse_word("verbose", "EXPLAIN VERBOSE")?;
+        }
+        Ok(Statement::Explain { analyze, statement: self.inner_statement()? })
+    }
+
+    /// A statement inside another, with a text of its own.
+    fn inner_statement(&mut self) -> Result<Arc<Parsed>> {
+        let start = self.peek()?;
+        let offset_chars = char_count(&self.text[..start.start]);
+        let rest = &self.text[start.start..];
+        let (statement, param_count, len) =
+            self.nested(|_| parser::statement(rest).map_err(|error| shift(error, offset_chars)))?;
+        if matches!(statement, Statement::Explain { .. } | Statement::Prepare { .. }) {
+            return Err(self.unexpected(start));
+        }
+        self.skip_to(start.start + len, start.at + char_count(&rest[..len]));
+        let text = Arc::from(&rest[..len]);
+        Ok(Arc::new(Parsed { text, offset_chars, offset_bytes: start.start, statement, param_count }))
+    }
+
+    fn analyze(&mut self) -> Result<Statement> {
+        if self.is_punct(b'(')? {
+            return self.refuse("ANALYZE options");
+        }
+        self.refuse_word("verbose", "ANALYZE VERBOSE")?;
+        let next = self.peek()?;
+        if matches!(next.kind, Kind::End | Kind::Punct(b';')) {
+            return Ok(Statement::Analyze(Vec::new()));
+        }
+        let names = self.list(|parser| parser.table_name())?;
+        if self.is_punct(b'(')? {
+            return self.refuse("ANALYZE of single columns");
+        }
+        Ok(Statement::Analyze(names))
+    }
+}

@@ -1,0 +1,203 @@
+//! Type names.
+
+use super::ast::Name;
+use super::lexer::Kind;
+use super::parser::Parser;
+use crate::types::SqlType;
+use orrery_base::{Error, Result, SqlState};
+
+/// Types PostgreSQL has and we do not.
+const UNSUPPORTED: &[&str] = &[
+    "bit",
+    "box",
+    "bpchar",
+    "char",
+    "character",
+    "cidr",
+    "circle",
+    "inet",
+    "int4range",
+    "int8range",
+    "json",
+    "jsonb",
+    "line",
+    "lseg",
+    "macaddr",
+    "money",
+    "name",
+    "nchar",
+    "oid",
+    "path",
+    "point",
+    "polygon",
+    "regclass",
+    "regtype",
+    "time",
+    "timetz",
+    "tsquery",
+    "tsvector",
+    "xml",
+];
+
+/// A type as a column definition may have it.
+pub(super) struct ColumnType {
+    pub(super) ty: SqlType,
+    /// `serial` and its kin.
+    pub(super) serial: bool,
+}
+
+/// The type a single word names, if it takes no modifier: for literals like `date '…'`.
+pub(super) fn simple(word: &str) -> Option<SqlType> {
+    Some(match word {
+        "bool" | "boolean" => SqlType::Bool,
+        "int2" | "smallint" => SqlType::Int2,
+        "int" | "int4" | "integer" => SqlType::Int4,
+        "int8" | "bigint" => SqlType::Int8,
+        "real" | "float4" => SqlType::Float4,
+        "float8" => SqlType::Float8,
+        "numeric" | "decimal" | "dec" => SqlType::Numeric,
+        "text" => SqlType::Text,
+        "varchar" => SqlType::Varchar(None),
+        "bytea" => SqlType::Bytea,
+        "date" => SqlType::Date,
+        "timestamp" => SqlType::Timestamp,
+        "timestamptz" => SqlType::Timestamptz,
+        "interval" => SqlType::Interval,
+        "uuid" => SqlType::Uuid,
+        _ => return None,
+    })
+}
+
+impl Parser<'_> {
+    /// A type name.
+    pub(super) fn type_name(&mut self) -> Result<SqlType> {
+        let name = self.type_word()?;
+        let ty = self.type_after(&name)?;
+        self.no_array()?;
+        Ok(ty)
+    }
+
+    /// A type name in CREATE TABLE.
+    pub(super) fn column_type(&mut self) -> Result<ColumnType> {
+        let name = self.type_word()?;
+        let serial = match name.text.as_str() {
+            "smallserial" | "serial2" => Some(SqlType::Int2),
+            "serial" | "serial4" => Some(SqlType::Int4),
+            "bigserial" | "serial8" => Some(SqlType::Int8),
+            _ => None,
+        };
+        let ty = match serial {
+            Some(ty) => ty,
+            None => self.type_after(&name)?,
+        };
+        self.no_array()?;
+        Ok(ColumnType { ty, serial: serial.is_some() })
+    }
+
+    fn type_word(&mut self) -> Result<Name> {
+        let name = self.function_name()?;
+        if name.text == "pg_catalog" && self.accept_punct(b'.')? { self.label() } else { Ok(name) }
+    }
+
+    fn no_array(&mut self) -> Result<()> {
+        if self.is_punct(b'[')? || self.is_word("array")? { self.refuse("array type") } else { Ok(()) }
+    }
+
+    fn type_after(&mut self, name: &Name) -> Result<SqlType> {
+        let word = name.text.as_str();
+        match word {
+            "double" => self.expect("precision").map(|()| SqlType::Float8),
+            "float" => self.float_type(),
+            "numeric" | "decimal" | "dec" => self.numeric_type(),
+            "varchar" => self.varchar_type(),
+            "character" | "char" if self.accept("varying")? => self.varchar_type(),
+            "timestamp" | "timestamptz" => self.timestamp_type(word == "timestamptz"),
+            "interval" => {
+                let next = self.peek()?;
+                let field = matches!(
+                    self.slice(next).to_ascii_lowercase().as_str(),
+                    "year" | "month" | "day" | "hour" | "minute" | "second"
+                );
+                if field || next.kind == Kind::Punct(b'(') {
+                    return self.refuse("interval type with fields or precision");
+                }
+                Ok(SqlType::Interval)
+            }
+            _ => match simple(word) {
+                Some(ty) => Ok(ty),
+                None if UNSUPPORTED.binary_search(&word).is_ok() => {
+                    Err(Error::unsupported(format!("type {word}")).at(name.at))
+                }
+                None => {
+                    let message = format!("type \"{word}\" does not exist");
+                    Err(Error::new(SqlState::UNDEFINED_OBJECT, message).at(name.at))
+                }
+            },
+        }
+    }
+
+    fn float_type(&mut self) -> Result<SqlType> {
+        if !self.accept_punct(b'(')? {
+            return Ok(SqlType::Float8);
+        }
+        let at = self.at()?;
+        let bits = self.integer()?;
+        self.expect_punct(b')')?;
+        match bits {
+            1..=24 => Ok(SqlType::Float4),
+            25..=53 => Ok(SqlType::Float8),
+            _ => {
+                let message = "precision for type float must be between 1 and 53 bits";
+                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at))
+            }
+        }
+    }
+
+    fn numeric_type(&mut self) -> Result<SqlType> {
+        if !self.accept_punct(b'(')? {
+            return Ok(SqlType::Numeric);
+        }
+        let at = self.at()?;
+        let precision = self.integer()?;
+        let scale = if self.accept_punct(b',')? { self.integer()? } else { 0 };
+        self.expect_punct(b')')?;
+        if !(1..=1000).contains(&precision) {
+            let message = format!("NUMERIC precision {precision} must be between 1 and 1000");
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
+        }
+        if precision > 38 || !(0..=precision).contains(&scale) {
+            return Err(Error::unsupported(format!("type numeric({precision},{scale})")).at(at));
+        }
+        Ok(SqlType::Decimal { precision: precision as u8, scale: scale as u8 })
+    }
+
+    fn varchar_type(&mut self) -> Result<SqlType> {
+        if !self.accept_punct(b'(')? {
+            return Ok(SqlType::Varchar(None));
+        }
+        let at = self.at()?;
+        let limit = self.integer()?;
+        self.expect_punct(b')')?;
+        if !(1..=10_485_760).contains(&limit) {
+            let message = "length for type varchar must be between 1 and 10485760";
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
+        }
+        Ok(SqlType::Varchar(Some(limit as u32)))
+    }
+
+    fn timestamp_type(&mut self, zoned: bool) -> Result<SqlType> {
+        if self.accept_punct(b'(')? {
+            // Our timestamps have six digits, which (6) asks for.
+            let at = self.at()?;
+            if self.integer()? != 6 {
+                return Err(Error::unsupported("timestamp precision").at(at));
+            }
+            self.expect_punct(b')')?;
+        }
+        if zoned || self.accept_all(&["with", "time", "zone"])? {
+            return Ok(SqlType::Timestamptz);
+        }
+        self.accept_all(&["without", "time", "zone"])?;
+        Ok(SqlType::Timestamp)
+    }
+}
