@@ -130,8 +130,9 @@ pub enum Seen {
 pub struct History {
     /// What the epoch began with.
     pub base: State,
-    /// In the order in which they began.
+    /// In the order in which they began, which is not the order of their numbers.
     pub txns: Vec<TxnRecord>,
+    by_number: BTreeMap<u64, TxnIndex>,
     /// The newest acknowledged commit, of earlier epochs too.
     pub newest_acked: Timestamp,
     /// Calls to commit so far.
@@ -185,8 +186,27 @@ impl History {
         versions
     }
 
+    /// A new epoch's.
+    pub fn starting(base: State, newest_acked: Timestamp, relaxed: bool) -> History {
+        History { base, newest_acked, relaxed, ..History::default() }
+    }
+
+    /// Adds a transaction that begins.
+    pub fn begin(&mut self, txn: TxnRecord) -> TxnIndex {
+        let index = self.txns.len();
+        let before = self.by_number.insert(txn.number, index);
+        assert!(before.is_none(), "numbers are unique");
+        self.txns.push(txn);
+        index
+    }
+
+    /// The transaction of this number, if it began in this epoch.
+    pub fn find(&self, number: u64) -> Option<TxnIndex> {
+        self.by_number.get(&number).copied()
+    }
+
     /// Who wrote a value, if it was written in this epoch.
     pub fn writer(&self, value: ValueId) -> Option<TxnIndex> {
-        self.txns.binary_search_by_key(&value.txn_number(), |txn| txn.number).ok()
+        self.find(value.txn_number())
     }
 }

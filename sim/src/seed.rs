@@ -198,7 +198,7 @@ impl Run {
             // Relaxed, the newest acknowledged commits may be gone.
             let before = if relaxed { Timestamp::ZERO } else { self.log.history.newest_acked };
             let newest_acked = before.max(recovered.snapshot);
-            self.log.history = History { base: recovered.state, newest_acked, relaxed, ..History::default() };
+            self.log.history = History::starting(recovered.state, newest_acked, relaxed);
             self.count("sim: recoveries checked", u64::from(self.epoch > 0));
             if self.log.op_count >= self.knobs.op_count {
                 return Ok(());

@@ -97,7 +97,8 @@ impl Verdicts<'_> {
         };
         for (index, version) in chain.iter().enumerate() {
             // The lock of one whose task was dropped may have gone without its commit.
-            if index + 1 == lowest || (index < lowest && !self.history.txns[version.txn].dropped) {
+            let is_found = index + 1 == lowest && lowest == highest;
+            if is_found || (index < lowest && !self.history.txns[version.txn].dropped) {
                 self.say(version.txn, true, format!("{key:?}"))?;
             } else if index >= highest {
                 self.say(version.txn, false, format!("{key:?}"))?;

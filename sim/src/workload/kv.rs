@@ -87,21 +87,17 @@ pub async fn transaction(cx: Cx, shared: Arc<Shared>, session: u64, number: u64,
             return pause(&cx, 1_000).await;
         }
     };
-    let record = {
-        let txns = &mut lock(&shared.log).history.txns;
-        txns.push(TxnRecord {
-            number,
-            session,
-            isolation,
-            statements: vec![],
-            reads: vec![],
-            writes: BTreeMap::new(),
-            commit_order: None,
-            outcome: Outcome::Open,
-            dropped: false,
-        });
-        txns.len() - 1
-    };
+    let record = lock(&shared.log).history.begin(TxnRecord {
+        number,
+        session,
+        isolation,
+        statements: vec![],
+        reads: vec![],
+        writes: BTreeMap::new(),
+        commit_order: None,
+        outcome: Outcome::Open,
+        dropped: false,
+    });
     let client = Client {
         cx,
         shared,
@@ -150,9 +146,9 @@ pub fn note_durable(shared: &Shared, timestamp: Timestamp) {
 
 /// Notes that the task of transaction `number` was dropped.
 pub fn note_dropped(shared: &Shared, number: u64) {
-    let txns = &mut lock(&shared.log).history.txns;
-    if let Ok(index) = txns.binary_search_by_key(&number, |txn| txn.number) {
-        txns[index].dropped = true;
+    let history = &mut lock(&shared.log).history;
+    if let Some(index) = history.find(number) {
+        history.txns[index].dropped = true;
     }
 }
 
