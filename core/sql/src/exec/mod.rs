@@ -1,6 +1,5 @@
 //! The executor: runs physical plans over a transaction, batch by batch.
 
-pub mod metrics;
 pub mod rows;
 
 use crate::datum::Datum;
