@@ -17,6 +17,7 @@ pub mod expr;
 pub mod functions;
 pub mod optimize;
 pub mod parse;
+pub mod encode;
 pub mod eval;
 mod expr_walk;
 pub mod plan;
