@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod append;
+mod build;
 mod distinct;
 mod dml;
 mod filter;
@@ -31,6 +32,7 @@ mod values;
 use crate::datum::Datum;
 use crate::functions::{EvalContext, SequencePool};
 use arrow_array::ArrayRef;
+pub use build::build_index;
 pub use dml::{delete, insert, update};
 pub use metrics::{NodeMetrics, RunMetrics};
 pub use query::{Operator, Query, Shared};
