@@ -30,6 +30,7 @@ pub use key_value::{KeyValue, Reader};
 pub use rows::{FromValue, Row, Rows};
 
 pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};
+pub use orrery_engine::Tag;
 pub use orrery_engine::base::kv::Isolation;
 pub use orrery_engine::base::{Duty, Error, Result, SqlState};
 pub use orrery_engine::sql::datum::{Datum as Value, Interval};

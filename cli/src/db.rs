@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
+use orrerydb::{Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType, Tag};
+
 use crate::error::{Result, ShellError, SqlError};
-use crate::format::RowSink;
+use crate::format::{Column, Kind, RowSink};
 
 /// Stops the statement that runs; callable from another thread at any time.
 pub type Canceller = Arc<dyn Fn() + Send + Sync>;
@@ -47,16 +49,144 @@ pub trait Session {
 ///
 /// # Errors
 /// Not a database, damaged, in use by another process, or not there.
-pub fn open(_path: &str, _create: bool) -> Result<Box<dyn Session>> {
-    Err(unsupported("opening a database from the shell"))
+pub fn open(path: &str, create: bool) -> Result<Box<dyn Session>> {
+    let options = Options { create, ..Options::default() };
+    let database = Database::open_with(path, &options).map_err(from_database)?;
+    let connection = database.connect();
+    Ok(Box::new(Open { connection: Some(connection), database: Some(database) }))
+}
+
+/// A database with the shell's one connection to it.
+struct Open {
+    connection: Option<Connection>,
+    database: Option<Database>,
+}
+
+impl Open {
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("the connection lives as long as the session")
+    }
+}
+
+impl Session for Open {
+    fn execute(&mut self, statement: &str, sink: &mut dyn RowSink) -> Result<()> {
+        let connection = self.connection();
+        for statement in connection.parse(statement).map_err(from_database)? {
+            match connection.execute_statement(&statement, &[]).map_err(from_database)? {
+                Outcome::Done(tag) => done(&tag, sink)?,
+                Outcome::Rows(rows) => show(rows, sink)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn load(
+        &mut self,
+        table: &str,
+        columns: &[String],
+        next: &mut dyn FnMut() -> Result<Option<ImportRow>>,
+    ) -> Result<u64> {
+        let names: Vec<String> = columns.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        let sql = format!("COPY {table} ({}) FROM STDIN WITH (FORMAT csv)", names.join(", "));
+        let mut copy = self.connection().copy_in(&sql).map_err(from_database)?;
+        let mut piece = String::new();
+        while let Some(row) = next()? {
+            push_csv(&mut piece, &row);
+            if piece.len() >= COPY_PIECE_BYTES {
+                copy.write(piece.as_bytes()).map_err(from_database)?;
+                piece.clear();
+            }
+        }
+        copy.write(piece.as_bytes()).map_err(from_database)?;
+        copy.finish().map_err(from_database)
+    }
+
+    fn canceller(&self) -> Canceller {
+        let handle = self.connection.as_ref().expect("the connection lives as long as the session").interrupt_handle();
+        Arc::new(move || handle.interrupt())
+    }
+
+    fn close(mut self: Box<Self>) -> Result<()> {
+        self.connection = None;
+        match self.database.take() {
+            Some(database) => database.close().map_err(from_database),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Bytes of CSV handed to COPY at once.
+const COPY_PIECE_BYTES: usize = 256 << 10;
+
+/// A row as a line of CSV: everything but NULL in quotes.
+fn push_csv(into: &mut String, row: &[Option<String>]) {
+    for (index, cell) in row.iter().enumerate() {
+        if index > 0 {
+            into.push(',');
+        }
+        if let Some(cell) = cell {
+            into.push('"');
+            into.push_str(&cell.replace('"', "\"\""));
+            into.push('"');
+        }
+    }
+    into.push('\n');
+}
+
+fn done(tag: &Tag, sink: &mut dyn RowSink) -> Result<()> {
+    if let Some(notice) = &tag.notice {
+        eprintln!("NOTICE:  {notice}");
+    }
+    let text = tag.to_string();
+    if text.is_empty() { Ok(()) } else { sink.tag(&text).map_err(ShellError::io("output")) }
+}
+
+fn show(mut rows: Rows<'_>, sink: &mut dyn RowSink) -> Result<()> {
+    let output = || ShellError::io("output");
+    let columns: Vec<Column> = rows
+        .fields()
+        .iter()
+        .map(|field| Column { name: field.name.clone(), kind: kind(field.ty) })
+        .collect();
+    sink.begin(&columns).map_err(output())?;
+    for row in &mut rows {
+        let row = row.map_err(from_database)?;
+        let cells: Vec<Option<String>> = (0..row.len()).map(|column| row.text(column)).collect();
+        let cells: Vec<Option<&str>> = cells.iter().map(Option::as_deref).collect();
+        sink.row(&cells).map_err(output())?;
+    }
+    sink.end().map_err(output())
+}
+
+fn kind(ty: SqlType) -> Kind {
+    match ty {
+        SqlType::Bool => Kind::Boolean,
+        ty if ty.is_numeric() => Kind::Number,
+        _ => Kind::Text,
+    }
+}
+
+/// The database's error as the shell shows it.
+fn from_database(error: Error) -> ShellError {
+    ShellError::Sql(SqlError {
+        code: error.code().to_string(),
+        message: error.message().to_string(),
+        position: error.position().map(|position| position as usize),
+        detail: error.detail().map(str::to_string),
+        hint: error.hint().map(str::to_string),
+    })
 }
 
 /// Checks the whole database and answers one line a finding.
 ///
 /// # Errors
 /// When it cannot be opened at all.
-pub fn check(_path: &str) -> Result<Vec<String>> {
-    Err(unsupported("check"))
+pub fn check(path: &str) -> Result<Vec<String>> {
+    let options = Options { create: false, ..Options::default() };
+    let database = Database::open_with(path, &options).map_err(from_database)?;
+    let (_, findings) = database.check().map_err(from_database)?;
+    database.close().map_err(from_database)?;
+    Ok(findings.iter().map(ToString::to_string).collect())
 }
 
 /// A key-value verb with its arguments.
@@ -112,8 +242,30 @@ pub enum KeyValueAnswer {
 ///
 /// # Errors
 /// What the database says.
-pub fn key_value(_path: &str, _verb: &KeyValueVerb) -> Result<KeyValueAnswer> {
-    Err(unsupported("kv"))
+pub fn key_value(path: &str, verb: &KeyValueVerb) -> Result<KeyValueAnswer> {
+    let database = Database::open(path).map_err(from_database)?;
+    let answer = run_verb(&database.key_value(), verb).map_err(from_database)?;
+    database.close().map_err(from_database)?;
+    Ok(answer)
+}
+
+fn run_verb(pairs: &KeyValue, verb: &KeyValueVerb) -> orrerydb::Result<KeyValueAnswer> {
+    let yes_or_no = |is_there| if is_there { KeyValueAnswer::Yes } else { KeyValueAnswer::No };
+    Ok(match verb {
+        KeyValueVerb::Set { key, value } => {
+            pairs.set(key.as_bytes(), value.as_bytes())?;
+            KeyValueAnswer::Yes
+        }
+        KeyValueVerb::Get { key } => {
+            pairs.get(key.as_bytes())?.map_or(KeyValueAnswer::No, KeyValueAnswer::Value)
+        }
+        KeyValueVerb::Delete { key } => yes_or_no(pairs.delete(key.as_bytes())?),
+        KeyValueVerb::Exists { key } => yes_or_no(pairs.exists(key.as_bytes())?),
+        KeyValueVerb::List { prefix, limit } => {
+            let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+            KeyValueAnswer::Entries(pairs.list(prefix.as_bytes(), limit)?)
+        }
+    })
 }
 
 /// What is not built yet is refused by name.

@@ -2,11 +2,6 @@
 //!
 //! Exit status: 0 done, 1 an error (shown on standard error), 2 a command line that makes no sense. `sim` has its own.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "nothing constructs results until db.rs is wired to the engine")
-)]
-
 mod args;
 mod command;
 mod db;

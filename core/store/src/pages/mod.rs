@@ -179,6 +179,12 @@ pub struct CheckFinding {
     pub message: String,
 }
 
+impl core::fmt::Display for CheckFinding {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
 /// What [`PageStore::check`] went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckSummary {
