@@ -1,14 +1,14 @@
 //! Ways into one table: its own tree, bounded by the primary key, or a secondary index.
 
+use super::bounds::{column_bound, prefix_bounds};
 use super::paths::{Path, PathOp};
 use super::statistics::{Known, Tables, table_pages, table_rows};
 use super::{ColumnSet, Planner, Wanted, cost};
 use crate::catalog::Table;
-use crate::datum::Datum;
+use crate::encode;
 use crate::expr::Expr;
 use crate::plan::logical::{ColumnId, LogicalKey};
 use crate::plan::{KeyBounds, ROW_KEY};
-use crate::types::SqlType;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ impl Planner {
         for index in ways {
             let keys = key_columns(table, index);
             let matched = self.match_bounds(table, &keys, columns, predicates);
-            if index.is_some() && matched.bounds.is_unbounded() && wanted.order.is_empty() && !self.could_cover(table, index, columns, predicates, used) {
+            if index.is_some() && matched.bounds.is_unbounded() && wanted.order.is_empty() && !self.covers(table, index, columns, predicates, used) {
                 continue;
             }
             for reverse in [false, true] {
@@ -159,19 +159,9 @@ impl Planner {
         }
     }
 
-    fn could_cover(
-        &self,
-        table: &Table,
-        index: Option<usize>,
-        columns: &[(usize, ColumnId)],
-        predicates: &[Expr],
-        used: &ColumnSet,
-    ) -> bool {
-        self.covers(table, index, columns, predicates, used)
-    }
-
     /// Whether all columns that are looked at lie in the index entry, in a form that gives their very values back
-    /// (an unconstrained numeric loses its display scale in a key, a float the sign of zero).
+    /// (an unconstrained numeric loses its display scale in a key, a float the sign of zero). One such column spoils the
+    /// whole entry: what stands behind it is not read either.
     fn covers(
         &self,
         table: &Table,
@@ -182,11 +172,11 @@ impl Planner {
     ) -> bool {
         let Some(index) = index else { return false };
         let needed = |id: ColumnId| used.contains(id) || filter.iter().any(|it| !it.columns_all(|other| other != id));
-        columns.iter().filter(|it| needed(it.1)).all(|(ordinal, _)| {
-            *ordinal == ROW_KEY
-                || table.indexes[index].columns.iter().any(|it| it.ordinal == *ordinal)
-                    && !matches!(table.columns[*ordinal].ty, SqlType::Numeric | SqlType::Float4 | SqlType::Float8)
-        })
+        let entry = &table.indexes[index].columns;
+        entry.iter().all(|it| encode::is_invertible(table.columns[it.ordinal].ty))
+            && columns.iter().filter(|it| needed(it.1)).all(|(ordinal, _)| {
+                *ordinal == ROW_KEY || entry.iter().any(|it| it.ordinal == *ordinal)
+            })
     }
 
     /// The longest run of key columns that predicates pin, and a range on the next.
@@ -198,7 +188,7 @@ impl Planner {
         predicates: &[Expr],
     ) -> Matched {
         let mut matched = Matched::default();
-        for (ordinal, descending) in keys {
+        for (ordinal, _) in keys {
             let Some(id) = columns.iter().find(|it| it.0 == *ordinal).map(|it| it.1) else { break };
             let column = &table.columns[*ordinal];
             let found = predicates.iter().enumerate().find_map(|(position, it)| {
@@ -211,17 +201,26 @@ impl Planner {
             }
             for (position, predicate) in predicates.iter().enumerate() {
                 let Some((op, value)) = column_bound(predicate, id, column.ty) else { continue };
-                // Bounds are in key order: a descending column turns them round. NULLs lie at an end of the key, so on a
-                // column that may be NULL the predicate is asked again.
-                let said = if column.not_null { &mut matched.said } else { &mut matched.narrowed };
-                let (slot, inclusive) = match (op, descending) {
-                    (">" | ">=", false) | ("<" | "<=", true) => (&mut matched.bounds.lower, op.ends_with('=')),
-                    ("<" | "<=", false) | (">" | ">=", true) => (&mut matched.bounds.upper, op.ends_with('=')),
+                // Lower and upper are of the values, whichever way the key runs; a range never holds NULLs.
+                let (slot, inclusive) = match op {
+                    ">" | ">=" => (&mut matched.bounds.lower, op.ends_with('=')),
+                    "<" | "<=" => (&mut matched.bounds.upper, op.ends_with('=')),
                     _ => continue,
                 };
                 if slot.is_none() {
                     *slot = Some((value, inclusive));
-                    said.push(position);
+                    matched.said.push(position);
+                }
+            }
+            if matched.bounds.lower.is_none() && matched.bounds.upper.is_none() {
+                let found = predicates
+                    .iter()
+                    .enumerate()
+                    .find_map(|(position, it)| prefix_bounds(it, id, column.ty).map(|bounds| (position, bounds)));
+                if let Some((position, (lower, upper))) = found {
+                    matched.bounds.lower = Some((lower, true));
+                    matched.bounds.upper = upper.map(|upper| (upper, false));
+                    matched.narrowed.push(position);
                 }
             }
             break;
@@ -233,57 +232,6 @@ impl Planner {
 impl Path {
     fn is_covering(&self) -> bool {
         matches!(&self.op, PathOp::Access(access) if access.covering)
-    }
-}
-
-/// `column op value` with a value that is the same for all rows and of exactly the column's type.
-pub(super) fn column_bound(predicate: &Expr, id: ColumnId, ty: SqlType) -> Option<(&'static str, Expr)> {
-    let Expr::Call { function, args, .. } = predicate else { return None };
-    let [a, b] = args.as_slice() else { return None };
-    let is_it = |expr: &Expr| matches!(expr, Expr::Column { id: column, .. } if *column == id);
-    let (value, op) = if is_it(a) {
-        (b, function.name)
-    } else if is_it(b) {
-        let op = match function.name {
-            "=" => "=",
-            "<" => ">",
-            "<=" => ">=",
-            ">" => "<",
-            ">=" => "<=",
-            _ => return None,
-        };
-        (a, op)
-    } else {
-        return None;
-    };
-    if !matches!(op, "=" | "<" | "<=" | ">" | ">=") || value.has_columns() || value.is_volatile() {
-        return None;
-    }
-    as_key(value, ty).map(|value| (op, value))
-}
-
-/// The value as the key column's very type, if nothing of it is lost.
-pub(super) fn as_key(value: &Expr, ty: SqlType) -> Option<Expr> {
-    let from = value.ty();
-    if from == ty {
-        return Some(value.clone());
-    }
-    match (value, ty) {
-        // Text is text, whatever its limit.
-        (_, SqlType::Text | SqlType::Varchar(_)) if from.base() == SqlType::Text => match value {
-            Expr::Literal { value, .. } => Some(Expr::Literal { value: value.clone(), ty }),
-            Expr::Param { index, .. } => Some(Expr::Param { index: *index, ty }),
-            _ => None,
-        },
-        (Expr::Literal { value: Datum::Numeric(number), .. }, SqlType::Numeric) => {
-            Some(Expr::Literal { value: Datum::Numeric(number.clone()), ty })
-        }
-        (Expr::Literal { value: Datum::Numeric(number), .. }, SqlType::Decimal { precision, scale }) => {
-            let coefficient = number.to_decimal128(scale)?;
-            let fits = coefficient.unsigned_abs() < 10u128.pow(u32::from(precision));
-            fits.then(|| Expr::Literal { value: Datum::Numeric(number.with_scale(u32::from(scale))), ty })
-        }
-        _ => None,
     }
 }
 

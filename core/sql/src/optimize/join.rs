@@ -1,6 +1,7 @@
 //! Join order and join method: dynamic programming over connected sets up to [`DYNAMIC_MAX`] relations, greedy above.
 
-use super::access::{as_key, column_bound, key_columns, prune, rows_per_lookup};
+use super::access::{key_columns, prune, rows_per_lookup};
+use super::bounds::{as_key, column_bound};
 use super::paths::{Lookup, Path, PathOp};
 use super::statistics::Tables;
 use super::{ColumnSet, Planner, Wanted, cost, rules};
@@ -14,6 +15,9 @@ use std::sync::Arc;
 
 /// Relations whose orders are all tried.
 const DYNAMIC_MAX: usize = 12;
+
+/// Relations of which all trees are tried; above, only those that add one relation at a time.
+const BUSHY_MAX: usize = 8;
 
 // Relations are bits of a u128.
 const _: () = assert!(crate::bind::RELATION_COUNT_MAX < 128);
@@ -74,11 +78,19 @@ impl Planner {
                 Condition { expr, leaves: bits, share }
             })
             .collect();
-        if leaves.len() <= DYNAMIC_MAX {
+        // A condition that joins nothing (it names one relation, or none) holds for the result.
+        let (conditions, above): (Vec<_>, Vec<_>) = conditions.into_iter().partition(|it| it.leaves.count_ones() > 1);
+        let paths = if leaves.len() <= DYNAMIC_MAX {
             self.dynamic(&leaves, &conditions, wanted)
         } else {
             self.greedy(&leaves, &conditions, wanted)
+        };
+        if above.is_empty() {
+            return paths;
         }
+        let share = above.iter().map(|it| it.share).product();
+        let above: Vec<Expr> = above.into_iter().map(|it| it.expr).collect();
+        paths.into_iter().map(|path| self.filter_path(path, above.clone(), share)).collect()
     }
 
     fn leaf(&self, part: &Logical, wanted: &Wanted, used: &ColumnSet) -> Leaf {
@@ -114,7 +126,8 @@ impl Planner {
                 let mut left = (set - 1) & set;
                 while left > 0 {
                     let right = set & !left;
-                    if let (Some(a), Some(b)) = (&best[left], &best[right]) {
+                    let tried = count <= BUSHY_MAX || left.is_power_of_two() || right.is_power_of_two();
+                    if let (true, Some(a), Some(b)) = (tried, &best[left], &best[right]) {
                         let is_connected = conditions.iter().any(|it| {
                             it.leaves & a.leaves != 0 && it.leaves & b.leaves != 0 && it.leaves & !(set as u128) == 0
                         });
@@ -350,7 +363,8 @@ fn loop_path(left: &Rc<Path>, right: &Rc<Path>, sides: &Sides<'_>) -> Path {
         width: output_width(left, right, sides.kind),
         startup: left.startup + right.total,
         total: left.total + right.total + work,
-        order: left.order.clone(),
+        // Left rows are joined a batch at a time: their order does not last.
+        order: Vec::new(),
         constant: left.constant.clone(),
         op: PathOp::Loop { left: left.clone(), right: right.clone(), kind: sides.kind, on: sides.on.clone() },
     }
@@ -394,7 +408,8 @@ fn lookup_path(
         width: output_width(outer, inner, sides.kind),
         startup: outer.startup + each,
         total: outer.total + outer.rows * each + sides.rows * cost::CPU_TUPLE,
-        order: outer.order.clone(),
+        // LEFT: what found nothing comes behind the rest of its batch.
+        order: if sides.kind == JoinKind::Left { Vec::new() } else { outer.order.clone() },
         constant: outer.constant.clone(),
         op: PathOp::Lookup(Lookup {
             outer: outer.clone(),

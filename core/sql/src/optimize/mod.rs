@@ -5,6 +5,7 @@
 //! from a table of integer logarithms), and ties go to the candidate made first.
 
 mod access;
+mod bounds;
 mod emit;
 mod join;
 mod paths;
@@ -39,7 +40,7 @@ mod cost {
     pub(super) const WORK_MEMORY_BYTES: f64 = 64e6;
     pub(super) const PAGE_BYTES: f64 = 8192.0;
     /// Rows of a table that was never analysed.
-    pub(super) const ROW_COUNT_UNKNOWN: f64 = 10_000.0;
+    pub(super) const ROW_COUNT_UNKNOWN: f64 = 1000.0;
 }
 
 /// Plans a query and the subqueries it uses.

@@ -232,13 +232,13 @@ impl Planner {
             // A hash table costs a little more a row than comparing with the row before.
             let hashing = if groups.is_empty() || sorted { 0.0 } else { cost::CPU_OPERATOR };
             let total = input.total + input.rows * (work + hashing) + rows * cost::CPU_TUPLE + spill;
-            let order = if sorted { renamed_order(&input.order, groups) } else { Vec::new() };
             paths.push(Rc::new(Path {
                 rows,
                 width,
                 startup: if sorted { input.startup } else { total },
                 total,
-                order,
+                // Even sorted input may be grouped by hashing: the groups come in no order.
+                order: Vec::new(),
                 constant: Vec::new(),
                 op: PathOp::Aggregate {
                     input: input.clone(),
@@ -275,7 +275,8 @@ impl Planner {
 
     fn sort_paths(&self, input: &Logical, keys: &[LogicalKey], wanted: &Wanted, used: &ColumnSet) -> Vec<Rc<Path>> {
         let limit = wanted.row_count.filter(|rows| *rows < 1e6);
-        let inputs = self.paths(input, &Wanted { order: keys.to_vec(), row_count: wanted.row_count }, used);
+        // How many rows are wanted is said of this order only: a sort further down must keep all of its own.
+        let inputs = self.paths(input, &Wanted { order: keys.to_vec(), row_count: None }, used);
         let not_null = |id: ColumnId| self.is_not_null(input, id);
         let mut paths = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -398,17 +399,4 @@ fn grouped_order(input: &Path, groups: &[ColumnId]) -> bool {
     let varying: Vec<ColumnId> = groups.iter().copied().filter(|id| !input.constant.contains(id)).collect();
     let prefix = input.order.iter().take(varying.len());
     prefix.len() == varying.len() && prefix.into_iter().all(|key| varying.contains(&key.column))
-}
-
-/// The input's order in terms of the group columns.
-fn renamed_order(order: &[LogicalKey], groups: &[(ColumnId, Expr)]) -> Vec<LogicalKey> {
-    let mut renamed = Vec::new();
-    for key in order {
-        let group = groups.iter().find(|it| matches!(it.1, Expr::Column { id, .. } if id == key.column));
-        match group {
-            Some((column, _)) => renamed.push(LogicalKey { column: *column, ..*key }),
-            None => break,
-        }
-    }
-    renamed
 }
