@@ -4,7 +4,10 @@
 //! behind COALESCE's answer) cannot raise for that row: what may raise is evaluated over the remaining rows only.
 
 mod lists;
+mod params;
 mod selection;
+
+pub use params::{cast_params, constant_in};
 
 use crate::columns::{self, datum_at};
 use crate::datum::Datum;
