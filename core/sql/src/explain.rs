@@ -7,11 +7,13 @@
 mod expression;
 
 use crate::catalog::Table;
-use crate::exec::metrics::{NodeMetrics, RunMetrics};
+use crate::exec::RunMetrics;
+use crate::exec::query::inputs;
 use crate::expr::{Expr, SubqueryUse};
 use crate::plan::{JoinKind, KeyBounds, Op, Plan, PlanNode, Statement};
 use expression::{list, print, print_aggregate};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// The lines of EXPLAIN; with `metrics` those of EXPLAIN ANALYZE.
 pub fn text(statement: &Statement, metrics: Option<&RunMetrics>) -> Vec<String> {
@@ -147,7 +149,7 @@ impl<'a> Printer<'a> {
         let start = start_cost(shown.node).min(node.cost_estimate);
         let mut text = format!("(cost={} rows={rows:.0})", costs(start, node.cost_estimate));
         if let Some(metrics) = self.metrics {
-            let NodeMetrics { rows, .. } = metrics.node(shown.outer_number);
+            let rows = rows_given(metrics, shown.outer_number);
             text.push_str(&format!(" (actual rows={rows} loops=1)"));
         }
         text
@@ -265,13 +267,8 @@ impl<'a> Printer<'a> {
     fn counters(&mut self, shown: &Shown<'_>, depth: usize) {
         let Some(metrics) = self.metrics else { return };
         if shown.filter.is_some() {
-            let removed = metrics.node(shown.number).rows.saturating_sub(metrics.node(shown.outer_number).rows);
+            let removed = rows_given(metrics, shown.number).saturating_sub(rows_given(metrics, shown.outer_number));
             self.detail(depth, "Rows Removed by Filter", &removed.to_string());
-        }
-        let NodeMetrics { memory_bytes_peak, spilled_bytes, .. } = metrics.node(shown.number);
-        if memory_bytes_peak > 0 || spilled_bytes > 0 {
-            let disk = if spilled_bytes > 0 { format!("  Disk: {}kB", spilled_bytes.div_ceil(1024)) } else { String::new() };
-            self.line(depth, false, format!("Memory: {}kB{disk}", memory_bytes_peak.div_ceil(1024)));
         }
     }
 
@@ -403,6 +400,11 @@ fn take_in(outer: &PlanNode, outer_number: usize) -> Shown<'_> {
     }
 }
 
+/// The rows a node gave; none when it never ran.
+fn rows_given(metrics: &RunMetrics, number: usize) -> u64 {
+    metrics.nodes.get(number).map_or(0, |node| node.rows.load(Ordering::Relaxed))
+}
+
 /// Whether a filter above the node may print as a line of it.
 fn holds_filter(node: &PlanNode) -> bool {
     matches!(
@@ -448,28 +450,13 @@ fn numbered_inputs(node: &PlanNode, number: usize) -> Vec<(&PlanNode, usize)> {
         next += node_count(input);
         number
     };
-    let all = inputs(node);
+    let all = inputs(&node.op);
     let numbers: Vec<usize> = all.iter().copied().map(number_of).collect();
     all.into_iter().zip(numbers).collect()
 }
 
-fn inputs(node: &PlanNode) -> Vec<&PlanNode> {
-    match &node.op {
-        Op::Values { .. } | Op::TableScan { .. } | Op::IndexScan { .. } | Op::GenerateSeries { .. } => Vec::new(),
-        Op::Filter { input, .. }
-        | Op::Project { input, .. }
-        | Op::Aggregate { input, .. }
-        | Op::Sort { input, .. }
-        | Op::Limit { input, .. }
-        | Op::Distinct { input }
-        | Op::IndexJoin { outer: input, .. } => vec![input],
-        Op::NestedLoopJoin { left, right, .. } | Op::HashJoin { left, right, .. } => vec![left, right],
-        Op::Append { inputs } => inputs.iter().collect(),
-    }
-}
-
 fn node_count(node: &PlanNode) -> usize {
-    1 + inputs(node).into_iter().map(node_count).sum::<usize>()
+    1 + inputs(&node.op).into_iter().map(node_count).sum::<usize>()
 }
 
 /// Calls `f` for every expression in the tree and for all in it.
@@ -498,10 +485,10 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         Op::Distinct { .. } | Op::Append { .. } => {}
     }
     own.into_iter().for_each(|expr| each(expr, f));
-    inputs(node).into_iter().for_each(|input| each_expr(input, f));
+    inputs(&node.op).into_iter().for_each(|input| each_expr(input, f));
 }
 
 fn each(expr: &Expr, f: &mut dyn FnMut(&Expr)) {
     f(expr);
-    crate::optimize::columns::operands(expr, &mut |operand| each(operand, f));
+    expr.children(|child| each(child, f));
 }

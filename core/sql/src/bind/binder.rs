@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Relations one statement may come to, names of WITH put in place: what bounds exponential growth.
-const RELATION_COUNT_MAX: usize = 1000;
+pub(crate) const RELATION_COUNT_MAX: usize = 127;
 
 pub(super) struct Binder<'a> {
     pub(super) catalog: &'a Catalog,

@@ -29,6 +29,7 @@ use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
 use crate::types::SqlType;
 use binder::Binder;
+pub(crate) use binder::RELATION_COUNT_MAX;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 use std::sync::Arc;

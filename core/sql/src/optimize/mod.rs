@@ -1,39 +1,120 @@
-//! The optimizer: from the logical plan to the physical one.
+//! From what is asked for to how: rules over the logical plan ([`rules`]), then a choice by cost among access paths, join
+//! orders and join methods ([`paths`], [`access`], [`join`]), then the physical plan ([`emit`]).
 //!
-//! Order of work: [`rules`] rewrite the logical plan without asking what it costs; [`lower`] walks it bottom-up, chooses
-//! access paths, join order and join methods by cost, and turns column ids into positions.
+//! Deterministic (L2): costs are sums and products of plain `f64` (no transcendental function but `log2` of row counts,
+//! from a table of integer logarithms), and ties go to the candidate made first.
 
-pub mod columns;
-pub mod lower;
+mod access;
+mod bounds;
+mod emit;
+mod join;
+mod paths;
+mod rules;
+mod statistics;
 
-use crate::plan::logical::{Query, Statement};
-use crate::plan::{Plan, PlanNode};
+#[cfg(test)]
+mod tests;
+
+use crate::plan::Plan;
+use crate::plan::logical::{ColumnId, ColumnInfo, LogicalKey, Query, Statement};
 use crate::types::SqlType;
 use orrery_base::Result;
-use std::collections::BTreeMap;
 
-/// Plans a query of a statement with all its uncorrelated subqueries.
-pub fn optimize(statement: &Statement, query: &Query, param_types: Vec<SqlType>) -> Result<Plan> {
-    let subqueries = statement.subqueries.iter().map(|query| plan_query(statement, query));
-    let subqueries = subqueries.collect::<Result<Vec<_>>>()?;
-    let root = plan_query(statement, query)?;
-    let by_name: BTreeMap<_, _> = statement.tables.iter().map(|table| (&table.name, table)).collect();
-    Ok(Plan { root, subqueries, param_types, tables: by_name.into_values().cloned().collect() })
-}
-
-fn plan_query(statement: &Statement, query: &Query) -> Result<PlanNode> {
-    lower::Lowering::new(statement).query(query)
-}
-
-/// What the binder hands over beside the query: the statement's columns, tables and subqueries, and its parameters.
+/// What the binder hands over beside the query itself.
 pub struct Input {
-    /// See [`Statement`].
+    /// Columns, subqueries, tables.
     pub statement: Statement,
     /// Types of `$1…`.
     pub param_types: Vec<SqlType>,
 }
 
-/// See [`optimize`].
+/// The cost units (PostgreSQL's names and values, but the last: rows are fetched from a tree in memory, mostly).
+mod cost {
+    pub(super) const SEQ_PAGE: f64 = 1.0;
+    pub(super) const CPU_TUPLE: f64 = 0.01;
+    pub(super) const CPU_INDEX_TUPLE: f64 = 0.005;
+    pub(super) const CPU_OPERATOR: f64 = 0.0025;
+    /// One descent of a tree to one row.
+    pub(super) const ROW_FETCH: f64 = 0.5;
+    /// Bytes a sort or a hash table may take before it is reckoned to spill.
+    pub(super) const WORK_MEMORY_BYTES: f64 = 64e6;
+    pub(super) const PAGE_BYTES: f64 = 8192.0;
+    /// Rows of a table that was never analysed.
+    pub(super) const ROW_COUNT_UNKNOWN: f64 = 1000.0;
+}
+
+/// Plans a query and the subqueries it uses.
 pub fn plan(input: Input, query: Query) -> Result<Plan> {
-    optimize(&input.statement, &query, input.param_types)
+    let Input { statement, param_types } = input;
+    let Statement { columns, subqueries, tables } = statement;
+    let planner = Planner { columns };
+    let mut planned = Vec::with_capacity(subqueries.len());
+    for subquery in subqueries {
+        planned.push(planner.query(subquery));
+    }
+    let root = planner.query(query);
+    let mut tables = tables;
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    tables.dedup_by(|a, b| a.id == b.id);
+    Ok(Plan { root, subqueries: planned, param_types, tables })
+}
+
+/// What planning looks at beside the tree.
+struct Planner {
+    columns: Vec<ColumnInfo>,
+}
+
+/// What the parent would like: rows in this order, and how many of them it will take.
+#[derive(Clone, Default)]
+struct Wanted {
+    order: Vec<LogicalKey>,
+    row_count: Option<f64>,
+}
+
+/// A set of columns.
+#[derive(Clone, Default)]
+struct ColumnSet(Vec<u64>);
+
+impl ColumnSet {
+    fn insert(&mut self, id: ColumnId) {
+        let word = id / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (id % 64);
+    }
+
+    fn contains(&self, id: ColumnId) -> bool {
+        self.0.get(id / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
+    }
+
+    fn of(ids: impl IntoIterator<Item = ColumnId>) -> Self {
+        let mut set = ColumnSet::default();
+        ids.into_iter().for_each(|id| set.insert(id));
+        set
+    }
+}
+
+impl Planner {
+    fn query(&self, query: Query) -> crate::plan::PlanNode {
+        let Query { root, output, fields } = query;
+        let root = rules::push_down(root, Vec::new());
+        let mut used = ColumnSet::of(output.iter().copied());
+        rules::used_columns(&root, &mut used);
+        let paths = self.paths(&root, &Wanted::default(), &used);
+        let best = paths::cheapest(&paths, None);
+        self.emit_output(&best, &output, fields)
+    }
+}
+
+/// Bytes a value takes, about.
+fn width_of(ty: SqlType) -> f64 {
+    match ty {
+        SqlType::Bool => 1.0,
+        SqlType::Int2 => 2.0,
+        SqlType::Int4 | SqlType::Float4 | SqlType::Date => 4.0,
+        SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::Timestamptz => 8.0,
+        SqlType::Decimal { .. } | SqlType::Interval | SqlType::Uuid => 16.0,
+        SqlType::Unknown | SqlType::Numeric | SqlType::Text | SqlType::Varchar(_) | SqlType::Bytea => 32.0,
+    }
 }
