@@ -18,7 +18,7 @@ use std::task::{Poll, Waker};
 
 /// A clean close folds the memtable when it is not larger (about 50 ms of work).
 const FOLD_BYTES_MAX: u64 = 32 << 20;
-/// How long after a failed checkpoint housekeeping tries again.
+/// How long after a failed chore housekeeping tries again.
 const RETRY_MICROS: u64 = 1_000_000;
 
 enum Chore {
@@ -243,7 +243,7 @@ impl Store {
                 Chore::Stop => return Ok(()),
                 Chore::Checkpoint => {
                     if self.checkpoint(cx).await.is_err() {
-                        self.checkpoint_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
+                        self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                     }
                 }
                 Chore::Sync(batch_no) => {
@@ -252,7 +252,7 @@ impl Store {
                 Chore::Grow => {
                     let next = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
                     if self.grow_log(cx, next).await.is_err() {
-                        cx.wake_no_later_than(cx.now() + RETRY_MICROS);
+                        self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                     }
                 }
             }
@@ -268,7 +268,7 @@ impl Store {
         if self.is_poisoned() || self.options.read_only {
             return None;
         }
-        let not_before = self.checkpoint_not_before.load(Ordering::Relaxed);
+        let not_before = self.retry_not_before.load(Ordering::Relaxed);
         if !self.checkpointing.is_taken() && self.wants_checkpoint() {
             if cx.now() >= not_before {
                 return Some(Chore::Checkpoint);
@@ -277,8 +277,11 @@ impl Store {
         }
         let sequencer = lock(&self.sequencer);
         let log = sequencer.log.as_ref()?;
-        if log.space.wants_ready() && cx.now() >= not_before {
-            return Some(Chore::Grow);
+        if log.space.wants_ready() {
+            if cx.now() >= not_before {
+                return Some(Chore::Grow);
+            }
+            cx.wake_no_later_than(not_before);
         }
         if let Durability::Interval { ms } = self.options.durability
             && !log.unsynced.is_empty()

@@ -171,7 +171,8 @@ impl Sequencer {
         if log.unsynced.last() != Some(&place.file) {
             log.unsynced.push(place.file);
         }
-        for item in items.iter().filter(|it| it.commit.is_none()) {
+        // Chunks whose transaction is gone are dead: nothing need be kept for them.
+        for item in items.iter().filter(|it| it.commit.is_none() && !it.slot.is_abandoned()) {
             self.unsealed.entry(item.txn).or_insert(start);
         }
         let needs_sync = needs_sync || items.iter().any(|it| it.needs_sync);

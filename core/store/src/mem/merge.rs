@@ -115,15 +115,6 @@ impl Patches {
         Version { timestamp: item.timestamp, value }
     }
 
-    /// Goes back to just behind `key`: the window is thrown away.
-    pub fn seek_after(&mut self, key: &[u8]) {
-        let from = Bound::Excluded(key.to_vec());
-        if self.reverse { self.range.end = from } else { self.range.start = from }
-        self.items.clear();
-        self.next = 0;
-        self.is_last = false;
-    }
-
     /// Reads the next window. Afterwards it holds an entry, or there is none any more.
     pub fn refill(&mut self, sources: Sources<'_>) {
         while self.wants_refill() {

@@ -10,6 +10,7 @@
 
 use super::arena::{Arena, ArenaAt};
 use super::filter::Filter;
+use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
 use super::{KeyBounds, key_hash};
 use orrery_base::TreeId;
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ struct TreeWrites {
     arena: Arena,
     entries: Vec<Entry>,
     sorted: Vec<u32>,
-    unsorted: BTreeMap<Box<[u8]>, u32>,
+    unsorted: BTreeMap<IndexKey, u32>,
 }
 
 /// See the file's head.
@@ -81,7 +82,7 @@ impl TreeWrites {
     fn newest(&self, key: &[u8]) -> Option<u32> {
         match self.search_sorted(key) {
             Ok(index) => Some(self.sorted[index]),
-            Err(_) => self.unsorted.get(key).copied(),
+            Err(_) => self.unsorted.get::<dyn Headed>(&Wanted::new(key)).copied(),
         }
     }
 
@@ -103,14 +104,14 @@ impl TreeWrites {
         assert!(id != NONE, "a transaction makes fewer than 2^32 writes");
         let older = match self.search_sorted(key) {
             Ok(index) => std::mem::replace(&mut self.sorted[index], id),
-            Err(index) => match self.unsorted.get_mut(key) {
+            Err(index) => match self.unsorted.get_mut::<dyn Headed>(&Wanted::new(key)) {
                 Some(newest) => std::mem::replace(newest, id),
                 None if index == self.sorted.len() => {
                     self.sorted.push(id);
                     NONE
                 }
                 None => {
-                    self.unsorted.insert(key.into(), id);
+                    self.unsorted.insert(Wanted::new(key).to_owned_key(), id);
                     NONE
                 }
             },
@@ -133,10 +134,10 @@ impl TreeWrites {
                 self.sorted.pop();
             }
             Err(_) if entry.older != NONE => {
-                *self.unsorted.get_mut(key.as_slice()).expect("a written key is indexed") = entry.older;
+                *self.unsorted.get_mut::<dyn Headed>(&Wanted::new(&key)).expect("a written key is indexed") = entry.older;
             }
             Err(_) => {
-                self.unsorted.remove(key.as_slice());
+                self.unsorted.remove::<dyn Headed>(&Wanted::new(&key));
             }
         }
         self.entries.pop();
@@ -159,7 +160,7 @@ impl TreeWrites {
         let mut order = Vec::with_capacity(self.sorted.len() + self.unsorted.len());
         let mut sorted = self.sorted.iter().copied().peekable();
         for (key, &id) in &self.unsorted {
-            while let Some(first) = sorted.next_if(|&first| self.key(first) < &**key) {
+            while let Some(first) = sorted.next_if(|&first| self.key(first) < key.bytes()) {
                 order.push(first);
             }
             order.push(id);
@@ -170,11 +171,6 @@ impl TreeWrites {
 }
 
 impl WriteSet {
-    /// Whether some tree is dropped.
-    pub fn has_drops(&self) -> bool {
-        !self.dropped.is_empty()
-    }
-
     /// Whether nothing is to be committed.
     pub fn is_empty(&self) -> bool {
         self.dropped.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty())
@@ -241,7 +237,8 @@ impl WriteSet {
         }
         let (low, high) = sorted_span(writes.sorted.len(), bounds, |index| writes.key(writes.sorted[index]));
         let sorted = writes.sorted[low..high].iter().copied();
-        let unsorted = writes.unsorted.range::<[u8], _>(bounds).map(|(_, &id)| id);
+        let wanted = wanted_bounds(bounds);
+        let unsorted = writes.unsorted.range::<dyn Headed, _>(as_dyn(&wanted)).map(|(_, &id)| id);
         let mut ids = Both::new(writes, sorted, unsorted, reverse);
         while let Some(id) = ids.next() {
             if let Some(id) = writes.visible(id, limit)
@@ -443,11 +440,6 @@ impl SealedWrites {
     /// Trees it drops, sorted.
     pub fn dropped(&self) -> &[TreeId] {
         &self.dropped
-    }
-
-    /// How many keys it writes.
-    pub fn key_count(&self) -> usize {
-        self.trees.values().map(SealedTree::len).sum()
     }
 
     /// Bytes of memory taken, about.

@@ -188,9 +188,10 @@ impl Txn {
     #[inline]
     fn note_lock(&self, id: LockId, mode: u8, before: Modes) {
         let mut held = lock(&self.held);
-        held.note(id, mode, before, self.mark.load(Ordering::Relaxed));
-        if !self.is_open() {
-            held.release_all(&self.store.locks, self.id);
+        if self.is_open() {
+            held.note(id, mode, before, self.mark.load(Ordering::Relaxed));
+        } else {
+            self.store.locks.reduce(id, self.id, before);
         }
     }
 
