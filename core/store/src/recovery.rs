@@ -30,7 +30,10 @@ impl Store {
     ) -> Result<Arc<Store>> {
         let recovered = Store::replay_log(cx, options.clone(), pages, &state).await;
         match recovered {
-            Err(error) if plant!(cx.world(), FallBackToOldSuperblock) && error.code() == SqlState::DATA_CORRUPTED => {
+            Err(error)
+                if plant!(cx.world(), FallBackToOldSuperblock)
+                    && error.code() == SqlState::DATA_CORRUPTED =>
+            {
                 let (pages, state) = PageStore::open_older(cx, page_options(&options)).await?;
                 Store::replay_log(cx, options, pages, &state).await
             }

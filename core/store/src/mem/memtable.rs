@@ -111,7 +111,13 @@ impl Memtable {
     }
 
     /// Installs a commit. No snapshot older than `oldest_snapshot` reads on.
-    pub fn install(&self, writes: &SealedWrites, timestamp: Timestamp, oldest_snapshot: Timestamp, world: &World) {
+    pub fn install(
+        &self,
+        writes: &SealedWrites,
+        timestamp: Timestamp,
+        oldest_snapshot: Timestamp,
+        world: &World,
+    ) {
         let mut trees = self.write();
         let (mut added, mut freed, mut count) = (0, 0, 0);
         for (&tree, sealed) in writes.trees() {
@@ -128,7 +134,8 @@ impl Memtable {
                     Some(newest) => {
                         let older = std::mem::replace(newest, stored);
                         newest.older = Some(Box::new(older));
-                        let oldest = if plant!(world, LoseOldestVersion) { timestamp } else { oldest_snapshot };
+                        let oldest =
+                            if plant!(world, LoseOldestVersion) { timestamp } else { oldest_snapshot };
                         freed += newest.prune(oldest);
                     }
                     None => {
@@ -196,7 +203,9 @@ impl Memtable {
         loop {
             let next = if reverse { range.next_back() } else { range.next() };
             let Some((key, newest)) = next else { return true };
-            let Some(stored) = newest.visible(at).filter(|stored| !table.is_hidden(stored, at)) else { continue };
+            let Some(stored) = newest.visible(at).filter(|stored| !table.is_hidden(stored, at)) else {
+                continue;
+            };
             if !each(key.bytes(), stored.as_version()) {
                 return false;
             }

@@ -170,9 +170,11 @@ impl Patches {
             true
         };
         match sources.own {
-            Some((writes, limit)) if rank == 0 => writes.gather(*tree, bounds, *reverse, limit, &mut |key, value| {
-                take(key, Version { timestamp: Timestamp::MAX, value })
-            }),
+            Some((writes, limit)) if rank == 0 => {
+                writes.gather(*tree, bounds, *reverse, limit, &mut |key, value| {
+                    take(key, Version { timestamp: Timestamp::MAX, value })
+                })
+            }
             _ => sources.layers[rank - own].gather(*tree, bounds, *reverse, *at, &mut take),
         }
     }
@@ -227,7 +229,9 @@ impl MergedRun {
         loop {
             if let Some(patches) = &mut self.patches {
                 let depth = match self.dropped.contains_key(&patches.tree) {
-                    true => self.layers.iter().position(|it| it.dropped(patches.tree, Timestamp::MAX).is_some()),
+                    true => {
+                        self.layers.iter().position(|it| it.dropped(patches.tree, Timestamp::MAX).is_some())
+                    }
                     false => None,
                 };
                 let layers = depth.map_or(&self.layers[..], |index| &self.layers[..=index]);

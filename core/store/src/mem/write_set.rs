@@ -18,6 +18,8 @@ use std::ops::Bound;
 
 const NONE: u32 = u32::MAX;
 const TOMBSTONE: u32 = u32::MAX;
+/// Keys from which on a scattered write set is copied into key order when it is sealed.
+const COMPACT_COUNT_MIN: usize = 4096;
 /// Bytes counted for an entry beside its key and value.
 const ENTRY_BYTES: usize = std::mem::size_of::<Entry>() + 8;
 
@@ -134,7 +136,8 @@ impl TreeWrites {
                 self.sorted.pop();
             }
             Err(_) if entry.older != NONE => {
-                *self.unsorted.get_mut::<dyn Headed>(&Wanted::new(&key)).expect("a written key is indexed") = entry.older;
+                *self.unsorted.get_mut::<dyn Headed>(&Wanted::new(&key)).expect("a written key is indexed") =
+                    entry.older;
             }
             Err(_) => {
                 self.unsorted.remove::<dyn Headed>(&Wanted::new(&key));
@@ -151,9 +154,28 @@ impl TreeWrites {
     }
 
     fn seal(self) -> SealedTree {
-        let in_order = self.unsorted.is_empty() && self.sorted.len() == self.entries.len();
-        let order = (!in_order).then(|| self.merged_order());
-        SealedTree { arena: self.arena, entries: self.entries, order }
+        if self.unsorted.is_empty() && self.sorted.len() == self.entries.len() {
+            return SealedTree { arena: self.arena, entries: self.entries, order: None };
+        }
+        let order = self.merged_order();
+        if order.len() >= COMPACT_COUNT_MIN {
+            return self.compacted(&order);
+        }
+        SealedTree { arena: self.arena, entries: self.entries, order: Some(order) }
+    }
+
+    /// A copy that lies in key order: it is walked several times, and each walk of scattered entries would cost a cache
+    /// miss or two an entry.
+    fn compacted(&self, order: &[u32]) -> SealedTree {
+        let mut arena = Arena::default();
+        let mut entries = Vec::with_capacity(order.len());
+        for &id in order {
+            let entry = self.entries[id as usize];
+            let value_len = if entry.value_len == TOMBSTONE { 0 } else { entry.value_len as usize };
+            let at = arena.push(self.arena.get(entry.at, 0, usize::from(entry.key_len) + value_len), &[]);
+            entries.push(Entry { at, older: NONE, ..entry });
+        }
+        SealedTree { arena, entries, order: None }
     }
 
     fn merged_order(&self) -> Vec<u32> {
@@ -271,11 +293,7 @@ impl WriteSet {
 }
 
 /// The indexes of a sorted sequence that lie within `bounds`.
-pub fn sorted_span<'a>(
-    len: usize,
-    bounds: KeyBounds<'_>,
-    key: impl Fn(usize) -> &'a [u8],
-) -> (usize, usize) {
+pub fn sorted_span<'a>(len: usize, bounds: KeyBounds<'_>, key: impl Fn(usize) -> &'a [u8]) -> (usize, usize) {
     let first = |is_below: &dyn Fn(&[u8]) -> bool| {
         let (mut low, mut high) = (0, len);
         while low < high {
@@ -303,7 +321,9 @@ pub fn bounds_inverted(bounds: KeyBounds<'_>) -> bool {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(start), Bound::Included(end)) => start > end,
         (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => start >= end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
+            start >= end
+        }
     }
 }
 
@@ -530,7 +550,10 @@ mod tests {
             let empty = Model::new();
             let tree = sealed.trees().get(&TREE);
             let rows: Model = tree.map_or(empty, |tree| {
-                (0..tree.len()).map(|i| tree.pair(i)).map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect()
+                (0..tree.len())
+                    .map(|i| tree.pair(i))
+                    .map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec)))
+                    .collect()
             });
             assert_eq!(rows, model);
             assert!(tree.is_none_or(|tree| (1..tree.len()).all(|i| tree.key(i - 1) < tree.key(i))));
