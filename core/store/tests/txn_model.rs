@@ -8,6 +8,7 @@ use orrery_base::kv::{
     Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Transaction, Wait,
 };
 use orrery_base::rng::Rng;
+use orrery_base::world::Plant;
 use orrery_base::{Cx, Result, SqlState, Timestamp, TreeId, World};
 use orrery_store::{Durability, Store, StoreOptions, Txn, TxnOptions};
 use std::collections::{BTreeMap, BTreeSet};
@@ -234,13 +235,22 @@ fn open(driver: &mut Driver<Outcome>, options: StoreOptions) -> Arc<Store> {
     store.unwrap()
 }
 
+/// The planted bug that the environment names, to see that this model catches it. Only with the feature
+/// `orrery-base/plants`.
+#[allow(clippy::disallowed_methods, reason = "which bug to plant is asked of the environment")]
+fn planted() -> Option<Plant> {
+    let wanted = std::env::var("TXN_PLANT").ok()?;
+    let plant = Plant::ALL.iter().find(|it| it.1 == wanted);
+    Some(plant.expect("a planted bug of this name").0)
+}
+
 fn world(seed: u64) {
     let mut rng = Rng::fork(seed, "world");
     let options = options(&mut rng);
     let history = Arc::new(Mutex::new(History::default()));
     let mut disk = Disk::default();
     for round in 0..4 {
-        let hooks = World::simulated(seed * 10 + round, 20, None);
+        let hooks = World::simulated(seed * 10 + round, 20, planted());
         let mut driver = Driver::new(disk, seed * 31 + round, hooks);
         let store = open(&mut driver, options.clone());
         check_recovered(&mut driver, &store, &history);
