@@ -1,6 +1,11 @@
 //! What a transaction costs over a disk of memory: nanoseconds of one thread per row, read or commit. Run in release:
 //! `cargo run --release -p orrery-store --example txn_bench -- [rows]`.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types, reason = "a measuring program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a measuring program"
+)]
 
 use orrery_base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, DiskResult, FileId};
 use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Transaction};
@@ -123,7 +128,8 @@ fn load(disk: &Arc<RamDisk>, store: &Arc<Store>, count: u64, random: bool, locks
     let value = [7u8; 112];
     let start = Cpu::now();
     for i in 0..count {
-        let key = if random { (i.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_be_bytes() } else { i.to_be_bytes() };
+        let key =
+            if random { (i.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_be_bytes() } else { i.to_be_bytes() };
         if locks {
             assert!(txn.try_lock(TREE, &key, RowLock::Update).unwrap());
         }
@@ -184,7 +190,8 @@ fn point_reads(disk: &Arc<RamDisk>, store: &Arc<Store>, count: u64, what: &str) 
     let start = Cpu::now();
     for i in 0..count {
         let key = scattered(i, count).to_be_bytes();
-        let lookup = txn.get(TREE, &key, ReadMode::Snapshot, &mut |value| sum += u64::from(value[0])).unwrap();
+        let lookup =
+            txn.get(TREE, &key, ReadMode::Snapshot, &mut |value| sum += u64::from(value[0])).unwrap();
         assert!(matches!(lookup, Lookup::Found { .. }));
     }
     report(&format!("{what}: get in a transaction"), count, start);

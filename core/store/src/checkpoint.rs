@@ -18,7 +18,7 @@ use std::task::{Poll, Waker};
 
 /// A clean close folds the memtable when it is not larger (about 50 ms of work).
 const FOLD_BYTES_MAX: u64 = 32 << 20;
-/// How long after a failed checkpoint housekeeping tries again.
+/// How long after a failed chore housekeeping tries again.
 const RETRY_MICROS: u64 = 1_000_000;
 
 enum Chore {
@@ -35,7 +35,10 @@ impl Store {
         let _passage = self.checkpointing.enter().await;
         lock(&self.sequencer).check_poison()?;
         if self.options.read_only {
-            return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, "the database is open for reading only"));
+            return Err(Error::new(
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                "the database is open for reading only",
+            ));
         }
         let (layers, state) = self.freeze_for_checkpoint();
         let result = self.merge_layers(cx, &layers, state.clone()).await;
@@ -78,7 +81,12 @@ impl Store {
         (layers, state)
     }
 
-    async fn merge_layers(&self, cx: &Cx, layers: &[Arc<Layer>], state: StoreState) -> Result<CheckpointReport> {
+    async fn merge_layers(
+        &self,
+        cx: &Cx,
+        layers: &[Arc<Layer>],
+        state: StoreState,
+    ) -> Result<CheckpointReport> {
         let (mut run, dropped): (Box<dyn RunCursor>, _) = match layers {
             [layer] if let Layer::Run { writes, timestamp } = &**layer => {
                 (Box::new(AdoptedRun::new(writes.clone(), *timestamp)), writes.dropped().to_vec())
@@ -91,9 +99,8 @@ impl Store {
         };
         let batch_no = state.log_position.batch_no;
         let skip_sync = plant!(self.world, CheckpointWithoutLogSync);
-        let before_superblock: BoxFuture<'_, Result<()>> = Box::pin(async move {
-            if skip_sync { Ok(()) } else { self.sync_log(cx, batch_no).await }
-        });
+        let before_superblock: BoxFuture<'_, Result<()>> =
+            Box::pin(async move { if skip_sync { Ok(()) } else { self.sync_log(cx, batch_no).await } });
         let report = self.pages.checkpoint(cx, &mut *run, &dropped, state, before_superblock).await?;
         let _installing = lock(&self.install);
         let tree = self.pages.current();
@@ -126,7 +133,9 @@ impl Store {
         let state = {
             let mut sequencer = lock(&self.sequencer);
             let clock_bound = sequencer.last_timestamp;
-            let Some(log) = sequencer.log.as_mut().filter(|log| log.is_superblock_clean) else { return Ok(()) };
+            let Some(log) = sequencer.log.as_mut().filter(|log| log.is_superblock_clean) else {
+                return Ok(());
+            };
             let (segment, salt) = log.space.next_segment().expect("a segment was made ready");
             let log_position = LogPosition { segment, salt, offset: 0, ..log.end };
             StoreState {
@@ -243,7 +252,7 @@ impl Store {
                 Chore::Stop => return Ok(()),
                 Chore::Checkpoint => {
                     if self.checkpoint(cx).await.is_err() {
-                        self.checkpoint_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
+                        self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                     }
                 }
                 Chore::Sync(batch_no) => {
@@ -252,7 +261,7 @@ impl Store {
                 Chore::Grow => {
                     let next = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
                     if self.grow_log(cx, next).await.is_err() {
-                        cx.wake_no_later_than(cx.now() + RETRY_MICROS);
+                        self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                     }
                 }
             }
@@ -268,7 +277,7 @@ impl Store {
         if self.is_poisoned() || self.options.read_only {
             return None;
         }
-        let not_before = self.checkpoint_not_before.load(Ordering::Relaxed);
+        let not_before = self.retry_not_before.load(Ordering::Relaxed);
         if !self.checkpointing.is_taken() && self.wants_checkpoint() {
             if cx.now() >= not_before {
                 return Some(Chore::Checkpoint);
@@ -277,8 +286,11 @@ impl Store {
         }
         let sequencer = lock(&self.sequencer);
         let log = sequencer.log.as_ref()?;
-        if log.space.wants_ready() && cx.now() >= not_before {
-            return Some(Chore::Grow);
+        if log.space.wants_ready() {
+            if cx.now() >= not_before {
+                return Some(Chore::Grow);
+            }
+            cx.wake_no_later_than(not_before);
         }
         if let Durability::Interval { ms } = self.options.durability
             && !log.unsynced.is_empty()
@@ -299,7 +311,9 @@ impl Store {
         let wants_timer = is_interval && !self.has_sync_timer.load(Ordering::Relaxed);
         let wants_segment = || lock(&self.sequencer).log.as_ref().is_some_and(|log| log.space.wants_ready());
         let has_waker = lock(&self.housekeeping_waker).is_some();
-        if has_waker && (wants_timer || wants_segment() || (!self.checkpointing.is_taken() && self.wants_checkpoint())) {
+        if has_waker
+            && (wants_timer || wants_segment() || (!self.checkpointing.is_taken() && self.wants_checkpoint()))
+        {
             self.wake_housekeeping();
         }
     }

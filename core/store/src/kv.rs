@@ -17,7 +17,8 @@ use crate::store::Store;
 use crate::txn::Txn;
 use crate::{TxnOptions, options};
 use orrery_base::kv::{
-    Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, SINK_ROW_COUNT_MAX, Transaction, Wait,
+    Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, SINK_ROW_COUNT_MAX, Transaction,
+    Wait,
 };
 use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId};
 use std::marker::PhantomData;
@@ -182,7 +183,8 @@ impl<K: Key, V: Value> Map<K, V> {
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<(K, V)>> {
-        let range = KeyRange { start: range.0.map(|key| encoded(&key)), end: range.1.map(|key| encoded(&key)) };
+        let range =
+            KeyRange { start: range.0.map(|key| encoded(&key)), end: range.1.map(|key| encoded(&key)) };
         self.collect(cx, txn, range, reverse, limit).await
     }
 
@@ -191,7 +193,14 @@ impl<K: Key, V: Value> Map<K, V> {
         self.collect(cx, txn, KeyRange::prefix(prefix), false, limit).await
     }
 
-    async fn collect(&self, cx: &Cx, txn: &Txn, range: KeyRange, reverse: bool, limit: usize) -> Result<Vec<(K, V)>> {
+    async fn collect(
+        &self,
+        cx: &Cx,
+        txn: &Txn,
+        range: KeyRange,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<(K, V)>> {
         let mut sink = Pairs { pairs: Vec::new(), limit };
         let mut scan = txn.scan(self.tree, range, ReadMode::Snapshot, reverse)?;
         while sink.pairs.len() < limit && scan.next_batch(cx, &mut sink).await? {}
@@ -261,13 +270,23 @@ impl Store {
     }
 
     /// Reads one value in a transaction of its own.
-    pub async fn get_one<K: Key, V: Value>(self: &Arc<Self>, cx: &Cx, map: Map<K, V>, key: &K) -> Result<Option<V>> {
+    pub async fn get_one<K: Key, V: Value>(
+        self: &Arc<Self>,
+        cx: &Cx,
+        map: Map<K, V>,
+        key: &K,
+    ) -> Result<Option<V>> {
         let txn = self.begin(TxnOptions { read_only: true, ..TxnOptions::default() }, cx.now())?;
         map.get(cx, &txn, key).await
     }
 
     /// Removes one key in a transaction of its own; answers whether it was there.
-    pub async fn delete_one<K: Key, V: Value>(self: &Arc<Self>, cx: &Cx, map: Map<K, V>, key: &K) -> Result<bool> {
+    pub async fn delete_one<K: Key, V: Value>(
+        self: &Arc<Self>,
+        cx: &Cx,
+        map: Map<K, V>,
+        key: &K,
+    ) -> Result<bool> {
         let txn = self.begin(TxnOptions::default(), cx.now())?;
         let existed = map.delete(cx, &txn, key).await?;
         txn.commit(cx).await?;

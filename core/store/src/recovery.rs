@@ -30,7 +30,10 @@ impl Store {
     ) -> Result<Arc<Store>> {
         let recovered = Store::replay_log(cx, options.clone(), pages, &state).await;
         match recovered {
-            Err(error) if plant!(cx.world(), FallBackToOldSuperblock) && error.code() == SqlState::DATA_CORRUPTED => {
+            Err(error)
+                if plant!(cx.world(), FallBackToOldSuperblock)
+                    && error.code() == SqlState::DATA_CORRUPTED =>
+            {
                 let (pages, state) = PageStore::open_older(cx, page_options(&options)).await?;
                 Store::replay_log(cx, options, pages, &state).await
             }
@@ -100,9 +103,18 @@ impl Store {
     }
 }
 
+/// The chunks of one transaction so far. Not whole: replay began behind its first ones, which is so only for a commit
+/// that the trees hold already.
 struct Chunks {
     next_no: u32,
+    is_whole: bool,
     bytes: Vec<u8>,
+}
+
+impl Chunks {
+    fn new() -> Self {
+        Chunks { next_no: 0, is_whole: true, bytes: Vec::new() }
+    }
 }
 
 struct Replay<'a> {
@@ -127,15 +139,15 @@ impl Replay<'_> {
 
     fn chunk(&mut self, payload: &[u8]) -> Result<()> {
         let (header, part) = ChunkHeader::decode(payload)?;
-        let chunks = self.chunks.entry(header.txn).or_insert(Chunks { next_no: 0, bytes: Vec::new() });
+        let chunks = self.chunks.entry(header.txn).or_insert_with(Chunks::new);
         if header.chunk_no == 0 {
-            *chunks = Chunks { next_no: 0, bytes: Vec::new() };
+            *chunks = Chunks::new();
         }
-        if header.chunk_no != chunks.next_no {
-            return Err(Error::corrupt("a chunk of a transaction is missing from the log"));
+        chunks.is_whole &= header.chunk_no == chunks.next_no;
+        if chunks.is_whole {
+            chunks.next_no += 1;
+            chunks.bytes.extend_from_slice(part);
         }
-        chunks.next_no += 1;
-        chunks.bytes.extend_from_slice(part);
         Ok(())
     }
 
@@ -146,7 +158,12 @@ impl Replay<'_> {
         if header.timestamp <= self.store.views.published() {
             return Ok(());
         }
-        let joined = chunks.map_or(Vec::new(), |chunks| chunks.bytes);
+        let joined = match chunks {
+            Some(chunks) if !chunks.is_whole || chunks.next_no != header.chunk_count => {
+                return Err(Error::corrupt("a chunk of a commit is missing from the log"));
+            }
+            chunks => chunks.map_or(Vec::new(), |chunks| chunks.bytes),
+        };
         let bytes = if header.chunk_count == 0 { inline } else { joined.as_slice() };
         let is_sealed = header.chunk_count == 0 || checksum(bytes) == header.operations_checksum;
         if !is_sealed || bytes.len() as u64 != header.operations_length {

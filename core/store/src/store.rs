@@ -10,7 +10,9 @@ use crate::log::space::LogSpace;
 use crate::mem::memtable::Memtable;
 use crate::mem::view::{Layer, View, Views};
 use crate::options::{Durability, StoreOptions, StoreStats, TxnOptions};
-use crate::pages::{CheckFinding, CheckSummary, LogPosition, PageStore, PageStoreOptions, Reader, StoreState};
+use crate::pages::{
+    CheckFinding, CheckSummary, LogPosition, PageStore, PageStoreOptions, Reader, StoreState,
+};
 use crate::txn::Txn;
 use orrery_base::disk::{DiskOp, DiskReply, FileId};
 use orrery_base::rng::Rng;
@@ -71,7 +73,7 @@ pub struct Store {
     pub(crate) generations: Mutex<Generations>,
     pub(crate) next_txn_id: AtomicU64,
     pub(crate) data_bytes: AtomicU64,
-    pub(crate) checkpoint_not_before: AtomicU64,
+    pub(crate) retry_not_before: AtomicU64,
     pub(crate) housekeeping_waker: Mutex<Option<Waker>>,
     pub(crate) has_sync_timer: AtomicBool,
     pub(crate) is_closed: AtomicBool,
@@ -90,7 +92,9 @@ impl Store {
         let may_create = options.create && !options.read_only;
         match PageStore::open(cx, page_options(&options)).await {
             Ok((pages, state)) => Store::recover(cx, options, pages, state).await,
-            Err(error) if error.code() == SqlState::UNDEFINED_FILE && may_create => Store::create(cx, options).await,
+            Err(error) if error.code() == SqlState::UNDEFINED_FILE && may_create => {
+                Store::create(cx, options).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -103,7 +107,8 @@ impl Store {
                 .with_hint("put the data file back, or remove the log segments to start anew"));
         }
         let position = LogPosition { batch_no: 1, ..LogPosition::default() };
-        let state = StoreState { log_position: position, next_txn_id: 1, clean: true, ..StoreState::default() };
+        let state =
+            StoreState { log_position: position, next_txn_id: 1, clean: true, ..StoreState::default() };
         let pages = PageStore::create(cx, page_options(&options), state.clone()).await?;
         let store = Store::assemble(cx, options, pages, &state);
         store.measure_data(cx).await?;
@@ -111,11 +116,17 @@ impl Store {
     }
 
     /// A store at the state of a superblock: what the log says is not in it yet.
-    pub(crate) fn assemble(cx: &Cx, options: StoreOptions, pages: Arc<PageStore>, state: &StoreState) -> Arc<Store> {
+    pub(crate) fn assemble(
+        cx: &Cx,
+        options: StoreOptions,
+        pages: Arc<PageStore>,
+        state: &StoreState,
+    ) -> Arc<Store> {
         let world = cx.world().clone();
         let info = pages.superblock_info();
         let position = state.log_position;
-        let older = info.older.map_or(position.batch_no, |older| older.log_position.batch_no.min(position.batch_no));
+        let older =
+            info.older.map_or(position.batch_no, |older| older.log_position.batch_no.min(position.batch_no));
         let log = (!options.in_memory).then(|| LogState {
             space: LogSpace::new(
                 position.salt,
@@ -156,7 +167,7 @@ impl Store {
             generations: Mutex::new(Generations { newer: position.batch_no, older }),
             next_txn_id: AtomicU64::new(state.next_txn_id.max(1)),
             data_bytes: AtomicU64::new(0),
-            checkpoint_not_before: AtomicU64::new(0),
+            retry_not_before: AtomicU64::new(0),
             housekeeping_waker: Mutex::default(),
             has_sync_timer: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),

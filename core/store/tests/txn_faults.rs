@@ -132,7 +132,8 @@ fn a_failed_data_sync_poisons() {
 
 #[test]
 fn a_full_disk_refuses_before_sequencing_and_writes_resume() {
-    let (mut sim, store) = started(StoreOptions { log_segment_first_bytes: 4 << 20, log_segment_max_bytes: 4 << 20, ..small() });
+    let (mut sim, store) =
+        started(StoreOptions { log_segment_first_bytes: 4 << 20, log_segment_max_bytes: 4 << 20, ..small() });
     sim.put(&store, 0, b"first").unwrap();
     let used: u64 = sim.0.disk.files.values().map(|file| file.cached.len() as u64).sum();
     sim.0.disk.capacity = Some(used);
@@ -183,7 +184,8 @@ fn a_missing_data_file_is_not_made_anew_over_a_log() {
 fn batch_at(disk: &Disk, index: usize) -> (u64, usize, usize) {
     let number = disk.log_files()[0];
     let bytes = &disk.files[&FileId::Log(number)].durable;
-    let starts: Vec<usize> = (0..bytes.len() / 512).map(|it| it * 512).filter(|&at| &bytes[at..at + 4] == b"OrLb").collect();
+    let starts: Vec<usize> =
+        (0..bytes.len() / 512).map(|it| it * 512).filter(|&at| &bytes[at..at + 4] == b"OrLb").collect();
     let at = starts[index];
     (number, at, u32::from_le_bytes(bytes[at + 48..at + 52].try_into().unwrap()) as usize)
 }
@@ -234,7 +236,9 @@ fn damage_in_the_last_batch_cuts_it_like_a_torn_write() {
 
 #[test]
 fn weaker_durability_loses_a_suffix_and_never_a_hole() {
-    for (durability, seed) in (0..40).map(|seed| (if seed % 2 == 0 { Durability::None } else { Durability::Interval { ms: 1 } }, seed)) {
+    for (durability, seed) in (0..40)
+        .map(|seed| (if seed % 2 == 0 { Durability::None } else { Durability::Interval { ms: 1 } }, seed))
+    {
         let options = StoreOptions { durability, ..small() };
         let mut sim = Sim::new(Disk::default(), seed);
         let store = sim.open(options.clone()).unwrap();
@@ -258,7 +262,8 @@ fn a_dropped_commit_past_its_point_of_no_return_completes_and_frees_its_locks() 
         let (mut sim, store) = started(small());
         sim.put(&store, 0, b"warm").unwrap();
         let it = store.clone();
-        let client = sim.spawn(move |cx| async move { it.put_one(&cx, map(), &1, &b"dropped".to_vec()).await });
+        let client =
+            sim.spawn(move |cx| async move { it.put_one(&cx, map(), &1, &b"dropped".to_vec()).await });
         sim.0.run_steps(steps);
         sim.0.drop_task(client);
         // No housekeeping here: the next writer of the same row finishes the orphan, or the row was free all along.
@@ -281,7 +286,8 @@ fn housekeeping_alone_finishes_a_dropped_commit() {
         let keeper = store.clone();
         sim.0.spawn_background(move |cx| async move { Box::new(keeper.housekeeping(&cx).await) as Answer });
         let it = store.clone();
-        let client = sim.spawn(move |cx| async move { it.put_one(&cx, map(), &1, &b"dropped".to_vec()).await });
+        let client =
+            sim.spawn(move |cx| async move { it.put_one(&cx, map(), &1, &b"dropped".to_vec()).await });
         sim.0.run_steps(steps);
         sim.0.drop_task(client);
         for _ in 0..200 {
@@ -506,7 +512,14 @@ fn the_log_is_used_again_and_stays_bounded() {
         }
         sim.checkpoint(&store).unwrap();
     }
-    let log: u64 = sim.0.disk.files.iter().filter(|(id, _)| matches!(id, FileId::Log(_))).map(|(_, it)| it.cached.len() as u64).sum();
+    let log: u64 = sim
+        .0
+        .disk
+        .files
+        .iter()
+        .filter(|(id, _)| matches!(id, FileId::Log(_)))
+        .map(|(_, it)| it.cached.len() as u64)
+        .sum();
     assert!(log <= 8 * 16384, "{log} bytes of log");
     let mut sim = sim.crash(0);
     let store = sim.open(small()).unwrap();

@@ -4,8 +4,11 @@
 
 mod txn_support;
 
-use orrery_base::kv::{Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Transaction, Wait};
+use orrery_base::kv::{
+    Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Transaction, Wait,
+};
 use orrery_base::rng::Rng;
+use orrery_base::world::Plant;
 use orrery_base::{Cx, Result, SqlState, Timestamp, TreeId, World};
 use orrery_store::{Durability, Store, StoreOptions, Txn, TxnOptions};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +78,7 @@ impl RowSink for Collect {
             assert!(self.0.insert(key, row.value.to_vec()).is_none(), "a key comes once");
         }
         self.1 += 1;
-        Ok(if self.1 % 2 == 0 { Flow::Full } else { Flow::More })
+        Ok(if self.1.is_multiple_of(2) { Flow::Full } else { Flow::More })
     }
 }
 
@@ -114,7 +117,8 @@ async fn session(cx: Cx, store: Arc<Store>, history: Arc<Mutex<History>>, seed: 
 }
 
 async fn one_txn(cx: &Cx, store: &Arc<Store>, history: &Mutex<History>, rng: &mut Rng) -> Result<()> {
-    let isolation = *rng.pick(&[Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable]);
+    let isolation =
+        *rng.pick(&[Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable]);
     let txn = store.begin(TxnOptions { isolation, read_only: false }, cx.now())?;
     let at = txn.snapshot_timestamp();
     if rng.chance(1, 3) {
@@ -170,7 +174,7 @@ async fn one_txn(cx: &Cx, store: &Arc<Store>, history: &Mutex<History>, rng: &mu
 
 fn options(rng: &mut Rng) -> StoreOptions {
     StoreOptions {
-        page_unit_bytes: 4096.max(8192),
+        page_unit_bytes: 8192,
         pool_budget_bytes: 1 << 20,
         memtable_budget_bytes: 1 << rng.range(11..16),
         log_segment_first_bytes: 4096 << rng.below(4),
@@ -189,13 +193,17 @@ fn check_recovered(driver: &mut Driver<Outcome>, store: &Arc<Store>, history: &M
         let rows = scan(&cx, &txn, TREE, ReadMode::Snapshot, false).await.unwrap();
         let backwards = scan(&cx, &txn, TREE, ReadMode::Current, true).await.unwrap();
         assert_eq!(rows, backwards);
-        Outcome::State(txn.snapshot_timestamp(), rows, scan(&cx, &txn, MARKERS, ReadMode::Snapshot, false).await.unwrap())
+        Outcome::State(
+            txn.snapshot_timestamp(),
+            rows,
+            scan(&cx, &txn, MARKERS, ReadMode::Snapshot, false).await.unwrap(),
+        )
     });
     let Outcome::State(at, rows, markers) = outcome else { panic!("a state") };
     let mut history = history.lock().unwrap();
     let mut survivors = Writes::new();
     for (marker, writes) in std::mem::take(&mut history.in_doubt) {
-        if markers.contains_key(&marker.to_be_bytes().to_vec()) {
+        if markers.contains_key(marker.to_be_bytes().as_slice()) {
             survivors.extend(writes);
         }
     }
@@ -211,7 +219,8 @@ fn check_recovered(driver: &mut Driver<Outcome>, store: &Arc<Store>, history: &M
     assert_same(&rows, &expected, "the recovered state");
     let doubtful = survivors.into_iter().map(|(key, _)| key).collect();
     history.check_scans(&doubtful);
-    history.committed = BTreeMap::from([(at, rows.into_iter().map(|(key, value)| (key, Some(value))).collect())]);
+    history.committed =
+        BTreeMap::from([(at, rows.into_iter().map(|(key, value)| (key, Some(value))).collect())]);
 }
 
 enum Outcome {
@@ -226,13 +235,22 @@ fn open(driver: &mut Driver<Outcome>, options: StoreOptions) -> Arc<Store> {
     store.unwrap()
 }
 
+/// The planted bug that the environment names, to see that this model catches it. Only with the feature
+/// `orrery-base/plants`.
+#[allow(clippy::disallowed_methods, reason = "which bug to plant is asked of the environment")]
+fn planted() -> Option<Plant> {
+    let wanted = std::env::var("TXN_PLANT").ok()?;
+    let plant = Plant::ALL.iter().find(|it| it.1 == wanted);
+    Some(plant.expect("a planted bug of this name").0)
+}
+
 fn world(seed: u64) {
     let mut rng = Rng::fork(seed, "world");
     let options = options(&mut rng);
     let history = Arc::new(Mutex::new(History::default()));
     let mut disk = Disk::default();
     for round in 0..4 {
-        let hooks = World::simulated(seed * 10 + round, 20, None);
+        let hooks = World::simulated(seed * 10 + round, 20, planted());
         let mut driver = Driver::new(disk, seed * 31 + round, hooks);
         let store = open(&mut driver, options.clone());
         check_recovered(&mut driver, &store, &history);
@@ -266,6 +284,7 @@ fn world(seed: u64) {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "which seeds to run is asked of the environment")]
 fn acknowledged_commits_survive_and_snapshots_are_exact() {
     let count = std::env::var("TXN_SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(60);
     let first = std::env::var("TXN_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(0);

@@ -135,8 +135,13 @@ impl ConflictTable {
 }
 
 /// Errors: 40001 when one of `commits` up to `newest` wrote what was read.
-pub fn validate(reads: &ReadSet, commits: &[(Timestamp, Arc<SealedWrites>)], newest: Timestamp) -> Result<()> {
-    let conflicting = commits.iter().find(|(timestamp, writes)| *timestamp <= newest && reads.conflicts(writes));
+pub fn validate(
+    reads: &ReadSet,
+    commits: &[(Timestamp, Arc<SealedWrites>)],
+    newest: Timestamp,
+) -> Result<()> {
+    let conflicting =
+        commits.iter().find(|(timestamp, writes)| *timestamp <= newest && reads.conflicts(writes));
     match conflicting {
         Some(_) => Err(serialization_failure("another transaction changed what it read")),
         None => Ok(()),

@@ -5,9 +5,9 @@ use super::queue::{Commit, Item, Landed};
 use super::slot::CommitSlot;
 use crate::lock::held::HeldLocks;
 use crate::log::format::{CommitHeader, EncodedFrame, Operation};
+use crate::log::space::Segment;
 use crate::mem::write_set::SealedWrites;
 use crate::store::Store;
-use crate::log::space::Segment;
 use orrery_base::disk::{DiskErrorKind, DiskOp, FileId};
 use orrery_base::hash::checksum_chain;
 use orrery_base::limits::CHUNK_BYTES_MAX;
@@ -155,7 +155,8 @@ impl Store {
                 validate(reads, &commits, self.validation_end(newest))?;
                 *until = newest;
             }
-            let delta = reads.map(|(reads, snapshot)| (reads, snapshot, validated.expect("set with the reads")));
+            let delta =
+                reads.map(|(reads, snapshot)| (reads, snapshot, validated.expect("set with the reads")));
             match self.try_sequence(cx, &mut prepared, delta, &mut hand_over, &slot)? {
                 Sequenced::Done => break,
                 Sequenced::NeedsSpace(bytes) => self.grow_log(cx, bytes).await?,

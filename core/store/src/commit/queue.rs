@@ -133,7 +133,8 @@ impl Sequencer {
             }
             let stage = Stage::Sync { files: log.unsynced.iter().copied().collect() };
             let (items, leader, sync_files) = (Vec::new(), leader.clone(), VecDeque::new());
-            self.flight = Some(Flight { items, stage, reply: None, leader, needs_sync, sync_files, end: log.end });
+            self.flight =
+                Some(Flight { items, stage, reply: None, leader, needs_sync, sync_files, end: log.end });
             return true;
         };
         let place = log.space.place(first.frame.log_bytes(), log.end.batch_no);
@@ -171,14 +172,16 @@ impl Sequencer {
         if log.unsynced.last() != Some(&place.file) {
             log.unsynced.push(place.file);
         }
-        for item in items.iter().filter(|it| it.commit.is_none()) {
+        // Chunks whose transaction is gone are dead: nothing need be kept for them.
+        for item in items.iter().filter(|it| it.commit.is_none() && !it.slot.is_abandoned()) {
             self.unsealed.entry(item.txn).or_insert(start);
         }
         let needs_sync = needs_sync || items.iter().any(|it| it.needs_sync);
         let stage = Stage::Write { file: place.file, offset: place.offset, data, done: 0 };
         let sync_files = if needs_sync { log.unsynced.iter().copied().collect() } else { VecDeque::new() };
         let leader = leader.clone();
-        self.flight = Some(Flight { items, stage, reply: None, leader, needs_sync, sync_files, end: log.end });
+        self.flight =
+            Some(Flight { items, stage, reply: None, leader, needs_sync, sync_files, end: log.end });
         true
     }
 
@@ -194,7 +197,9 @@ impl Sequencer {
         }
         self.landed.push_back(Landed { items: flight.items, end: flight.end });
         if !self.pending.iter().any(|it| Arc::ptr_eq(&it.slot, me)) {
-            wakers.extend(self.pending.iter().find(|it| !it.slot.is_abandoned()).and_then(|it| it.slot.waker()));
+            wakers.extend(
+                self.pending.iter().find(|it| !it.slot.is_abandoned()).and_then(|it| it.slot.waker()),
+            );
         }
         wakers
     }

@@ -39,9 +39,8 @@ pub type Modes = u8;
 /// What each row-lock mode conflicts with.
 const ROW_CONFLICTS: [Modes; 4] = [0b1000, 0b1100, 0b1110, 0b1111];
 /// What each table-lock mode conflicts with.
-const TABLE_CONFLICTS: [Modes; 8] = [
-    0b1000_0000, 0b1100_0000, 0b1111_0000, 0b1111_1000, 0b1110_1100, 0b1111_1100, 0b1111_1110, 0b1111_1111,
-];
+const TABLE_CONFLICTS: [Modes; 8] =
+    [0b1000_0000, 0b1100_0000, 0b1111_0000, 0b1111_1000, 0b1110_1100, 0b1111_1100, 0b1111_1110, 0b1111_1111];
 
 impl LockId {
     fn conflicts(self, mode: u8) -> Modes {

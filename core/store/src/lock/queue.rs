@@ -208,7 +208,8 @@ impl Contended {
             let Some(place) = fat.queue.iter().position(|it| Arc::ptr_eq(&it.slot, slot)) else { continue };
             let conflicts = id.conflicts(fat.queue[place].mode);
             let holders = fat.holders.iter().filter(|it| it.1 & conflicts != 0).map(|it| it.0);
-            let ahead = fat.queue.iter().take(place).filter(|it| conflicts & (1 << it.mode) != 0).map(|it| it.txn);
+            let ahead =
+                fat.queue.iter().take(place).filter(|it| conflicts & (1 << it.mode) != 0).map(|it| it.txn);
             others.extend(holders.chain(ahead).filter(|&it| it != txn));
         }
         others
@@ -281,12 +282,16 @@ mod tests {
             for (mode, conflict) in [KeyShare, Share, NoKeyUpdate, Update].into_iter().zip(row) {
                 let table = table();
                 take(&table, ROW, 1, held);
-                assert_eq!(take(&table, ROW, 2, mode) == Attempt::Conflict, conflict == 1, "{held:?} {mode:?}");
+                assert_eq!(
+                    take(&table, ROW, 2, mode) == Attempt::Conflict,
+                    conflict == 1,
+                    "{held:?} {mode:?}"
+                );
             }
         }
         for (mode, conflicts) in TABLE_CONFLICTS.iter().enumerate() {
-            for other in 0..8 {
-                let mirrored = TABLE_CONFLICTS[other] & (1 << mode) != 0;
+            for (other, mirror) in TABLE_CONFLICTS.iter().enumerate() {
+                let mirrored = mirror & (1 << mode) != 0;
                 assert_eq!(conflicts & (1 << other) != 0, mirrored, "the table is symmetric");
             }
         }

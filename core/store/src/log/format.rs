@@ -59,7 +59,16 @@ impl FrameKind {
     fn from_byte(byte: u8) -> Option<FrameKind> {
         use FrameKind::*;
         let all = [
-            Chunk, Commit, Abort, Ddl, Decision, Prepare, Decide, Membership, HardState, TruncateSuffix,
+            Chunk,
+            Commit,
+            Abort,
+            Ddl,
+            Decision,
+            Prepare,
+            Decide,
+            Membership,
+            HardState,
+            TruncateSuffix,
             SequenceReservation,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)
@@ -164,7 +173,11 @@ pub fn frames(batch: &[u8]) -> impl Iterator<Item = Result<Frame<'_>>> {
         }
         let frame = split_frame(rest);
         rest = frame.as_ref().map_or(&[], |(_, after)| after);
-        Some(frame.map(|(frame, _)| frame).ok_or_else(|| Error::corrupt("a log batch holds a malformed frame")))
+        Some(
+            frame
+                .map(|(frame, _)| frame)
+                .ok_or_else(|| Error::corrupt("a log batch holds a malformed frame")),
+        )
     })
 }
 
@@ -497,7 +510,8 @@ mod tests {
             let mut bad = batch.clone();
             bad[at] ^= 1;
             let accepted = BatchHeader::decode(&bad).is_some_and(|header| {
-                header.length as usize == bad.len() && header.checksum == batch_checksum(header.previous, &bad)
+                header.length as usize == bad.len()
+                    && header.checksum == batch_checksum(header.previous, &bad)
             });
             assert!(!accepted, "byte {at}");
         }

@@ -8,7 +8,9 @@
 //!
 //! It writes nothing and replays nothing: batches go to the caller one by one.
 
-use super::format::{BATCH_HEADER_BYTES, BATCH_MAGIC, BatchHeader, SECTOR_BYTES, batch_checksum, round_up_to_sector};
+use super::format::{
+    BATCH_HEADER_BYTES, BATCH_MAGIC, BatchHeader, SECTOR_BYTES, batch_checksum, round_up_to_sector,
+};
 use super::space::{Segment, UsedSegment};
 use crate::pages::LogPosition;
 use orrery_base::disk::{DiskOp, DiskReply, FileId};
@@ -53,7 +55,8 @@ pub async fn read_log(
     replay: &mut (dyn FnMut(&BatchHeader, &[u8]) -> Result<()> + Send),
 ) -> Result<LogEnd> {
     let found = find_segments(cx, database).await?;
-    let mut reader = Reader { cx, database, found, at: position, used: Vec::new(), window: Window::default() };
+    let mut reader =
+        Reader { cx, database, found, at: position, used: Vec::new(), window: Window::default() };
     if !clean || reader.successor().is_some() {
         if !clean {
             reader.check_connection()?;
@@ -131,7 +134,9 @@ impl Reader<'_> {
         if let Some((salt, file)) = self.successor() {
             (self.at.segment, self.at.salt, self.at.offset) = (file, salt, 0);
         }
-        let Some((header, batch)) = self.batch_at(self.at.segment, self.at.offset).await? else { return Ok(None) };
+        let Some((header, batch)) = self.batch_at(self.at.segment, self.at.offset).await? else {
+            return Ok(None);
+        };
         let expected = header.salt == self.at.salt
             && header.batch_no == self.at.batch_no
             && header.previous == self.at.chain_checksum;
@@ -183,8 +188,10 @@ impl Reader<'_> {
         let mut older: Vec<UsedSegment> = older.collect();
         older.sort_unstable_by_key(|it| it.first_batch);
         // A segment goes only when the next one begins at or before what must be kept.
-        let next_first = |index: usize, older: &[UsedSegment]| older.get(index + 1).map_or(start, |it| it.first_batch);
-        let kept = (0..older.len()).filter(|&index| next_first(index, &older) > keep_from).map(|index| older[index]);
+        let next_first =
+            |index: usize, older: &[UsedSegment]| older.get(index + 1).map_or(start, |it| it.first_batch);
+        let kept =
+            (0..older.len()).filter(|&index| next_first(index, &older) > keep_from).map(|index| older[index]);
         let kept: Vec<UsedSegment> = if keep_from < start { kept.collect() } else { Vec::new() };
         self.used.splice(0..0, kept);
     }
@@ -208,7 +215,8 @@ impl Reader<'_> {
                 let sector = self.window.get(self.cx, file, offset, BATCH_HEADER_BYTES).await?;
                 let is_header = sector.is_some_and(|bytes| bytes[..4] == BATCH_MAGIC);
                 let header = sector.filter(|_| is_header).and_then(BatchHeader::decode);
-                if let Some(header) = header.filter(|it| it.database == self.database && it.offset == offset) {
+                if let Some(header) = header.filter(|it| it.database == self.database && it.offset == offset)
+                {
                     salt_max = salt_max.max(header.salt);
                     self.judge(&header, file, replay).await?;
                 }

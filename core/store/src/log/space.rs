@@ -142,19 +142,9 @@ impl LogSpace {
         (self.plan_segment, self.plan_offset) = (0, self.offset);
     }
 
-    /// Where the next batch would go, if it fitted: file, salt, offset. `None` before the first segment.
-    pub fn end(&self) -> Option<(u64, u64, u64)> {
-        self.current.map(|it| (it.file, self.salt, self.offset))
-    }
-
     /// Where the first batch of the next segment will go: file and salt.
     pub fn next_segment(&self) -> Option<(u64, u64)> {
         self.ready.front().map(|it| (it.file, self.salt + 1))
-    }
-
-    /// The salt in use.
-    pub fn salt(&self) -> u64 {
-        self.salt
     }
 
     /// Takes an idle segment with room for `bytes` into use; else says which file to allocate.

@@ -18,7 +18,10 @@ impl Filter {
 
     #[inline]
     fn place(&self, hash: u64) -> (usize, u64) {
-        let bits = (1 << (hash & 63)) | (1 << ((hash >> 6) & 63)) | (1 << ((hash >> 12) & 63)) | (1 << ((hash >> 18) & 63));
+        let bits = (1 << (hash & 63))
+            | (1 << ((hash >> 6) & 63))
+            | (1 << ((hash >> 12) & 63))
+            | (1 << ((hash >> 18) & 63));
         ((hash >> 24) as usize & (self.words.len() - 1), bits)
     }
 

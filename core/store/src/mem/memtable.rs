@@ -4,6 +4,7 @@
 //! version goes as soon as no snapshot can read it. Frozen, it simply gets no more writes.
 
 use super::filter::Filter;
+use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
 use super::write_set::{SealedWrites, bounds_inverted};
 use super::{KeyBounds, Version, key_hash};
 use orrery_base::{Timestamp, TreeId, World, plant};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bytes counted for a version beside its key and value: nodes, boxes, chain.
-const VERSION_BYTES: usize = 72;
+const VERSION_BYTES: usize = 80;
 
 struct Stored {
     timestamp: Timestamp,
@@ -22,7 +23,7 @@ struct Stored {
 
 #[derive(Default)]
 struct TreeTable {
-    entries: BTreeMap<Box<[u8]>, Stored>,
+    entries: BTreeMap<IndexKey, Stored>,
     dropped: Option<Timestamp>,
 }
 
@@ -110,7 +111,13 @@ impl Memtable {
     }
 
     /// Installs a commit. No snapshot older than `oldest_snapshot` reads on.
-    pub fn install(&self, writes: &SealedWrites, timestamp: Timestamp, oldest_snapshot: Timestamp, world: &World) {
+    pub fn install(
+        &self,
+        writes: &SealedWrites,
+        timestamp: Timestamp,
+        oldest_snapshot: Timestamp,
+        world: &World,
+    ) {
         let mut trees = self.write();
         let (mut added, mut freed, mut count) = (0, 0, 0);
         for (&tree, sealed) in writes.trees() {
@@ -123,16 +130,17 @@ impl Memtable {
                 let stored = Stored { timestamp, value: value.map(Box::from), older: None };
                 added += stored.byte_count();
                 count += 1;
-                match table.entries.get_mut(key) {
+                match table.entries.get_mut::<dyn Headed>(&Wanted::new(key)) {
                     Some(newest) => {
                         let older = std::mem::replace(newest, stored);
                         newest.older = Some(Box::new(older));
-                        let oldest = if plant!(world, LoseOldestVersion) { timestamp } else { oldest_snapshot };
+                        let oldest =
+                            if plant!(world, LoseOldestVersion) { timestamp } else { oldest_snapshot };
                         freed += newest.prune(oldest);
                     }
                     None => {
                         added += key.len();
-                        table.entries.insert(key.into(), stored);
+                        table.entries.insert(Wanted::new(key).to_owned_key(), stored);
                     }
                 }
             }
@@ -162,7 +170,7 @@ impl Memtable {
         }
         let trees = self.read();
         let table = trees.get(&tree)?;
-        let stored = table.entries.get(key)?.visible(at)?;
+        let stored = table.entries.get::<dyn Headed>(&Wanted::new(key))?.visible(at)?;
         if table.is_hidden(stored, at) {
             return None;
         }
@@ -190,12 +198,15 @@ impl Memtable {
     ) -> bool {
         let trees = self.read();
         let Some(table) = trees.get(&tree).filter(|_| !bounds_inverted(bounds)) else { return true };
-        let mut range = table.entries.range::<[u8], _>(bounds);
+        let wanted = wanted_bounds(bounds);
+        let mut range = table.entries.range::<dyn Headed, _>(as_dyn(&wanted));
         loop {
             let next = if reverse { range.next_back() } else { range.next() };
             let Some((key, newest)) = next else { return true };
-            let Some(stored) = newest.visible(at).filter(|stored| !table.is_hidden(stored, at)) else { continue };
-            if !each(key, stored.as_version()) {
+            let Some(stored) = newest.visible(at).filter(|stored| !table.is_hidden(stored, at)) else {
+                continue;
+            };
+            if !each(key.bytes(), stored.as_version()) {
                 return false;
             }
         }

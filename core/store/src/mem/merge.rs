@@ -115,15 +115,6 @@ impl Patches {
         Version { timestamp: item.timestamp, value }
     }
 
-    /// Goes back to just behind `key`: the window is thrown away.
-    pub fn seek_after(&mut self, key: &[u8]) {
-        let from = Bound::Excluded(key.to_vec());
-        if self.reverse { self.range.end = from } else { self.range.start = from }
-        self.items.clear();
-        self.next = 0;
-        self.is_last = false;
-    }
-
     /// Reads the next window. Afterwards it holds an entry, or there is none any more.
     pub fn refill(&mut self, sources: Sources<'_>) {
         while self.wants_refill() {
@@ -179,9 +170,11 @@ impl Patches {
             true
         };
         match sources.own {
-            Some((writes, limit)) if rank == 0 => writes.gather(*tree, bounds, *reverse, limit, &mut |key, value| {
-                take(key, Version { timestamp: Timestamp::MAX, value })
-            }),
+            Some((writes, limit)) if rank == 0 => {
+                writes.gather(*tree, bounds, *reverse, limit, &mut |key, value| {
+                    take(key, Version { timestamp: Timestamp::MAX, value })
+                })
+            }
             _ => sources.layers[rank - own].gather(*tree, bounds, *reverse, *at, &mut take),
         }
     }
@@ -236,7 +229,9 @@ impl MergedRun {
         loop {
             if let Some(patches) = &mut self.patches {
                 let depth = match self.dropped.contains_key(&patches.tree) {
-                    true => self.layers.iter().position(|it| it.dropped(patches.tree, Timestamp::MAX).is_some()),
+                    true => {
+                        self.layers.iter().position(|it| it.dropped(patches.tree, Timestamp::MAX).is_some())
+                    }
                     false => None,
                 };
                 let layers = depth.map_or(&self.layers[..], |index| &self.layers[..=index]);

@@ -6,6 +6,7 @@
 
 pub mod arena;
 pub mod filter;
+mod index_key;
 pub mod memtable;
 pub mod merge;
 pub mod view;

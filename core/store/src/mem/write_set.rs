@@ -10,6 +10,7 @@
 
 use super::arena::{Arena, ArenaAt};
 use super::filter::Filter;
+use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
 use super::{KeyBounds, key_hash};
 use orrery_base::TreeId;
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use std::ops::Bound;
 
 const NONE: u32 = u32::MAX;
 const TOMBSTONE: u32 = u32::MAX;
+/// Keys from which on a scattered write set is copied into key order when it is sealed.
+const COMPACT_COUNT_MIN: usize = 4096;
 /// Bytes counted for an entry beside its key and value.
 const ENTRY_BYTES: usize = std::mem::size_of::<Entry>() + 8;
 
@@ -35,7 +38,7 @@ struct TreeWrites {
     arena: Arena,
     entries: Vec<Entry>,
     sorted: Vec<u32>,
-    unsorted: BTreeMap<Box<[u8]>, u32>,
+    unsorted: BTreeMap<IndexKey, u32>,
 }
 
 /// See the file's head.
@@ -81,7 +84,7 @@ impl TreeWrites {
     fn newest(&self, key: &[u8]) -> Option<u32> {
         match self.search_sorted(key) {
             Ok(index) => Some(self.sorted[index]),
-            Err(_) => self.unsorted.get(key).copied(),
+            Err(_) => self.unsorted.get::<dyn Headed>(&Wanted::new(key)).copied(),
         }
     }
 
@@ -103,14 +106,14 @@ impl TreeWrites {
         assert!(id != NONE, "a transaction makes fewer than 2^32 writes");
         let older = match self.search_sorted(key) {
             Ok(index) => std::mem::replace(&mut self.sorted[index], id),
-            Err(index) => match self.unsorted.get_mut(key) {
+            Err(index) => match self.unsorted.get_mut::<dyn Headed>(&Wanted::new(key)) {
                 Some(newest) => std::mem::replace(newest, id),
                 None if index == self.sorted.len() => {
                     self.sorted.push(id);
                     NONE
                 }
                 None => {
-                    self.unsorted.insert(key.into(), id);
+                    self.unsorted.insert(Wanted::new(key).to_owned_key(), id);
                     NONE
                 }
             },
@@ -133,10 +136,11 @@ impl TreeWrites {
                 self.sorted.pop();
             }
             Err(_) if entry.older != NONE => {
-                *self.unsorted.get_mut(key.as_slice()).expect("a written key is indexed") = entry.older;
+                *self.unsorted.get_mut::<dyn Headed>(&Wanted::new(&key)).expect("a written key is indexed") =
+                    entry.older;
             }
             Err(_) => {
-                self.unsorted.remove(key.as_slice());
+                self.unsorted.remove::<dyn Headed>(&Wanted::new(&key));
             }
         }
         self.entries.pop();
@@ -150,16 +154,35 @@ impl TreeWrites {
     }
 
     fn seal(self) -> SealedTree {
-        let in_order = self.unsorted.is_empty() && self.sorted.len() == self.entries.len();
-        let order = (!in_order).then(|| self.merged_order());
-        SealedTree { arena: self.arena, entries: self.entries, order }
+        if self.unsorted.is_empty() && self.sorted.len() == self.entries.len() {
+            return SealedTree { arena: self.arena, entries: self.entries, order: None };
+        }
+        let order = self.merged_order();
+        if order.len() >= COMPACT_COUNT_MIN {
+            return self.compacted(&order);
+        }
+        SealedTree { arena: self.arena, entries: self.entries, order: Some(order) }
+    }
+
+    /// A copy that lies in key order: it is walked several times, and each walk of scattered entries would cost a cache
+    /// miss or two an entry.
+    fn compacted(&self, order: &[u32]) -> SealedTree {
+        let mut arena = Arena::default();
+        let mut entries = Vec::with_capacity(order.len());
+        for &id in order {
+            let entry = self.entries[id as usize];
+            let value_len = if entry.value_len == TOMBSTONE { 0 } else { entry.value_len as usize };
+            let at = arena.push(self.arena.get(entry.at, 0, usize::from(entry.key_len) + value_len), &[]);
+            entries.push(Entry { at, older: NONE, ..entry });
+        }
+        SealedTree { arena, entries, order: None }
     }
 
     fn merged_order(&self) -> Vec<u32> {
         let mut order = Vec::with_capacity(self.sorted.len() + self.unsorted.len());
         let mut sorted = self.sorted.iter().copied().peekable();
         for (key, &id) in &self.unsorted {
-            while let Some(first) = sorted.next_if(|&first| self.key(first) < &**key) {
+            while let Some(first) = sorted.next_if(|&first| self.key(first) < key.bytes()) {
                 order.push(first);
             }
             order.push(id);
@@ -170,11 +193,6 @@ impl TreeWrites {
 }
 
 impl WriteSet {
-    /// Whether some tree is dropped.
-    pub fn has_drops(&self) -> bool {
-        !self.dropped.is_empty()
-    }
-
     /// Whether nothing is to be committed.
     pub fn is_empty(&self) -> bool {
         self.dropped.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty())
@@ -241,7 +259,8 @@ impl WriteSet {
         }
         let (low, high) = sorted_span(writes.sorted.len(), bounds, |index| writes.key(writes.sorted[index]));
         let sorted = writes.sorted[low..high].iter().copied();
-        let unsorted = writes.unsorted.range::<[u8], _>(bounds).map(|(_, &id)| id);
+        let wanted = wanted_bounds(bounds);
+        let unsorted = writes.unsorted.range::<dyn Headed, _>(as_dyn(&wanted)).map(|(_, &id)| id);
         let mut ids = Both::new(writes, sorted, unsorted, reverse);
         while let Some(id) = ids.next() {
             if let Some(id) = writes.visible(id, limit)
@@ -274,11 +293,7 @@ impl WriteSet {
 }
 
 /// The indexes of a sorted sequence that lie within `bounds`.
-pub fn sorted_span<'a>(
-    len: usize,
-    bounds: KeyBounds<'_>,
-    key: impl Fn(usize) -> &'a [u8],
-) -> (usize, usize) {
+pub fn sorted_span<'a>(len: usize, bounds: KeyBounds<'_>, key: impl Fn(usize) -> &'a [u8]) -> (usize, usize) {
     let first = |is_below: &dyn Fn(&[u8]) -> bool| {
         let (mut low, mut high) = (0, len);
         while low < high {
@@ -306,7 +321,9 @@ pub fn bounds_inverted(bounds: KeyBounds<'_>) -> bool {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(start), Bound::Included(end)) => start > end,
         (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => start >= end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
+            start >= end
+        }
     }
 }
 
@@ -445,11 +462,6 @@ impl SealedWrites {
         &self.dropped
     }
 
-    /// How many keys it writes.
-    pub fn key_count(&self) -> usize {
-        self.trees.values().map(SealedTree::len).sum()
-    }
-
     /// Bytes of memory taken, about.
     pub fn byte_count(&self) -> usize {
         self.byte_count
@@ -538,7 +550,10 @@ mod tests {
             let empty = Model::new();
             let tree = sealed.trees().get(&TREE);
             let rows: Model = tree.map_or(empty, |tree| {
-                (0..tree.len()).map(|i| tree.pair(i)).map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect()
+                (0..tree.len())
+                    .map(|i| tree.pair(i))
+                    .map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec)))
+                    .collect()
             });
             assert_eq!(rows, model);
             assert!(tree.is_none_or(|tree| (1..tree.len()).all(|i| tree.key(i - 1) < tree.key(i))));

@@ -1,15 +1,17 @@
 //! [`Transaction`] for [`Txn`]: the door through which SQL comes in.
 
 use super::Txn;
-use crate::lock::{Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode};
+use crate::lock::{
+    Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode,
+};
 use crate::mem::key_hash;
 use crate::mem::write_set::OwnWrite;
-use orrery_base::kv::{Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait};
+use orrery_base::kv::{
+    Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait,
+};
 use orrery_base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use orrery_base::task::lock;
-use orrery_base::{
-    BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe,
-};
+use orrery_base::{BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -57,7 +59,9 @@ impl Transaction for Txn {
     }
 
     fn estimated_row_count(&self, tree: TreeId) -> u64 {
-        let Some((view, _)) = self.reading().as_ref().map(|it| (it.view.clone(), it.timestamp)) else { return 0 };
+        let Some((view, _)) = self.reading().as_ref().map(|it| (it.view.clone(), it.timestamp)) else {
+            return 0;
+        };
         let in_tree = self.store.pages.tree_stats(&view.tree, tree).entry_count;
         // New and changed rows cannot be told apart without reading the tree: an estimate from above.
         in_tree + view.layers.iter().map(|layer| layer.entry_count(tree)).sum::<u64>()
@@ -149,7 +153,10 @@ impl Txn {
     fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         if self.options.read_only {
-            return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot write in a read-only transaction"));
+            return Err(Error::new(
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                "cannot write in a read-only transaction",
+            ));
         }
         Ok(())
     }
@@ -163,8 +170,11 @@ impl Txn {
         }
         let mut writes = lock(&self.writes);
         if writes.byte_count() > self.store.write_set_budget() {
-            return Err(Error::new(SqlState::OUT_OF_MEMORY, "the transaction's changes do not fit into memory")
-                .with_hint("commit more often, or raise the store's memory"));
+            return Err(Error::new(
+                SqlState::OUT_OF_MEMORY,
+                "the transaction's changes do not fit into memory",
+            )
+            .with_hint("commit more often, or raise the store's memory"));
         }
         writes.write(tree, key, value, self.mark.load(Ordering::Relaxed));
         drop(writes);
@@ -188,9 +198,10 @@ impl Txn {
     #[inline]
     fn note_lock(&self, id: LockId, mode: u8, before: Modes) {
         let mut held = lock(&self.held);
-        held.note(id, mode, before, self.mark.load(Ordering::Relaxed));
-        if !self.is_open() {
-            held.release_all(&self.store.locks, self.id);
+        if self.is_open() {
+            held.note(id, mode, before, self.mark.load(Ordering::Relaxed));
+        } else {
+            self.store.locks.reduce(id, self.id, before);
         }
     }
 

@@ -90,7 +90,8 @@ impl Txn {
         if has_own && lock(&self.writes).is_dropped(tree, limit) {
             (depth, sees_tree) = (0, false);
         }
-        let cursor = sees_tree.then(|| self.store.pages.cursor(view.tree.clone(), tree, range.clone(), reverse));
+        let cursor =
+            sees_tree.then(|| self.store.pages.cursor(view.tree.clone(), tree, range.clone(), reverse));
         let own = if sees_tree || depth > 0 { own } else { None };
         Ok(StoreScan {
             reader: Some(self.store.take_reader()),
@@ -317,7 +318,12 @@ fn overlay_window<'a>(
 }
 
 /// Pushes the leaf's rows up to `until` as they lie.
-fn push_rows<'a>(leaf: Leaf<'a>, next: &mut usize, until: usize, out: &mut Output<'a, '_>) -> Result<Stretch> {
+fn push_rows<'a>(
+    leaf: Leaf<'a>,
+    next: &mut usize,
+    until: usize,
+    out: &mut Output<'a, '_>,
+) -> Result<Stretch> {
     let prefix = leaf.rows.prefix();
     while *next < until {
         if out.is_full {

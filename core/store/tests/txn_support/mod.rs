@@ -52,9 +52,9 @@ impl Disk {
     pub fn perform(&mut self, op: DiskOp) -> DiskResult {
         let missing = || DiskError::new(DiskErrorKind::NotFound, "no such file");
         match op {
-            DiskOp::List => {
-                Ok(DiskReply::Files(self.files.iter().map(|(&id, file)| (id, file.cached.len() as u64)).collect()))
-            }
+            DiskOp::List => Ok(DiskReply::Files(
+                self.files.iter().map(|(&id, file)| (id, file.cached.len() as u64)).collect(),
+            )),
             DiskOp::Len { file } => {
                 self.files.get(&file).map(|it| DiskReply::Len(it.cached.len() as u64)).ok_or_else(missing)
             }
@@ -128,7 +128,10 @@ impl Disk {
     }
 
     pub fn log_files(&self) -> Vec<u64> {
-        self.files.keys().filter_map(|file| if let FileId::Log(number) = file { Some(*number) } else { None }).collect()
+        self.files
+            .keys()
+            .filter_map(|file| if let FileId::Log(number) = file { Some(*number) } else { None })
+            .collect()
     }
 }
 
