@@ -162,7 +162,7 @@ impl<'s> PageWriter<'s> {
         run.unit_count = extent.count;
         run.taken_index = self.taken.len() - 1;
         run.next_unit_count = count * 2;
-        run.buf = AlignedBuf::zeroed(extent.count as usize * self.store.unit_bytes);
+        run.buf = AlignedBuf::with_capacity(extent.count as usize * self.store.unit_bytes);
         Ok(())
     }
 
@@ -172,7 +172,8 @@ impl<'s> PageWriter<'s> {
         let run = &mut self.runs[stream as usize];
         let index = run.ptrs.len();
         assert!((index as u64) < run.unit_count, "room was made");
-        let bytes = &mut run.buf[index * unit..(index + 1) * unit];
+        run.buf.resize((index + 1) * unit);
+        let bytes = &mut run.buf[index * unit..];
         let answer = encode(bytes);
         let ptr = page::finish(bytes, PageNo(run.start + index as u64), 1, version);
         run.ptrs.push(ptr);
@@ -193,8 +194,7 @@ impl<'s> PageWriter<'s> {
         if used == 0 {
             return Ok(());
         }
-        let mut buf = std::mem::take(&mut run.buf);
-        buf.resize(used as usize * unit);
+        let buf = std::mem::take(&mut run.buf);
         for (index, ptr) in run.ptrs.drain(..).enumerate() {
             self.store.pool.insert(&ptr, &buf[index * unit..(index + 1) * unit], false);
         }
