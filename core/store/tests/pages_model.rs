@@ -109,6 +109,13 @@ fn scan(
             }
         };
         if let Some(ptr) = missing {
+            let together = if ptr.page_no.0.is_multiple_of(2) {
+                cursor.upcoming(store, &reader.pin(), 16)
+            } else {
+                vec![]
+            };
+            let sharer = store.clone();
+            disk.run(|cx| async move { sharer.load_all(&cx, &together).await }).unwrap();
             disk.load(store, ptr).unwrap();
         }
         for (index, ptr, len) in long {

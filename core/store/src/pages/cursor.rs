@@ -160,7 +160,8 @@ impl TreeCursor {
         }
     }
 
-    /// The leaves that follow in the lowest inner page, up to `count`: to be loaded together. Only pages not in memory.
+    /// The next leaf and those that follow it in the lowest inner page, up to `count`, as far as they are not in memory:
+    /// to be loaded together ([`PageStore::load_all`]) when the scan is going to take them.
     pub fn upcoming(&self, store: &PageStore, pin: &Pin<'_>, count: usize) -> Vec<PagePtr> {
         let Some((ptr, index)) = self.path.last() else { return vec![] };
         let Some(page) = store.pool.lookup(pin, ptr) else { return vec![] };
@@ -169,6 +170,9 @@ impl TreeCursor {
             false => (*index..inner.len().min(index + count)).map(|index| inner.child(index)).collect(),
             true => (index.saturating_sub(count)..*index).rev().map(|index| inner.child(index)).collect(),
         };
+        if let Place::At(next, _) = self.place {
+            children.insert(0, next);
+        }
         children.retain(|child| store.pool.lookup(pin, child).is_none());
         children
     }

@@ -191,6 +191,17 @@ pub fn superblock_extents(unit_bytes: usize) -> Vec<Extent> {
     units.collect()
 }
 
+/// How much of what is asked for must be had in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// All.
+    All,
+    /// A good part, as long as the file may grow instead.
+    LongRun,
+    /// Anything: the file cannot grow.
+    Any,
+}
+
 /// What becomes free later: `extents` stopped being reachable with tree version `sequence`.
 #[derive(Clone, Debug)]
 struct Deferred {
@@ -247,11 +258,11 @@ impl FreeSpace {
     /// Looks for a run that holds all, then for one of at least an eighth, from where the last one ended; a single unit
     /// only where more than a quarter of the file is free, so that checkpoints write long runs and the file still stays
     /// bounded.
-    pub fn take(&mut self, count: u64, exact: bool) -> Option<Extent> {
+    pub fn take(&mut self, count: u64, need: Need) -> Option<Extent> {
         let free = self.busy.unit_count() - self.busy.set_count();
-        let wanted = if exact { vec![count] } else { vec![count, (count / 8).max(1), 1] };
+        let wanted = if need == Need::All { vec![count] } else { vec![count, (count / 8).max(1), 1] };
         for minimum in wanted {
-            if minimum == 1 && count > 1 && free * 4 < self.busy.unit_count() {
+            if need == Need::LongRun && minimum == 1 && count > 1 && free * 4 < self.busy.unit_count() {
                 continue;
             }
             for from in [self.cursor, 0] {
@@ -374,7 +385,7 @@ mod tests {
         let mut live = Bitmap::new(64);
         live.set(Extent { start: 0, count: 10 });
         let mut free = FreeSpace::new(live, None, 64);
-        let taken = free.take(4, false).expect("room");
+        let taken = free.take(4, Need::LongRun).expect("room");
         assert_eq!(taken, Extent { start: 10, count: 4 });
         let freed = vec![Extent { start: 3, count: 2 }];
         let live = free.live_after(&[taken], &freed);
@@ -383,6 +394,6 @@ mod tests {
         assert!(free.busy().is_set(3) && !free.live.is_set(3));
         assert_eq!(free.release(7), freed);
         assert!(!free.busy().is_set(3));
-        assert_eq!(free.take(100, true), None);
+        assert_eq!(free.take(100, Need::All), None);
     }
 }

@@ -129,6 +129,8 @@ pub struct TreeMerge<'a, 's> {
     tree: TreeId,
     levels: Vec<Assembler>,
     read_ahead: ReadAhead,
+    /// A page's buffer, used again.
+    spare: AlignedBuf,
     entry_count: u64,
     unit_count: u64,
     overflow_unit_count: u64,
@@ -165,6 +167,7 @@ pub async fn merge_tree(
         tree,
         levels: vec![Assembler::new(0, unit_bytes)],
         read_ahead: ReadAhead::default(),
+        spare: AlignedBuf::default(),
         entry_count,
         unit_count,
         overflow_unit_count,
@@ -250,7 +253,8 @@ impl TreeMerge<'_, '_> {
         lower: Vec<u8>,
         upper: Option<Vec<u8>>,
     ) -> Result<Node> {
-        let page = self.read(ptr).await?;
+        let mut page = AlignedBuf::default();
+        self.read_into(ptr, &mut page).await?;
         if page::kind_byte(&page) != PageKind::Inner as u8 {
             return Err(page::wrong_kind(ptr, &page));
         }
@@ -290,13 +294,20 @@ impl TreeMerge<'_, '_> {
 
     /// Rewrites one leaf with what the run has for its range. Answers what its rows end with.
     async fn merge_leaf(&mut self, child: &Child) -> Result<Next> {
-        let page = self.read(&child.ptr).await?;
-        if page::kind_byte(&page) != PageKind::RowLeaf as u8 {
-            return Err(page::wrong_kind(&child.ptr, &page));
+        let mut page = std::mem::take(&mut self.spare);
+        self.read_into(&child.ptr, &mut page).await?;
+        let next = self.merge_leaf_page(child, &page).await?;
+        self.spare = page;
+        Ok(next)
+    }
+
+    async fn merge_leaf_page(&mut self, child: &Child, page: &[u8]) -> Result<Next> {
+        if page::kind_byte(page) != PageKind::RowLeaf as u8 {
+            return Err(page::wrong_kind(&child.ptr, page));
         }
         self.drop_page(&child.ptr);
         self.writer.cx().charge(page.len()).await?;
-        let leaf = LeafView::new(&page);
+        let leaf = LeafView::new(page);
         self.levels[0].begin_at(&child.lower);
         let mut row = 0;
         let mut inserted_between = false;
@@ -457,16 +468,19 @@ impl TreeMerge<'_, '_> {
     }
 
     /// An old page: read ahead, copied from the pool, or read.
-    async fn read(&mut self, ptr: &PagePtr) -> Result<AlignedBuf> {
+    async fn read_into(&mut self, ptr: &PagePtr, page: &mut AlignedBuf) -> Result<()> {
         let unit = self.writer.store().unit_bytes;
         let ahead = &self.read_ahead;
         let at = ptr.page_no.0.wrapping_sub(ahead.first_unit) as usize;
         if ptr.page_no.0 >= ahead.first_unit && (at + 1) * unit <= ahead.bytes.len() && ptr.unit_count == 1 {
-            let page = AlignedBuf::from(&ahead.bytes[at * unit..(at + 1) * unit]);
-            self.writer.store().verify(self.writer.cx(), &page, ptr)?;
-            return Ok(page);
+            page.resize(unit);
+            page.copy_from_slice(&ahead.bytes[at * unit..(at + 1) * unit]);
+            return self.writer.store().verify(self.writer.cx(), page, ptr);
         }
-        self.writer.store().read_page(self.writer.cx(), ptr).await
+        if !self.writer.store().pool.copy_into(ptr, page) {
+            *page = self.writer.store().read_from_disk(self.writer.cx(), ptr).await?;
+        }
+        Ok(())
     }
 
     /// When leaves are rewritten one after the other: reads `ptr` and those that follow it on the disk in one request.

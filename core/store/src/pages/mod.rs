@@ -33,10 +33,10 @@ pub use pool::{Pin, Reader};
 pub use tree::TreeVersion;
 
 use free_space::FreeSpace;
-use orrery_base::disk::FileId;
+use orrery_base::disk::{DiskOp, DiskReply, FileId};
 use orrery_base::kv::KeyRange;
 use orrery_base::task::lock;
-use orrery_base::{AlignedBuf, BoxFuture, Cx, PagePtr, Result, Timestamp, TreeId, plant};
+use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, PagePtr, Result, Timestamp, TreeId, plant};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use superblock::Superblock;
@@ -215,6 +215,9 @@ pub struct PoolStats {
     pub evicted_count: u64,
 }
 
+/// Bytes of one read, at most, when pages are loaded together.
+const LOAD_BYTES_MAX: u64 = 1 << 20;
+
 /// The page store of one data file.
 pub struct PageStore {
     pool: Arc<pool::Pool>,
@@ -297,6 +300,49 @@ impl PageStore {
     pub async fn load(&self, cx: &Cx, ptr: PagePtr) -> Result<()> {
         let page = self.read_from_disk(cx, &ptr).await?;
         self.pool.insert(&ptr, &page, true);
+        Ok(())
+    }
+
+    /// Brings pages in together: what lies side by side on the disk comes in one read, and all reads are in flight at
+    /// once. For scans: see [`TreeCursor::upcoming`]. Errors: XX001, disk errors.
+    pub async fn load_all(&self, cx: &Cx, ptrs: &[PagePtr]) -> Result<()> {
+        let mut sorted = ptrs.to_vec();
+        sorted.sort_unstable_by_key(|ptr| ptr.page_no);
+        sorted.dedup();
+        let unit = self.unit_bytes as u64;
+        let units_max = LOAD_BYTES_MAX / unit;
+        let mut groups: Vec<(u64, u64, Vec<PagePtr>)> = Vec::new();
+        for ptr in sorted {
+            let (start, count) = (ptr.page_no.0, u64::from(ptr.unit_count));
+            match groups.last_mut() {
+                Some((first, units, group)) if *first + *units == start && *units + count <= units_max => {
+                    *units += count;
+                    group.push(ptr);
+                }
+                _ => groups.push((start, count, vec![ptr])),
+            }
+        }
+        let read = |first: u64, units: u64| {
+            cx.submit(DiskOp::Read { file: FileId::Data, offset: first * unit, len: (units * unit) as usize })
+        };
+        let replies: Vec<_> = groups.iter().map(|(first, units, _)| read(*first, *units)).collect();
+        for ((first, _, group), reply) in groups.into_iter().zip(replies) {
+            let DiskReply::Read(bytes) = reply.await? else {
+                return Err(Error::internal("the driver answered another question"));
+            };
+            for ptr in group {
+                let at = ((ptr.page_no.0 - first) * unit) as usize;
+                match bytes.get(at..at + ptr.unit_count as usize * self.unit_bytes) {
+                    Some(page) => {
+                        self.verify(cx, page, &ptr)?;
+                        self.pool.insert(&ptr, page, true);
+                    }
+                    // A short read: the rest comes alone.
+                    None => self.load(cx, ptr).await?,
+                }
+                cx.charge(self.unit_bytes).await?;
+            }
+        }
         Ok(())
     }
 

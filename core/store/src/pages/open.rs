@@ -11,6 +11,7 @@ use super::superblock::{self, COPY_BYTES, PLACE_BYTES, PLACES, Superblock};
 use super::{PageStore, PageStoreOptions, State, StoreState};
 use super::{inner::InnerView, leaf::LeafView};
 use orrery_base::disk::{DiskErrorKind, DiskOp, DiskReply, FileId};
+use orrery_base::task::lock;
 use orrery_base::{AlignedBuf, Cx, Error, PagePtr, Result, SqlState, TreeId, probe};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -113,6 +114,7 @@ pub async fn open(
     if chosen.older.is_none() {
         probe!(cx.world(), "pages: only one superblock generation at open");
     }
+    let last_version = chosen.newest.sequence;
     if take_older {
         let older = chosen.older.take().ok_or_else(|| Error::corrupt("there is no older superblock"))?;
         chosen.newest = older;
@@ -136,7 +138,9 @@ pub async fn open(
     };
     let state = newest.state.clone();
     let budget = options.pool_budget_bytes;
-    Ok((store(budget, newest, chosen.older, free, roots, free_space_extents, chosen.damaged), state))
+    let store = store(budget, newest, chosen.older, free, roots, free_space_extents, chosen.damaged);
+    lock(&store.state).last_version = last_version;
+    Ok((store, state))
 }
 
 fn store(

@@ -6,7 +6,7 @@
 //! write may still land there), they are found free again at the next open.
 
 use super::PageStore;
-use super::free_space::Extent;
+use super::free_space::{Extent, Need};
 use super::page::{self, HEADER_BYTES, Header, PageKind};
 use orrery_base::disk::{DiskErrorKind, DiskOp, DiskReply, FileId};
 use orrery_base::task::{IoReply, lock};
@@ -107,11 +107,11 @@ impl<'s> PageWriter<'s> {
     }
 
     /// Takes units, growing the file where it must. Errors: 53100.
-    async fn take(&mut self, count: u64, exact: bool) -> Result<Extent> {
+    async fn take(&mut self, count: u64, mut need: Need) -> Result<Extent> {
         loop {
             let (found, file_units) = {
                 let mut state = lock(&self.store.state);
-                (state.free.take(count, exact), state.free.file_unit_count())
+                (state.free.take(count, need), state.free.file_unit_count())
             };
             if let Some(extent) = found {
                 self.taken.push(extent);
@@ -119,11 +119,18 @@ impl<'s> PageWriter<'s> {
             }
             let step = (file_units / 8).clamp(64, 8192).max(count);
             if let Err(error) = self.grow_to(file_units + step).await {
-                if error.kind != DiskErrorKind::Full || step == count {
+                if error.kind != DiskErrorKind::Full || need == Need::Any {
                     return Err(error.into());
                 }
                 probe!(self.cx.world(), "pages: little space left, the file grows by the least");
-                self.grow_to(file_units + count).await?;
+                match self.grow_to(file_units + count).await {
+                    Ok(()) => {}
+                    Err(error) if error.kind != DiskErrorKind::Full || need == Need::All => {
+                        return Err(error.into());
+                    }
+                    // Single free units will do.
+                    Err(_) => need = Need::Any,
+                }
             }
         }
     }
@@ -149,13 +156,13 @@ impl<'s> PageWriter<'s> {
         } else {
             self.runs[stream as usize].next_unit_count.clamp(FIRST_RUN_UNITS, longest)
         };
-        let extent = self.take(count, false).await?;
+        let extent = self.take(count, Need::LongRun).await?;
         let run = &mut self.runs[stream as usize];
         run.start = extent.start;
         run.unit_count = extent.count;
         run.taken_index = self.taken.len() - 1;
         run.next_unit_count = count * 2;
-        run.buf = AlignedBuf::zeroed(extent.count as usize * self.store.unit_bytes);
+        run.buf = AlignedBuf::with_capacity(extent.count as usize * self.store.unit_bytes);
         Ok(())
     }
 
@@ -165,7 +172,8 @@ impl<'s> PageWriter<'s> {
         let run = &mut self.runs[stream as usize];
         let index = run.ptrs.len();
         assert!((index as u64) < run.unit_count, "room was made");
-        let bytes = &mut run.buf[index * unit..(index + 1) * unit];
+        run.buf.resize((index + 1) * unit);
+        let bytes = &mut run.buf[index * unit..];
         let answer = encode(bytes);
         let ptr = page::finish(bytes, PageNo(run.start + index as u64), 1, version);
         run.ptrs.push(ptr);
@@ -186,8 +194,7 @@ impl<'s> PageWriter<'s> {
         if used == 0 {
             return Ok(());
         }
-        let mut buf = std::mem::take(&mut run.buf);
-        buf.resize(used as usize * unit);
+        let buf = std::mem::take(&mut run.buf);
         for (index, ptr) in run.ptrs.drain(..).enumerate() {
             self.store.pool.insert(&ptr, &buf[index * unit..(index + 1) * unit], false);
         }
@@ -242,13 +249,13 @@ impl<'s> PageWriter<'s> {
     /// Writes a page with a payload, as many units as it takes.
     pub async fn write_extent(&mut self, header: Header, payload: &[u8]) -> Result<PagePtr> {
         let unit_count = (HEADER_BYTES + payload.len()).div_ceil(self.store.unit_bytes);
-        let extent = self.take(unit_count as u64, true).await?;
+        let extent = self.take(unit_count as u64, Need::All).await?;
         self.write_extent_at(extent, header, payload).await
     }
 
     /// Takes a place for [`PageWriter::write_extent_at`].
     pub async fn take_extent(&mut self, payload_bytes: usize) -> Result<Extent> {
-        self.take((HEADER_BYTES + payload_bytes).div_ceil(self.store.unit_bytes) as u64, true).await
+        self.take((HEADER_BYTES + payload_bytes).div_ceil(self.store.unit_bytes) as u64, Need::All).await
     }
 
     /// Gives a place back that nothing was written to.
