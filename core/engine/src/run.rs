@@ -86,7 +86,7 @@ async fn within_transaction(
     outcome
 }
 
-fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
+pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,
@@ -141,6 +141,7 @@ impl Running<'_> {
             transaction_start: self.scope.start,
             statement_start: self.cx.now(),
             time_zone: self.state.settings.time_zone,
+            metrics: None,
         };
         context.params = eval::cast_params(&context, types, params)?.into();
         Ok(context)

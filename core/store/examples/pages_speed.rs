@@ -1,6 +1,11 @@
 //! Measures the page store alone, over a disk in memory: bulk load, point reads, scans, merges of random updates.
 //! `cargo run --release -p orrery-store --example pages_speed [rows] [load]`
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::type_complexity, reason = "a measuring program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a measuring program"
+)]
 
 #[path = "../tests/pages_disk/mod.rs"]
 mod pages_disk;
@@ -30,8 +35,13 @@ struct KeyRun {
 
 impl KeyRun {
     fn new(keys: impl Iterator<Item = u64> + Send + 'static) -> Self {
-        let mut run =
-            KeyRun { tree: TREE, keys: Box::new(keys), key: [0; 8], value: vec![7; VALUE_BYTES], is_done: false };
+        let mut run = KeyRun {
+            tree: TREE,
+            keys: Box::new(keys),
+            key: [0; 8],
+            value: vec![7; VALUE_BYTES],
+            is_done: false,
+        };
         run.advance();
         run
     }

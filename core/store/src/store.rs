@@ -265,7 +265,8 @@ impl Store {
         }
     }
 
-    pub(crate) fn default_durability(&self) -> Durability {
+    /// When commits answer, unless a transaction says otherwise.
+    pub fn durability(&self) -> Durability {
         self.options.durability
     }
 

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The optimizer: from the logical plan to the physical one.
 //!
 //! Order of work: [`rules`] rewrite the logical plan without asking what it costs; [`lower`] walks it bottom-up, chooses
@@ -24,22 +23,17 @@ pub fn optimize(statement: &Statement, query: &Query, param_types: Vec<SqlType>)
 
 fn plan_query(statement: &Statement, query: &Query) -> Result<PlanNode> {
     lower::Lowering::new(statement).query(query)
-=======
-//! x
-use crate::plan::Plan;
-use crate::plan::logical::{Query, Statement};
-use crate::types::SqlType;
-use orrery_base::Result;
-/// x
+}
+
+/// What the binder hands over beside the query: the statement's columns, tables and subqueries, and its parameters.
 pub struct Input {
-    /// x
+    /// See [`Statement`].
     pub statement: Statement,
-    /// x
+    /// Types of `$1…`.
     pub param_types: Vec<SqlType>,
 }
-/// x
+
+/// See [`optimize`].
 pub fn plan(input: Input, query: Query) -> Result<Plan> {
-    let _ = (input, query);
-    Err(orrery_base::Error::unsupported("planning"))
->>>>>>> h/front
+    optimize(&input.statement, &query, input.param_types)
 }

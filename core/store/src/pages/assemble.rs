@@ -196,13 +196,13 @@ impl Assembler {
             let mut bytes = cut.bytes + self.fixed_bytes() + item.value_len as usize;
             if index == keyed_from {
                 prefix_len = item.key_len as usize;
-                bytes += prefix_len;
+                bytes += page::heap_prefix_bytes(prefix_len);
             } else if index > keyed_from {
                 let shared = shared_len(&self.key(keyed_from)[..prefix_len], self.key(index));
                 if shared < prefix_len {
                     let before = self.heap_key_bytes(keyed_from..index, prefix_len);
-                    bytes += self.heap_key_bytes(keyed_from..index, shared) - before + shared;
-                    bytes -= prefix_len;
+                    bytes += self.heap_key_bytes(keyed_from..index, shared) + page::heap_prefix_bytes(shared);
+                    bytes -= before + page::heap_prefix_bytes(prefix_len);
                     prefix_len = shared;
                 }
                 bytes += self.heap_key_bytes(index..index + 1, prefix_len);

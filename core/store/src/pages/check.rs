@@ -268,6 +268,9 @@ impl Check<'_> {
             }
             before = Some(key);
         }
+        if page::edge_heads(page) != (leaf.head(0), leaf.head(leaf.len() - 1)) {
+            self.found(place, "the heads in its header are not those of its rows");
+        }
         counts.entry_count += leaf.len() as u64;
         counts.timestamp_max = counts.timestamp_max.max(leaf.timestamp_max());
     }
@@ -297,6 +300,10 @@ impl Check<'_> {
 
     fn inner(&mut self, page: &[u8], todo: &Todo, place: &str, stack: &mut Vec<Todo>) {
         let inner = InnerView::new(page);
+        let (first, last) = (1.min(inner.len() - 1), inner.len() - 1);
+        if page::edge_heads(page) != (inner.head(first), inner.head(last)) {
+            self.found(place, "the heads in its header are not those of its separators");
+        }
         let mut lower = todo.lower.clone();
         for child in 0..inner.len() {
             let upper =
