@@ -24,6 +24,8 @@ pub struct Knobs {
     pub session_count: u64,
     /// Operations after which no new epoch begins: at least 500.
     pub op_count: u64,
+    /// Epochs at least, each with its crash or close.
+    pub epoch_count_min: u64,
     /// The most steps of an epoch before its crash.
     pub epoch_steps_max: u64,
     /// Whether space on the disk comes and goes.
@@ -88,6 +90,7 @@ impl Knobs {
             buggify_per_mille: *rng.pick(&[0, 10, 50, 200]),
             session_count: rng.range(3..8),
             op_count: rng.range(500..700),
+            epoch_count_min: rng.range(2..4),
             epoch_steps_max: *rng.pick(&[400, 1500, 3000]),
             fills_up,
             injury,

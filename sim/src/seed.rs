@@ -20,6 +20,7 @@ use orrery_base::{Cx, Error, Result, Timestamp, World};
 use orrery_store::{Durability, Store, TxnOptions};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// How to run a seed.
@@ -170,6 +171,7 @@ impl Run {
         turn_off(&mut knobs, &options.without);
         if let Some(max) = options.op_count_max {
             knobs.op_count = knobs.op_count.min(max);
+            knobs.epoch_count_min = 1;
         }
         let disk = Disk::new(seed, knobs.faults.clone());
         let mut world = SimWorld::new(seed, disk, knobs.pace.clone(), Trace::new(options.keep_trace));
@@ -200,7 +202,7 @@ impl Run {
             let newest_acked = before.max(recovered.snapshot);
             self.log.history = History::starting(recovered.state, newest_acked, relaxed);
             self.count("sim: recoveries checked", u64::from(self.epoch > 0));
-            if self.log.op_count >= self.knobs.op_count {
+            if self.log.op_count >= self.knobs.op_count && self.epoch >= self.knobs.epoch_count_min {
                 return Ok(());
             }
             self.epoch += 1;
@@ -278,12 +280,18 @@ impl Run {
     fn work(&mut self, store: Arc<Store>) -> Result<(), Stop> {
         let log = Mutex::new(std::mem::take(&mut self.log));
         let legal = Mutex::new(self.legal(true));
-        let shared = Arc::new(Shared { store, mix: self.knobs.mix.clone(), log, legal });
+        let shared = Arc::new(Shared {
+            store,
+            mix: self.knobs.mix.clone(),
+            log,
+            legal,
+            stop_checkpoints: AtomicBool::new(false),
+        });
         let mut crew = Crew::default();
         for session in 0..self.knobs.session_count {
             self.start_transaction(&mut crew, &shared, session);
         }
-        crew.checkpointer = self.start_checkpointer(&shared);
+        self.start_checkpointer(&shared);
         self.start_housekeeping(&shared);
         let outcome = self.work_until_the_end(&mut crew, &shared);
         self.log = std::mem::take(&mut *lock(&shared.log));
@@ -295,6 +303,7 @@ impl Run {
         let drains = self.rng.chance(1, 3);
         let closes = drains && self.epoch > 1 && self.rng.chance(1, 2);
         let injury_at = self.knobs.injury.filter(|_| !self.injured).map(|_| self.rng.below(steps));
+        let failed_syncs = self.world.disk.counts.sync_error_count;
         let mut step = 0;
         while step < steps {
             step += 1;
@@ -317,9 +326,12 @@ impl Run {
                 }
                 Step::Progress => self.maybe_drop_one(crew, shared),
             }
+            if self.world.disk.counts.sync_error_count > failed_syncs {
+                lock(&shared.legal).sync_failed = true;
+            }
         }
         if drains {
-            self.drain(crew)?;
+            self.drain(crew, shared)?;
         }
         if closes && !shared.store.is_poisoned() {
             self.close(shared)?;
@@ -332,10 +344,8 @@ impl Run {
     }
 
     /// Lets the sessions finish; each of them must.
-    fn drain(&mut self, crew: &mut Crew) -> Result<(), Stop> {
-        if let Some(id) = crew.checkpointer.take() {
-            self.world.drop_actor(id);
-        }
+    fn drain(&mut self, crew: &mut Crew, shared: &Shared) -> Result<(), Stop> {
+        shared.stop_checkpoints.store(true, Ordering::Relaxed);
         let mut patience_end = self.world.now() + PATIENCE_MICROS;
         while !crew.actors.is_empty() {
             match self.world.step() {
@@ -386,14 +396,14 @@ impl Run {
         self.start_transaction(crew, shared, session);
     }
 
-    fn start_checkpointer(&mut self, shared: &Arc<Shared>) -> Option<ActorId> {
+    fn start_checkpointer(&mut self, shared: &Arc<Shared>) {
         if self.options.without.contains(&Trouble::Checkpoints) {
-            return None;
+            return;
         }
         let mut rng = Rng::fork(self.seed, &format!("checkpointer-{}", self.epoch));
         let (shared, pause_max) = (shared.clone(), self.knobs.checkpoint_pause_micros_max);
         let task = Task::new(self.hooks.clone(), move |cx| async move {
-            loop {
+            while !shared.stop_checkpoints.load(Ordering::Relaxed) {
                 kv::pause(&cx, rng.range(1..pause_max)).await;
                 let acked = lock(&shared.log).history.newest_acked;
                 match shared.store.checkpoint(&cx).await {
@@ -402,11 +412,12 @@ impl Run {
                 }
             }
         });
-        Some(self.world.spawn("checkpointer", task))
+        self.world.spawn("checkpointer", task);
     }
 
     /// Closes: the next opening must find everything.
     fn close(&mut self, shared: &Arc<Shared>) -> Result<(), Stop> {
+        lock(&shared.legal).closing = true;
         let task = {
             let shared = shared.clone();
             Task::new(self.hooks.clone(), |cx| async move {
@@ -465,7 +476,13 @@ impl Run {
     fn legal(&self, faults_on: bool) -> Legal {
         let faults = &self.knobs.faults;
         let rates = faults.read_error_per_mille + faults.write_error_per_mille + faults.sync_error_per_mille;
-        Legal { io: faults_on && rates > 0, full: self.knobs.fills_up, damage: self.damaged }
+        Legal {
+            io: faults_on && rates > 0,
+            full: self.knobs.fills_up,
+            damage: self.damaged,
+            drops: self.knobs.drop_per_mille > 0,
+            ..Legal::default()
+        }
     }
 
     fn stuck(&self) -> Stop {
@@ -506,7 +523,6 @@ impl Run {
 struct Crew {
     /// Each with its session and its transaction's number.
     actors: BTreeMap<ActorId, (u64, u64)>,
-    checkpointer: Option<ActorId>,
 }
 
 /// Virtual time in which no session is polled, after which they are said to wait for ever: longer than any timer.

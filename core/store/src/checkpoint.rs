@@ -33,6 +33,15 @@ impl Store {
     /// whole, the memtable stays), 58030 when the store is or becomes poisoned, the disk's. Suspends on the disk.
     pub async fn checkpoint(self: &Arc<Self>, cx: &Cx) -> Result<CheckpointReport> {
         let _passage = self.checkpointing.enter().await;
+        if self.is_closed.load(Ordering::Acquire) {
+            // The log that its superblock would name is going away.
+            return Err(Error::new(SqlState::CANNOT_CONNECT_NOW, "the database is closed"));
+        }
+        self.checkpoint_alone(cx).await
+    }
+
+    /// A checkpoint inside the gate.
+    async fn checkpoint_alone(self: &Arc<Self>, cx: &Cx) -> Result<CheckpointReport> {
         lock(&self.sequencer).check_poison()?;
         if self.options.read_only {
             return Err(Error::new(
@@ -177,7 +186,8 @@ impl Store {
         }
         let has_log = lock(&self.sequencer).log.as_ref().is_some_and(|log| !log.is_superblock_clean);
         if has_log {
-            self.checkpoint(cx).await?;
+            let _passage = self.checkpointing.enter().await;
+            self.checkpoint_alone(cx).await?;
             self.seal_clean(cx).await?;
         }
         let files = lock(&self.sequencer).log.as_mut().map_or(Vec::new(), |log| log.space.take_all());
@@ -211,7 +221,6 @@ impl Store {
     }
 
     async fn seal_clean(&self, cx: &Cx) -> Result<()> {
-        let _passage = self.checkpointing.enter().await;
         let state = {
             let sequencer = lock(&self.sequencer);
             if self.views.published() > self.pages.current().state().commit_timestamp {

@@ -50,16 +50,11 @@ pub fn settle(history: &mut History, happened: &BTreeMap<TxnIndex, bool>) {
         let verdict = happened.get(&index).copied();
         txn.outcome = match txn.outcome {
             Outcome::Open if verdict == Some(true) && !history.relaxed => Outcome::Recovered,
-            // It may have been there for a while, or nothing speaks for or against it: others may have seen it or not.
-            Outcome::Open | Outcome::Unknown
-                if txn.commit_order.is_some()
-                    && (history.relaxed || verdict == Some(true) || txn.dropped) =>
-            {
-                match verdict {
-                    Some(false) if !history.relaxed => Outcome::RolledBack,
-                    _ => Outcome::Unknown,
-                }
+            Outcome::Open | Outcome::Unknown if verdict == Some(false) && !history.relaxed => {
+                Outcome::RolledBack
             }
+            // Relaxed, it may have been there for a while; or nothing speaks for or against it. Others may have seen it.
+            Outcome::Open | Outcome::Unknown if txn.commit_order.is_some() => Outcome::Unknown,
             Outcome::Open | Outcome::Unknown => Outcome::RolledBack,
             settled => settled,
         };

@@ -18,6 +18,7 @@ use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId};
 use orrery_store::{Store, Txn, TxnOptions};
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// What all sessions of an epoch share.
@@ -30,6 +31,8 @@ pub struct Shared {
     pub log: Mutex<Log>,
     /// Errors beyond the usual that this world may answer.
     pub legal: Mutex<Legal>,
+    /// The checkpointer ends at its next look.
+    pub stop_checkpoints: AtomicBool,
 }
 
 /// What is recorded while sessions run.
@@ -54,6 +57,12 @@ pub struct Legal {
     pub full: bool,
     /// Files were damaged.
     pub damage: bool,
+    /// Tasks are dropped: one that was writing a superblock leaves the store poisoned.
+    pub drops: bool,
+    /// The store is being closed.
+    pub closing: bool,
+    /// A sync failed in this epoch: from now on nothing may be acknowledged (I5).
+    pub sync_failed: bool,
 }
 
 impl Legal {
@@ -65,9 +74,9 @@ impl Legal {
             | SqlState::LOCK_NOT_AVAILABLE
             | SqlState::SNAPSHOT_TOO_OLD => true,
             SqlState::DISK_FULL => self.full,
-            SqlState::IO_ERROR | SqlState::CANNOT_CONNECT_NOW | SqlState::TRANSACTION_RESOLUTION_UNKNOWN => {
-                self.io
-            }
+            SqlState::IO_ERROR => self.io || self.drops,
+            SqlState::CANNOT_CONNECT_NOW => self.io || self.closing,
+            SqlState::TRANSACTION_RESOLUTION_UNKNOWN => self.io,
             SqlState::DATA_CORRUPTED => self.damage,
             _ => false,
         }
@@ -217,7 +226,7 @@ impl Client {
             writes.insert(own.key, own.value);
         }
         let is_empty = writes.is_empty();
-        let poisoned = self.shared.store.is_poisoned();
+        let poisoned = self.shared.store.is_poisoned() && lock(&self.shared.legal).sync_failed;
         {
             let mut log = lock(&self.shared.log);
             let order = log.history.commit_count;

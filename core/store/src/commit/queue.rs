@@ -193,6 +193,9 @@ impl Sequencer {
         if flight.needs_sync {
             log.synced_through = flight.end.batch_no - 1;
             log.unsynced.clear();
+        }
+        if flight.needs_sync || log.sync_wanted > log.synced_through {
+            // Whoever waits for a sync must look again, and lead it: this flight may have been without one.
             wakers.append(&mut self.sync_waiters);
         }
         self.landed.push_back(Landed { items: flight.items, end: flight.end });
