@@ -7,9 +7,22 @@
 use orrery_base::kv::{Isolation, KeyRange, ReadMode};
 use orrery_base::{Timestamp, TreeId};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A key with its tree.
-pub type Key = (TreeId, Vec<u8>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(pub TreeId, pub Vec<u8>);
+
+impl fmt::Debug for Key {
+    /// Short: runs of the padding's `p` are counted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/", self.0.0)?;
+        let text = String::from_utf8_lossy(&self.1);
+        let padding = text.chars().filter(|&c| c == 'p').count();
+        write!(f, "{}", text.chars().filter(|&c| c != 'p').collect::<String>())?;
+        if padding > 0 { write!(f, "+{padding}") } else { Ok(()) }
+    }
+}
 /// The rows of a database.
 pub type State = BTreeMap<Key, ValueId>;
 /// A transaction's place in [`History::txns`].
@@ -35,8 +48,10 @@ pub enum Outcome {
     Committed(Timestamp),
     /// Rolled back, or commit answered an error that means so.
     RolledBack,
-    /// Commit was asked for and answered 08007, or its owner was gone before the answer.
+    /// Commit was asked for and answered 08007: nobody knows.
     Unknown,
+    /// No answer reached its owner, but it was found after the recovery.
+    Recovered,
 }
 
 /// One transaction.
@@ -58,6 +73,9 @@ pub struct TxnRecord {
     pub commit_order: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Its task was dropped in the middle: if that was before its commit's point of no return, it was rolled back and
+    /// its locks went, and nobody was told.
+    pub dropped: bool,
 }
 
 /// One statement's snapshot.
@@ -112,8 +130,9 @@ pub enum Seen {
 pub struct History {
     /// What the epoch began with.
     pub base: State,
-    /// In the order in which they began.
+    /// In the order in which they began, which is not the order of their numbers.
     pub txns: Vec<TxnRecord>,
+    by_number: BTreeMap<u64, TxnIndex>,
     /// The newest acknowledged commit, of earlier epochs too.
     pub newest_acked: Timestamp,
     /// Calls to commit so far.
@@ -167,8 +186,27 @@ impl History {
         versions
     }
 
+    /// A new epoch's.
+    pub fn starting(base: State, newest_acked: Timestamp, relaxed: bool) -> History {
+        History { base, newest_acked, relaxed, ..History::default() }
+    }
+
+    /// Adds a transaction that begins.
+    pub fn begin(&mut self, txn: TxnRecord) -> TxnIndex {
+        let index = self.txns.len();
+        let before = self.by_number.insert(txn.number, index);
+        assert!(before.is_none(), "numbers are unique");
+        self.txns.push(txn);
+        index
+    }
+
+    /// The transaction of this number, if it began in this epoch.
+    pub fn find(&self, number: u64) -> Option<TxnIndex> {
+        self.by_number.get(&number).copied()
+    }
+
     /// Who wrote a value, if it was written in this epoch.
     pub fn writer(&self, value: ValueId) -> Option<TxnIndex> {
-        self.txns.binary_search_by_key(&value.txn_number(), |txn| txn.number).ok()
+        self.find(value.txn_number())
     }
 }

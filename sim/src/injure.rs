@@ -19,7 +19,8 @@ pub enum Injury {
     LoseWrite,
     /// A bit of a synced log batch turns over; never of the newest, where it could not be told from a torn write.
     LogBit,
-    /// Log segments are removed while the database is closed: one, or all from one on.
+    /// The log is removed while the database is closed, from the segment on in which replay must begin. (The loss of
+    /// later segments alone cannot be told from their never having been.)
     LoseLog,
     /// Both copies of the newest superblock are zeroed while the database is closed.
     NewestSuperblock,
@@ -60,7 +61,7 @@ impl Injury {
                 let byte = disk.draw_old_log_byte(rng);
                 byte.is_some_and(|(file, offset)| disk.flip_bit(file, offset, rng.below(8) as u8))
             }
-            Injury::LoseLog => lose_logs(disk, rng),
+            Injury::LoseLog => lose_logs(disk),
             Injury::NewestSuperblock => zero_newest_superblock(disk),
             Injury::Misdirect | Injury::LoseWrite => false,
         }
@@ -72,35 +73,42 @@ fn flip_data_bit(disk: &mut Disk, rng: &mut Rng) -> bool {
     len > 0 && disk.flip_bit(FileId::Data, rng.below(len), rng.below(8) as u8)
 }
 
-fn lose_logs(disk: &mut Disk, rng: &mut Rng) -> bool {
-    let logs: Vec<FileId> = disk.file_ids().into_iter().filter(|id| matches!(id, FileId::Log(_))).collect();
-    if logs.is_empty() {
+fn lose_logs(disk: &mut Disk) -> bool {
+    let newest = superblocks(disk).into_iter().flatten().max_by_key(|superblock| superblock.sequence);
+    let Some(first) = newest.map(|superblock| superblock.log_segment).filter(|segment| *segment > 0) else {
         return false;
-    }
-    let first = rng.below(logs.len() as u64) as usize;
-    let count = if rng.chance(1, 2) { 1 } else { logs.len() - first };
-    for log in &logs[first..first + count] {
-        disk.remove_file(*log);
-    }
-    true
+    };
+    let is_lost = |id: &FileId| matches!(id, FileId::Log(number) if *number >= first);
+    let lost: Vec<FileId> = disk.file_ids().into_iter().filter(is_lost).collect();
+    lost.iter().filter(|log| disk.remove_file(**log)).count() > 0
 }
 
 /// The superblocks' places and the field that orders them (docs/file-format.md).
 const SUPERBLOCK_PLACES: [[u64; 2]; 2] = [[0, 524_288], [8_192, 532_480]];
 const SUPERBLOCK_BYTES: usize = 4096;
 
-fn zero_newest_superblock(disk: &mut Disk) -> bool {
-    let Some(data) = disk.durable(FileId::Data) else { return false };
-    let sequence = |at: u64| {
+struct Superblock {
+    sequence: u64,
+    log_segment: u64,
+}
+
+/// The newest readable copy of each generation.
+fn superblocks(disk: &Disk) -> [Option<Superblock>; 2] {
+    let data = disk.durable(FileId::Data).unwrap_or_default();
+    let read = |at: u64| {
         let bytes = data.get(at as usize..at as usize + SUPERBLOCK_BYTES)?;
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let sum = u32::from_le_bytes(bytes[4092..].try_into().expect("four bytes"));
         let whole = bytes.starts_with(b"ORRERYDB") && orrery_base::hash::checksum(&bytes[..4092]) == sum;
-        whole.then(|| u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes")))
+        whole.then(|| Superblock { sequence: word(32), log_segment: word(152) })
     };
-    let sequences = SUPERBLOCK_PLACES.map(|copies| copies.into_iter().filter_map(sequence).max());
+    SUPERBLOCK_PLACES.map(|copies| copies.into_iter().filter_map(read).max_by_key(|it| it.sequence))
+}
+
+fn zero_newest_superblock(disk: &mut Disk) -> bool {
     // Without an older generation nothing could be promised.
-    let [Some(first), Some(second)] = sequences else { return false };
-    for place in SUPERBLOCK_PLACES[usize::from(second > first)] {
+    let [Some(first), Some(second)] = superblocks(disk) else { return false };
+    for place in SUPERBLOCK_PLACES[usize::from(second.sequence > first.sequence)] {
         disk.zero(FileId::Data, place, SUPERBLOCK_BYTES);
     }
     true

@@ -120,7 +120,8 @@ fn run(arguments: &Arguments) -> u8 {
         }
     }
     summarise(arguments, &reached, start);
-    let missed: Vec<_> = arguments.probes.iter().filter(|probe| !reached.contains_key(probe.as_str())).collect();
+    let missed: Vec<_> =
+        arguments.probes.iter().filter(|probe| !reached.contains_key(probe.as_str())).collect();
     if worst == 0 && !missed.is_empty() {
         eprintln!("never reached: {missed:?}");
         return 1;
@@ -175,7 +176,9 @@ fn rerun_command(seed: u64, options: &SeedOptions) -> String {
 
 /// Turns off what the failure does not need, and cuts its operations.
 fn shrink(report: &SeedReport, mut options: SeedOptions) -> SeedOptions {
-    let fails = |options: &SeedOptions| run_seed(report.seed, options).outcome.exit_code() == report.outcome.exit_code();
+    let fails = |options: &SeedOptions| {
+        run_seed(report.seed, options).outcome.exit_code() == report.outcome.exit_code()
+    };
     for (trouble, _) in Trouble::ALL {
         let mut without = options.clone();
         without.without.push(*trouble);

@@ -5,7 +5,7 @@
 
 use crate::check;
 use crate::disk::Disk;
-use crate::history::{History, State};
+use crate::history::{History, Key, State};
 use crate::injure::Injury;
 use crate::knobs::Knobs;
 use crate::trace::Trace;
@@ -198,7 +198,7 @@ impl Run {
             // Relaxed, the newest acknowledged commits may be gone.
             let before = if relaxed { Timestamp::ZERO } else { self.log.history.newest_acked };
             let newest_acked = before.max(recovered.snapshot);
-            self.log.history = History { base: recovered.state, newest_acked, relaxed, ..History::default() };
+            self.log.history = History::starting(recovered.state, newest_acked, relaxed);
             self.count("sim: recoveries checked", u64::from(self.epoch > 0));
             if self.log.op_count >= self.knobs.op_count {
                 return Ok(());
@@ -226,7 +226,9 @@ impl Run {
                 Some(Err(error)) if faulty && self.legal(true).allows(&error) => {
                     self.count("sim: recovery failed and was repeated", 1);
                 }
-                Some(Err(error)) => return Err(Stop::Wrong(format!("the database does not open: {error:?}"))),
+                Some(Err(error)) => {
+                    return Err(Stop::Wrong(format!("the database does not open: {error:?}")));
+                }
                 None => self.count("sim: crash during recovery", 1),
             }
             self.world.crash();
@@ -309,7 +311,7 @@ impl Run {
             match self.world.step() {
                 Step::Stuck | Step::Idle => return Err(self.stuck()),
                 Step::Finished(id) => {
-                    if let Some(session) = crew.actors.remove(&id) {
+                    if let Some((session, _)) = crew.actors.remove(&id) {
                         self.start_transaction(crew, shared, session);
                     }
                 }
@@ -367,7 +369,7 @@ impl Run {
         let rng = Rng::fork(self.seed, &format!("txn-{number}"));
         let body = |cx| kv::transaction(cx, shared, session, number, rng);
         let id = self.world.spawn(format!("s{session}.t{number}"), Task::new(self.hooks.clone(), body));
-        crew.actors.insert(id, session);
+        crew.actors.insert(id, (session, number));
     }
 
     fn maybe_drop_one(&mut self, crew: &mut Crew, shared: &Arc<Shared>) {
@@ -377,7 +379,8 @@ impl Run {
         }
         let ids: Vec<_> = crew.actors.keys().copied().collect();
         let Some(&id) = (!ids.is_empty()).then(|| self.rng.pick(&ids)) else { return };
-        let session = crew.actors.remove(&id).expect("picked from the crew");
+        let (session, number) = crew.actors.remove(&id).expect("picked from the crew");
+        kv::note_dropped(shared, number);
         self.world.drop_actor(id);
         self.count("sim: task dropped in the middle", 1);
         self.start_transaction(crew, shared, session);
@@ -501,14 +504,19 @@ impl Run {
 /// The sessions' transactions under way.
 #[derive(Default)]
 struct Crew {
-    actors: BTreeMap<ActorId, u64>,
+    /// Each with its session and its transaction's number.
+    actors: BTreeMap<ActorId, (u64, u64)>,
     checkpointer: Option<ActorId>,
 }
 
 /// Virtual time in which no session is polled, after which they are said to wait for ever: longer than any timer.
 const PATIENCE_MICROS: u64 = 100_000_000;
 
-async fn recover_task(cx: &Cx, options: orrery_store::StoreOptions, mix: &crate::knobs::Mix) -> Result<Recovered> {
+async fn recover_task(
+    cx: &Cx,
+    options: orrery_store::StoreOptions,
+    mix: &crate::knobs::Mix,
+) -> Result<Recovered> {
     let store = Store::open(cx, options).await?;
     let findings = check::structure::check(cx, &store).await?;
     if !findings.is_empty() {
@@ -524,7 +532,7 @@ async fn recover_task(cx: &Cx, options: orrery_store::StoreOptions, mix: &crate:
         drop(scan);
         for (key, bytes) in sink.rows {
             let value = rows::decode(&key, &bytes).map_err(Error::internal)?;
-            state.insert((tree, key), value);
+            state.insert(Key(tree, key), value);
         }
     }
     let snapshot = txn.snapshot_timestamp();

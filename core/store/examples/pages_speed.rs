@@ -1,6 +1,11 @@
 //! Measures the page store alone, over a disk in memory: bulk load, point reads, scans, merges of random updates.
-//! `cargo run --release -p orrery-store --example pages_speed [rows]`
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measuring program")]
+//! `cargo run --release -p orrery-store --example pages_speed [rows] [load]`
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a measuring program"
+)]
 
 #[path = "../tests/pages_disk/mod.rs"]
 mod pages_disk;
@@ -8,7 +13,9 @@ mod pages_disk;
 use orrery_base::kv::KeyRange;
 use orrery_base::rng::Rng;
 use orrery_base::{BoxFuture, Error, Result, Timestamp, TreeId};
-use orrery_store::pages::{CursorStep, LeafValue, PageStore, PageStoreOptions, RunCursor, RunEntry, StoreState, TreeGet};
+use orrery_store::pages::{
+    CursorStep, LeafValue, PageStore, PageStoreOptions, RunCursor, RunEntry, StoreState, TreeGet,
+};
 use pages_disk::MemDisk;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -19,6 +26,7 @@ const VALUE_BYTES: usize = 110;
 
 /// Rows with the given keys, in order; the value begins with the key.
 struct KeyRun {
+    tree: TreeId,
     keys: Box<dyn Iterator<Item = u64> + Send>,
     key: [u8; 8],
     value: Vec<u8>,
@@ -27,7 +35,13 @@ struct KeyRun {
 
 impl KeyRun {
     fn new(keys: impl Iterator<Item = u64> + Send + 'static) -> Self {
-        let mut run = KeyRun { keys: Box::new(keys), key: [0; 8], value: vec![7; VALUE_BYTES], is_done: false };
+        let mut run = KeyRun {
+            tree: TREE,
+            keys: Box::new(keys),
+            key: [0; 8],
+            value: vec![7; VALUE_BYTES],
+            is_done: false,
+        };
         run.advance();
         run
     }
@@ -35,7 +49,12 @@ impl KeyRun {
 
 impl RunCursor for KeyRun {
     fn entry(&self) -> Option<RunEntry<'_>> {
-        (!self.is_done).then(|| RunEntry { tree: TREE, key: &self.key, timestamp: Timestamp(5), value: Some(&self.value) })
+        (!self.is_done).then(|| RunEntry {
+            tree: self.tree,
+            key: &self.key,
+            timestamp: Timestamp(5),
+            value: Some(&self.value),
+        })
     }
 
     fn advance(&mut self) {
@@ -67,11 +86,12 @@ fn cpu_ns() -> u64 {
 fn main() {
     let rows: u64 = std::env::args().nth(1).map_or(1_000_000, |rows| rows.parse().unwrap());
     let mut disk = MemDisk { never_crashes: true, ..MemDisk::new() };
-    disk.data.reserve(rows as usize * 600);
-    disk.data.resize(rows as usize * 400, 0);
+    disk.data.reserve(rows as usize * 900);
+    disk.data.resize(rows as usize * 700, 0);
     disk.data.clear();
     let store = disk.run(|cx| async move {
-        let options = PageStoreOptions { page_unit_bytes: 8192, pool_budget_bytes: 4 << 30, database_id: [1; 16] };
+        let options =
+            PageStoreOptions { page_unit_bytes: 8192, pool_budget_bytes: 4 << 30, database_id: [1; 16] };
         PageStore::create(&cx, options, StoreState::default()).await.unwrap()
     });
 
@@ -79,7 +99,11 @@ fn main() {
         let (start, cpu_start) = (Instant::now(), cpu_ns());
         let note = body();
         let (wall, cpu) = (start.elapsed().as_nanos() as f64, (cpu_ns() - cpu_start) as f64);
-        println!("{what:<44} {:>8.1} ns CPU {:>8.1} ns wall  {note}", cpu / count as f64, wall / count as f64);
+        println!(
+            "{what:<44} {:>8.1} ns CPU {:>8.1} ns wall  {note}",
+            cpu / count as f64,
+            wall / count as f64
+        );
     };
     let user_bytes = |count: u64| count as f64 * (VALUE_BYTES + 8) as f64;
     time("bulk load, row", rows, &mut || {
@@ -88,6 +112,20 @@ fn main() {
     });
     println!("{:?} {:?}", store.tree_stats(&store.current(), TREE), store.pool_stats());
 
+    // Once more into another tree, now that the pool has all its memory (a new page of memory costs the system more than
+    // the rows in it cost us).
+    store.set_pool_budget(store.pool_stats().used_bytes);
+    time("bulk load, pool full, row", rows, &mut || {
+        let mut run = KeyRun::new((0..rows).map(|n| n * 4));
+        run.tree = TreeId(999);
+        let bytes = checkpoint(&mut disk, &store, run);
+        format!("{:.2} x written", bytes as f64 / user_bytes(rows))
+    });
+    store.set_pool_budget(4 << 30);
+    if std::env::args().nth(2).is_some_and(|only| only == "load") {
+        return;
+    }
+    warm(&mut disk, &store);
     reads(&store, rows, &mut time);
     for share in [100, 10, 2] {
         let count = rows / share;
@@ -122,19 +160,41 @@ fn main() {
     println!("file {} MB, read back {} MB", disk.data.len() >> 20, disk.bytes_read >> 20);
 }
 
+/// Loads every page of the tree.
+fn warm(disk: &mut MemDisk, store: &Arc<PageStore>) {
+    let reader = store.reader();
+    let mut cursor = store.cursor(store.current(), TREE, KeyRange::all(), false);
+    loop {
+        let missing = match cursor.next(store, &reader.pin()).unwrap() {
+            CursorStep::End => return,
+            CursorStep::Leaf(_) => continue,
+            CursorStep::Missing(ptr) => ptr,
+        };
+        disk.load(store, missing).unwrap();
+    }
+}
+
 fn reads(store: &Arc<PageStore>, rows: u64, time: &mut dyn FnMut(&str, u64, &mut dyn FnMut() -> String)) {
     let version = store.current();
     let reader = store.reader();
     let mut rng = Rng::new(9);
     let keys: Vec<[u8; 8]> = (0..1_000_000).map(|_| (rng.below(rows) * 4).to_be_bytes()).collect();
-    let get = |key: &[u8; 8]| -> u64 {
-        let pin = reader.pin();
-        match store.get(&version, &pin, TREE, key).unwrap() {
+    let get_pinned = |pin: &orrery_store::pages::Pin<'_>, key: &[u8; 8]| -> u64 {
+        match store.get(&version, pin, TREE, key).unwrap() {
             TreeGet::Found { value, .. } => u64::from_be_bytes(value[..8].try_into().unwrap()),
             _ => panic!("a key is missing"),
         }
     };
+    let get = |key: &[u8; 8]| get_pinned(&reader.pin(), key);
     for _ in 0..2 {
+        time("point get, independent keys, a pin for 64", keys.len() as u64, &mut || {
+            let sum = keys.chunks(64).fold(0u64, |sum, keys| {
+                let pin = reader.pin();
+                keys.iter().fold(sum, |sum, key| sum.wrapping_add(get_pinned(&pin, key)))
+            });
+            black_box(sum);
+            String::new()
+        });
         time("point get, independent keys", keys.len() as u64, &mut || {
             let sum = keys.iter().fold(0u64, |sum, key| sum.wrapping_add(get(key)));
             black_box(sum);
@@ -144,7 +204,7 @@ fn reads(store: &Arc<PageStore>, rows: u64, time: &mut dyn FnMut(&str, u64, &mut
     time("point get, each key from the last value", keys.len() as u64, &mut || {
         let mut last = 0;
         for key in &keys {
-            let next = (u64::from_be_bytes(*key) / 4 ^ (last & 1)) % rows * 4;
+            let next = ((u64::from_be_bytes(*key) / 4) ^ (last & 1)) % rows * 4;
             last = get(&next.to_be_bytes());
         }
         black_box(last);
@@ -174,7 +234,8 @@ fn reads(store: &Arc<PageStore>, rows: u64, time: &mut dyn FnMut(&str, u64, &mut
                         seen += rows.len() as u64;
                         for index in 0..rows.len() {
                             if let LeafValue::Inline(value) = rows.value(index) {
-                                sum = sum.wrapping_add(u64::from(value[50]) + rows.suffix(index).len() as u64);
+                                sum =
+                                    sum.wrapping_add(u64::from(value[50]) + rows.suffix(index).len() as u64);
                             }
                         }
                     }

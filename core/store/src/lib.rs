@@ -2,12 +2,13 @@
 //! B+ trees, one log, a multi-version memtable between them, snapshots, locks, and the life of a commit.
 //!
 //! - [`Store`] opens, recovers, checkpoints, closes; [`Txn`] implements [`orrery_base::kv::Transaction`].
-//! - `kv` is a small typed key-value interface over them.
+//! - [`kv`] is a small typed key-value interface over them.
 //!
 //! It knows no SQL type, no name and no collation: trees are numbers, keys and values are bytes.
 
 mod checkpoint;
 mod commit;
+pub mod kv;
 mod lock;
 mod log;
 mod mem;

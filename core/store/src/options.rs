@@ -19,6 +19,16 @@ pub enum Durability {
     None,
 }
 
+impl std::fmt::Display for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Durability::Full => f.write_str("full"),
+            Durability::Interval { ms } => write!(f, "interval ({ms} ms)"),
+            Durability::None => f.write_str("none"),
+        }
+    }
+}
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {

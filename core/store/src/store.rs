@@ -265,7 +265,7 @@ impl Store {
         }
     }
 
-    pub(crate) fn default_durability(&self) -> Durability {
+    pub fn durability(&self) -> Durability {
         self.options.durability
     }
 

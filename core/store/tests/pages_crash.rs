@@ -25,7 +25,9 @@ fn contents(disk: &mut MemDisk, store: &Arc<PageStore>) -> Rows {
                 CursorStep::Missing(ptr) => ptr,
                 CursorStep::Leaf(leaf) => {
                     for index in 0..leaf.len() {
-                        let LeafValue::Inline(value) = leaf.value(index) else { panic!("no long values here") };
+                        let LeafValue::Inline(value) = leaf.value(index) else {
+                            panic!("no long values here")
+                        };
                         rows.insert([leaf.prefix(), leaf.suffix(index)].concat(), value.to_vec());
                     }
                     continue;

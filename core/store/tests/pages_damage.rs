@@ -84,7 +84,8 @@ fn a_damaged_page_is_an_error_where_it_is_read() {
     let disk = sealed();
     // Every leaf of the large tree damaged: each read fails with XX001 and says which page.
     let (mut copy, store) = reopened(&disk, |data| {
-        let leaves = (0..data.len() / UNIT).filter(|unit| data[unit * UNIT] == 3 && data[unit * UNIT + 24] == 0xe8);
+        let leaves =
+            (0..data.len() / UNIT).filter(|unit| data[unit * UNIT] == 3 && data[unit * UNIT + 24] == 0xe8);
         for unit in leaves.collect::<Vec<_>>() {
             data[unit * UNIT + 5000] ^= 4;
         }
@@ -118,7 +119,9 @@ fn a_damaged_page_is_an_error_where_it_is_read() {
 fn superblock_copies() {
     let disk = sealed();
     let mut rng = Rng::new(2);
-    let flip = |data: &mut Vec<u8>, rng: &mut Rng, place: usize| data[place + rng.below(4096) as usize] ^= 1 << rng.below(8);
+    let flip = |data: &mut Vec<u8>, rng: &mut Rng, place: usize| {
+        data[place + rng.below(4096) as usize] ^= 1 << rng.below(8)
+    };
     for place in PLACES.iter().flatten() {
         let (mut copy, store) = reopened(&disk, |data| flip(data, &mut rng, *place));
         let store = store.unwrap();
@@ -130,7 +133,8 @@ fn superblock_copies() {
         assert_eq!(findings(&mut copy, &store), []);
     }
     for places in PLACES {
-        let (mut copy, store) = reopened(&disk, |data| places.iter().for_each(|place| flip(data, &mut rng, *place)));
+        let (mut copy, store) =
+            reopened(&disk, |data| places.iter().for_each(|place| flip(data, &mut rng, *place)));
         let store = store.unwrap();
         let info = store.superblock_info();
         assert_eq!((info.damaged_copies.len(), info.older), (2, None));
@@ -138,7 +142,8 @@ fn superblock_copies() {
         copy.checkpoint(&store, VecRun::default(), &[]).unwrap();
         assert_eq!(findings(&mut copy, &store), []);
     }
-    let (_, opened) = reopened(&disk, |data| PLACES.iter().flatten().for_each(|place| flip(data, &mut rng, *place)));
+    let (_, opened) =
+        reopened(&disk, |data| PLACES.iter().flatten().for_each(|place| flip(data, &mut rng, *place)));
     assert_eq!(opened.err().unwrap().code(), SqlState::DATA_CORRUPTED);
 }
 
@@ -154,7 +159,8 @@ fn cut_and_foreign_files() {
     assert_eq!(code(&|data| *data = vec![0; 1 << 20]), SqlState::UNDEFINED_FILE);
     // What exists is not made anew.
     let mut copy = MemDisk { data: disk.data.clone(), exists: true, ..MemDisk::new() };
-    let made = copy.run(|cx| async move { PageStore::create(&cx, pages_disk::options(), StoreState::default()).await });
+    let made = copy
+        .run(|cx| async move { PageStore::create(&cx, pages_disk::options(), StoreState::default()).await });
     assert_eq!(made.err().unwrap().code(), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
     assert_eq!(copy.data, disk.data);
     let mut missing = MemDisk::new();
@@ -251,6 +257,9 @@ fn failed_writes_and_syncs() {
         }
         disk.crash(&mut rng);
         let (store, _) = disk.open().unwrap();
-        assert_eq!(findings(&mut disk, &store).iter().filter(|it| !it.place.contains("superblock")).count(), 0);
+        assert_eq!(
+            findings(&mut disk, &store).iter().filter(|it| !it.place.contains("superblock")).count(),
+            0
+        );
     }
 }

@@ -46,7 +46,8 @@ fn changes(rng: &mut Rng, mix: &Mix, model: &Model) -> BTreeMap<(u32, Vec<u8>), 
     for _ in 0..rng.below(mix.changes) {
         let tree = 1000 + rng.below(mix.trees) as u32;
         let value = (!rng.chance(mix.deletes_per_cent, 100)).then(|| {
-            let len = if rng.chance(1, 50) { rng.below(mix.value_bytes * 20) } else { rng.below(mix.value_bytes) };
+            let len =
+                if rng.chance(1, 50) { rng.below(mix.value_bytes * 20) } else { rng.below(mix.value_bytes) };
             let mut value = vec![0; len as usize];
             rng.fill(&mut value);
             value
@@ -62,7 +63,15 @@ fn changes(rng: &mut Rng, mix: &Mix, model: &Model) -> BTreeMap<(u32, Vec<u8>), 
     changes
 }
 
-fn scan(disk: &mut MemDisk, store: &Arc<PageStore>, version: &Arc<TreeVersion>, tree: u32, range: &KeyRange, reverse: bool, mut restart: Option<Rng>) -> Vec<(Vec<u8>, Vec<u8>, u64)> {
+fn scan(
+    disk: &mut MemDisk,
+    store: &Arc<PageStore>,
+    version: &Arc<TreeVersion>,
+    tree: u32,
+    range: &KeyRange,
+    reverse: bool,
+    mut restart: Option<Rng>,
+) -> Vec<(Vec<u8>, Vec<u8>, u64)> {
     let reader = store.reader();
     let mut cursor = store.cursor(version.clone(), TreeId(tree), range.clone(), reverse);
     let mut found: Vec<(Vec<u8>, Vec<u8>, u64)> = Vec::new();
@@ -75,9 +84,9 @@ fn scan(disk: &mut MemDisk, store: &Arc<PageStore>, version: &Arc<TreeVersion>, 
                 CursorStep::Missing(ptr) => Some(ptr),
                 CursorStep::Leaf(rows) => {
                     assert!(!rows.is_empty());
-                    let stop = restart.as_mut().and_then(|rng| {
-                        rng.chance(1, 3).then(|| rng.below(rows.len() as u64) as usize)
-                    });
+                    let stop = restart
+                        .as_mut()
+                        .and_then(|rng| rng.chance(1, 3).then(|| rng.below(rows.len() as u64) as usize));
                     for index in 0..rows.len() {
                         let key = [rows.prefix(), rows.suffix(index)].concat();
                         assert!(rows.timestamp(index) <= rows.max_timestamp());
@@ -112,7 +121,8 @@ fn scan(disk: &mut MemDisk, store: &Arc<PageStore>, version: &Arc<TreeVersion>, 
 
 fn expected(model: &Model, tree: u32, range: &KeyRange, reverse: bool) -> Vec<(Vec<u8>, Vec<u8>, u64)> {
     let of_tree = model.iter().filter(|((id, key), _)| *id == tree && range.contains(key));
-    let mut rows: Vec<_> = of_tree.map(|((_, key), (value, timestamp))| (key.clone(), value.clone(), *timestamp)).collect();
+    let mut rows: Vec<_> =
+        of_tree.map(|((_, key), (value, timestamp))| (key.clone(), value.clone(), *timestamp)).collect();
     if reverse {
         rows.reverse();
     }
@@ -127,7 +137,14 @@ fn random_bound(rng: &mut Rng, mix: &Mix) -> Bound<Vec<u8>> {
     }
 }
 
-fn compare(disk: &mut MemDisk, store: &Arc<PageStore>, version: &Arc<TreeVersion>, model: &Model, rng: &mut Rng, mix: &Mix) {
+fn compare(
+    disk: &mut MemDisk,
+    store: &Arc<PageStore>,
+    version: &Arc<TreeVersion>,
+    model: &Model,
+    rng: &mut Rng,
+    mix: &Mix,
+) {
     for tree in 1000..1000 + mix.trees as u32 {
         let count = model.keys().filter(|(id, _)| *id == tree).count() as u64;
         assert_eq!(store.tree_stats(version, TreeId(tree)).entry_count, count);
@@ -139,7 +156,10 @@ fn compare(disk: &mut MemDisk, store: &Arc<PageStore>, version: &Arc<TreeVersion
             let found = scan(disk, store, version, tree, &range, reverse, restart);
             assert_eq!(found, expected(model, tree, &range, reverse), "{range:?} reverse {reverse}");
             let pieces = store.split(version, TreeId(tree), &range, 1 + rng.below(8) as usize);
-            let joined: Vec<_> = pieces.iter().flat_map(|piece| scan(disk, store, version, tree, piece, false, None)).collect();
+            let joined: Vec<_> = pieces
+                .iter()
+                .flat_map(|piece| scan(disk, store, version, tree, piece, false, None))
+                .collect();
             assert_eq!(joined, expected(model, tree, &range, false), "{pieces:?}");
         }
         for _ in 0..30 {
@@ -169,7 +189,8 @@ fn run(mix: Mix) {
     let mut held: Vec<(Arc<TreeVersion>, Model)> = Vec::new();
     for round in 1..=mix.rounds {
         let changes = changes(&mut rng, &mix, &model);
-        let dropped: Vec<u32> = (rng.chance(1, 10)).then(|| 1000 + rng.below(mix.trees) as u32).into_iter().collect();
+        let dropped: Vec<u32> =
+            (rng.chance(1, 10)).then(|| 1000 + rng.below(mix.trees) as u32).into_iter().collect();
         model.retain(|(tree, _), _| !dropped.contains(tree));
         let report = disk.checkpoint(&store, VecRun::from_map(&changes, round), &dropped).unwrap();
         assert_eq!(report.entry_count, changes.len() as u64);

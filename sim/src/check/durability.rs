@@ -18,12 +18,12 @@ pub fn resolve(history: &History, state: &State) -> Result<BTreeMap<TxnIndex, bo
     let versions = history.versions(|_, _| true);
     for (key, found) in state {
         if !versions.contains_key(key) && history.base.get(key) != Some(found) {
-            return Err(format!("{} holds {found:?}, which nobody committed", name(key)));
+            return Err(format!("{key:?} holds {found:?}, which nobody committed"));
         }
     }
     for key in history.base.keys() {
         if !versions.contains_key(key) && !state.contains_key(key) {
-            return Err(format!("{} was lost: it was there before the epoch and nobody wrote it", name(key)));
+            return Err(format!("{key:?} was lost: it was there before the epoch and nobody wrote it"));
         }
     }
     for (key, chain) in &versions {
@@ -47,15 +47,22 @@ pub fn resolve(history: &History, state: &State) -> Result<BTreeMap<TxnIndex, bo
 /// Writes the verdicts of [`resolve`] into the history.
 pub fn settle(history: &mut History, happened: &BTreeMap<TxnIndex, bool>) {
     for (index, txn) in history.txns.iter_mut().enumerate() {
-        match txn.outcome {
-            Outcome::Committed(_) | Outcome::RolledBack => {}
-            Outcome::Open | Outcome::Unknown => {
-                // Relaxed, it may have been there for a while: others may rightly have seen it.
-                let may_have_been = history.relaxed && txn.commit_order.is_some();
-                let happened = happened.get(&index).copied().unwrap_or(false) || may_have_been;
-                txn.outcome = if happened { Outcome::Unknown } else { Outcome::RolledBack };
+        let verdict = happened.get(&index).copied();
+        txn.outcome = match txn.outcome {
+            Outcome::Open if verdict == Some(true) && !history.relaxed => Outcome::Recovered,
+            // It may have been there for a while, or nothing speaks for or against it: others may have seen it or not.
+            Outcome::Open | Outcome::Unknown
+                if txn.commit_order.is_some()
+                    && (history.relaxed || verdict == Some(true) || txn.dropped) =>
+            {
+                match verdict {
+                    Some(false) if !history.relaxed => Outcome::RolledBack,
+                    _ => Outcome::Unknown,
+                }
             }
-        }
+            Outcome::Open | Outcome::Unknown => Outcome::RolledBack,
+            settled => settled,
+        };
     }
 }
 
@@ -85,14 +92,16 @@ impl Verdicts<'_> {
                 chain.iter().map(|it| (it.value, self.history.txns[it.txn].outcome)).collect();
             return Err(format!(
                 "{} holds {found:?} but one of {expected:?} is due; versions: {chain:?}",
-                name(key)
+                format!("{key:?}")
             ));
         };
         for (index, version) in chain.iter().enumerate() {
-            if index < lowest {
-                self.say(version.txn, true, name(key))?;
+            // The lock of one whose task was dropped may have gone without its commit.
+            let is_found = index + 1 == lowest && lowest == highest;
+            if is_found || (index < lowest && !self.history.txns[version.txn].dropped) {
+                self.say(version.txn, true, format!("{key:?}"))?;
             } else if index >= highest {
-                self.say(version.txn, false, name(key))?;
+                self.say(version.txn, false, format!("{key:?}"))?;
             }
         }
         Ok(())
@@ -156,8 +165,4 @@ impl Verdicts<'_> {
         self.happened.insert(txn, (happened, who));
         Ok(())
     }
-}
-
-fn name(key: &Key) -> String {
-    format!("{} key {:?}", key.0, String::from_utf8_lossy(&key.1[..key.1.len().min(40)]))
 }

@@ -54,7 +54,7 @@ impl Check<'_> {
                 for key in keys.filter(|key| key.0 == *tree && range.contains(&key.1)) {
                     expected.insert(key.clone(), None);
                 }
-                expected.extend(rows.iter().map(|(key, value)| ((*tree, key.clone()), Some(*value))));
+                expected.extend(rows.iter().map(|(key, value)| (Key(*tree, key.clone()), Some(*value))));
                 expected.retain(|key, _| own.binary_search(&key.1).is_err());
                 expected.iter().try_for_each(|(key, value)| self.key(txn, key, *value, statement.snapshot))
             }

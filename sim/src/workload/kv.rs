@@ -9,7 +9,8 @@ use crate::history::{History, Key, Outcome, Read, Seen, Statement, TxnRecord, Va
 use crate::knobs::Mix;
 use crate::workload::rows;
 use orrery_base::kv::{
-    Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Savepoint, TableLock, Transaction, Wait,
+    Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Savepoint, TableLock, Transaction,
+    Wait,
 };
 use orrery_base::rng::Rng;
 use orrery_base::task::lock;
@@ -64,7 +65,9 @@ impl Legal {
             | SqlState::LOCK_NOT_AVAILABLE
             | SqlState::SNAPSHOT_TOO_OLD => true,
             SqlState::DISK_FULL => self.full,
-            SqlState::IO_ERROR | SqlState::CANNOT_CONNECT_NOW | SqlState::TRANSACTION_RESOLUTION_UNKNOWN => self.io,
+            SqlState::IO_ERROR | SqlState::CANNOT_CONNECT_NOW | SqlState::TRANSACTION_RESOLUTION_UNKNOWN => {
+                self.io
+            }
             SqlState::DATA_CORRUPTED => self.damage,
             _ => false,
         }
@@ -84,20 +87,17 @@ pub async fn transaction(cx: Cx, shared: Arc<Shared>, session: u64, number: u64,
             return pause(&cx, 1_000).await;
         }
     };
-    let record = {
-        let txns = &mut lock(&shared.log).history.txns;
-        txns.push(TxnRecord {
-            number,
-            session,
-            isolation,
-            statements: vec![],
-            reads: vec![],
-            writes: BTreeMap::new(),
-            commit_order: None,
-            outcome: Outcome::Open,
-        });
-        txns.len() - 1
-    };
+    let record = lock(&shared.log).history.begin(TxnRecord {
+        number,
+        session,
+        isolation,
+        statements: vec![],
+        reads: vec![],
+        writes: BTreeMap::new(),
+        commit_order: None,
+        outcome: Outcome::Open,
+        dropped: false,
+    });
     let client = Client {
         cx,
         shared,
@@ -142,6 +142,14 @@ pub fn note_error(shared: &Shared, what: &str, error: &Error) {
 pub fn note_durable(shared: &Shared, timestamp: Timestamp) {
     let mut log = lock(&shared.log);
     log.history.durable_floor = timestamp.max(log.history.durable_floor);
+}
+
+/// Notes that the task of transaction `number` was dropped.
+pub fn note_dropped(shared: &Shared, number: u64) {
+    let history = &mut lock(&shared.log).history;
+    if let Some(index) = history.find(number) {
+        history.txns[index].dropped = true;
+    }
 }
 
 struct OwnWrite {
@@ -273,7 +281,7 @@ impl Client {
         if self.rng.chance(mix.table_lock_per_mille, 1000) {
             return self.lock_tree(tree).await;
         }
-        let key = (tree, rows::draw_key(&mut self.rng, tree, mix));
+        let key = Key(tree, rows::draw_key(&mut self.rng, tree, mix));
         match draw_weighted(&mut self.rng, &mix.weights) {
             0 => self.point_read(key).await,
             1 => self.range_read(tree, mix).await,
@@ -288,7 +296,8 @@ impl Client {
     }
 
     async fn lock_tree(&mut self, tree: TreeId) -> Result<()> {
-        let modes = [TableLock::RowExclusive, TableLock::Share, TableLock::ShareRowExclusive, TableLock::Exclusive];
+        let modes =
+            [TableLock::RowExclusive, TableLock::Share, TableLock::ShareRowExclusive, TableLock::Exclusive];
         let mode = *self.rng.pick(&modes);
         let wait = self.draw_wait();
         self.txn.lock_table(&self.cx, tree, mode, wait).await.map(drop)
@@ -312,12 +321,19 @@ impl Client {
             Some(own) if own != value => self.fail(format!("{key:?}: own write {own:?} is now {value:?}")),
             Some(_) => {}
             None => {
-                self.note_read(ReadMode::Current, commit_order, Seen::Point { key: key.clone(), value, newer });
+                self.note_read(
+                    ReadMode::Current,
+                    commit_order,
+                    Seen::Point { key: key.clone(), value, newer },
+                );
                 if self.txn.isolation() != Isolation::ReadCommitted {
                     let (before, _) = self.get(&key, ReadMode::Snapshot).await?;
                     // A row that the snapshot saw and that is gone is newer, whatever `newer` says.
                     if newer || before != value {
-                        return Err(Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access"));
+                        return Err(Error::new(
+                            SqlState::SERIALIZATION_FAILURE,
+                            "could not serialize access",
+                        ));
                     }
                 }
             }
@@ -370,7 +386,8 @@ impl Client {
     async fn get(&mut self, key: &Key, mode: ReadMode) -> Result<(Option<ValueId>, bool)> {
         loop {
             let mut value = None;
-            let lookup = self.txn.get(key.0, &key.1, mode, &mut |bytes| value = Some(rows::decode(&key.1, bytes)))?;
+            let lookup =
+                self.txn.get(key.0, &key.1, mode, &mut |bytes| value = Some(rows::decode(&key.1, bytes)))?;
             let newer = match lookup {
                 Lookup::Missing(page) => {
                     self.txn.load(&self.cx, page).await?;

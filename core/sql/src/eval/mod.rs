@@ -282,8 +282,7 @@ fn coalesce(
         let value = evaluate_array(arg, &some, count, context)?;
         let nulls = value.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         let Some(nulls) = nulls.filter(|_| index + 1 < args.len()) else {
-            parts.push((open.clone(), value));
-            open = BooleanArray::new(BooleanBuffer::new_unset(row_count), None);
+            parts.push((open, value));
             break;
         };
         let present = BooleanArray::new(nulls.inner().clone(), None);

@@ -24,3 +24,16 @@ pub fn optimize(statement: &Statement, query: &Query, param_types: Vec<SqlType>)
 fn plan_query(statement: &Statement, query: &Query) -> Result<PlanNode> {
     lower::Lowering::new(statement).query(query)
 }
+
+/// What the binder hands over beside the query: the statement's columns, tables and subqueries, and its parameters.
+pub struct Input {
+    /// See [`Statement`].
+    pub statement: Statement,
+    /// Types of `$1…`.
+    pub param_types: Vec<SqlType>,
+}
+
+/// See [`optimize`].
+pub fn plan(input: Input, query: Query) -> Result<Plan> {
+    optimize(&input.statement, &query, input.param_types)
+}

@@ -227,19 +227,7 @@ impl Store {
     /// Makes another segment ready that has room for `bytes` (I6: before anything is sequenced into it). Errors: 53100.
     pub(crate) async fn grow_log(&self, cx: &Cx, bytes: u64) -> Result<()> {
         let _passage = self.growing.enter().await;
-        let segment = {
-            let mut sequencer = lock(&self.sequencer);
-            sequencer.check_poison()?;
-            let log = sequencer.log.as_mut().ok_or_else(|| Error::internal("there is no log to grow"))?;
-            if log.space.has_room(bytes) && !log.space.wants_ready() {
-                drop(sequencer);
-                return self.declare_log(cx).await;
-            }
-            match log.space.grow(bytes) {
-                Ok(()) => None,
-                Err(segment) => Some(segment),
-            }
-        };
+        let segment = self.segment_to_allocate(bytes)?;
         if let Some(segment) = segment {
             let segment = self.allocate_segment(cx, segment, bytes).await?;
             let mut sequencer = lock(&self.sequencer);
@@ -247,6 +235,17 @@ impl Store {
             log.space.grown(segment);
         }
         self.declare_log(cx).await
+    }
+
+    /// The segment to be made for `bytes`; `None` when there is room, or an idle one was taken.
+    fn segment_to_allocate(&self, bytes: u64) -> Result<Option<Segment>> {
+        let mut sequencer = lock(&self.sequencer);
+        sequencer.check_poison()?;
+        let log = sequencer.log.as_mut().ok_or_else(|| Error::internal("there is no log to grow"))?;
+        if log.space.has_room(bytes) && !log.space.wants_ready() {
+            return Ok(None);
+        }
+        Ok(log.space.grow(bytes).err())
     }
 
     /// Allocates a segment; on a nearly full disk just as much as is needed. Errors: 53100, the disk's.

@@ -83,7 +83,13 @@ impl Assembler {
     }
 
     /// Adds a row, or a child (value: its encoded pointer). Errors: XX000 when it is not above the one before.
-    pub fn push(&mut self, key: [&[u8]; 2], value: &[u8], overflow: bool, timestamp: Timestamp) -> Result<()> {
+    pub fn push(
+        &mut self,
+        key: [&[u8]; 2],
+        value: &[u8],
+        overflow: bool,
+        timestamp: Timestamp,
+    ) -> Result<()> {
         let key_at = self.arena.len();
         self.arena.extend_from_slice(key[0]);
         self.arena.extend_from_slice(key[1]);
@@ -190,13 +196,13 @@ impl Assembler {
             let mut bytes = cut.bytes + self.fixed_bytes() + item.value_len as usize;
             if index == keyed_from {
                 prefix_len = item.key_len as usize;
-                bytes += prefix_len;
+                bytes += page::heap_prefix_bytes(prefix_len);
             } else if index > keyed_from {
                 let shared = shared_len(&self.key(keyed_from)[..prefix_len], self.key(index));
                 if shared < prefix_len {
                     let before = self.heap_key_bytes(keyed_from..index, prefix_len);
-                    bytes += self.heap_key_bytes(keyed_from..index, shared) - before + shared;
-                    bytes -= prefix_len;
+                    bytes += self.heap_key_bytes(keyed_from..index, shared) + page::heap_prefix_bytes(shared);
+                    bytes -= before + page::heap_prefix_bytes(prefix_len);
                     prefix_len = shared;
                 }
                 bytes += self.heap_key_bytes(index..index + 1, prefix_len);
@@ -247,7 +253,8 @@ impl Assembler {
         // The shortest key above the last row of this page and not above the first of the next.
         self.bound = next[..shared + 1].to_vec();
         let start = self.items[cut.count].key_at;
-        let gone: usize = self.items[..cut.count].iter().map(|item| (item.key_len + item.value_len) as usize).sum();
+        let gone: usize =
+            self.items[..cut.count].iter().map(|item| (item.key_len + item.value_len) as usize).sum();
         self.raw_bytes -= gone + cut.count * self.fixed_bytes();
         self.arena.drain(..start as usize);
         self.items.drain(..cut.count);
@@ -279,7 +286,10 @@ mod tests {
                     .map(|_| {
                         let mut key = b"shared".repeat(rng.below(6) as usize);
                         key.extend_from_slice(&rng.next_u64().to_be_bytes()[..rng.below(9) as usize]);
-                        key.resize(key.len() + if rng.chance(1, 20) { 700 } else { rng.below(9) as usize }, b'x');
+                        key.resize(
+                            key.len() + if rng.chance(1, 20) { 700 } else { rng.below(9) as usize },
+                            b'x',
+                        );
                         key
                     })
                     .collect();
@@ -290,7 +300,9 @@ mod tests {
                     assembler.push([&key[..], b""], &value, false, Timestamp(1)).expect("sorted");
                 }
                 let mut seen = 0;
-                while let Some(cut) = assembler.cut_at_end(if rng.chance(1, 2) { Next::Kept } else { Next::Appended }) {
+                while let Some(cut) =
+                    assembler.cut_at_end(if rng.chance(1, 2) { Next::Kept } else { Next::Appended })
+                {
                     // A page of exactly the promised size holds it; encoding panics when it is too small.
                     let mut page = vec![0; cut.bytes];
                     assembler.encode(cut, 1, &mut page);

@@ -268,11 +268,20 @@ impl Check<'_> {
             }
             before = Some(key);
         }
+        if page::edge_heads(page) != (leaf.head(0), leaf.head(leaf.len() - 1)) {
+            self.found(place, "the heads in its header are not those of its rows");
+        }
         counts.entry_count += leaf.len() as u64;
         counts.timestamp_max = counts.timestamp_max.max(leaf.timestamp_max());
     }
 
-    async fn long_values(&mut self, page: &[u8], tree: TreeId, place: &str, counts: &mut Counts) -> Result<()> {
+    async fn long_values(
+        &mut self,
+        page: &[u8],
+        tree: TreeId,
+        place: &str,
+        counts: &mut Counts,
+    ) -> Result<()> {
         let leaf = LeafView::new(page);
         for row in 0..leaf.len() {
             let LeafValue::Overflow(ptr, len) = leaf.value(row) else { continue };
@@ -291,9 +300,14 @@ impl Check<'_> {
 
     fn inner(&mut self, page: &[u8], todo: &Todo, place: &str, stack: &mut Vec<Todo>) {
         let inner = InnerView::new(page);
+        let (first, last) = (1.min(inner.len() - 1), inner.len() - 1);
+        if page::edge_heads(page) != (inner.head(first), inner.head(last)) {
+            self.found(place, "the heads in its header are not those of its separators");
+        }
         let mut lower = todo.lower.clone();
         for child in 0..inner.len() {
-            let upper = if child + 1 < inner.len() { Some(inner.separator(child + 1)) } else { todo.upper.clone() };
+            let upper =
+                if child + 1 < inner.len() { Some(inner.separator(child + 1)) } else { todo.upper.clone() };
             if child > 0 {
                 let suffix = inner.suffix(child);
                 if suffix.len() > HEAD_BYTES && inner.head(child) != head_of(suffix) {

@@ -15,7 +15,9 @@ use super::writer::PageWriter;
 use super::{CheckpointReport, PageStore, RunCursor, RunEntry, State, StoreState, TreeVersion};
 use orrery_base::disk::FileId;
 use orrery_base::task::lock;
-use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, buggify, plant, probe};
+use orrery_base::{
+    AlignedBuf, BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, buggify, plant, probe,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +35,10 @@ struct WriteGuard<'s> {
 impl<'s> WriteGuard<'s> {
     fn new(store: &'s PageStore) -> Result<Self> {
         if store.is_poisoned() {
-            return Err(Error::new(SqlState::IO_ERROR, "a sync of the data file failed: open the database again"));
+            return Err(Error::new(
+                SqlState::IO_ERROR,
+                "a sync of the data file failed: open the database again",
+            ));
         }
         if store.is_writing.swap(true, Ordering::AcqRel) {
             return Err(Error::new(SqlState::OBJECT_IN_USE, "a checkpoint is running"));
@@ -188,7 +193,8 @@ impl Attempt<'_, '_> {
         if changes.is_empty() {
             return Ok(self.base.meta);
         }
-        let entries = changes.iter().map(|(tree, root)| (tree.0.to_be_bytes(), root.map(|root| root.encode())));
+        let entries =
+            changes.iter().map(|(tree, root)| (tree.0.to_be_bytes(), root.map(|root| root.encode())));
         let mut run = MetaRun { entries: entries.collect(), index: 0 };
         let merged = merge::merge_tree(writer, &mut run, META_TREE, old).await?;
         Ok(merged.root.map(|root| MetaRoot {
@@ -215,7 +221,8 @@ impl Attempt<'_, '_> {
             sized_for = unit_count;
             let chunk_count = unit_count.div_ceil(CHUNK_UNIT_COUNT);
             let root_bytes = 8 + chunk_count as usize * PTR_BYTES;
-            let sizes = std::iter::once(root_bytes).chain((0..chunk_count).map(|chunk| chunk_bytes(unit_count, chunk)));
+            let sizes = std::iter::once(root_bytes)
+                .chain((0..chunk_count).map(|chunk| chunk_bytes(unit_count, chunk)));
             for (index, payload_bytes) in sizes.enumerate() {
                 let needed = (page::HEADER_BYTES + payload_bytes).div_ceil(store.unit_bytes) as u64;
                 if places.get(index).is_some_and(|place| place.count >= needed) {
@@ -242,7 +249,9 @@ impl Attempt<'_, '_> {
         let mut chunk = 0;
         while chunk < unit_count.div_ceil(CHUNK_UNIT_COUNT) {
             let bytes = live.chunk_bytes(chunk);
-            let ptr = writer.write_extent_at(places[chunk as usize + 1], header(PageKind::FreeSpace, &bytes), &bytes).await?;
+            let ptr = writer
+                .write_extent_at(places[chunk as usize + 1], header(PageKind::FreeSpace, &bytes), &bytes)
+                .await?;
             root.extend_from_slice(&page::encode_ptr(&ptr));
             chunk += 1;
         }
@@ -344,7 +353,8 @@ fn publish(store: &PageStore, cx: &Cx, durable: Durable, writer: PageWriter<'_>)
 fn release(store: &PageStore, state: &mut State, cx: &Cx) {
     let State { versions, current, free, newest, older, .. } = state;
     versions.retain(|version| version.strong_count() > 0);
-    let oldest_held = versions.iter().filter_map(|version| version.upgrade()).map(|version| version.sequence).min();
+    let oldest_held =
+        versions.iter().filter_map(|version| version.upgrade()).map(|version| version.sequence).min();
     let oldest_held = oldest_held.unwrap_or(current.sequence);
     let older_sequence = match older {
         Some(_) if plant!(cx.world(), FreePageEarly) => newest.sequence,

@@ -145,7 +145,9 @@ impl TreeCursor {
                     }
                 }
                 Place::At(ptr, is_first) => {
-                    let Some(page) = store.pool.lookup(pin, &ptr) else { return Ok(CursorStep::Missing(ptr)) };
+                    let Some(page) = store.pool.lookup(pin, &ptr) else {
+                        return Ok(CursorStep::Missing(ptr));
+                    };
                     if page::kind_byte(page) != PageKind::RowLeaf as u8 {
                         return Err(page::wrong_kind(&ptr, page));
                     }

@@ -119,7 +119,9 @@ impl Bitmap {
         let mut unit = from;
         while unit < self.unit_count {
             let (index, bit) = ((unit / 64) as usize, unit % 64);
-            if bit == 0 && index.is_multiple_of(GROUP_WORDS) && self.groups[index / GROUP_WORDS] == 64 * GROUP_WORDS as u32
+            if bit == 0
+                && index.is_multiple_of(GROUP_WORDS)
+                && self.groups[index / GROUP_WORDS] == 64 * GROUP_WORDS as u32
             {
                 unit += 64 * GROUP_WORDS as u64;
                 continue;
@@ -182,10 +184,10 @@ impl Bitmap {
 /// The units that the superblock places take.
 pub fn superblock_extents(unit_bytes: usize) -> Vec<Extent> {
     let unit = unit_bytes as u64;
-    let units = PLACES.iter().flatten().map(|at| Extent {
-        start: at / unit,
-        count: (at + PLACE_BYTES).div_ceil(unit) - at / unit,
-    });
+    let units = PLACES
+        .iter()
+        .flatten()
+        .map(|at| Extent { start: at / unit, count: (at + PLACE_BYTES).div_ceil(unit) - at / unit });
     units.collect()
 }
 
@@ -233,11 +235,6 @@ impl FreeSpace {
     pub fn grow(&mut self, unit_count: u64) {
         self.file_unit_count = unit_count;
         self.busy.grow(unit_count);
-    }
-
-    /// What the newest tree version reaches.
-    pub fn live(&self) -> &Bitmap {
-        &self.live
     }
 
     /// Everything that may not be handed out.
@@ -315,7 +312,8 @@ impl FreeSpace {
 
     /// Frees what stopped being reachable with version `sequence_max` or before. Answers it.
     pub fn release(&mut self, sequence_max: u64) -> Vec<Extent> {
-        let (ready, waiting) = std::mem::take(&mut self.deferred).into_iter().partition(|it| it.sequence <= sequence_max);
+        let (ready, waiting) =
+            std::mem::take(&mut self.deferred).into_iter().partition(|it| it.sequence <= sequence_max);
         self.deferred = waiting;
         let extents: Vec<Extent> = Vec::into_iter(ready).flat_map(|it: Deferred| it.extents).collect();
         for extent in &extents {
@@ -382,7 +380,7 @@ mod tests {
         let live = free.live_after(&[taken], &freed);
         free.publish(7, live, freed.clone());
         assert!(free.release(6).is_empty());
-        assert!(free.busy().is_set(3) && !free.live().is_set(3));
+        assert!(free.busy().is_set(3) && !free.live.is_set(3));
         assert_eq!(free.release(7), freed);
         assert!(!free.busy().is_set(3));
         assert_eq!(free.take(100, true), None);

@@ -69,17 +69,16 @@ pub fn against_prefix<'k>(key: &'k [u8], prefix: &[u8]) -> Result<&'k [u8], Orde
 /// Half of the window that is searched around a guess.
 const WINDOW: usize = 4;
 
-/// The first index whose head is not below `wanted` in ascending `heads` (big-endian bytes).
+/// The first index whose head is not below `wanted` in ascending `heads` (big-endian bytes), whose ends are given.
 ///
 /// Guesses by interpolation between both ends first: keys are often evenly spaced (ids, hashes), and a good guess touches
 /// one or two cache lines where halving touches six. The window around the guess, or on a bad guess the whole, is halved
 /// without branches on the data, so that the processor can go on to the next read meanwhile.
 #[inline]
-pub fn lower_bound(heads: &[[u8; 8]], wanted: u64) -> usize {
+pub fn lower_bound(heads: &[[u8; 8]], (first, last): (u64, u64), wanted: u64) -> usize {
     let at = |index: usize| u64::from_be_bytes(heads[index]);
     let count = heads.len();
     if count > 4 * WINDOW {
-        let (first, last) = (at(0), at(count - 1));
         if wanted <= first {
             return 0;
         }
@@ -89,7 +88,12 @@ pub fn lower_bound(heads: &[[u8; 8]], wanted: u64) -> usize {
         // first < wanted <= last, so the quotient is in 0..count (32 bits of the distance are plenty for a guess).
         let shift = 32 - (last - first).leading_zeros().min(32);
         let guess = ((wanted - first) >> shift) * (count as u64 - 1) / ((last - first) >> shift).max(1);
-        let low = (guess as usize).clamp(WINDOW, count - 1 - WINDOW) - WINDOW;
+        // Often exact for ids; a right prediction of this branch lets what follows begin before the head has come.
+        let guess = (guess as usize).min(count - 1);
+        if at(guess) == wanted && guess > 0 && at(guess - 1) < wanted {
+            return guess;
+        }
+        let low = guess.clamp(WINDOW, count - 1 - WINDOW) - WINDOW;
         let high = low + 2 * WINDOW;
         // One jump to the left or right when the answer lies outside of the window.
         if (low == 0 || at(low - 1) < wanted) && (high == count || at(high) >= wanted) {
@@ -135,13 +139,14 @@ mod tests {
             }
             numbers.sort_unstable();
             let heads: Vec<[u8; 8]> = numbers.iter().map(|number| number.to_be_bytes()).collect();
+            let edges = (numbers.first().copied().unwrap_or(0), numbers.last().copied().unwrap_or(0));
             for _ in 0..20 {
                 let wanted = match numbers.is_empty() || rng.chance(1, 3) {
                     true => rng.next_u64(),
                     false => rng.pick(&numbers).wrapping_add(rng.below(3)).wrapping_sub(1),
                 };
                 let expected = numbers.partition_point(|&number| number < wanted);
-                assert_eq!(lower_bound(&heads, wanted), expected, "{wanted} in {numbers:?}");
+                assert_eq!(lower_bound(&heads, edges, wanted), expected, "{wanted} in {numbers:?}");
             }
         }
     }

@@ -7,7 +7,7 @@
 //! | 64 | n heads of 8 bytes of the separators' suffixes ([`super::heads`]); the first is 0 |
 //! | 64 + 8 n | n slots of 4 bytes: heap offset u16, suffix length u16; the first is 0 |
 //! | 64 + 12 n | n child pointers of 24 bytes |
-//! | 64 + 36 n | the prefix of separators 1.., p bytes |
+//! | 64 + 36 n | the prefix of separators 1.., p bytes; none when p ≤ 8, then it is in the header |
 //! | 64 + 36 n + p | heap: suffixes longer than 8 bytes |
 //!
 //! Child i holds the keys from separator i (inclusive) up to separator i + 1. The first child's separator is not stored:
@@ -49,7 +49,7 @@ impl<'p> InnerView<'p> {
     #[inline]
     pub fn prefix(&self) -> &'p [u8] {
         let at = HEADER_BYTES + self.count * CHILD_FIXED_BYTES;
-        &self.page[at..at + page::prefix_bytes(self.page)]
+        page::prefix(self.page, at)
     }
 
     /// The rest of separator `index` (from 1).
@@ -99,7 +99,7 @@ impl<'p> InnerView<'p> {
         };
         let wanted = heads::head_of_end(key, suffix.len());
         let heads = &self.heads()[1..];
-        let mut index = heads::lower_bound(heads, wanted);
+        let mut index = heads::lower_bound(heads, page::edge_heads(self.page), wanted);
         // `index` separators have a smaller head; those with an equal one are compared whole.
         while index < heads.len() && u64::from_be_bytes(heads[index]) == wanted {
             if index + 8 < heads.len() && u64::from_be_bytes(heads[index + 8]) == wanted {
@@ -139,14 +139,15 @@ pub fn encode<'a>(
 ) {
     let (slots, ptrs) = (HEADER_BYTES + count * 8, HEADER_BYTES + count * 12);
     let prefix_at = HEADER_BYTES + count * CHILD_FIXED_BYTES;
-    let mut heap = prefix_at + prefix_len;
+    let mut heap = prefix_at + page::heap_prefix_bytes(prefix_len);
+    let mut prefix: &[u8] = &[];
     for (index, (separator, ptr)) in children.enumerate() {
         page[ptrs + index * PTR_BYTES..ptrs + (index + 1) * PTR_BYTES].copy_from_slice(ptr);
         if index == 0 {
             continue;
         }
         if index == 1 {
-            page[prefix_at..prefix_at + prefix_len].copy_from_slice(&separator[..prefix_len]);
+            prefix = &separator[..prefix_len];
         }
         let suffix = &separator[prefix_len..];
         let head = HEADER_BYTES + index * HEAD_BYTES;
@@ -168,12 +169,15 @@ pub fn encode<'a>(
         payload_bytes: 0,
     };
     header.encode(page);
+    // A page of one child has no separator; its search begins with the zeros of the first.
+    let first = if count > 1 { HEADER_BYTES + HEAD_BYTES } else { HEADER_BYTES };
+    page::encode_search_start(page, first..slots, prefix, prefix_at);
 }
 
 /// Checks that everything in the page lies in the page.
 pub fn verify_bounds(page: &[u8]) -> Result<(), String> {
     let count = page::entry_count(page);
-    let heap = HEADER_BYTES + count * CHILD_FIXED_BYTES + page::prefix_bytes(page);
+    let heap = HEADER_BYTES + count * CHILD_FIXED_BYTES + page::heap_prefix_bytes(page::prefix_bytes(page));
     if count == 0 || heap > page.len() {
         return Err("its child count is impossible".into());
     }
@@ -194,7 +198,9 @@ mod tests {
 
     fn page_of(separators: &[&[u8]], prefix_len: usize) -> Vec<u8> {
         let ptrs: Vec<_> = (0..separators.len() as u64)
-            .map(|n| page::encode_ptr(&PagePtr { page_no: PageNo(n + 10), unit_count: 1, version: 1, checksum: 5 }))
+            .map(|n| {
+                page::encode_ptr(&PagePtr { page_no: PageNo(n + 10), unit_count: 1, version: 1, checksum: 5 })
+            })
             .collect();
         let mut page = vec![0; 8192];
         let children = separators.iter().zip(&ptrs).map(|(separator, ptr)| (*separator, ptr.as_slice()));
@@ -229,7 +235,8 @@ mod tests {
 
     #[test]
     fn finds_the_child_among_equal_heads() {
-        let separators: Vec<Vec<u8>> = (0..100u8).map(|n| [&b"0same-head"[..], &[n / 2, n % 2]].concat()).collect();
+        let separators: Vec<Vec<u8>> =
+            (0..100u8).map(|n| [&b"0same-head"[..], &[n / 2, n % 2]].concat()).collect();
         let mut all: Vec<&[u8]> = vec![b""];
         all.extend(separators.iter().map(Vec::as_slice));
         let page = page_of(&all, 1);
@@ -244,13 +251,16 @@ mod tests {
     /// Golden bytes: part of the file format (docs/format.md).
     #[test]
     fn golden_bytes() {
-        let mut page = page_of(&[b"", b"k1", b"k-is-longer"], 1);
+        let mut page = page_of(&[b"", b"k-is-longer", b"k1"], 1);
         page::finish(&mut page, PageNo(6), 1, 2);
-        let hex = |range: std::ops::Range<usize>| -> String { page[range].iter().map(|b| format!("{b:02x}")).collect() };
+        let hex = |range: std::ops::Range<usize>| -> String {
+            page[range].iter().map(|b| format!("{b:02x}")).collect()
+        };
         assert_eq!(hex(0..32), "0100030001000000060000000000000002000000000000000400000001000000");
-        assert_eq!(hex(64..88), "000000000000000031000000000000002d69732d6c6f6e67");
-        assert_eq!(hex(88..100), "00000000ad000100ad000a00");
+        assert_eq!(hex(40..64), "2d69732d6c6f6e6731000000000000006b00000000000000");
+        assert_eq!(hex(64..88), "00000000000000002d69732d6c6f6e673100000000000000");
+        assert_eq!(hex(88..100), "00000000ac000a00b6000100");
         assert_eq!(hex(100..124), "0a0000000000000001000000050000000100000000000000");
-        assert_eq!(hex(172..183), "6b2d69732d6c6f6e676572");
+        assert_eq!(hex(172..182), "2d69732d6c6f6e676572");
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 64 | n heads of 8 bytes: the first bytes of each key's suffix, zero-padded ([`super::heads`]) |
 //! | 64 + 8 n | n slots of 16 bytes: heap offset u16, suffix length u16, value length u16, schema version u16 (0), commit timestamp u64 |
-//! | 64 + 24 n | the key prefix, p bytes |
+//! | 64 + 24 n | the key prefix, p bytes; none when p ≤ 8, then it is in the header |
 //! | 64 + 24 n + p | heap: for each row its suffix (only when longer than 8 bytes; else the head is the suffix) and its value |
 //!
 //! Value length 65535 marks a long value: its place in the heap holds the 24-byte pointer to its overflow page and the
@@ -57,7 +57,7 @@ impl<'p> LeafView<'p> {
     #[inline]
     pub fn prefix(&self) -> &'p [u8] {
         let at = HEADER_BYTES + self.count * ROW_FIXED_BYTES;
-        &self.page[at..at + page::prefix_bytes(self.page)]
+        page::prefix(self.page, at)
     }
 
     #[inline]
@@ -131,7 +131,7 @@ impl<'p> LeafView<'p> {
         };
         let wanted = heads::head_of_end(key, suffix.len());
         let heads = self.heads();
-        let mut index = heads::lower_bound(heads, wanted);
+        let mut index = heads::lower_bound(heads, page::edge_heads(self.page), wanted);
         while index < self.count && u64::from_be_bytes(heads[index]) == wanted {
             match heads::compare_same_head(self.suffix(index), suffix) {
                 std::cmp::Ordering::Equal => return Ok(index),
@@ -188,14 +188,21 @@ pub struct LeafRow<'a> {
 }
 
 /// Writes a leaf of `count` rows into zeroed `page`. The caller made sure that they fit.
-pub fn encode<'a>(page: &mut [u8], tree: u32, count: usize, prefix_len: usize, rows: impl Iterator<Item = LeafRow<'a>>) {
+pub fn encode<'a>(
+    page: &mut [u8],
+    tree: u32,
+    count: usize,
+    prefix_len: usize,
+    rows: impl Iterator<Item = LeafRow<'a>>,
+) {
     let slots = HEADER_BYTES + count * HEAD_BYTES;
     let prefix_at = HEADER_BYTES + count * ROW_FIXED_BYTES;
-    let mut heap = prefix_at + prefix_len;
+    let mut heap = prefix_at + page::heap_prefix_bytes(prefix_len);
+    let mut prefix: &[u8] = &[];
     let mut timestamp_max = 0;
     for (index, row) in rows.enumerate() {
         if index == 0 {
-            page[prefix_at..heap].copy_from_slice(&row.key[..prefix_len]);
+            prefix = &row.key[..prefix_len];
         }
         let suffix = &row.key[prefix_len..];
         let head = HEADER_BYTES + index * HEAD_BYTES;
@@ -222,12 +229,13 @@ pub fn encode<'a>(page: &mut [u8], tree: u32, count: usize, prefix_len: usize, r
         payload_bytes: 0,
     };
     header.encode(page);
+    page::encode_search_start(page, HEADER_BYTES..slots, prefix, prefix_at);
 }
 
 /// Checks that everything in the page lies in the page.
 pub fn verify_bounds(page: &[u8]) -> Result<(), String> {
     let count = page::entry_count(page);
-    let heap = HEADER_BYTES + count * ROW_FIXED_BYTES + page::prefix_bytes(page);
+    let heap = HEADER_BYTES + count * ROW_FIXED_BYTES + page::heap_prefix_bytes(page::prefix_bytes(page));
     if count == 0 || heap > page.len() {
         return Err("its row count is impossible".into());
     }
@@ -286,12 +294,23 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let page = sample();
-        let hex = |range: std::ops::Range<usize>| -> String { page[range].iter().map(|b| format!("{b:02x}")).collect() };
-        assert_eq!(hex(0..32), "03000300010000000300000000000000080000000000000" .to_string() + "00c00000004000000");
-        assert_eq!(hex(32..64), "0900000000000000".to_string() + &"00".repeat(24));
+        let hex = |range: std::ops::Range<usize>| -> String {
+            page[range].iter().map(|b| format!("{b:02x}")).collect()
+        };
+        assert_eq!(
+            hex(0..32),
+            "03000300010000000300000000000000".to_string() + "08000000000000000c00000004000000"
+        );
+        assert_eq!(
+            hex(32..64),
+            "09000000000000006100000000000000".to_string() + "63000000000000006b65792d00000000"
+        );
         assert_eq!(hex(64..88), "61000000000000006263646566676869".to_string() + "6300000000000000");
-        assert_eq!(hex(88..120), "8c000100030000000500000000000000".to_string() + "8f000a00000000000900000000000000");
-        assert_eq!(hex(120..136), "99000100ffff00000200000000000000");
-        assert_eq!(hex(136..153), "6b65792d6f6e656263646566676869" .to_string() + "6a6b");
+        assert_eq!(
+            hex(88..120),
+            "88000100030000000500000000000000".to_string() + "8b000a00000000000900000000000000"
+        );
+        assert_eq!(hex(120..136), "95000100ffff00000200000000000000");
+        assert_eq!(hex(136..149), "6f6e65".to_string() + "62636465666768696a6b");
     }
 }

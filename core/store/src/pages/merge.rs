@@ -156,7 +156,8 @@ pub async fn merge_tree(
     old: Option<TreeRoot>,
 ) -> Result<Merged> {
     let unit_bytes = writer.store().unit_bytes;
-    let counts = old.map(|root| (root.entry_count, root.unit_count, root.overflow_unit_count, root.timestamp_max));
+    let counts =
+        old.map(|root| (root.entry_count, root.unit_count, root.overflow_unit_count, root.timestamp_max));
     let (entry_count, unit_count, overflow_unit_count, timestamp_max) = counts.unwrap_or_default();
     let merge = TreeMerge {
         writer,
@@ -228,7 +229,8 @@ impl TreeMerge<'_, '_> {
                 if child.upper.is_none() {
                     edge = next;
                 } else {
-                    let rewritten = next_upper.is_some_and(|upper| self.entry_below(upper.as_deref()).is_some());
+                    let rewritten =
+                        next_upper.is_some_and(|upper| self.entry_below(upper.as_deref()).is_some());
                     self.emit_at_boundary(0, if rewritten { Next::Rewritten } else { Next::Kept }).await?;
                 }
             } else {
@@ -241,7 +243,13 @@ impl TreeMerge<'_, '_> {
         Ok(edge)
     }
 
-    async fn open_node(&mut self, ptr: &PagePtr, level: u32, lower: Vec<u8>, upper: Option<Vec<u8>>) -> Result<Node> {
+    async fn open_node(
+        &mut self,
+        ptr: &PagePtr,
+        level: u32,
+        lower: Vec<u8>,
+        upper: Option<Vec<u8>>,
+    ) -> Result<Node> {
         let page = self.read(ptr).await?;
         if page::kind_byte(&page) != PageKind::Inner as u8 {
             return Err(page::wrong_kind(ptr, &page));
@@ -258,7 +266,9 @@ impl TreeMerge<'_, '_> {
 
     /// The run's entry, if it belongs to this tree and lies below `upper`.
     fn entry_below(&self, upper: Option<&[u8]>) -> Option<RunEntry<'_>> {
-        self.run.entry().filter(|entry| entry.tree == self.tree && upper.is_none_or(|upper| entry.key < upper))
+        self.run
+            .entry()
+            .filter(|entry| entry.tree == self.tree && upper.is_none_or(|upper| entry.key < upper))
     }
 
     fn is_clean_up_to(&self, level: u32) -> bool {
@@ -463,7 +473,8 @@ impl TreeMerge<'_, '_> {
     async fn fill_read_ahead(&mut self, ptr: &PagePtr, node: &Node) -> Result<()> {
         let store = self.writer.store();
         let unit = store.unit_bytes as u64;
-        let have = self.read_ahead.first_unit..self.read_ahead.first_unit + self.read_ahead.bytes.len() as u64 / unit;
+        let have = self.read_ahead.first_unit
+            ..self.read_ahead.first_unit + self.read_ahead.bytes.len() as u64 / unit;
         if have.contains(&ptr.page_no.0) || store.pool.contains(ptr) {
             return Ok(());
         }
@@ -505,7 +516,8 @@ pub async fn free_tree(writer: &mut PageWriter<'_>, root: TreeRoot) -> Result<()
             continue;
         }
         let leaf = LeafView::new(&page);
-        for (reference, _) in (0..leaf.len()).map(|row| leaf.raw_value(row)).filter(|(_, overflow)| *overflow) {
+        for (reference, _) in (0..leaf.len()).map(|row| leaf.raw_value(row)).filter(|(_, overflow)| *overflow)
+        {
             let ptr = page::decode_ptr(reference);
             unit_count += u64::from(ptr.unit_count);
             writer.free(&ptr);
@@ -513,6 +525,9 @@ pub async fn free_tree(writer: &mut PageWriter<'_>, root: TreeRoot) -> Result<()
     }
     match unit_count == root.unit_count {
         true => Ok(()),
-        false => Err(Error::corrupt(format!("a dropped tree has {unit_count} units, its root says {}", root.unit_count))),
+        false => Err(Error::corrupt(format!(
+            "a dropped tree has {unit_count} units, its root says {}",
+            root.unit_count
+        ))),
     }
 }

@@ -272,7 +272,13 @@ impl PageStore {
 
     /// Reads one key. Errors: XX001.
     #[inline]
-    pub fn get<'p>(&self, version: &TreeVersion, pin: &'p Pin<'_>, tree: TreeId, key: &[u8]) -> Result<TreeGet<'p>> {
+    pub fn get<'p>(
+        &self,
+        version: &TreeVersion,
+        pin: &'p Pin<'_>,
+        tree: TreeId,
+        key: &[u8],
+    ) -> Result<TreeGet<'p>> {
         tree::get(&self.pool, version, pin, tree, key)
     }
 
@@ -289,12 +295,24 @@ impl PageStore {
     }
 
     /// A cursor over the rows of `range`, backwards if `reverse`.
-    pub fn cursor(&self, version: Arc<TreeVersion>, tree: TreeId, range: KeyRange, reverse: bool) -> TreeCursor {
+    pub fn cursor(
+        &self,
+        version: Arc<TreeVersion>,
+        tree: TreeId,
+        range: KeyRange,
+        reverse: bool,
+    ) -> TreeCursor {
         TreeCursor::new(version, tree, range, reverse)
     }
 
     /// Cuts `range` into at most `parts` pieces by page boundaries in memory.
-    pub fn split(&self, version: &TreeVersion, tree: TreeId, range: &KeyRange, parts: usize) -> Vec<KeyRange> {
+    pub fn split(
+        &self,
+        version: &TreeVersion,
+        tree: TreeId,
+        range: &KeyRange,
+        parts: usize,
+    ) -> Vec<KeyRange> {
         let reader = self.reader();
         tree::split(&self.pool, &reader.pin(), version, tree, range, parts)
     }
@@ -335,7 +353,11 @@ impl PageStore {
 
     /// Walks every page of both generations and says what is wrong where. Reads from the disk, past the pool. Errors:
     /// disk errors and cancellation; damage is reported, not an error. A checkpoint may run beside it.
-    pub async fn check(&self, cx: &Cx, report: &mut (dyn FnMut(CheckFinding) + Send)) -> Result<CheckSummary> {
+    pub async fn check(
+        &self,
+        cx: &Cx,
+        report: &mut (dyn FnMut(CheckFinding) + Send),
+    ) -> Result<CheckSummary> {
         check::check(self, cx, report).await
     }
 

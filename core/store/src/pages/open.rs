@@ -48,7 +48,8 @@ pub async fn create(cx: &Cx, options: PageStoreOptions, state: StoreState) -> Re
         file_unit_count,
         state,
     };
-    let second = Superblock { sequence: 2, parent_checksum: first.checksum(), generation: 1, ..first.clone() };
+    let second =
+        Superblock { sequence: 2, parent_checksum: first.checksum(), generation: 1, ..first.clone() };
     for superblock in [&first, &second] {
         for at in PLACES[superblock.generation] {
             cx.write(FileId::Data, at, AlignedBuf::from(&superblock.encode()[..])).await?;
@@ -81,7 +82,10 @@ async fn is_unfinished(cx: &Cx, len: u64) -> Result<bool> {
         let at = at as usize;
         bytes.get(at..at + COPY_BYTES).is_some_and(|copy| Superblock::decode(copy, generation).is_ok())
     };
-    let any_whole = PLACES.iter().enumerate().any(|(generation, places)| places.iter().any(|&at| is_whole(generation, at)));
+    let any_whole = PLACES
+        .iter()
+        .enumerate()
+        .any(|(generation, places)| places.iter().any(|&at| is_whole(generation, at)));
     if is_empty && !any_whole {
         probe!(cx.world(), "pages: an unfinished creation is begun again");
     }
@@ -89,7 +93,11 @@ async fn is_unfinished(cx: &Cx, len: u64) -> Result<bool> {
 }
 
 /// See [`PageStore::open`].
-pub async fn open(cx: &Cx, options: PageStoreOptions, take_older: bool) -> Result<(Arc<PageStore>, StoreState)> {
+pub async fn open(
+    cx: &Cx,
+    options: PageStoreOptions,
+    take_older: bool,
+) -> Result<(Arc<PageStore>, StoreState)> {
     let len = file_len(cx).await?.filter(|&len| len > 0);
     let len = len.ok_or_else(|| Error::new(SqlState::UNDEFINED_FILE, "there is no database"))?;
     let mut copies: [[Vec<u8>; 2]; 2] = Default::default();

@@ -12,11 +12,14 @@
 //! | 16–23 | tree version that wrote it |
 //! | 24–27 | tree id; 0 for pages of no tree |
 //! | 28–29 | key prefix length |
-//! | 30–31 | reserved, 0 |
+//! | 30–31 | newest schema version of a leaf's rows: reserved, 0 |
 //! | 32–39 | newest timestamp of a leaf's rows |
-//! | 40–47 | payload bytes (overflow and free-space pages) |
-//! | 48–51 | newest schema version of a leaf's rows: reserved, 0 |
-//! | 52–63 | reserved, 0 |
+//! | 40–47 | payload bytes (overflow and free-space pages); the first head (leaves: row 0, inner pages: separator 1) |
+//! | 48–55 | the last head |
+//! | 56–63 | the key prefix, when it has at most 8 bytes |
+//!
+//! The heads at both ends and a short prefix are in the header because a search begins with them: they come with the
+//! cache line that is read anyway.
 //!
 //! A pointer is 24 bytes: page number u64, unit count u32, checksum u32, version u64. The checksum is the pointer's, not
 //! the page's: it covers every byte of the page, and a page cannot vouch for itself.
@@ -30,6 +33,8 @@ use orrery_base::{Error, PageNo, PagePtr, Result};
 
 /// Bytes of the header. The body begins 64-byte aligned.
 pub const HEADER_BYTES: usize = 64;
+/// Bytes of the longest prefix that lies in the header.
+const PREFIX_IN_HEADER_BYTES: usize = 8;
 /// Bytes of an encoded pointer.
 pub const PTR_BYTES: usize = 24;
 
@@ -39,12 +44,10 @@ pub const PTR_BYTES: usize = 24;
 pub enum PageKind {
     /// Separators and child pointers.
     Inner = 1,
-    /// Inner page with buffered messages: reserved, never written.
-    BufferedInner = 2,
+    // 2: inner page with buffered messages, reserved.
     /// Rows.
     RowLeaf = 3,
-    /// Columns: reserved, never written.
-    ColumnLeaf = 4,
+    // 4: column leaf, reserved.
     /// One long value.
     Overflow = 5,
     /// A part of the free-space bitmap.
@@ -124,6 +127,42 @@ pub fn prefix_bytes(page: &[u8]) -> usize {
     usize::from(u16_at(page, 28))
 }
 
+/// Bytes that a prefix takes outside of the header.
+#[inline]
+pub fn heap_prefix_bytes(prefix_bytes: usize) -> usize {
+    if prefix_bytes > PREFIX_IN_HEADER_BYTES { prefix_bytes } else { 0 }
+}
+
+/// What all keys of the page begin with; a long one lies at `at`.
+#[inline]
+pub fn prefix(page: &[u8], at: usize) -> &[u8] {
+    match prefix_bytes(page) {
+        len if len <= PREFIX_IN_HEADER_BYTES => &page[56..56 + len],
+        len => &page[at..at + len],
+    }
+}
+
+/// The first and the last head.
+#[inline]
+pub fn edge_heads(page: &[u8]) -> (u64, u64) {
+    let at = |at: usize| u64::from_be_bytes(page[at..at + 8].try_into().expect("eight bytes"));
+    (at(40), at(48))
+}
+
+/// Writes what a search begins with, behind [`Header::encode`]. `heads` are all of the page's, `long_prefix_at` is where
+/// a prefix goes that is too long for the header.
+pub fn encode_search_start(
+    page: &mut [u8],
+    heads: std::ops::Range<usize>,
+    prefix: &[u8],
+    long_prefix_at: usize,
+) {
+    page.copy_within(heads.start..heads.start + 8, 40);
+    page.copy_within(heads.end - 8..heads.end, 48);
+    let at = if prefix.len() <= PREFIX_IN_HEADER_BYTES { 56 } else { long_prefix_at };
+    page[at..at + prefix.len()].copy_from_slice(prefix);
+}
+
 /// The tree the page belongs to.
 pub fn tree_id(page: &[u8]) -> u32 {
     u32_at(page, 24)
@@ -181,11 +220,18 @@ pub fn verify(page: &[u8], ptr: &PagePtr, unit_bytes: usize, ignore_checksum: bo
         let what = match same_place {
             true if version != ptr.version => format!("version {version} found, {} expected", ptr.version),
             true => format!("checksum {found:08x} found, {:08x} expected", ptr.checksum),
-            false => format!("checksum {found:08x} found, {:08x} expected; it says page {}", ptr.checksum, u64_at(page, 8)),
+            false => format!(
+                "checksum {found:08x} found, {:08x} expected; it says page {}",
+                ptr.checksum,
+                u64_at(page, 8)
+            ),
         };
         return Err(damaged(ptr, what));
     }
-    if u64_at(page, 8) != ptr.page_no.0 || u64_at(page, 16) != ptr.version || u32_at(page, 4) != ptr.unit_count {
+    if u64_at(page, 8) != ptr.page_no.0
+        || u64_at(page, 16) != ptr.version
+        || u32_at(page, 4) != ptr.unit_count
+    {
         return Err(damaged(ptr, "it is another page".into()));
     }
     verify_bounds(page).map_err(|what| damaged(ptr, what))

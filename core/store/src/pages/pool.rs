@@ -53,7 +53,8 @@ unsafe impl Send for Frame {}
 
 impl Frame {
     fn layout(page_bytes: usize) -> Layout {
-        Layout::from_size_align(HEAD_BYTES + page_bytes, 128).expect("a page is shorter than the address space")
+        Layout::from_size_align(HEAD_BYTES + page_bytes, 128)
+            .expect("a page is shorter than the address space")
     }
 
     fn new(ptr: &PagePtr, page: &[u8]) -> Frame {
@@ -414,7 +415,12 @@ mod tests {
     use orrery_base::rng::Rng;
 
     fn ptr(page_no: u64, version: u64) -> PagePtr {
-        PagePtr { page_no: PageNo(page_no), unit_count: 1, version, checksum: (page_no * 31 + version) as u32 }
+        PagePtr {
+            page_no: PageNo(page_no),
+            unit_count: 1,
+            version,
+            checksum: (page_no * 31 + version) as u32,
+        }
     }
 
     fn page(page_no: u64, version: u64) -> Vec<u8> {

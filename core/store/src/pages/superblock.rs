@@ -252,8 +252,12 @@ pub fn choose(copies: &[[Vec<u8>; 2]; 2]) -> Result<Chosen> {
     whole.sort_by_key(|superblock| superblock.sequence);
     let Some(newest) = whole.pop() else {
         return Err(match (empty, foreign) {
-            (4, _) => Error::new(SqlState::UNDEFINED_FILE, "there is no database: its creation never finished"),
-            (_, foreign) if foreign + empty == 4 => Error::new(SqlState::SYSTEM_ERROR, "not an Orrery database"),
+            (4, _) => {
+                Error::new(SqlState::UNDEFINED_FILE, "there is no database: its creation never finished")
+            }
+            (_, foreign) if foreign + empty == 4 => {
+                Error::new(SqlState::SYSTEM_ERROR, "not an Orrery database")
+            }
             _ => Error::corrupt("all copies of the superblock are damaged").with_detail(damaged.join("; ")),
         });
     };
@@ -308,12 +312,24 @@ mod tests {
         let superblock = sample(9, None);
         let bytes = superblock.encode();
         assert_eq!(Superblock::decode(&bytes, 0), Ok(superblock));
-        let hex = |range: std::ops::Range<usize>| -> String { bytes[range].iter().map(|b| format!("{b:02x}")).collect() };
+        let hex = |range: std::ops::Range<usize>| -> String {
+            bytes[range].iter().map(|b| format!("{b:02x}")).collect()
+        };
         assert_eq!(hex(0..16), "4f52524552594442".to_string() + "0000000000200000");
-        assert_eq!(hex(16..48), "30313233343536373839616263646566".to_string() + "09000000000000000000000000000000");
+        assert_eq!(
+            hex(16..48),
+            "30313233343536373839616263646566".to_string() + "09000000000000000000000000000000"
+        );
         assert_eq!(hex(48..72), "460000000000000001000000040302010900000000000000");
-        assert_eq!(hex(120..152), "01000000000000008000000000000000".to_string() + "03000000000000000100000000000000");
-        assert_eq!(hex(152..192), "0100000000000000020000000000000003000000000000000400000000000000".to_string() + "0500000000000000");
+        assert_eq!(
+            hex(120..152),
+            "01000000000000008000000000000000".to_string() + "03000000000000000100000000000000"
+        );
+        assert_eq!(
+            hex(152..192),
+            "0100000000000000020000000000000003000000000000000400000000000000".to_string()
+                + "0500000000000000"
+        );
         assert_eq!(hex(192..224), "0600000000000000070000000000000008000000000000000000000000000000");
     }
 

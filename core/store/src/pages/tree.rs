@@ -122,7 +122,9 @@ pub fn split(
             if index > 0 {
                 next_separators.push(separators[index - 1].clone());
             }
-            let Some(page) = pool.lookup(pin, ptr).filter(|page| page::kind_byte(page) == PageKind::Inner as u8) else {
+            let Some(page) =
+                pool.lookup(pin, ptr).filter(|page| page::kind_byte(page) == PageKind::Inner as u8)
+            else {
                 return cut_range(range, &separators, parts);
             };
             let inner = InnerView::new(page);

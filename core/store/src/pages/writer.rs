@@ -144,7 +144,11 @@ impl<'s> PageWriter<'s> {
         self.flush(stream).await?;
         let longest = (WRITE_BYTES_MAX / self.store.unit_bytes) as u64;
         let short = buggify!(self.cx.world(), "pages: a short run of places");
-        let count = if short { 1 } else { self.runs[stream as usize].next_unit_count.clamp(FIRST_RUN_UNITS, longest) };
+        let count = if short {
+            1
+        } else {
+            self.runs[stream as usize].next_unit_count.clamp(FIRST_RUN_UNITS, longest)
+        };
         let extent = self.take(count, false).await?;
         let run = &mut self.runs[stream as usize];
         run.start = extent.start;
@@ -254,7 +258,12 @@ impl<'s> PageWriter<'s> {
     }
 
     /// Writes a page with a payload to a place taken before.
-    pub async fn write_extent_at(&mut self, extent: Extent, header: Header, payload: &[u8]) -> Result<PagePtr> {
+    pub async fn write_extent_at(
+        &mut self,
+        extent: Extent,
+        header: Header,
+        payload: &[u8],
+    ) -> Result<PagePtr> {
         let unit = self.store.unit_bytes;
         let mut bytes = AlignedBuf::zeroed(extent.count as usize * unit);
         bytes[HEADER_BYTES..HEADER_BYTES + payload.len()].copy_from_slice(payload);

@@ -3,6 +3,7 @@
 use super::Txn;
 use crate::lock::{Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode};
 use crate::mem::key_hash;
+use crate::mem::write_set::OwnWrite;
 use orrery_base::kv::{Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait};
 use orrery_base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use orrery_base::task::lock;
@@ -132,6 +133,19 @@ impl Transaction for Txn {
 }
 
 impl Txn {
+    /// Makes own writes so far visible to snapshot reads, without renewing the snapshot: for the key-value interface,
+    /// whose every write is a statement of its own.
+    pub(crate) fn begin_own_statement(&self) -> Result<()> {
+        let mark = self.mark.fetch_add(1, Ordering::Relaxed) + 1;
+        self.statement_start.store(mark, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether this transaction itself deleted the key.
+    pub(crate) fn has_deleted(&self, tree: TreeId, key: &[u8]) -> bool {
+        matches!(lock(&self.writes).get(tree, key, u32::MAX), OwnWrite::Deleted)
+    }
+
     fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         if self.options.read_only {

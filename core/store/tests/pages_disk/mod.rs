@@ -57,7 +57,9 @@ impl MemDisk {
             _ => len,
         };
         match op {
-            DiskOp::Len { .. } if !self.exists => Err(DiskError::new(DiskErrorKind::NotFound, "no such file")),
+            DiskOp::Len { .. } if !self.exists => {
+                Err(DiskError::new(DiskErrorKind::NotFound, "no such file"))
+            }
             DiskOp::Len { .. } => Ok(DiskReply::Len(self.data.len() as u64)),
             DiskOp::Read { offset, len, .. } => {
                 let start = (offset as usize).min(self.data.len());
@@ -109,7 +111,12 @@ impl MemDisk {
     }
 
     /// Runs a task to its end, or until `op_count_max` requests were performed (then it is dropped: `None`).
-    pub fn run_limited<T, F>(&mut self, world: &Arc<World>, op_count_max: u64, body: impl FnOnce(Cx) -> F) -> Option<T>
+    pub fn run_limited<T, F>(
+        &mut self,
+        world: &Arc<World>,
+        op_count_max: u64,
+        body: impl FnOnce(Cx) -> F,
+    ) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -160,20 +167,32 @@ impl MemDisk {
     }
 
     pub fn create(&mut self) -> Arc<PageStore> {
-        self.run(|cx| async move { PageStore::create(&cx, options(), StoreState::default()).await }).expect("a new store")
+        self.run(|cx| async move { PageStore::create(&cx, options(), StoreState::default()).await })
+            .expect("a new store")
     }
 
     pub fn open(&mut self) -> Result<(Arc<PageStore>, StoreState)> {
         self.run(|cx| async move { PageStore::open(&cx, options()).await })
     }
 
-    pub fn checkpoint(&mut self, store: &Arc<PageStore>, run: VecRun, dropped: &[u32]) -> Result<CheckpointReport> {
+    pub fn checkpoint(
+        &mut self,
+        store: &Arc<PageStore>,
+        run: VecRun,
+        dropped: &[u32],
+    ) -> Result<CheckpointReport> {
         let (store, dropped) = (store.clone(), dropped.iter().map(|id| TreeId(*id)).collect::<Vec<_>>());
         self.run(|cx| async move { checkpoint(&cx, &store, run, &dropped).await })
     }
 
     /// Reads one key, loading what is missing.
-    pub fn get(&mut self, store: &Arc<PageStore>, version: &TreeVersion, tree: u32, key: &[u8]) -> Option<(Vec<u8>, u64)> {
+    pub fn get(
+        &mut self,
+        store: &Arc<PageStore>,
+        version: &TreeVersion,
+        tree: u32,
+        key: &[u8],
+    ) -> Option<(Vec<u8>, u64)> {
         let reader = store.reader();
         loop {
             let missing = {
@@ -194,7 +213,12 @@ impl MemDisk {
     }
 }
 
-pub async fn checkpoint(cx: &Cx, store: &PageStore, mut run: VecRun, dropped: &[TreeId]) -> Result<CheckpointReport> {
+pub async fn checkpoint(
+    cx: &Cx,
+    store: &PageStore,
+    mut run: VecRun,
+    dropped: &[TreeId],
+) -> Result<CheckpointReport> {
     let timestamp = run.entries.iter().map(|entry| entry.2).max().unwrap_or(0);
     let state = StoreState { commit_timestamp: Timestamp(timestamp), ..StoreState::default() };
     let before: BoxFuture<'_, Result<()>> = Box::pin(async { Ok::<(), Error>(()) });
@@ -207,6 +231,7 @@ pub fn options() -> PageStoreOptions {
 
 /// A run in memory: (tree, key, timestamp, value).
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::type_complexity, reason = "said above")]
 pub struct VecRun {
     pub entries: Vec<(u32, Vec<u8>, u64, Option<Vec<u8>>)>,
     pub index: usize,
@@ -215,7 +240,8 @@ pub struct VecRun {
 impl VecRun {
     /// From changes by (tree, key).
     pub fn from_map(changes: &BTreeMap<(u32, Vec<u8>), Option<Vec<u8>>>, timestamp: u64) -> Self {
-        let entries = changes.iter().map(|((tree, key), value)| (*tree, key.clone(), timestamp, value.clone()));
+        let entries =
+            changes.iter().map(|((tree, key), value)| (*tree, key.clone(), timestamp, value.clone()));
         VecRun { entries: entries.collect(), index: 0 }
     }
 }
