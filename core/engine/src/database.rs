@@ -28,6 +28,14 @@ pub(crate) struct Inner {
     pub(crate) plans: PlanCache,
     pub(crate) world: Arc<World>,
     next_session: AtomicU64,
+    next_temp_file: AtomicU64,
+}
+
+impl Inner {
+    /// A number for a temporary file that nobody else has.
+    pub(crate) fn next_temp_file(&self) -> u64 {
+        self.next_temp_file.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 impl Database {
@@ -43,6 +51,7 @@ impl Database {
                 plans: PlanCache::default(),
                 world,
                 next_session: AtomicU64::new(1),
+                next_temp_file: AtomicU64::new(1),
             })))
         })
     }

@@ -141,6 +141,7 @@ impl Running<'_> {
             transaction_start: self.scope.start,
             statement_start: self.cx.now(),
             time_zone: self.state.settings.time_zone,
+            metrics: None,
         };
         context.params = eval::cast_params(&context, types, params)?.into();
         Ok(context)

@@ -65,6 +65,10 @@ impl Environment for StatementEnvironment {
             reserve_block(&self.db, cx, sequence, count).await
         })
     }
+
+    fn temp_file(&self) -> u64 {
+        self.db.next_temp_file()
+    }
 }
 
 /// Reserves at least `count` values durably. Two sessions that arrive together reserve a block each; the later block

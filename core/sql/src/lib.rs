@@ -4,6 +4,7 @@
 //! A statement's way: [`parse`] → [`bind`] (names, types, coercions, every error with its position) → logical plan →
 //! [`optimize`] (rules, statistics, costs) → [`plan::PlanNode`] → [`exec`].
 
+pub mod analyze;
 pub mod bind;
 pub mod catalog;
 pub mod civil;
@@ -12,10 +13,12 @@ pub mod copy;
 pub mod datum;
 pub mod ddl;
 pub mod exec;
+pub mod explain;
 pub mod expr;
 pub mod functions;
 pub mod optimize;
 pub mod parse;
+pub mod encode;
 pub mod eval;
 mod expr_walk;
 pub mod plan;

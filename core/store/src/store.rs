@@ -265,6 +265,7 @@ impl Store {
         }
     }
 
+    /// When commits answer, unless a transaction says otherwise.
     pub fn durability(&self) -> Durability {
         self.options.durability
     }

@@ -130,7 +130,7 @@ impl Txn {
         let is_adopted = writes.byte_count() >= ADOPT_BYTES_MIN;
         let writes = Arc::new(writes.seal(is_adopted));
         let frame = self.store.encode(cx, self.id, &writes).await?;
-        let durability = lock(&self.durability).unwrap_or_else(|| self.store.default_durability());
+        let durability = lock(&self.durability).unwrap_or_else(|| self.store.durability());
         let needs_sync = durability == Durability::Full;
         let prepared = Prepared { txn: self.id, writes, frame, is_adopted, needs_sync };
         let reads = self.reads.as_ref().map(|reads| std::mem::take(&mut *lock(reads)));

@@ -1,0 +1,330 @@
+//! The operator tree and the query that drives it. Each operator pulls batches from its inputs; nothing is computed
+//! before the first [`Query::next`], and a dropped query stops at once.
+//!
+//! Invariant X1: what an operator gives depends on plan, data and budgets only, never on timing.
+
+use super::memory::{Memory, Reservation};
+use super::metrics::Counters;
+use super::subquery::{self, Demand};
+use super::{
+    Batch, ExecContext, SubqueryResults, aggregate, index, scan, append, distinct, filter, hash_join, limit, nested_loop,
+    project, series, sort, values,
+};
+use crate::expr::Expr;
+use crate::functions::{EvalContext, SequencePool};
+use crate::plan::{Field, Op, Plan, PlanNode};
+use crate::types::SqlType;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
+use orrery_base::{BoxFuture, Cx, Error, Result};
+use std::sync::Arc;
+
+/// Gives batches until there are no more. After an error, or after `None`, it is not called again.
+pub trait Operator: Send {
+    /// The next batch; it may be empty. `None`: no more. Suspends for the disk and the budget.
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>>;
+}
+
+/// A boxed operator.
+pub type BoxOperator = Box<dyn Operator>;
+
+/// What the operators of a run share.
+pub struct Shared {
+    /// The statement's context.
+    pub context: ExecContext,
+    /// Results of the subqueries that ran before.
+    pub subqueries: SubqueryResults,
+    /// Values reserved for `nextval`.
+    pub sequences: Arc<SequencePool>,
+    /// The budget.
+    pub memory: Memory,
+}
+
+impl Shared {
+    /// For evaluating expressions.
+    pub fn eval(&self) -> EvalContext<'_> {
+        self.context.eval(&self.subqueries, &self.sequences)
+    }
+}
+
+/// An operator's place: what it shares with the others, and its own counters.
+#[derive(Clone)]
+pub struct Place {
+    /// Shared.
+    pub shared: Arc<Shared>,
+    /// Its own, when somebody counts.
+    pub counters: Option<Arc<Counters>>,
+}
+
+impl Place {
+    /// For evaluating expressions.
+    pub fn eval(&self) -> EvalContext<'_> {
+        self.shared.eval()
+    }
+
+    /// An empty reservation of the operator's.
+    pub fn reserve(&self) -> Reservation {
+        self.shared.memory.reserve(self.counters.clone())
+    }
+}
+
+/// A query under way.
+pub struct Query {
+    plan: Arc<Plan>,
+    state: State,
+}
+
+enum State {
+    /// Not begun.
+    Opened(ExecContext),
+    /// Under way.
+    Running { root: BoxOperator, shared: Arc<Shared> },
+    /// Ended, well or not.
+    Ended,
+}
+
+impl Query {
+    /// Nothing runs before the first [`Query::next`].
+    pub fn open(plan: Arc<Plan>, context: ExecContext) -> Query {
+        Query { plan, state: State::Opened(context) }
+    }
+
+    /// The output columns.
+    pub fn fields(&self) -> &[Field] {
+        &self.plan.root.fields
+    }
+
+    /// Runs the subqueries and opens the operators, if that was not done yet. Gives what expressions outside the plan
+    /// (assignments, RETURNING) are evaluated with.
+    pub async fn start(&mut self, cx: &Cx) -> Result<Arc<Shared>> {
+        if let State::Opened(_) = self.state {
+            let State::Opened(context) = std::mem::replace(&mut self.state, State::Ended) else {
+                return Err(Error::internal("a query changed its state under way"));
+            };
+            let (root, shared) = open(&self.plan, context, cx).await?;
+            self.state = State::Running { root, shared };
+        }
+        match &self.state {
+            State::Running { shared, .. } => Ok(shared.clone()),
+            _ => Err(Error::internal("a query was used after its end")),
+        }
+    }
+
+    /// The next batch, never empty; `None` at the end and ever after.
+    pub fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(async move {
+            if matches!(self.state, State::Ended) {
+                return Ok(None);
+            }
+            self.start(cx).await?;
+            let outcome = self.pull(cx).await;
+            if !matches!(outcome, Ok(Some(_))) {
+                self.state = State::Ended;
+            }
+            outcome
+        })
+    }
+
+    async fn pull(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        let State::Running { root, .. } = &mut self.state else { return Ok(None) };
+        loop {
+            cx.charge(64).await?;
+            match root.next(cx).await? {
+                Some(batch) if batch.row_count == 0 => {}
+                batch => return Ok(batch),
+            }
+        }
+    }
+}
+
+async fn open(plan: &Plan, context: ExecContext, cx: &Cx) -> Result<(BoxOperator, Arc<Shared>)> {
+    let memory = Memory::new(context.work_memory_bytes);
+    let sequences = Arc::new(SequencePool::empty());
+    let demands = subquery::demands(plan);
+    let mut results: Vec<super::SubqueryResult> = Vec::new();
+    let shared = |results: &[super::SubqueryResult]| {
+        let mut subqueries = SubqueryResults::none();
+        results.iter().for_each(|result| subqueries.push(result.clone()));
+        Arc::new(Shared {
+            context: context.clone(),
+            subqueries,
+            sequences: sequences.clone(),
+            memory: memory.clone(),
+        })
+    };
+    let mut number = node_count(&plan.root);
+    for (node, demand) in plan.subqueries.iter().zip(demands) {
+        let first = number;
+        number += node_count(node);
+        let result = match demand {
+            Demand::Nothing => subquery::nothing(node)?,
+            _ => subquery::run(build(node, &shared(&results), first)?, node, demand, cx).await?,
+        };
+        results.push(result);
+    }
+    let shared = shared(&results);
+    Ok((build(&plan.root, &shared, 0)?, shared))
+}
+
+/// The inputs of a node, in the order of their numbers.
+pub fn inputs(node: &PlanNode) -> Vec<&PlanNode> {
+    match &node.op {
+        Op::Values { .. } | Op::TableScan { .. } | Op::IndexScan { .. } | Op::GenerateSeries { .. } => {
+            Vec::new()
+        }
+        Op::Filter { input, .. }
+        | Op::Project { input, .. }
+        | Op::Aggregate { input, .. }
+        | Op::Sort { input, .. }
+        | Op::Limit { input, .. }
+        | Op::Distinct { input }
+        | Op::IndexJoin { outer: input, .. } => vec![input],
+        Op::NestedLoopJoin { left, right, .. } | Op::HashJoin { left, right, .. } => vec![left, right],
+        Op::Append { inputs } => inputs.iter().collect(),
+    }
+}
+
+/// How many nodes a tree has.
+pub fn node_count(node: &PlanNode) -> usize {
+    1 + inputs(node).into_iter().map(node_count).sum::<usize>()
+}
+
+/// Builds the operator of a node and those below it. `number` is the node's number in the metrics.
+pub fn build(node: &PlanNode, shared: &Arc<Shared>, number: usize) -> Result<BoxOperator> {
+    let counters = shared.context.metrics.as_ref().map(|metrics| metrics.node(number));
+    let place = Place { shared: shared.clone(), counters: counters.clone() };
+    let below = inputs(node);
+    let mut next_number = number + 1;
+    let mut operators = Vec::with_capacity(below.len());
+    for input in &below {
+        operators.push(build(input, shared, next_number)?);
+        next_number += node_count(input);
+    }
+    let operator = assemble(node, operators, place)?;
+    Ok(match counters {
+        None => operator,
+        Some(counters) => Box::new(Measured { operator, counters }),
+    })
+}
+
+fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<BoxOperator> {
+    let mut inputs = inputs.into_iter();
+    let mut input = || inputs.next().ok_or_else(|| Error::internal("an operator without its input"));
+    Ok(match &node.op {
+        Op::Values { rows } => Box::new(values::Values::new(rows.clone(), types(node), place)),
+        Op::GenerateSeries { args, position } => {
+            Box::new(series::Series::new(args.clone(), *position, types(node), place)?)
+        }
+        Op::Filter { predicate, .. } => Box::new(filter::Filter::new(input()?, predicate.clone(), place)),
+        Op::Project { exprs, .. } => Box::new(project::Project::new(input()?, exprs.clone(), place)),
+        Op::Limit { limit, offset, .. } => {
+            Box::new(limit::Limit::new(input()?, limit.clone(), offset.clone(), place))
+        }
+        Op::Append { .. } => Box::new(append::Append::new(inputs.collect())),
+        Op::Distinct { input: below } => Box::new(distinct::Distinct::new(input()?, &types(below), place)),
+        Op::Sort { keys, limit, input: below } => {
+            Box::new(sort::Sort::new(input()?, keys.clone(), *limit, types(below), place))
+        }
+        Op::Aggregate { groups, aggregates, sorted, .. } => {
+            aggregate::open(input()?, groups.clone(), aggregates.clone(), *sorted, place)
+        }
+        Op::HashJoin { right, left_keys, right_keys, kind, residual, .. } => {
+            let spec = hash_join::Spec {
+                right_types: types(right),
+                left_keys: left_keys.clone(),
+                right_keys: right_keys.clone(),
+                kind: *kind,
+                residual: residual.clone(),
+            };
+            Box::new(hash_join::HashJoin::new(input()?, input()?, spec, place))
+        }
+        Op::NestedLoopJoin { right, kind, on, .. } => {
+            Box::new(nested_loop::NestedLoop::new(input()?, input()?, types(right), *kind, on.clone(), place))
+        }
+        Op::TableScan { table, columns, bounds, filter, reverse } => Box::new(scan::TableScan::new(
+            &place.shared,
+            table.clone(),
+            columns.clone(),
+            bounds.clone(),
+            filter.clone(),
+            *reverse,
+        )),
+        Op::IndexScan { table, index: number, columns, bounds, filter, reverse, covering } => {
+            let rows = index::Fetcher::new(table.clone(), columns.clone());
+            let (bounds, filter) = (bounds.clone(), filter.clone());
+            Box::new(index::IndexScan::new(&place.shared, rows, *number, bounds, filter, *reverse, *covering))
+        }
+        Op::IndexJoin { table, index: number, keys, columns, kind, residual, .. } => {
+            let rows = index::Fetcher::new(table.clone(), columns.clone());
+            let (keys, residual) = (keys.clone(), residual.clone());
+            Box::new(index::IndexJoin::new(&place.shared, input()?, rows, *number, keys, *kind, residual))
+        }
+    })
+}
+
+/// The types of a node's columns.
+pub fn types(node: &PlanNode) -> Vec<SqlType> {
+    node.fields.iter().map(|field| field.ty).collect()
+}
+
+/// Counts what an operator gives.
+struct Measured {
+    operator: BoxOperator,
+    counters: Arc<Counters>,
+}
+
+impl Operator for Measured {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(async move {
+            let batch = self.operator.next(cx).await?;
+            if let Some(batch) = &batch {
+                self.counters.batch(batch.row_count);
+            }
+            Ok(batch)
+        })
+    }
+}
+
+/// Reserves the values that `nextval` takes when `exprs` are evaluated over `row_count` rows.
+pub async fn reserve_sequences(cx: &Cx, shared: &Shared, exprs: &[Expr], row_count: usize) -> Result<()> {
+    let mut needed = Vec::new();
+    exprs
+        .iter()
+        .for_each(|expr| subquery::each_sequence(expr, &mut |sequence, step| needed.push((sequence, step))));
+    needed.sort_unstable();
+    for calls in needed.chunk_by(|a, b| a.0 == b.0) {
+        let (sequence, step) = calls[0];
+        let count =
+            u32::try_from(calls.len() * row_count).map_err(|_| Error::internal("a batch out of range"))?;
+        // What is left over is less than asked for: values that CASE did not take. It becomes a gap.
+        if count > 0 && shared.sequences.available(sequence) < count {
+            let first = shared.context.environment.reserve(cx, sequence, count).await?;
+            shared.sequences.put(sequence, first, count, step);
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that a batch's values take, whatever larger buffers they are cut from.
+pub fn batch_bytes(batch: &Batch) -> usize {
+    batch.columns.iter().map(|column| array_bytes(column)).sum::<usize>() + 16
+}
+
+fn array_bytes(array: &ArrayRef) -> usize {
+    use arrow_array::cast::AsArray;
+    let values = match array.data_type() {
+        DataType::Utf8 => {
+            let offsets = array.as_string::<i32>().value_offsets();
+            (offsets[offsets.len() - 1] - offsets[0]) as usize + 4 * offsets.len()
+        }
+        DataType::Binary => {
+            let offsets = array.as_binary::<i32>().value_offsets();
+            (offsets[offsets.len() - 1] - offsets[0]) as usize + 4 * offsets.len()
+        }
+        DataType::Boolean => array.len() / 8 + 1,
+        DataType::FixedSizeBinary(width) => *width as usize * array.len(),
+        DataType::Null => 0,
+        other => other.primitive_width().unwrap_or(16) * array.len(),
+    };
+    values + array.nulls().map_or(0, |nulls| nulls.len() / 8 + 1)
+}
