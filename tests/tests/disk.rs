@@ -135,7 +135,7 @@ fn options() -> Options {
 /// A history under a driver; how much was acknowledged.
 fn run_history(driver: Arc<dyn Driver>) -> Result<(), (i32, Error)> {
     let mut acknowledged = 0;
-    let mut attempt = || {
+    let attempt = || {
         let database = Database::with_driver(driver, &options())?;
         let mut connection = database.connect();
         history::create(&mut connection)?;
