@@ -188,7 +188,8 @@ def run_file(args, path, number):
             outcome = error
         count += 1
         rendered = record.rendered(outcome, "errors" in path.parts)
-        if rendered == record_lines or rendered[record.at] == "statement ok" and record.head[:2] == ["statement", "ok"]:
+        done = not isinstance(outcome, ServerError) and record.head[:2] == ["statement", "ok"]
+        if rendered == record_lines or done:
             continue
         differing += 1
         replaced[start] = (len(record_lines), rendered)

@@ -11,4 +11,4 @@
 pub mod adapter;
 pub mod databases;
 pub mod history;
-
+pub mod sqlite_corpus;
