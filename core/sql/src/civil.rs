@@ -24,7 +24,7 @@ pub const DATE_MINUS_INFINITY: i32 = i32::MIN;
 /// 4714-11-24 BC, the first day of the Julian calendar and of PostgreSQL's dates.
 const DATE_FIRST: i64 = -2_440_588;
 /// 5874897-12-31.
-const DATE_LAST: i64 = 2_145_042_541;
+const DATE_LAST: i64 = 2_145_042_905;
 /// In the year 294247. PostgreSQL's last (in 294276) does not fit, since it counts from 2000 and we from 1970.
 const TIMESTAMP_LAST: i64 = i64::MAX - 1;
 

@@ -10,6 +10,7 @@ pub mod civil;
 pub mod columns;
 pub mod datum;
 pub mod ddl;
+pub mod encode;
 pub mod eval;
 pub mod exec;
 pub mod expr;

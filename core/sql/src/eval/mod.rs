@@ -17,6 +17,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 use orrery_base::{Error, Result, SqlState};
+pub use selection::each_column;
 use selection::{filter_columns, merge};
 use std::sync::Arc;
 
@@ -87,6 +88,18 @@ pub fn evaluate(expr: &Expr, columns: &[ArrayRef], row_count: usize, context: &E
 /// Evaluates to an array of `row_count` values.
 pub fn evaluate_array(expr: &Expr, columns: &[ArrayRef], row_count: usize, context: &EvalContext<'_>) -> Result<ArrayRef> {
     evaluate(expr, columns, row_count, context)?.into_array(row_count)
+}
+
+/// Evaluates over the selected rows only; the others are NULL.
+pub fn evaluate_where(
+    expr: &Expr,
+    columns: &[ArrayRef],
+    selected: &BooleanArray,
+    context: &EvalContext<'_>,
+) -> Result<ArrayRef> {
+    let (some, count) = filter_columns(expr, columns, selected)?;
+    let value = evaluate_array(expr, &some, count, context)?;
+    merge(&[(selected.clone(), value)], expr.ty(), selected.len())
 }
 
 /// The rows for which a predicate is true (NULL is not).

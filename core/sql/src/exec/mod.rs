@@ -1,6 +1,19 @@
 //! The executor: runs physical plans over a transaction, batch by batch.
 
+mod aggregate;
+mod index;
+mod join;
+mod key_table;
+mod loops;
+pub mod memory;
+mod prepare;
+pub mod query;
 pub mod rows;
+mod scan;
+mod simple;
+mod sort;
+mod source;
+mod spill;
 
 use crate::datum::Datum;
 use crate::functions::{EvalContext, SequencePool};
@@ -8,6 +21,7 @@ use arrow_array::ArrayRef;
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
 use orrery_base::{BoxFuture, Cx, Error, Result};
+pub use query::{NodeMetrics, Query, RunMetrics};
 use std::sync::Arc;
 
 /// Rows in columns.

@@ -1,0 +1,393 @@
+//! Access by secondary index, and joins that look the inner rows up by key.
+
+use super::query::{Operator, Shared, filter_batch, take_rows};
+use super::scan::{RowDecoder, column_type, get};
+use super::{Batch, ExecContext};
+use crate::catalog::Table;
+use crate::columns::ColumnBuilder;
+use crate::encode;
+use crate::eval;
+use crate::expr::Expr;
+use crate::functions::Value;
+use crate::plan::{JoinKind, KeyBounds, ROW_KEY};
+use crate::types::SqlType;
+use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
+use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink, Scan};
+use orrery_base::limits::BATCH_ROW_COUNT;
+use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, TreeId};
+use orrery_row::key::KeyReader;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What to fetch of a table's rows.
+pub struct Fetcher {
+    table: Arc<Table>,
+    columns: Vec<usize>,
+}
+
+impl Fetcher {
+    /// These columns.
+    pub fn new(table: Arc<Table>, columns: Vec<usize>) -> Self {
+        Fetcher { table, columns }
+    }
+}
+
+/// Byte strings one after the other.
+#[derive(Default)]
+struct Arena {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Arena {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.bytes[start..self.ends[index]]
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn all(&self) -> Vec<&[u8]> {
+        (0..self.len()).map(|index| self.get(index)).collect()
+    }
+}
+
+/// Collects index entries: their keys and values.
+#[derive(Default)]
+struct EntrySink {
+    keys: Arena,
+    values: Arena,
+    limit: usize,
+}
+
+impl RowSink for EntrySink {
+    fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
+        let mut key = Vec::new();
+        for row in rows {
+            key.clear();
+            row.key_into(&mut key);
+            self.keys.push(&key);
+            self.values.push(row.value);
+        }
+        Ok(if self.keys.len() >= self.limit { Flow::Full } else { Flow::More })
+    }
+}
+
+/// Fetches rows by primary key, in order. Errors: XX002 when an entry has no row.
+async fn fetch(cx: &Cx, context: &ExecContext, table: &Table, keys: &Arena) -> Result<Arena> {
+    let mut rows = Arena::default();
+    for index in 0..keys.len() {
+        let found = get(cx, context, table.tree, keys.get(index), ReadMode::Snapshot, &mut |row| rows.push(row)).await?;
+        if !matches!(found, Lookup::Found { .. }) {
+            let message = format!("an index entry of table \"{}\" has no row", table.name);
+            return Err(Error::new(SqlState::INDEX_CORRUPTED, message));
+        }
+        cx.charge(128).await?;
+    }
+    Ok(rows)
+}
+
+/// Rows in the order of a secondary index.
+pub struct IndexScan {
+    shared: Arc<Shared>,
+    table: Arc<Table>,
+    columns: Vec<usize>,
+    index: usize,
+    bounds: KeyBounds,
+    filter: Option<Expr>,
+    reverse: bool,
+    covering: bool,
+    decoder: RowDecoder,
+    scan: Option<Box<dyn Scan>>,
+    done: bool,
+    run: usize,
+}
+
+impl IndexScan {
+    /// See `Op::IndexScan`.
+    pub fn new(
+        shared: &Arc<Shared>,
+        rows: Fetcher,
+        index: usize,
+        bounds: KeyBounds,
+        filter: Option<Expr>,
+        reverse: bool,
+        covering: bool,
+    ) -> Self {
+        let decoder = RowDecoder::new(&rows.table, rows.columns.clone(), filter.clone());
+        let Fetcher { table, columns } = rows;
+        // What a key does not give back exactly is read from the row after all (N2).
+        let in_key = |ordinal: &usize| {
+            *ordinal == ROW_KEY
+                || (table.indexes[index].columns.iter().any(|column| column.ordinal == *ordinal)
+                    && encode::is_invertible(table.columns[*ordinal].ty))
+        };
+        let covering = covering && columns.iter().all(in_key);
+        let shared = shared.clone();
+        // The first run is short: a LIMIT above may want few rows.
+        IndexScan { shared, table, columns, index, bounds, filter, reverse, covering, decoder, scan: None, done: false, run: 16 }
+    }
+
+    fn open(&self) -> Result<Option<Box<dyn Scan>>> {
+        let index = &self.table.indexes[self.index];
+        let columns = encode::index_columns(&self.table, index);
+        let Some(range) = encode::key_range(&self.bounds, &columns, &self.shared.eval())? else { return Ok(None) };
+        Ok(Some(self.shared.context.txn.scan(index.tree, range, ReadMode::Snapshot, self.reverse)?))
+    }
+
+    /// A batch from the entries alone.
+    fn covered(&self, entries: &EntrySink) -> Result<Batch> {
+        let index = &self.table.indexes[self.index];
+        let mut builders: Vec<_> =
+            self.columns.iter().map(|&ordinal| ColumnBuilder::new(column_type(&self.table, ordinal), 64)).collect();
+        for entry in 0..entries.keys.len() {
+            let mut reader = KeyReader::new(entries.keys.get(entry));
+            let last = self.columns.iter().filter_map(|&ordinal| {
+                index.columns.iter().position(|column| column.ordinal == ordinal)
+            });
+            let last = last.max().map_or(0, |last| last + 1);
+            let mut values = Vec::with_capacity(last);
+            for column in &index.columns[..last] {
+                let ty = self.table.columns[column.ordinal].ty;
+                if !encode::is_invertible(ty) {
+                    return Err(Error::internal("a covering scan over a column that its key does not give back"));
+                }
+                values.push(encode::read_key(&mut reader, ty, column.descending)?);
+            }
+            for (&ordinal, builder) in self.columns.iter().zip(&mut builders) {
+                if ordinal == ROW_KEY {
+                    builder.push_bytes(entries.values.get(entry))?;
+                    continue;
+                }
+                let at = index.columns.iter().position(|column| column.ordinal == ordinal);
+                builder.push(&values[at.expect("checked when the scan was made")])?;
+            }
+        }
+        let columns = builders.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
+        let batch = Batch { columns, row_count: entries.keys.len() };
+        let Some(filter) = &self.filter else { return Ok(batch) };
+        let mask = eval::filter_mask(filter, &batch.columns, batch.row_count, &self.shared.eval())?;
+        filter_batch(batch, &mask)
+    }
+
+    fn is_covered(&self) -> bool {
+        let index = &self.table.indexes[self.index];
+        let readable = index.columns.iter().all(|column| encode::is_invertible(self.table.columns[column.ordinal].ty));
+        self.covering && readable
+    }
+}
+
+impl Operator for IndexScan {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(async move {
+            if self.scan.is_none() && !self.done {
+                self.scan = self.open()?;
+                self.done = self.scan.is_none();
+            }
+            while !self.done {
+                let mut entries = EntrySink { limit: self.run, ..EntrySink::default() };
+                self.run = (self.run * 4).min(BATCH_ROW_COUNT);
+                let Some(scan) = self.scan.as_mut() else { break };
+                self.done = !scan.next_batch(cx, &mut entries).await?;
+                if self.is_covered() {
+                    let batch = self.covered(&entries)?;
+                    if batch.row_count > 0 {
+                        return Ok(Some(batch));
+                    }
+                    continue;
+                }
+                let rows = fetch(cx, &self.shared.context, &self.table, &entries.values).await?;
+                let keys = &entries.values;
+                self.decoder.push(&rows.all(), &|row, key| key.extend_from_slice(keys.get(row)), &self.shared.eval())?;
+                if self.decoder.row_count() > 0 {
+                    return self.decoder.finish().map(Some);
+                }
+            }
+            Ok(None)
+        })
+    }
+}
+
+/// Looks the inner rows of each outer row up by key.
+pub struct IndexJoin {
+    shared: Arc<Shared>,
+    outer: Box<dyn Operator>,
+    table: Arc<Table>,
+    columns: Vec<usize>,
+    index: Option<usize>,
+    keys: Vec<Expr>,
+    kind: JoinKind,
+    residual: Option<Expr>,
+    ready: VecDeque<Batch>,
+}
+
+impl IndexJoin {
+    /// See `Op::IndexJoin`.
+    pub fn new(
+        shared: &Arc<Shared>,
+        outer: Box<dyn Operator>,
+        inner: Fetcher,
+        index: Option<usize>,
+        keys: Vec<Expr>,
+        kind: JoinKind,
+        residual: Option<Expr>,
+    ) -> Self {
+        let Fetcher { table, columns } = inner;
+        let shared = shared.clone();
+        IndexJoin { shared, outer, table, columns, index, keys, kind, residual, ready: VecDeque::new() }
+    }
+
+    fn tree(&self) -> (TreeId, Vec<(SqlType, bool)>) {
+        match self.index {
+            None => (self.table.tree, encode::primary_key_columns(&self.table)),
+            Some(index) => {
+                let index = &self.table.indexes[index];
+                (index.tree, encode::index_columns(&self.table, index))
+            }
+        }
+    }
+
+    /// The key prefix of each outer row; `None` where a key is NULL.
+    fn prefixes(&self, batch: &Batch) -> Result<Vec<Option<Vec<u8>>>> {
+        let (_, key_columns) = self.tree();
+        let context = self.shared.eval();
+        let mut values = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
+            values.push(Value::Array(eval::evaluate_array(key, &batch.columns, batch.row_count, &context)?));
+        }
+        let types: Vec<_> = key_columns.iter().map(|column| column.0).take(values.len()).collect();
+        let columns = encode::KeyColumns::new(&values, &types)?;
+        let mut prefixes = Vec::with_capacity(batch.row_count);
+        for row in 0..batch.row_count {
+            if (0..columns.len()).any(|column| columns.is_null(column, row)) {
+                prefixes.push(None);
+                continue;
+            }
+            let mut key = Vec::new();
+            for (column, &(_, descending)) in key_columns.iter().enumerate().take(columns.len()) {
+                columns.push(column, row, descending, &mut key)?;
+            }
+            prefixes.push(Some(key));
+        }
+        Ok(prefixes)
+    }
+
+    /// The inner rows (key and value) of one prefix.
+    async fn matches(&mut self, cx: &Cx, prefix: &[u8], keys: &mut Arena, rows: &mut Arena) -> Result<()> {
+        let (tree, key_columns) = self.tree();
+        let shared = self.shared.clone();
+        let context = &shared.context;
+        if self.index.is_none() && self.keys.len() == key_columns.len() {
+            let found = get(cx, context, tree, prefix, ReadMode::Snapshot, &mut |row| rows.push(row)).await?;
+            if matches!(found, Lookup::Found { .. }) {
+                keys.push(prefix);
+            }
+            return cx.charge(128).await;
+        }
+        let mut scan = context.txn.scan(tree, KeyRange::prefix(prefix), ReadMode::Snapshot, false)?;
+        let mut more = true;
+        while more {
+            let mut entries = EntrySink { limit: BATCH_ROW_COUNT, ..EntrySink::default() };
+            more = scan.next_batch(cx, &mut entries).await?;
+            if self.index.is_none() {
+                for entry in 0..entries.keys.len() {
+                    keys.push(entries.keys.get(entry));
+                    rows.push(entries.values.get(entry));
+                }
+                continue;
+            }
+            let fetched = fetch(cx, context, &self.table, &entries.values).await?;
+            for entry in 0..fetched.len() {
+                keys.push(entries.values.get(entry));
+                rows.push(fetched.get(entry));
+            }
+        }
+        cx.charge(128).await
+    }
+
+    async fn join(&mut self, cx: &Cx, outer: Batch) -> Result<()> {
+        let prefixes = self.prefixes(&outer)?;
+        let mut matched = vec![false; outer.row_count];
+        let (mut keys, mut rows, mut owners) = (Arena::default(), Arena::default(), Vec::new());
+        for (row, prefix) in prefixes.iter().enumerate() {
+            if let Some(prefix) = prefix {
+                self.matches(cx, prefix, &mut keys, &mut rows).await?;
+                owners.resize(rows.len(), row as u32);
+            }
+            if rows.len() >= BATCH_ROW_COUNT {
+                self.emit(&outer, &keys, &rows, &owners, &mut matched)?;
+                (keys, rows, owners) = (Arena::default(), Arena::default(), Vec::new());
+            }
+        }
+        self.emit(&outer, &keys, &rows, &owners, &mut matched)?;
+        self.finish(outer, &matched)
+    }
+
+    /// Joins the collected rows with their outer rows.
+    fn emit(&mut self, outer: &Batch, keys: &Arena, rows: &Arena, owners: &[u32], matched: &mut [bool]) -> Result<()> {
+        if rows.len() == 0 {
+            return Ok(());
+        }
+        let mut decoder = RowDecoder::new(&self.table, self.columns.clone(), None);
+        let context = self.shared.eval();
+        decoder.push(&rows.all(), &|row, key| key.extend_from_slice(keys.get(row)), &context)?;
+        let inner = decoder.finish()?;
+        let mut columns = take_rows(&outer.columns, &UInt32Array::from(owners.to_vec()))?;
+        columns.extend(inner.columns);
+        let batch = Batch { columns, row_count: rows.len() };
+        let mask = match &self.residual {
+            Some(residual) => eval::filter_mask(residual, &batch.columns, batch.row_count, &context)?,
+            None => BooleanArray::from(vec![true; batch.row_count]),
+        };
+        mask.values().set_indices().for_each(|row| matched[owners[row] as usize] = true);
+        if matches!(self.kind, JoinKind::Inner | JoinKind::Left) {
+            let kept = filter_batch(batch, &mask)?;
+            if kept.row_count > 0 {
+                self.ready.push_back(kept);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the join gives of outer rows by whether they matched.
+    fn finish(&mut self, outer: Batch, matched: &[bool]) -> Result<()> {
+        let wanted = match self.kind {
+            JoinKind::Inner => return Ok(()),
+            JoinKind::Semi => matched.to_vec(),
+            JoinKind::Left | JoinKind::Anti => matched.iter().map(|matched| !matched).collect(),
+        };
+        let mut kept = filter_batch(outer, &BooleanArray::from(wanted))?;
+        if kept.row_count == 0 {
+            return Ok(());
+        }
+        if self.kind == JoinKind::Left {
+            for &ordinal in &self.columns {
+                let nulls: ArrayRef = crate::columns::nulls_of(column_type(&self.table, ordinal), kept.row_count)?;
+                kept.columns.push(nulls);
+            }
+        }
+        self.ready.push_back(kept);
+        Ok(())
+    }
+}
+
+impl Operator for IndexJoin {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(async move {
+            loop {
+                if let Some(batch) = self.ready.pop_front() {
+                    return Ok(Some(batch));
+                }
+                let Some(outer) = self.outer.next(cx).await? else { return Ok(None) };
+                self.join(cx, outer).await?;
+            }
+        })
+    }
+}

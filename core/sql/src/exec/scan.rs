@@ -1,0 +1,232 @@
+//! Scans of a table's main tree: rows are decoded column by column straight from the pages, filter columns first.
+
+use super::query::{Operator, Shared};
+use super::{Batch, ExecContext};
+use crate::catalog::Table;
+use crate::columns::ColumnBuilder;
+use crate::encode;
+use crate::eval;
+use crate::eval::each_column;
+use crate::expr::Expr;
+use crate::functions::EvalContext;
+use crate::plan::{KeyBounds, ROW_KEY};
+use crate::types::SqlType;
+use orrery_base::kv::{Flow, ReadMode, RowRef, RowSink, Scan};
+use orrery_base::limits::BATCH_ROW_COUNT;
+use orrery_base::{BoxFuture, Cx, Error, Result};
+use orrery_row::codec::RowLayout;
+use std::sync::Arc;
+
+/// Bytes of values after which a batch is full whatever its row count.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// The type of an output column.
+pub fn column_type(table: &Table, ordinal: usize) -> SqlType {
+    if ordinal == ROW_KEY { SqlType::Bytea } else { table.columns[ordinal].ty }
+}
+
+/// Decodes rows into columns.
+pub struct RowDecoder {
+    layout: RowLayout,
+    columns: Vec<usize>,
+    types: Vec<SqlType>,
+    builders: Vec<ColumnBuilder>,
+    row_count: usize,
+    filter: Option<Expr>,
+    /// Output columns that the filter reads.
+    filter_columns: Vec<usize>,
+}
+
+impl RowDecoder {
+    /// For these columns of a table; a filter is over the output columns.
+    pub fn new(table: &Table, columns: Vec<usize>, filter: Option<Expr>) -> Self {
+        let types: Vec<_> = columns.iter().map(|&ordinal| column_type(table, ordinal)).collect();
+        let mut filter_columns = Vec::new();
+        if let Some(filter) = &filter {
+            each_column(filter, &mut |id| filter_columns.push(id));
+        }
+        filter_columns.sort_unstable();
+        filter_columns.dedup();
+        let mut decoder = RowDecoder {
+            layout: encode::layout(table),
+            columns,
+            types,
+            builders: Vec::new(),
+            row_count: 0,
+            filter,
+            filter_columns,
+        };
+        decoder.builders = decoder.new_builders(0);
+        decoder
+    }
+
+    fn new_builders(&self, capacity: usize) -> Vec<ColumnBuilder> {
+        self.types.iter().map(|&ty| ColumnBuilder::new(ty, capacity)).collect()
+    }
+
+    /// Rows so far.
+    pub fn row_count(&self) -> usize {
+        self.row_count
+    }
+
+    /// Whether a batch's worth is there.
+    pub fn is_full(&self) -> bool {
+        self.row_count >= BATCH_ROW_COUNT
+            || self.builders.iter().map(ColumnBuilder::byte_count).sum::<usize>() >= BATCH_BYTES_MAX
+    }
+
+    /// The batch so far; starts a new one.
+    pub fn finish(&mut self) -> Result<Batch> {
+        let fresh = self.new_builders(BATCH_ROW_COUNT.min(self.row_count.max(16)));
+        let builders = std::mem::replace(&mut self.builders, fresh);
+        let columns = builders.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
+        Ok(Batch { columns, row_count: std::mem::take(&mut self.row_count) })
+    }
+
+    /// Decodes rows; `keys` gives the key of row `i` when ROW_KEY is wanted. Answers which rows passed the filter
+    /// (`None`: all).
+    pub fn push(
+        &mut self,
+        values: &[&[u8]],
+        keys: &dyn Fn(usize, &mut Vec<u8>),
+        context: &EvalContext<'_>,
+    ) -> Result<Option<Vec<usize>>> {
+        if let Some(bad) = values.iter().find(|value| !self.layout.fits(value)) {
+            return Err(Error::corrupt(format!("a row of {} bytes does not fit its table's columns", bad.len())));
+        }
+        let Some(filter) = &self.filter else {
+            let all: Vec<usize> = Vec::new();
+            let columns: Vec<usize> = (0..self.columns.len()).collect();
+            decode(&self.layout, &self.columns, &columns, values, None, &all, keys, &mut self.builders)?;
+            self.row_count += values.len();
+            return Ok(None);
+        };
+        // The columns of the filter are decoded for all rows, the others for those that pass.
+        let mut scratch: Vec<ColumnBuilder> = Vec::with_capacity(self.types.len());
+        for (column, &ty) in self.types.iter().enumerate() {
+            let wanted = self.filter_columns.binary_search(&column).is_ok();
+            scratch.push(ColumnBuilder::new(ty, if wanted { values.len() } else { 0 }));
+        }
+        decode(&self.layout, &self.columns, &self.filter_columns, values, None, &[], keys, &mut scratch)?;
+        let arrays = scratch.into_iter().map(ColumnBuilder::finish).collect::<Result<Vec<_>>>()?;
+        let mask = eval::filter_mask(filter, &arrays, values.len(), context)?;
+        let passed: Vec<usize> = mask.values().set_indices().collect();
+        if !passed.is_empty() {
+            let kept: Vec<&[u8]> = passed.iter().map(|&row| values[row]).collect();
+            let columns: Vec<usize> = (0..self.columns.len()).collect();
+            decode(&self.layout, &self.columns, &columns, &kept, Some(()), &passed, keys, &mut self.builders)?;
+            self.row_count += kept.len();
+        }
+        Ok(Some(passed))
+    }
+}
+
+/// Decodes output columns `which` of the rows; row `i` has number `numbers[i]` when some were left out.
+#[allow(clippy::too_many_arguments, reason = "the parts of a decoder that are borrowed apart")]
+fn decode(
+    layout: &RowLayout,
+    ordinals: &[usize],
+    which: &[usize],
+    rows: &[&[u8]],
+    renumbered: Option<()>,
+    numbers: &[usize],
+    keys: &dyn Fn(usize, &mut Vec<u8>),
+    builders: &mut [ColumnBuilder],
+) -> Result<()> {
+    for &column in which {
+        if ordinals[column] == ROW_KEY {
+            let mut key = Vec::new();
+            for row in 0..rows.len() {
+                key.clear();
+                keys(if renumbered.is_some() { numbers[row] } else { row }, &mut key);
+                builders[column].push_bytes(&key)?;
+            }
+        } else {
+            encode::decode_rows(layout, ordinals[column], rows, &mut builders[column])?;
+        }
+    }
+    Ok(())
+}
+
+struct DecodingSink<'a> {
+    decoder: &'a mut RowDecoder,
+    context: EvalContext<'a>,
+}
+
+impl RowSink for DecodingSink<'_> {
+    fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
+        let values: Vec<&[u8]> = rows.iter().map(|row| row.value).collect();
+        self.decoder.push(&values, &|row, key| rows[row].key_into(key), &self.context)?;
+        Ok(if self.decoder.is_full() { Flow::Full } else { Flow::More })
+    }
+}
+
+/// Scans a table's main tree.
+pub struct TableScan {
+    shared: Arc<Shared>,
+    table: Arc<Table>,
+    bounds: KeyBounds,
+    reverse: bool,
+    decoder: RowDecoder,
+    scan: Option<Box<dyn Scan>>,
+    done: bool,
+}
+
+impl TableScan {
+    /// See `Op::TableScan`.
+    pub fn new(
+        shared: &Arc<Shared>,
+        table: Arc<Table>,
+        columns: Vec<usize>,
+        bounds: KeyBounds,
+        filter: Option<Expr>,
+        reverse: bool,
+    ) -> Self {
+        let decoder = RowDecoder::new(&table, columns, filter);
+        TableScan { shared: shared.clone(), table, bounds, reverse, decoder, scan: None, done: false }
+    }
+
+    fn open(&self) -> Result<Option<Box<dyn Scan>>> {
+        let columns = encode::primary_key_columns(&self.table);
+        let Some(range) = encode::key_range(&self.bounds, &columns, &self.shared.eval())? else { return Ok(None) };
+        let txn = &self.shared.context.txn;
+        Ok(Some(txn.scan(self.table.tree, range, ReadMode::Snapshot, self.reverse)?))
+    }
+}
+
+impl Operator for TableScan {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(async move {
+            if self.scan.is_none() && !self.done {
+                self.scan = self.open()?;
+                self.done = self.scan.is_none();
+            }
+            while !self.done && !self.decoder.is_full() {
+                let Some(scan) = self.scan.as_mut() else { break };
+                let mut sink = DecodingSink { decoder: &mut self.decoder, context: self.shared.eval() };
+                self.done = !scan.next_batch(cx, &mut sink).await?;
+            }
+            if self.decoder.row_count() == 0 {
+                return Ok(None);
+            }
+            self.decoder.finish().map(Some)
+        })
+    }
+}
+
+/// Reads one row by key, waiting for its page. `found` gets the value; the answer is whether there was one.
+pub async fn get(
+    cx: &Cx,
+    context: &ExecContext,
+    tree: orrery_base::TreeId,
+    key: &[u8],
+    mode: ReadMode,
+    found: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<orrery_base::kv::Lookup> {
+    loop {
+        match context.txn.get(tree, key, mode, found)? {
+            orrery_base::kv::Lookup::Missing(page) => context.txn.load(cx, page).await?,
+            lookup => return Ok(lookup),
+        }
+    }
+}
