@@ -26,7 +26,7 @@ mod rows;
 
 pub use connection::{Connection, CopyIn, Interrupt, Outcome, Statement, Transaction};
 pub use database::{Database, Durability, Options};
-pub use key_value::KeyValue;
+pub use key_value::{KeyValue, Reader};
 pub use rows::{FromValue, Row, Rows};
 
 pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};

@@ -86,8 +86,7 @@ const SHOWN_AFTER: usize = 30;
 
 /// The line that holds the position, cut to fit, and a caret under it.
 fn place(statement: &str, position: usize) -> Option<String> {
-    let (mut line_number, mut column) = (1, 0);
-    let mut line_start = 0;
+    let (mut line_number, mut column, mut line_start) = (1, 0usize, 0usize);
     let target = position.checked_sub(1)?;
     for (index, (offset, c)) in statement.char_indices().enumerate() {
         if index == target {

@@ -85,7 +85,7 @@ impl<W: Write> Writer<W> {
 
     fn draw(&mut self) -> io::Result<()> {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_FULL_CONDENSED);
+        table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(self.columns.iter().map(|column| Cell::new(printable(&column.name))));
         for row in &self.rows {
             table.add_row(

@@ -75,9 +75,9 @@ impl Splitter {
     /// The next whole statement or command, if there is one.
     pub fn next_piece(&mut self) -> Option<Piece> {
         loop {
-            if self.state == State::Plain && self.scanned == 0 {
+            if self.state == State::Plain {
                 let start = start_of_code(&self.buffer);
-                if self.buffer[start..].starts_with('\\') {
+                if start >= self.scanned && self.buffer[start..].starts_with('\\') {
                     return self.command(start);
                 }
             }

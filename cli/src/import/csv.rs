@@ -92,14 +92,14 @@ impl<R: BufRead> Reader<R> {
         let (mut bytes, mut at) = (Vec::new(), start);
         let first_line = self.line_number;
         loop {
-            match self.line.get(at) {
+            match self.line.get(at).copied() {
                 Some(b'"') if self.line.get(at + 1) == Some(&b'"') => {
                     bytes.push(b'"');
                     at += 2;
                 }
                 Some(b'"') => break,
                 Some(byte) => {
-                    bytes.push(*byte);
+                    bytes.push(byte);
                     at += 1;
                 }
                 None if self.append_line()? => {}

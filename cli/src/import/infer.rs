@@ -12,7 +12,7 @@ pub enum ColumnType {
     Integer,
     /// 64 bits.
     BigInt,
-    /// A number with a fraction or an exponent that a double carries exactly enough (15 digits).
+    /// A number with a fraction or an exponent that a double gives back as it was written.
     Double,
     /// Longer numbers.
     Numeric,
@@ -136,10 +136,22 @@ fn is_decimal(value: &str) -> bool {
 }
 
 fn decimal_type(value: &str) -> ColumnType {
+    let Ok(double) = value.parse::<f64>() else { return ColumnType::Numeric };
+    // Up to 15 digits always come back; longer ones were written from a double if a double prints them: the shortest
+    // text that reads back, or 17 digits.
+    let digits = significant_digits(value);
+    let comes_back = digits.len() <= 15
+        || [format!("{double:e}"), format!("{double:.16e}")]
+            .iter()
+            .any(|text| significant_digits(text) == digits);
+    if double.is_finite() && comes_back { ColumnType::Double } else { ColumnType::Numeric }
+}
+
+/// The digits of the mantissa without leading and trailing zeros.
+fn significant_digits(value: &str) -> String {
     let mantissa = value.split(['e', 'E']).next().unwrap_or(value);
-    let significant = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|byte| *byte == b'0').count();
-    let is_finite = value.parse::<f64>().is_ok_and(f64::is_finite);
-    if significant <= 15 && is_finite { ColumnType::Double } else { ColumnType::Numeric }
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_string()
 }
 
 fn is_uuid(value: &str) -> bool {
@@ -232,7 +244,10 @@ mod tests {
             ("41.1304722", Double),
             ("1e5", Double),
             ("1e999", Numeric),
-            ("0.1234567890123456", Numeric),
+            ("0.1234567890123456", Double),
+            ("0.12345678901234567891", Numeric),
+            ("48.053808600000004", Double),
+            ("48.053808600000005", Numeric),
             (".5", Text),
             ("5.", Text),
             ("1.2.3", Text),

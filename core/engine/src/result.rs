@@ -77,6 +77,14 @@ pub(crate) struct Link {
     pub(crate) deadline: Option<u64>,
 }
 
+impl Link {
+    /// For results that read nothing any more.
+    pub(crate) fn detached(session: &crate::session::Session) -> Link {
+        let (world, cancel) = (session.db.world.clone(), session.cancel().clone());
+        Link { world, cancel, txn: None, explicit: None, deadline: None }
+    }
+}
+
 impl Rows {
     pub(crate) fn of_query(query: Query, fields: Vec<Field>, link: Link) -> Self {
         let source = Some(Source::Query(Box::new(query)));

@@ -86,7 +86,7 @@ async fn within_transaction(
     outcome
 }
 
-fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
+pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,

@@ -156,6 +156,12 @@ impl Catalog {
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables.get(name)
     }
+
+    /// Whether an index or a primary key constraint has this name.
+    pub fn has_index_named(&self, name: &str) -> bool {
+        self.index_owner.contains_key(name)
+            || self.tables.values().any(|table| table.primary_key_name.as_deref() == Some(name))
+    }
 }
 
 impl Table {

@@ -1,1 +1,28 @@
-//! Compiles the planted bugs in and checks that the simulator catches each.
+//! The planted bugs' runner: checks the checkers. This package alone enables `orrery-base/plants`, and it is outside
+//! the default members, so no other build carries a planted bug.
+
+use orrery_base::world::Plant;
+use orrery_sim::{SeedOptions, SeedOutcome, run_seed};
+
+/// What one plant came to.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The bug's name.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// Seeds run until it was caught, and how; `None` when it was not.
+    pub caught: Option<(u64, SeedOutcome)>,
+}
+
+/// Plants one bug and runs seeds from 0 until a checker catches it, at most `seed_count_max`. The seeds must pass without
+/// the bug, which the ordinary runs see to.
+pub fn hunt(plant: Plant, seed_count_max: u64) -> Finding {
+    let (_, name, what) = *Plant::ALL.iter().find(|(it, _, _)| *it == plant).expect("every plant is listed");
+    let options = SeedOptions { plant: Some(plant), ..SeedOptions::default() };
+    let caught = (0..seed_count_max).find_map(|seed| {
+        let outcome = run_seed(seed, &options).outcome;
+        (outcome != SeedOutcome::Pass).then_some((seed + 1, outcome))
+    });
+    Finding { name, what, caught }
+}

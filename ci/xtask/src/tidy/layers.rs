@@ -18,7 +18,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("orrery-tests", &["orrerydb", "orrery-drivers", "orrery-engine", "orrery-sim"]),
     ("orrery-bench", &["orrerydb"]),
     ("xtask", &[]),
-    ("orrery-wasm-probe", &["orrery-base", "orrery-row", "orrery-store", "orrery-sql", "orrery-engine"]),
+    ("orrery-wasm-probe", &["orrery-engine"]),
 ];
 
 /// The packages under `core/`.

@@ -1,13 +1,36 @@
 //! Binding: names, types and coercions by PostgreSQL's rules; every error has its position.
+//!
+//! The binder makes a logical plan ([`crate::plan::logical`]) in which every column has an id and every implicit cast
+//! is written out; [`crate::optimize`] makes the physical one. What is not built is 0A000 with its position; nothing is
+//! skipped over (L6): every field of the syntax tree is taken apart by name here.
+
+mod binder;
+mod coerce;
+mod ddl;
+mod dml;
+mod expr;
+mod from;
+mod group;
+mod names;
+mod query;
+mod resolve;
+mod scope;
+
+#[cfg(test)]
+mod tests;
 
 use crate::catalog::{Catalog, Table};
 use crate::ddl::Ddl;
 use crate::expr::Expr;
+use crate::functions::CastContext;
+use crate::optimize;
 use crate::parse::Parsed;
 use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
 use crate::types::SqlType;
-use orrery_base::{Error, Result};
+use binder::Binder;
+use orrery_base::{Error, Result, SqlState};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A bound statement.
@@ -126,17 +149,134 @@ pub struct CopyFormat {
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
 /// follow from use (42P18 where they do not).
 pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Result<Bound> {
-    let _ = (parsed, catalog, param_types);
-    Err(Error::unsupported("binding"))
+    let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
+    let control = |control| Ok(Bound::Control(control));
+    match &parsed.statement {
+        ast::Statement::Query(query) => {
+            let query = binder.query(query)?;
+            let plan = optimize::plan(finish(binder)?, query)?;
+            Ok(Bound::Dml(plan::Statement::Query(plan)))
+        }
+        ast::Statement::Insert(insert) => bind_insert(binder, insert),
+        ast::Statement::Update(update) => bind_update(binder, update),
+        ast::Statement::Delete(delete) => bind_delete(binder, delete),
+        ast::Statement::CreateTable(create) => binder.create_table(create).map(Bound::Ddl),
+        ast::Statement::DropTable { names, if_exists } => binder.drop_table(names, *if_exists).map(Bound::Ddl),
+        ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
+        ast::Statement::DropIndex { names, if_exists } => binder.drop_index(names, *if_exists).map(Bound::Ddl),
+        ast::Statement::Truncate { names, restart_identity } => {
+            let tables = tables(&binder, names)?;
+            Ok(Bound::Ddl(Ddl::Truncate { tables, restart_identity: *restart_identity }))
+        }
+        ast::Statement::Copy(copy) => control(Control::Copy(binder.copy(copy)?)),
+        ast::Statement::Begin(modes) => control(Control::Begin(*modes)),
+        ast::Statement::Commit => control(Control::Commit),
+        ast::Statement::Rollback => control(Control::Rollback),
+        ast::Statement::Savepoint(name) => control(Control::Savepoint(name.text.clone())),
+        ast::Statement::Release(name) => control(Control::Release(name.text.clone())),
+        ast::Statement::RollbackTo(name) => control(Control::RollbackTo(name.text.clone())),
+        ast::Statement::SetTransaction { modes, session } => {
+            control(Control::SetTransaction { modes: *modes, session: *session })
+        }
+        ast::Statement::Set { name, value, local } => {
+            control(Control::Set { name: setting(name), value: value.clone(), local: *local })
+        }
+        ast::Statement::Reset(name) => control(Control::Reset(name.as_ref().map(setting))),
+        ast::Statement::Show(name) => control(Control::Show(name.as_ref().map(setting))),
+        ast::Statement::Prepare { name, types, statement } => {
+            let (name, types, statement) = (name.text.clone(), types.clone(), statement.clone());
+            control(Control::Prepare { name, types, statement })
+        }
+        ast::Statement::Execute { name, args } => {
+            control(Control::Execute { name: name.text.clone(), args: args.clone() })
+        }
+        ast::Statement::Deallocate(name) => {
+            control(Control::Deallocate(name.as_ref().map(|name| name.text.clone())))
+        }
+        ast::Statement::Explain { analyze, statement } => {
+            control(Control::Explain { analyze: *analyze, statement: statement.clone() })
+        }
+        ast::Statement::Analyze(names) if names.is_empty() => {
+            control(Control::Analyze(catalog.tables.values().cloned().collect()))
+        }
+        ast::Statement::Analyze(names) => control(Control::Analyze(tables(&binder, names)?)),
+        ast::Statement::Checkpoint => control(Control::Checkpoint),
+    }
+}
+
+/// Settings are named without regard to case, quoted or not.
+fn setting(name: &ast::Name) -> String {
+    name.text.to_lowercase()
+}
+
+fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
+    let mut tables: Vec<Arc<Table>> = Vec::with_capacity(names.len());
+    for name in names {
+        let table = binder.table(name)?;
+        if !tables.iter().any(|known| known.id == table.id) {
+            tables.push(table);
+        }
+    }
+    Ok(tables)
+}
+
+/// What the optimizer needs, when all parameters have types.
+fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
+    binder.check_params()?;
+    Ok(optimize::Input { statement: binder.statement, param_types: binder.params })
+}
+
+fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
+    let dml::BoundInsert { table, source, checks, skip_conflicts, returning } = binder.insert(insert)?;
+    let source = optimize::plan(finish(binder)?, source)?;
+    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert { table, source, checks, skip_conflicts, returning })))
+}
+
+fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
+    let dml::BoundChange { table, source, recheck, assignments, checks, returning } = binder.update(update)?;
+    let source = optimize::plan(finish(binder)?, source)?;
+    let recheck = recheck.map(plan::Recheck);
+    Ok(Bound::Dml(plan::Statement::Update(plan::Update { table, source, recheck, assignments, checks, returning })))
+}
+
+fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
+    let dml::BoundChange { table, source, recheck, assignments: _, checks: _, returning } = binder.delete(delete)?;
+    let source = optimize::plan(finish(binder)?, source)?;
+    let recheck = recheck.map(plan::Recheck);
+    Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, returning })))
 }
 
 /// Binds EXECUTE's arguments to the prepared statement's parameter types: expressions without columns, for
 /// `eval::constant`. A wrong number is 42601.
-pub fn execute_arguments(
-    args: &[ast::Expr],
-    param_types: &[SqlType],
-    catalog: &Catalog,
-) -> Result<Vec<Expr>> {
-    let _ = (args, param_types, catalog);
-    Err(Error::unsupported("binding"))
+pub fn execute_arguments(args: &[ast::Expr], param_types: &[SqlType], catalog: &Catalog) -> Result<Vec<Expr>> {
+    if args.len() != param_types.len() {
+        let message = "wrong number of parameters for prepared statement";
+        let detail = format!("Expected {} parameters but got {}.", param_types.len(), args.len());
+        return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
+    }
+    let mut binder = Binder::new(catalog, &[], 0);
+    binder.level.forbidden = Some("EXECUTE parameters");
+    let scope = Rc::new(scope::Scope::default());
+    let mut bound = Vec::with_capacity(args.len());
+    for (index, (arg, ty)) in args.iter().zip(param_types).enumerate() {
+        let value = binder.expr(&scope, arg)?;
+        if value.any(&mut |it| matches!(it, Expr::Subquery { .. })) {
+            return Err(Error::unsupported("subquery in EXECUTE parameters").at(arg.at));
+        }
+        let from = value.ty();
+        let value = binder.coerce(value, *ty, CastContext::Assignment, expr::location(arg)).map_err(|error| {
+            if error.code() != SqlState::CANNOT_COERCE {
+                return error;
+            }
+            let message = format!(
+                "parameter ${} of type {} cannot be coerced to the expected type {}",
+                index + 1,
+                from.base_name(),
+                ty.base_name()
+            );
+            Error::new(SqlState::DATATYPE_MISMATCH, message).at(expr::location(arg))
+        })?;
+        bound.push(value);
+    }
+    Ok(bound)
 }

@@ -1,11 +1,36 @@
 //! The catalog as rows (fixed trees), and the statements that change it.
+//!
+//! | tree | key | value |
+//! |---|---|---|
+//! | 10 tables | table id, u32 big-endian | the table (see [`codec`]) |
+//! | 11 statistics | table id, u32 big-endian | what ANALYZE found |
+//! | 12 sequences | sequence id, u32 big-endian | the definition |
+//! | 13 state | one zero byte | u8 version = 1, u64 schema version, u32 next free id |
+//! | 14 sequence values | sequence id, u32 big-endian | i64, the next value not yet reserved |
+//!
+//! Invariants:
+//! 1. Whoever changes the catalog holds the lock on the state row until the end of the transaction: changes are serial, and
+//!    ids are never handed out twice.
+//! 2. Under that lock the catalog is read anew (mode `Current`) unless its version is the one the statement was bound
+//!    under; what binding found is checked again then.
 
-use crate::catalog::{Catalog, Column, IndexColumn, Table, TableStatistics};
-use crate::exec::ExecContext;
-use orrery_base::kv::Transaction;
-use orrery_base::{Cx, Result, TreeId};
+mod apply;
+mod codec;
+mod load;
+
+pub use apply::{execute, set_statistics};
+pub use load::load_catalog;
+
+use crate::catalog::{Column, IndexColumn, Table};
+use orrery_base::TreeId;
 use std::sync::Arc;
 
+pub(crate) const TABLES: TreeId = TreeId(10);
+pub(crate) const STATISTICS: TreeId = TreeId(11);
+pub(crate) const SEQUENCES: TreeId = TreeId(12);
+pub(crate) const STATE: TreeId = TreeId(13);
+/// The one key of [`STATE`].
+pub(crate) const STATE_KEY: &[u8] = &[0];
 /// Where the sequences' values lie: key = sequence id (u32, big-endian), value = the next value not yet reserved
 /// (i64, little-endian). Written by the engine's reservations, removed with the sequence.
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);

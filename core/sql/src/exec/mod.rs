@@ -14,6 +14,8 @@ mod simple;
 mod sort;
 mod source;
 mod spill;
+mod dml;
+pub use dml::{delete, insert, update};
 
 use crate::datum::Datum;
 use crate::functions::{EvalContext, SequencePool};

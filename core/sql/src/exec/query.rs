@@ -184,6 +184,7 @@ pub struct Query {
     memory: Arc<MemoryTracker>,
     sequences: Arc<SequencePool>,
     root: Option<Box<dyn Operator>>,
+    running: Option<Arc<Shared>>,
     done: bool,
 }
 
@@ -192,7 +193,7 @@ impl Query {
     pub fn open(plan: Arc<Plan>, context: ExecContext) -> Query {
         let memory = MemoryTracker::new(context.work_memory_bytes);
         let sequences = Arc::new(SequencePool::default());
-        Query { plan, context, metrics: None, memory, sequences, root: None, done: false }
+        Query { plan, context, metrics: None, memory, sequences, root: None, running: None, done: false }
     }
 
     /// Opens a plan and counts what happens at its nodes.
@@ -215,9 +216,7 @@ impl Query {
             if self.done {
                 return Ok(None);
             }
-            if self.root.is_none() {
-                self.root = Some(self.start(cx).await?);
-            }
+            self.prepare(cx).await?;
             let root = self.root.as_mut().expect("started just now");
             let batch = root.next(cx).await?;
             if batch.is_none() {
@@ -247,8 +246,20 @@ impl Query {
         })
     }
 
+    /// Runs the subqueries and opens the operators, if that was not done yet. Gives what expressions beside the plan
+    /// (assignments, RETURNING) are evaluated with.
+    pub async fn prepare(&mut self, cx: &Cx) -> Result<Arc<Shared>> {
+        if let Some(shared) = &self.running {
+            return Ok(shared.clone());
+        }
+        let (root, shared) = self.start(cx).await?;
+        self.root = Some(root);
+        self.running = Some(shared.clone());
+        Ok(shared)
+    }
+
     /// Runs the subqueries in order, then builds the root.
-    async fn start(&mut self, cx: &Cx) -> Result<Box<dyn Operator>> {
+    async fn start(&mut self, cx: &Cx) -> Result<(Box<dyn Operator>, Arc<Shared>)> {
         let mut done: Vec<SubqueryResult> = Vec::new();
         let mut number = node_count(&self.plan.root);
         let results = |done: &[SubqueryResult]| {
@@ -263,7 +274,8 @@ impl Query {
             number += node_count(node);
             done.push(materialise(operator.as_mut(), node, cx).await?);
         }
-        Ok(build(&self.plan.root, &self.shared(results(&done)), 0))
+        let shared = self.shared(results(&done));
+        Ok((build(&self.plan.root, &shared, 0), shared))
     }
 }
 

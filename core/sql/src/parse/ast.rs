@@ -226,6 +226,17 @@ pub enum TableExpr {
     },
 }
 
+impl TableExpr {
+    /// Where it begins.
+    pub fn at(&self) -> u32 {
+        match self {
+            TableExpr::Table { name, .. } | TableExpr::Function { name, .. } => name.at,
+            TableExpr::Subquery { at, .. } => *at,
+            TableExpr::Join { left, .. } => left.at(),
+        }
+    }
+}
+
 /// AS name (columns).
 #[derive(Clone, Debug)]
 pub struct Alias {

@@ -22,6 +22,7 @@ mod types;
 mod tests;
 
 use orrery_base::{Error, Result, SqlState, limits};
+pub(crate) use query::unnamed_subquery;
 use std::sync::Arc;
 
 /// One statement of a text.

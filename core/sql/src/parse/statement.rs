@@ -2,7 +2,7 @@
 
 use super::Parsed;
 use super::ast::{
-    Copy, CopyValue, Delete, Expr, ExprKind, Insert, InsertSource, Name, SetValue, Statement,
+    Copy, CopyValue, Delete, Expr, Insert, InsertSource, Name, SetValue, Statement,
     TransactionModes, Update,
 };
 use super::lexer::Kind;
@@ -478,9 +478,4 @@ impl Parser<'_> {
         }
         Ok(Statement::Analyze(names))
     }
-}
-
-/// Whether an expression is the word DEFAULT.
-pub(crate) fn is_default(expr: &Expr) -> bool {
-    matches!(expr.kind, ExprKind::Default)
 }

@@ -1,4 +1,5 @@
 //! Plans. The physical plan here is what the optimizer gives and the executor runs.
 
+pub mod logical;
 pub mod physical;
 pub use physical::*;

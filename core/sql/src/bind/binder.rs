@@ -1,0 +1,190 @@
+//! The binder's state: what one statement has gathered so far.
+
+use super::scope::Scope;
+use crate::catalog::{Catalog, Table};
+use crate::datum::Datum;
+use crate::eval;
+use crate::expr::{AggregateCall, Expr};
+use crate::functions::{EvalContext, Volatility};
+use crate::parse::ast::{self, Name};
+use crate::plan::logical::{ColumnId, ColumnInfo, Query, Statement};
+use crate::types::SqlType;
+use orrery_base::{Error, Result, SqlState};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Relations one statement may come to, names of WITH put in place: what bounds exponential growth.
+const RELATION_COUNT_MAX: usize = 1000;
+
+pub(super) struct Binder<'a> {
+    pub(super) catalog: &'a Catalog,
+    /// Types of `$1…`; `Unknown` until a use decides.
+    pub(super) params: Vec<SqlType>,
+    pub(super) statement: Statement,
+    /// Names of WITH in scope, innermost last.
+    pub(super) ctes: Vec<Cte>,
+    /// How often each WITH query was put in place and whether it is volatile: see [`Binder::used_cte`].
+    cte_uses: Vec<(*const ast::Query, usize)>,
+    /// The scopes outside the query being bound: only to tell correlation from unknown names.
+    pub(super) outer: Vec<Rc<Scope>>,
+    /// The SELECT being bound.
+    pub(super) level: Level,
+    relation_count: usize,
+}
+
+/// A name of WITH.
+#[derive(Clone)]
+pub(super) struct Cte {
+    pub(super) definition: ast::CommonTable,
+    /// How many names were in scope where it was defined.
+    pub(super) visible: usize,
+}
+
+/// What the SELECT being bound has gathered.
+#[derive(Default)]
+pub(super) struct Level {
+    /// Aggregates; `None` where the clause allows none, with the clause's name.
+    pub(super) aggregates: Vec<(ColumnId, AggregateCall)>,
+    pub(super) forbidden: Option<&'static str>,
+    pub(super) in_aggregate: bool,
+    /// Where columns were named first, outside of aggregates.
+    pub(super) references: Vec<(ColumnId, Name)>,
+}
+
+impl<'a> Binder<'a> {
+    pub(super) fn new(catalog: &'a Catalog, given: &[SqlType], param_count: usize) -> Self {
+        let mut params = given.to_vec();
+        params.resize(param_count.max(given.len()), SqlType::Unknown);
+        Binder {
+            catalog,
+            params,
+            statement: Statement::default(),
+            ctes: Vec::new(),
+            cte_uses: Vec::new(),
+            outer: Vec::new(),
+            level: Level::default(),
+            relation_count: 0,
+        }
+    }
+
+    /// A new column.
+    pub(super) fn column(&mut self, ty: SqlType) -> ColumnId {
+        self.statement.columns.push(ColumnInfo { ty, origin: None });
+        self.statement.columns.len() - 1
+    }
+
+    pub(super) fn column_expr(&self, id: ColumnId) -> Expr {
+        Expr::Column { id, ty: self.statement.columns[id].ty }
+    }
+
+    /// A new occurrence of a table: ids for all its columns, in order.
+    pub(super) fn table_columns(&mut self, table: &Arc<Table>) -> Vec<ColumnId> {
+        let occurrence = self.statement.tables.len();
+        self.statement.tables.push(table.clone());
+        let first = self.statement.columns.len();
+        for (ordinal, column) in table.columns.iter().enumerate() {
+            let origin = Some((occurrence, ordinal));
+            self.statement.columns.push(ColumnInfo { ty: column.ty, origin });
+        }
+        (first..self.statement.columns.len()).collect()
+    }
+
+    /// Errors: 54001 when WITH names multiply beyond all measure.
+    pub(super) fn count_relation(&mut self, at: u32) -> Result<()> {
+        self.relation_count += 1;
+        if self.relation_count > RELATION_COUNT_MAX {
+            let message = format!("statement uses more than {RELATION_COUNT_MAX} relations");
+            return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, message).at(at));
+        }
+        Ok(())
+    }
+
+    /// Counts the uses of a WITH query: one that is volatile must not be evaluated twice.
+    pub(super) fn used_cte(&mut self, query: *const ast::Query) -> usize {
+        match self.cte_uses.iter_mut().find(|it| it.0 == query) {
+            Some(uses) => {
+                uses.1 += 1;
+                uses.1
+            }
+            None => {
+                self.cte_uses.push((query, 1));
+                1
+            }
+        }
+    }
+
+    pub(super) fn is_used_cte(&self, query: *const ast::Query) -> bool {
+        self.cte_uses.iter().any(|uses| uses.0 == query)
+    }
+
+    /// Keeps a subquery and gives its index.
+    pub(super) fn subquery(&mut self, query: Query) -> usize {
+        self.statement.subqueries.push(query);
+        self.statement.subqueries.len() - 1
+    }
+
+    /// Computes what is constant. An error stays for the execution, which may never come to it.
+    pub(super) fn fold(&mut self, expr: Expr) -> Result<Expr> {
+        let mut constant = true;
+        expr.children(|child| constant = constant && matches!(child, Expr::Literal { .. }));
+        if !constant {
+            return Ok(expr);
+        }
+        let foldable = match &expr {
+            Expr::Call { function, .. } => function.volatility == Volatility::Immutable,
+            Expr::Cast { input, ty, .. } => is_stable_cast(input.ty(), *ty),
+            _ => false,
+        };
+        if !foldable {
+            return Ok(expr);
+        }
+        let ty = expr.ty();
+        let literal_cast = matches!(&expr, Expr::Cast { .. });
+        match eval::constant(&expr, &EvalContext::constant(0, 0, 0)) {
+            Ok(value) => Ok(Expr::Literal { value, ty }),
+            // A written literal that does not fit its type is an error wherever it stands, as in PostgreSQL.
+            Err(error) if literal_cast => Err(error),
+            Err(_) => Ok(expr),
+        }
+    }
+
+    /// Refuses parameters whose type nothing decided.
+    pub(super) fn check_params(&self) -> Result<()> {
+        match self.params.iter().position(|ty| *ty == SqlType::Unknown) {
+            None => Ok(()),
+            Some(index) => {
+                let message = format!("could not determine data type of parameter ${}", index + 1);
+                Err(Error::new(SqlState::INDETERMINATE_DATATYPE, message))
+            }
+        }
+    }
+}
+
+/// Whether a cast looks neither at the clock nor at the session's time zone.
+fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
+    let zoned = |ty: SqlType| ty == SqlType::Timestamptz;
+    from == to || !(zoned(from) || zoned(to))
+}
+
+/// A number literal: `integer`, `bigint` or `numeric`, whichever holds it first.
+pub(super) fn number(digits: &str, at: u32) -> Result<Expr> {
+    if !digits.contains(['.', 'e', 'E']) {
+        if let Ok(value) = digits.parse::<i32>() {
+            return Ok(Expr::Literal { value: Datum::Int4(value), ty: SqlType::Int4 });
+        }
+        if let Ok(value) = digits.parse::<i64>() {
+            return Ok(Expr::Literal { value: Datum::Int8(value), ty: SqlType::Int8 });
+        }
+    }
+    let value = crate::text::parse(digits, SqlType::Numeric).map_err(|error| error.at(at))?;
+    // Few digits fit 128 bits: what is computed with them stays there.
+    let significant = digits.split(['e', 'E']).next().unwrap_or("").bytes().filter(u8::is_ascii_digit).count();
+    let ty = match &value {
+        Datum::Numeric(number) if significant <= 38 && !digits.contains(['e', 'E']) => {
+            let scale = number.scale() as u8;
+            SqlType::Decimal { precision: (significant as u8).max(scale).max(1), scale }
+        }
+        _ => SqlType::Numeric,
+    };
+    Ok(Expr::Literal { value, ty })
+}

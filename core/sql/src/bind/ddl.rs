@@ -1,0 +1,307 @@
+//! CREATE and DROP: checked against the catalog, names chosen as PostgreSQL does.
+
+use super::binder::Binder;
+use crate::catalog::{Column, IndexColumn, Table};
+use crate::ddl::{Ddl, NewIndex, NewTable};
+use crate::parse::ast::{self, ConstraintKind, Name};
+use crate::types::SqlType;
+use orrery_base::{Error, Result, SqlState, limits};
+use std::sync::Arc;
+
+impl Binder<'_> {
+    pub(super) fn create_table(&mut self, create: &ast::CreateTable) -> Result<Ddl> {
+        let ast::CreateTable { name, if_not_exists, columns, constraints } = create;
+        if let Some(notice) = self.check_new_name(name, *if_not_exists)? {
+            return Ok(notice);
+        }
+        if columns.len() > limits::COLUMN_COUNT_MAX {
+            let message = format!("tables can have at most {} columns", limits::COLUMN_COUNT_MAX);
+            return Err(Error::new(SqlState::TOO_MANY_COLUMNS, message).at(name.at));
+        }
+        let mut table = NewTable {
+            name: name.text.clone(),
+            columns: Vec::with_capacity(columns.len()),
+            identities: Vec::new(),
+            primary_key: Vec::new(),
+            primary_key_name: None,
+            indexes: Vec::new(),
+            checks: Vec::new(),
+        };
+        for definition in columns {
+            self.new_column(&mut table, definition)?;
+        }
+        for constraint in constraints {
+            self.constraint(&mut table, constraint)?;
+        }
+        let nullable_key = columns.iter().zip(&table.columns).enumerate().find(|(ordinal, (definition, _))| {
+            definition.null && table.primary_key.contains(ordinal)
+        });
+        if let Some((_, (definition, _))) = nullable_key {
+            let message =
+                format!("conflicting NULL/NOT NULL declarations for column \"{}\"", definition.name.text);
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(definition.name.at));
+        }
+        for ordinal in table.primary_key.clone() {
+            table.columns[ordinal].not_null = true;
+        }
+        Ok(Ddl::CreateTable(table))
+    }
+
+    /// Errors 42P07 unless IF NOT EXISTS was said; then the notice.
+    fn check_new_name(&self, name: &Name, if_not_exists: bool) -> Result<Option<Ddl>> {
+        if !self.is_taken(&name.text) {
+            return Ok(None);
+        }
+        let message = format!("relation \"{}\" already exists", name.text);
+        if if_not_exists {
+            return Ok(Some(Ddl::Nothing(format!("{message}, skipping"))));
+        }
+        Err(Error::new(SqlState::DUPLICATE_TABLE, message).at(name.at))
+    }
+
+    fn is_taken(&self, name: &str) -> bool {
+        self.catalog.tables.contains_key(name) || self.catalog.has_index_named(name)
+    }
+
+    fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
+        let ast::ColumnDef { name, ty, not_null, null: _, default, identity } = definition;
+        if table.columns.iter().any(|column| column.name == name.text) {
+            let message = format!("column \"{}\" specified more than once", name.text);
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(name.at));
+        }
+        if let Some(identity) = identity {
+            if !matches!(ty, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) {
+                let message = "identity column type must be smallint, integer, or bigint";
+                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
+            }
+            table.identities.push((table.columns.len(), identity.always, identity.start, identity.increment));
+        }
+        let text = default.as_ref().map(|(text, _)| text.clone());
+        let column = Column { name: name.text.clone(), ty: *ty, not_null: *not_null, default: text, identity: None };
+        if let Some((_, tree)) = default {
+            self.validate_default(&column, tree)?;
+        }
+        table.columns.push(column);
+        Ok(())
+    }
+
+    /// Binds a DEFAULT to find its errors, with their places in this statement.
+    fn validate_default(&mut self, column: &Column, tree: &ast::Expr) -> Result<()> {
+        let scope = std::rc::Rc::new(super::scope::Scope::default());
+        self.level.forbidden = Some("DEFAULT expressions");
+        let forbidden_column = |error: Error| {
+            if error.code() != SqlState::UNDEFINED_COLUMN {
+                return error;
+            }
+            let message = "cannot use column reference in DEFAULT expression";
+            let at = error.position().unwrap_or(0);
+            Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(at)
+        };
+        let bound = self.expr(&scope, tree).map_err(forbidden_column)?;
+        self.level.forbidden = None;
+        if bound.any(&mut |it| matches!(it, crate::expr::Expr::Subquery { .. } | crate::expr::Expr::Param { .. })) {
+            return Err(Error::unsupported("subquery or parameter in DEFAULT").at(tree.at));
+        }
+        self.coerce_assignment(bound, &column.name, column.ty, super::expr::location(tree))?;
+        Ok(())
+    }
+
+    fn constraint(&mut self, table: &mut NewTable, constraint: &ast::Constraint) -> Result<()> {
+        let ast::Constraint { name, kind, column, at } = constraint;
+        let given = name.as_ref().map(|name| name.text.clone());
+        match kind {
+            ConstraintKind::PrimaryKey(columns) => {
+                if table.primary_key_name.is_some() {
+                    let message = format!("multiple primary keys for table \"{}\" are not allowed", table.name);
+                    return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message).at(*at));
+                }
+                table.primary_key = key_columns(table, columns, "primary key")?;
+                table.primary_key_name = Some(self.relation_name(table, given, &[], "pkey", *at)?);
+            }
+            ConstraintKind::Unique(columns) => {
+                let ordinals = key_columns(table, columns, "unique")?;
+                let names: Vec<&str> = columns.iter().map(|column| column.text.as_str()).collect();
+                let name = self.relation_name(table, given, &names, "key", *at)?;
+                let columns =
+                    ordinals.into_iter().map(|ordinal| IndexColumn { ordinal, descending: false }).collect();
+                table.indexes.push(NewIndex { name, columns, unique: true, is_constraint: true });
+            }
+            ConstraintKind::Check(text, tree) => {
+                self.validate_check(&table.columns, tree)?;
+                let base = match column {
+                    Some(column) => format!("{}_{column}_check", table.name),
+                    None => format!("{}_check", table.name),
+                };
+                let taken = |name: &str| table.checks.iter().any(|check| check.0 == name);
+                let name = match given {
+                    Some(name) if taken(&name) => {
+                        let message =
+                            format!("constraint \"{name}\" for relation \"{}\" already exists", table.name);
+                        return Err(Error::new(SqlState::DUPLICATE_OBJECT, message).at(*at));
+                    }
+                    Some(name) => name,
+                    None => first_free(&base, taken),
+                };
+                table.checks.push((name, text.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A name for an index of a table that is being made: the one given, or `table_columns_suffix`.
+    fn relation_name(
+        &self,
+        table: &NewTable,
+        given: Option<String>,
+        columns: &[&str],
+        suffix: &str,
+        at: u32,
+    ) -> Result<String> {
+        let taken = |name: &str| {
+            self.is_taken(name)
+                || table.name == name
+                || table.primary_key_name.as_deref() == Some(name)
+                || table.indexes.iter().any(|index| index.name == name)
+        };
+        match given {
+            Some(name) if taken(&name) => {
+                Err(Error::new(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")).at(at))
+            }
+            Some(name) => Ok(name),
+            None => Ok(first_free(&derived_name(&table.name, columns, suffix), taken)),
+        }
+    }
+
+    pub(super) fn create_index(&mut self, create: &ast::CreateIndex) -> Result<Ddl> {
+        let ast::CreateIndex { name, if_not_exists, table: table_name, columns, unique } = create;
+        let table = self.table(table_name)?;
+        if let Some(name) = name
+            && let Some(notice) = self.check_new_name(name, *if_not_exists)?
+        {
+            return Ok(notice);
+        }
+        let mut made: Vec<IndexColumn> = Vec::with_capacity(columns.len());
+        for (column, descending) in columns {
+            let ordinal = table.column(&column.text).ok_or_else(|| super::scope::no_column(None, column))?;
+            if made.iter().any(|known| known.ordinal == ordinal) {
+                return Err(Error::unsupported("a column twice in one index").at(column.at));
+            }
+            made.push(IndexColumn { ordinal, descending: *descending });
+        }
+        let name = match name {
+            Some(name) => name.text.clone(),
+            None => {
+                let names: Vec<&str> = columns.iter().map(|(column, _)| column.text.as_str()).collect();
+                first_free(&derived_name(&table.name, &names, "idx"), |name| self.is_taken(name))
+            }
+        };
+        let index = NewIndex { name, columns: made, unique: *unique, is_constraint: false };
+        Ok(Ddl::CreateIndex { table, index })
+    }
+
+    pub(super) fn drop_table(&mut self, names: &[Name], if_exists: bool) -> Result<Ddl> {
+        let mut tables: Vec<Arc<Table>> = Vec::with_capacity(names.len());
+        let mut notice = None;
+        for name in names {
+            match self.catalog.table(&name.text) {
+                Some(table) if tables.iter().any(|known| known.id == table.id) => {}
+                Some(table) => tables.push(table.clone()),
+                None if self.catalog.has_index_named(&name.text) => {
+                    let message = format!("\"{}\" is not a table", name.text);
+                    return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
+                }
+                None if if_exists => notice = Some(format!("table \"{}\" does not exist, skipping", name.text)),
+                None => {
+                    let message = format!("table \"{}\" does not exist", name.text);
+                    return Err(Error::new(SqlState::UNDEFINED_TABLE, message).at(name.at));
+                }
+            }
+        }
+        Ok(match notice {
+            Some(notice) if tables.is_empty() => Ddl::Nothing(notice),
+            _ => Ddl::DropTable(tables),
+        })
+    }
+
+    pub(super) fn drop_index(&mut self, names: &[Name], if_exists: bool) -> Result<Ddl> {
+        let mut indexes: Vec<(Arc<Table>, String)> = Vec::with_capacity(names.len());
+        let mut notice = None;
+        for name in names {
+            let owner = self.catalog.index_owner.get(&name.text).and_then(|owner| self.catalog.table(owner));
+            match owner {
+                Some(table) => {
+                    self.refuse_constraint(table, name)?;
+                    if !indexes.iter().any(|known| known.1 == name.text) {
+                        indexes.push((table.clone(), name.text.clone()));
+                    }
+                }
+                None if self.catalog.has_index_named(&name.text) => return Err(required(name)),
+                None if self.catalog.table(&name.text).is_some() => {
+                    let message = format!("\"{}\" is not an index", name.text);
+                    return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
+                }
+                None if if_exists => notice = Some(format!("index \"{}\" does not exist, skipping", name.text)),
+                None => {
+                    let message = format!("index \"{}\" does not exist", name.text);
+                    return Err(Error::new(SqlState::UNDEFINED_OBJECT, message).at(name.at));
+                }
+            }
+        }
+        Ok(match notice {
+            Some(notice) if indexes.is_empty() => Ddl::Nothing(notice),
+            _ => Ddl::DropIndex(indexes),
+        })
+    }
+
+    fn refuse_constraint(&self, table: &Table, name: &Name) -> Result<()> {
+        let is_constraint = table.indexes.iter().any(|index| index.name == name.text && index.is_constraint);
+        if is_constraint { Err(required(name)) } else { Ok(()) }
+    }
+}
+
+fn required(name: &Name) -> Error {
+    let message = format!("cannot drop index {} because a constraint requires it", name.text);
+    Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).at(name.at)
+}
+
+fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Result<Vec<usize>> {
+    let mut ordinals = Vec::with_capacity(names.len());
+    for name in names {
+        let ordinal = table.columns.iter().position(|column| column.name == name.text).ok_or_else(|| {
+            let message = format!("column \"{}\" named in key does not exist", name.text);
+            Error::new(SqlState::UNDEFINED_COLUMN, message).at(name.at)
+        })?;
+        if ordinals.contains(&ordinal) {
+            let message = format!("column \"{}\" appears twice in {what} constraint", name.text);
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(name.at));
+        }
+        ordinals.push(ordinal);
+    }
+    Ok(ordinals)
+}
+
+/// `table_a_b_suffix`, cut so that it is an identifier.
+fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
+    let mut base = table.to_owned();
+    for column in columns {
+        base.push('_');
+        base.push_str(column);
+    }
+    // Room for the suffix and a number.
+    let mut len = base.len().min(limits::IDENTIFIER_BYTES_MAX - suffix.len() - 5);
+    while !base.is_char_boundary(len) {
+        len -= 1;
+    }
+    base.truncate(len);
+    format!("{base}_{suffix}")
+}
+
+fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {
+    let mut name = base.to_owned();
+    let mut number = 0;
+    while taken(&name) {
+        number += 1;
+        name = format!("{base}{number}");
+    }
+    name
+}

@@ -1,0 +1,502 @@
+//! INSERT, UPDATE, DELETE, COPY.
+
+use super::binder::{Binder, Level};
+use super::expr::location;
+use super::scope::{Scope, ScopeColumn};
+use super::{CopyFormat, CopyFrom};
+use crate::catalog::{Column, Table};
+use crate::datum::Datum;
+use crate::expr::Expr;
+use crate::functions::{self, CastContext};
+use crate::parse::ast::{self, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
+use crate::plan::logical::{ColumnId, Logical, Query};
+use crate::plan::{Field, ROW_KEY, Returning};
+use crate::types::SqlType;
+use orrery_base::{Error, Result, SqlState};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// INSERT before planning.
+pub(super) struct BoundInsert {
+    pub(super) table: Arc<Table>,
+    pub(super) source: Query,
+    pub(super) checks: Vec<(String, Expr)>,
+    pub(super) skip_conflicts: bool,
+    pub(super) returning: Option<Returning>,
+}
+
+/// UPDATE and DELETE before planning.
+pub(super) struct BoundChange {
+    pub(super) table: Arc<Table>,
+    pub(super) source: Query,
+    /// The whole WHERE over the table's columns, unless a subquery is in the statement.
+    pub(super) recheck: Option<Option<Expr>>,
+    pub(super) assignments: Vec<(usize, Expr)>,
+    pub(super) checks: Vec<(String, Expr)>,
+    pub(super) returning: Option<Returning>,
+}
+
+/// The columns of a table by ordinal: what CHECK, RETURNING and assignments see.
+struct TableScope {
+    scope: Rc<Scope>,
+    ids: Vec<ColumnId>,
+}
+
+impl TableScope {
+    fn new(binder: &mut Binder<'_>, table: &Arc<Table>, shown: &str) -> TableScope {
+        let ids = binder.table_columns(table);
+        let shown: Rc<str> = Rc::from(shown);
+        let columns = table.columns.iter().zip(&ids).map(|(column, id)| ScopeColumn {
+            table: Some(shown.clone()),
+            name: Rc::from(column.name.as_str()),
+            id: *id,
+            ty: column.ty,
+            merged: false,
+        });
+        let scope = Rc::new(Scope { columns: columns.collect(), tables: vec![shown.clone()] });
+        TableScope { scope, ids }
+    }
+
+    /// The expression over ordinals in place of ids.
+    fn by_ordinal(&self, expr: Expr, table: &Table) -> Expr {
+        let first = self.ids.first().copied().unwrap_or(0);
+        expr.replace_columns(&|id| {
+            let ordinal = id - first;
+            Some(Expr::Column { id: ordinal, ty: table.columns[ordinal].ty })
+        })
+    }
+}
+
+impl Binder<'_> {
+    pub(super) fn insert(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
+        let ast::Insert { table: name, alias, columns, source, override_identity, skip_conflicts, returning } = insert;
+        let table = self.table(name)?;
+        let targets = self.target_columns(&table, columns)?;
+        let source = match source {
+            InsertSource::Defaults => self.insert_values(&table, &[], &[Vec::new()], false)?,
+            InsertSource::Query(query) => match plain_values(query) {
+                Some(rows) => {
+                    self.check_width(&rows, targets.len(), !columns.is_empty(), columns)?;
+                    self.insert_values(&table, &targets, rows, *override_identity)?
+                }
+                None => self.insert_query(&table, &targets, query, *override_identity, !columns.is_empty())?,
+            },
+        };
+        let shown = alias.as_ref().unwrap_or(name);
+        let scope = TableScope::new(self, &table, &shown.text);
+        let checks = self.checks(&table, &scope)?;
+        let returning = self.returning(&table, &scope, returning.as_deref())?;
+        Ok(BoundInsert { table, source, checks, skip_conflicts: *skip_conflicts, returning })
+    }
+
+    /// The ordinals that INSERT or COPY names; all when it names none. Errors: 42703, 42701.
+    fn target_columns(&self, table: &Table, names: &[Name]) -> Result<Vec<usize>> {
+        if names.is_empty() {
+            return Ok((0..table.columns.len()).collect());
+        }
+        let mut targets = Vec::with_capacity(names.len());
+        for name in names {
+            let ordinal = self.table_column(table, name)?;
+            if targets.contains(&ordinal) {
+                let message = format!("column \"{}\" specified more than once", name.text);
+                return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(name.at));
+            }
+            targets.push(ordinal);
+        }
+        Ok(targets)
+    }
+
+    fn table_column(&self, table: &Table, name: &Name) -> Result<usize> {
+        table.column(&name.text).ok_or_else(|| {
+            let message = format!("column \"{}\" of relation \"{}\" does not exist", name.text, table.name);
+            Error::new(SqlState::UNDEFINED_COLUMN, message).at(name.at)
+        })
+    }
+
+    fn check_width(&self, rows: &&[Vec<ast::Expr>], targets: usize, named: bool, names: &[Name]) -> Result<()> {
+        let width = rows[0].len();
+        for row in *rows {
+            if row.len() != width {
+                let message = "VALUES lists must all be the same length";
+                return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(row.first().map_or(0, location)));
+            }
+        }
+        if width > targets {
+            let at = location(&rows[0][targets]);
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns").at(at));
+        }
+        if width < targets && named {
+            let message = "INSERT has more target columns than expressions";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(names[width].at));
+        }
+        Ok(())
+    }
+
+    /// Rows of VALUES: each cell is cast to its column by itself.
+    fn insert_values(
+        &mut self,
+        table: &Arc<Table>,
+        targets: &[usize],
+        rows: &[Vec<ast::Expr>],
+        override_identity: bool,
+    ) -> Result<Query> {
+        let width = rows[0].len();
+        let mut cell_of = vec![None; table.columns.len()];
+        for (cell, ordinal) in targets.iter().take(width).enumerate() {
+            cell_of[*ordinal] = Some(cell);
+        }
+        let scope = Rc::new(Scope::default());
+        self.level = Level { forbidden: Some("VALUES"), ..Level::default() };
+        // What the row does not give is the same for all rows: bound once.
+        let mut defaults: Vec<Option<Expr>> = vec![None; table.columns.len()];
+        let mut bound = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut cells = Vec::with_capacity(table.columns.len());
+            for (ordinal, column) in table.columns.iter().enumerate() {
+                let cell = cell_of[ordinal].map(|cell| &row[cell]);
+                cells.push(match cell {
+                    Some(cell) if !matches!(cell.kind, ExprKind::Default) => {
+                        refuse_always(column, override_identity, location(cell))?;
+                        let value = self.expr(&scope, cell)?;
+                        self.coerce_assignment(value, &column.name, column.ty, location(cell))?
+                    }
+                    _ => {
+                        if defaults[ordinal].is_none() {
+                            defaults[ordinal] = Some(self.default_value(column)?);
+                        }
+                        defaults[ordinal].clone().expect("it was just made")
+                    }
+                });
+            }
+            bound.push(cells);
+        }
+        let columns: Vec<ColumnId> = table.columns.iter().map(|column| self.column(column.ty)).collect();
+        let root = Logical::Values { columns: columns.clone(), rows: bound };
+        Ok(Query { root, output: columns, fields: table_fields(table) })
+    }
+
+    fn insert_query(
+        &mut self,
+        table: &Arc<Table>,
+        targets: &[usize],
+        query: &ast::Query,
+        override_identity: bool,
+        named: bool,
+    ) -> Result<Query> {
+        let mut source = self.query(query)?;
+        let width = source.fields.len();
+        if width > targets.len() || width < targets.len() && named {
+            let message = if width > targets.len() {
+                "INSERT has more expressions than target columns"
+            } else {
+                "INSERT has more target columns than expressions"
+            };
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(query.at));
+        }
+        let mut exprs = Vec::new();
+        let mut output = Vec::with_capacity(table.columns.len());
+        for (ordinal, column) in table.columns.iter().enumerate() {
+            let given = targets.iter().take(width).position(|target| *target == ordinal);
+            let value = match given {
+                Some(index) => {
+                    refuse_always(column, override_identity, query.at)?;
+                    let value = self.column_expr(source.output[index]);
+                    self.coerce_assignment(value, &column.name, column.ty, query.at)?
+                }
+                None => self.default_value(column)?,
+            };
+            output.push(match value {
+                Expr::Column { id, .. } => id,
+                value => {
+                    let id = self.column(column.ty);
+                    exprs.push((id, value));
+                    id
+                }
+            });
+        }
+        if !exprs.is_empty() {
+            source.root = Logical::Extend { input: Box::new(source.root), exprs };
+        }
+        Ok(Query { root: source.root, output, fields: table_fields(table) })
+    }
+
+    /// What a column gets when nothing is given: its identity's next value, its default, or NULL.
+    pub(super) fn default_value(&mut self, column: &Column) -> Result<Expr> {
+        if let Some(identity) = column.identity {
+            let sequence = self.catalog.sequences.get(&identity.sequence);
+            let sequence = sequence.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
+            let literal = |value: i64| Expr::Literal { value: Datum::Int8(value), ty: SqlType::Int8 };
+            let args = vec![literal(i64::from(identity.sequence)), literal(sequence.increment)];
+            let next = Expr::Call { function: functions::nextval(), args, ty: SqlType::Int8, position: 0 };
+            return self.coerce(next, column.ty, CastContext::Assignment, 0);
+        }
+        match &column.default {
+            None => Ok(Expr::Literal { value: Datum::Null, ty: column.ty }),
+            Some(text) => {
+                let tree = crate::parse::expression(text)?;
+                let level = std::mem::replace(
+                    &mut self.level,
+                    Level { forbidden: Some("DEFAULT expressions"), ..Level::default() },
+                );
+                let value = self.expr(&Rc::new(Scope::default()), &tree);
+                self.level = level;
+                // Positions inside a stored text are not the statement's.
+                let value = without_positions(value?);
+                self.coerce_assignment(value, &column.name, column.ty, 0)
+            }
+        }
+    }
+
+    fn checks(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(String, Expr)>> {
+        let mut checks = Vec::with_capacity(table.checks.len());
+        for check in &table.checks {
+            let tree = crate::parse::expression(&check.expression)?;
+            let predicate = without_positions(self.condition(&scope.scope, &tree, "CHECK")?);
+            checks.push((check.name.clone(), scope.by_ordinal(predicate, table)));
+        }
+        Ok(checks)
+    }
+
+    /// A CHECK of a table that is being made: bound to find its errors, with the columns it may name.
+    pub(super) fn validate_check(&mut self, columns: &[Column], expr: &ast::Expr) -> Result<()> {
+        let shown: Rc<str> = Rc::from("");
+        let columns = columns.iter().map(|column| ScopeColumn {
+            table: Some(shown.clone()),
+            name: Rc::from(column.name.as_str()),
+            id: self.column(column.ty),
+            ty: column.ty,
+            merged: false,
+        });
+        let columns = columns.collect();
+        let scope = Rc::new(Scope { columns, tables: Vec::new() });
+        self.level = Level { forbidden: Some("check constraints"), ..Level::default() };
+        let bound = self.condition(&scope, expr, "CHECK")?;
+        if bound.any(&mut |it| matches!(it, Expr::Subquery { .. })) {
+            return Err(Error::unsupported("subquery in CHECK").at(expr.at));
+        }
+        Ok(())
+    }
+
+    fn returning(
+        &mut self,
+        table: &Arc<Table>,
+        scope: &TableScope,
+        items: Option<&[SelectItem]>,
+    ) -> Result<Option<Returning>> {
+        let Some(items) = items else { return Ok(None) };
+        let (exprs, fields) = self.returning_items(&scope.scope, items)?;
+        let exprs = exprs.into_iter().map(|expr| scope.by_ordinal(expr, table)).collect();
+        Ok(Some(Returning { exprs, fields }))
+    }
+
+    pub(super) fn update(&mut self, update: &ast::Update) -> Result<BoundChange> {
+        let ast::Update { table: name, alias, assignments, from, filter, returning } = update;
+        let table = self.table(name)?;
+        if let Some(item) = from.first() {
+            return Err(Error::unsupported("UPDATE FROM").at(item.at()));
+        }
+        let shown = alias.as_ref().unwrap_or(name);
+        let scope = TableScope::new(self, &table, &shown.text);
+        self.level.forbidden = Some("UPDATE");
+        let mut bound: Vec<(usize, Expr)> = Vec::with_capacity(assignments.len());
+        for (column, value) in assignments {
+            let ordinal = self.table_column(&table, column)?;
+            let definition = &table.columns[ordinal];
+            if bound.iter().any(|known| known.0 == ordinal) {
+                let message = format!("multiple assignments to same column \"{}\"", column.text);
+                return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(column.at));
+            }
+            let value = if matches!(value.kind, ExprKind::Default) {
+                self.default_value(definition)?
+            } else {
+                if definition.identity.is_some_and(|identity| identity.always) {
+                    let message = format!("column \"{}\" can only be updated to DEFAULT", definition.name);
+                    return Err(Error::new(SqlState::GENERATED_ALWAYS, message).at(column.at));
+                }
+                let at = location(value);
+                let value = self.expr(&scope.scope, value)?;
+                self.coerce_assignment(value, &definition.name, definition.ty, at)?
+            };
+            bound.push((ordinal, scope.by_ordinal(value, &table)));
+        }
+        self.change(table, scope, filter.as_ref(), bound, returning.as_deref())
+    }
+
+    pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
+        let ast::Delete { table: name, alias, using, filter, returning } = delete;
+        let table = self.table(name)?;
+        if let Some(item) = using.first() {
+            return Err(Error::unsupported("DELETE USING").at(item.at()));
+        }
+        let shown = alias.as_ref().unwrap_or(name);
+        let scope = TableScope::new(self, &table, &shown.text);
+        self.change(table, scope, filter.as_ref(), Vec::new(), returning.as_deref())
+    }
+
+    fn change(
+        &mut self,
+        table: Arc<Table>,
+        scope: TableScope,
+        filter: Option<&ast::Expr>,
+        assignments: Vec<(usize, Expr)>,
+        returning: Option<&[SelectItem]>,
+    ) -> Result<BoundChange> {
+        let mut predicate = None;
+        if let Some(filter) = filter {
+            self.level.forbidden = Some("WHERE");
+            predicate = Some(self.condition(&scope.scope, filter, "WHERE")?);
+        }
+        let key = self.column(SqlType::Bytea);
+        let mut output = scope.ids.clone();
+        output.push(key);
+        let mut columns: Vec<(usize, ColumnId)> = scope.ids.iter().copied().enumerate().collect();
+        columns.push((ROW_KEY, key));
+        let mut root = Logical::Scan { table: table.clone(), columns };
+        let recheck = predicate.clone().map(|it| scope.by_ordinal(it, &table));
+        if let Some(predicate) = predicate {
+            let mut predicates = Vec::new();
+            predicate.into_conjuncts(&mut predicates);
+            root = Logical::Filter { input: Box::new(root), predicates };
+        }
+        let checks = if assignments.is_empty() { Vec::new() } else { self.checks(&table, &scope)? };
+        let returning = self.returning(&table, &scope, returning)?;
+        // Over one relation without subqueries, a row that changed meanwhile is evaluated again by itself.
+        let recheck = self.statement.subqueries.is_empty().then_some(recheck);
+        let mut fields = table_fields(&table);
+        fields.push(Field { name: "row_key".to_owned(), ty: SqlType::Bytea });
+        let source = Query { root, output, fields };
+        Ok(BoundChange { table, source, recheck, assignments, checks, returning })
+    }
+
+    pub(super) fn copy(&mut self, copy: &ast::Copy) -> Result<CopyFrom> {
+        let ast::Copy { table: name, columns, file, options } = copy;
+        let table = self.table(name)?;
+        let targets = self.target_columns(&table, columns)?;
+        let mut defaults = Vec::with_capacity(table.columns.len());
+        for (ordinal, column) in table.columns.iter().enumerate() {
+            // A column that the text gives needs no default; NULL stands there and is never used.
+            defaults.push(if targets.contains(&ordinal) {
+                Expr::Literal { value: Datum::Null, ty: column.ty }
+            } else {
+                self.default_value(column)?
+            });
+        }
+        let scope = TableScope::new(self, &table, &name.text);
+        let checks = self.checks(&table, &scope)?;
+        let format = copy_format(options)?;
+        Ok(CopyFrom { table, columns: targets, defaults, checks, file: file.clone(), format })
+    }
+}
+
+fn table_fields(table: &Table) -> Vec<Field> {
+    table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect()
+}
+
+/// A query that is nothing but VALUES.
+fn plain_values(query: &ast::Query) -> Option<&[Vec<ast::Expr>]> {
+    let ast::Query { with, body, order_by, limit, offset, at: _ } = query;
+    match body {
+        SetExpr::Values { rows, .. }
+            if with.is_empty() && order_by.is_empty() && limit.is_none() && offset.is_none() =>
+        {
+            Some(rows)
+        }
+        _ => None,
+    }
+}
+
+fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
+    if overridden || !column.identity.is_some_and(|identity| identity.always) {
+        return Ok(());
+    }
+    let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+    Err(Error::new(SqlState::GENERATED_ALWAYS, message)
+        .with_detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+        .with_hint("Use OVERRIDING SYSTEM VALUE to override.")
+        .at(at))
+}
+
+fn without_positions(mut expr: Expr) -> Expr {
+    fn clear(expr: &mut Expr) {
+        if let Expr::Call { position, .. } | Expr::Cast { position, .. } | Expr::Subquery { position, .. } = expr {
+            *position = 0;
+        }
+        expr.children_mut(clear);
+    }
+    clear(&mut expr);
+    expr
+}
+
+/// COPY's options. Errors: 42601 for unknown ones and bad values, 0A000 for those not built.
+fn copy_format(options: &[(Name, CopyValue)]) -> Result<CopyFormat> {
+    let bad = |name: &Name, message: String| Error::new(SqlState::SYNTAX_ERROR, message).at(name.at);
+    let mut csv = false;
+    for (name, value) in options {
+        if name.text == "format" {
+            csv = match value {
+                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("csv") => true,
+                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("text") => false,
+                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("binary") => {
+                    return Err(Error::unsupported("COPY FORMAT binary").at(name.at));
+                }
+                _ => return Err(bad(name, "COPY format not recognized".to_owned())),
+            };
+        }
+    }
+    let (delimiter, null) = if csv { (b',', "") } else { (b'\t', "\\N") };
+    let mut format =
+        CopyFormat { csv, header: false, delimiter, null: null.to_owned(), quote: b'"', escape: b'"' };
+    let mut escape_given = false;
+    for (name, value) in options {
+        let text = || match value {
+            CopyValue::String(text) | CopyValue::Word(text) => Ok(text.as_str()),
+            CopyValue::None => Err(bad(name, format!("{} requires a parameter", name.text))),
+        };
+        let byte = || match text()?.as_bytes() {
+            [one] if one.is_ascii() && !matches!(one, b'\n' | b'\r') => Ok(*one),
+            _ => {
+                let message = format!("COPY {} must be a single one-byte character", name.text);
+                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at))
+            }
+        };
+        match name.text.as_str() {
+            "format" => {}
+            "header" => {
+                format.header = match value {
+                    CopyValue::None => true,
+                    CopyValue::Word(word) | CopyValue::String(word) => match word.as_str() {
+                        "true" | "on" | "1" => true,
+                        "false" | "off" | "0" => false,
+                        _ => return Err(Error::unsupported(format!("COPY HEADER {word}")).at(name.at)),
+                    },
+                }
+            }
+            "delimiter" => format.delimiter = byte()?,
+            "null" => text()?.clone_into(&mut format.null),
+            "quote" if csv => {
+                format.quote = byte()?;
+                if !escape_given {
+                    format.escape = format.quote;
+                }
+            }
+            "escape" if csv => {
+                format.escape = byte()?;
+                escape_given = true;
+            }
+            "quote" | "escape" => {
+                let message = format!("COPY {} available only in CSV mode", name.text);
+                return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.at));
+            }
+            "encoding" if text()?.eq_ignore_ascii_case("utf8") || text()?.eq_ignore_ascii_case("utf-8") => {}
+            "force_not_null" | "force_null" | "freeze" | "encoding" | "force_quote" | "default" | "on_error" => {
+                return Err(Error::unsupported(format!("COPY option {}", name.text)).at(name.at));
+            }
+            other => return Err(bad(name, format!("option \"{other}\" not recognized"))),
+        }
+    }
+    if format.csv && format.delimiter == format.quote {
+        let message = "COPY delimiter and quote must be different";
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    }
+    Ok(format)
+}

@@ -1,0 +1,559 @@
+//! Expressions: names to columns, calls to functions, types to types.
+
+use super::binder::{Binder, number};
+use super::coerce::category;
+use super::resolve::no_function;
+use super::scope::{Scope, no_column, no_from_entry};
+use crate::datum::Datum;
+use crate::expr::{Expr, SubqueryUse};
+use crate::functions::{self, CastContext};
+use crate::parse::ast::{self, ExprKind, FunctionCall, Name};
+use crate::types::SqlType;
+use orrery_base::{Error, Result, SqlState};
+use std::rc::Rc;
+
+/// Where an expression begins: what PostgreSQL points at when the whole of it is wrong.
+pub(super) fn location(expr: &ast::Expr) -> u32 {
+    let inner = match &expr.kind {
+        ExprKind::Binary { left: input, .. }
+        | ExprKind::IsNull { input, .. }
+        | ExprKind::IsTruth { input, .. }
+        | ExprKind::IsDistinct { left: input, .. }
+        | ExprKind::Between { input, .. }
+        | ExprKind::InList { input, .. }
+        | ExprKind::InSubquery { input, .. }
+        | ExprKind::Like { input, .. }
+        | ExprKind::Cast { input, .. } => location(input),
+        ExprKind::And(parts) | ExprKind::Or(parts) => parts.first().map_or(expr.at, location),
+        _ => expr.at,
+    };
+    inner.min(expr.at)
+}
+
+impl Binder<'_> {
+    /// Binds an expression over the columns of `scope`.
+    pub(super) fn expr(&mut self, scope: &Rc<Scope>, expr: &ast::Expr) -> Result<Expr> {
+        let at = expr.at;
+        match &expr.kind {
+            ExprKind::Null => Ok(Expr::Literal { value: Datum::Null, ty: SqlType::Unknown }),
+            ExprKind::Bool(value) => Ok(Expr::bool(*value)),
+            ExprKind::Number(digits) => number(digits, at),
+            ExprKind::String(value) => {
+                Ok(Expr::Literal { value: Datum::Text(value.as_str().into()), ty: SqlType::Unknown })
+            }
+            ExprKind::Param(number) => {
+                let index = *number as usize - 1;
+                let Some(ty) = self.params.get(index).copied() else {
+                    let message = format!("there is no parameter ${number}");
+                    return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message).at(at));
+                };
+                Ok(Expr::Param { index, ty })
+            }
+            ExprKind::Default => {
+                Err(Error::new(SqlState::SYNTAX_ERROR, "DEFAULT is not allowed in this context").at(at))
+            }
+            ExprKind::Column { table, name } => self.column_ref(scope, table.as_ref(), name),
+            ExprKind::Unary { op, input } => {
+                let arg = (self.expr(scope, input)?, location(input));
+                self.operator(op, vec![arg], at)
+            }
+            ExprKind::Binary { op, left, right } => {
+                let left = (self.expr(scope, left)?, location(left));
+                let right = (self.expr(scope, right)?, location(right));
+                self.operator(op, vec![left, right], at)
+            }
+            ExprKind::And(parts) => self.logic(scope, parts, "AND", true),
+            ExprKind::Or(parts) => self.logic(scope, parts, "OR", false),
+            ExprKind::Not(input) => {
+                let inner = self.expr(scope, input)?;
+                let inner = self.coerce_bool(inner, "NOT", location(input))?;
+                Ok(negate(inner))
+            }
+            ExprKind::IsNull { input, negated } => {
+                let inner = self.expr(scope, input)?;
+                let inner = self.known(inner, location(input))?;
+                let test = match inner {
+                    Expr::Literal { value, .. } => Expr::bool(value.is_null()),
+                    inner => Expr::IsNull(Box::new(inner)),
+                };
+                Ok(negate_if(test, *negated))
+            }
+            ExprKind::IsTruth { input, value, negated } => {
+                let clause = match value {
+                    Some(true) => "IS TRUE",
+                    Some(false) => "IS FALSE",
+                    None => "IS UNKNOWN",
+                };
+                let inner = self.expr(scope, input)?;
+                let inner = Box::new(self.coerce_bool(inner, clause, location(input))?);
+                let test = match value {
+                    Some(value) => Expr::IsNotDistinct(inner, Box::new(Expr::bool(*value))),
+                    None => Expr::IsNull(inner),
+                };
+                Ok(negate_if(test, *negated))
+            }
+            ExprKind::IsDistinct { left, right, negated } => {
+                let (left, right) = self.alike(scope, "IS DISTINCT FROM", left, right, at)?;
+                Ok(negate_if(Expr::IsNotDistinct(Box::new(left), Box::new(right)), !*negated))
+            }
+            ExprKind::Between { input, low, high, negated, symmetric } => {
+                self.between(scope, input, (low, high), *negated, *symmetric, at)
+            }
+            ExprKind::InList { input, list, negated } => self.in_list(scope, input, list, *negated, at),
+            ExprKind::InSubquery { input, query, negated } => self.in_subquery(scope, input, query, *negated, at),
+            ExprKind::Like { input, pattern, escape, negated, fold_case } => {
+                let input = (self.expr(scope, input)?, location(input));
+                let mut pattern = (self.expr(scope, pattern)?, location(pattern));
+                if let Some(escape) = escape {
+                    let escape = (self.expr(scope, escape)?, location(escape));
+                    let escaped = self.function("like_escape", vec![pattern, escape], at)?;
+                    pattern = (escaped.ok_or_else(|| Error::unsupported("ESCAPE").at(at))?, at);
+                }
+                let op = match (negated, fold_case) {
+                    (false, false) => "~~",
+                    (true, false) => "!~~",
+                    (false, true) => "~~*",
+                    (true, true) => "!~~*",
+                };
+                self.operator(op, vec![input, pattern], at)
+            }
+            ExprKind::Case { operand, branches, otherwise } => {
+                self.case(scope, operand.as_deref(), branches, otherwise.as_deref())
+            }
+            ExprKind::Cast { input, ty } => {
+                let at_input = location(input);
+                let inner = self.expr(scope, input)?;
+                let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
+                self.coerce(inner, *ty, CastContext::Explicit, at)
+            }
+            ExprKind::Function(function) => self.function_call(scope, function, at),
+            ExprKind::Coalesce(args) => {
+                let (args, ty) = self.one_type(scope, "COALESCE", args)?;
+                Ok(if args.len() == 1 { args.into_iter().next().expect("one") } else { Expr::Coalesce { args, ty } })
+            }
+            ExprKind::NullIf(a, b) => self.null_if(scope, a, b, at),
+            ExprKind::Extreme { greatest, args } => self.extreme(scope, *greatest, args, at),
+            ExprKind::Exists(query) => {
+                let query = self.inner_query(scope, query)?;
+                let index = self.subquery(query);
+                Ok(Expr::Subquery { index, kind: SubqueryUse::Exists, ty: SqlType::Bool, position: at })
+            }
+            ExprKind::Subquery(query) => {
+                let at_query = query.at;
+                let query = self.inner_query(scope, query)?;
+                let [field] = query.fields.as_slice() else {
+                    let message = "subquery must return only one column";
+                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at_query));
+                };
+                let ty = field.ty;
+                let index = self.subquery(query);
+                Ok(Expr::Subquery { index, kind: SubqueryUse::Scalar, ty, position: at })
+            }
+        }
+    }
+
+    /// A condition of a clause.
+    pub(super) fn condition(&mut self, scope: &Rc<Scope>, expr: &ast::Expr, clause: &str) -> Result<Expr> {
+        let bound = self.expr(scope, expr)?;
+        self.coerce_bool(bound, clause, location(expr))
+    }
+
+    fn column_ref(&mut self, scope: &Rc<Scope>, table: Option<&Name>, name: &Name) -> Result<Expr> {
+        if let Some(column) = scope.find(table, name)? {
+            let (id, ty) = (column.id, column.ty);
+            if !self.level.in_aggregate && !self.level.references.iter().any(|it| it.0 == id) {
+                let text = match &column.table {
+                    Some(table) => format!("{table}.{}", column.name),
+                    None => column.name.to_string(),
+                };
+                let at = table.map_or(name.at, |table| table.at);
+                self.level.references.push((id, Name { text, at }));
+            }
+            return Ok(Expr::Column { id, ty });
+        }
+        for outer in self.outer.iter().rev() {
+            if let Ok(Some(_)) | Err(_) = outer.find(table, name) {
+                let at = table.map_or(name.at, |table| table.at);
+                return Err(Error::unsupported("correlated subquery").at(at));
+            }
+        }
+        if let Some(table) = table
+            && !scope.has_table(&table.text)
+        {
+            return Err(no_from_entry(table));
+        }
+        if table.is_none() && scope.has_table(&name.text) {
+            return Err(Error::unsupported("whole-row reference").at(name.at));
+        }
+        Err(no_column(table, name))
+    }
+
+    fn logic(&mut self, scope: &Rc<Scope>, parts: &[ast::Expr], word: &str, is_and: bool) -> Result<Expr> {
+        let mut bound = Vec::with_capacity(parts.len());
+        for part in parts {
+            let inner = self.expr(scope, part)?;
+            match self.coerce_bool(inner, word, location(part))? {
+                // TRUE decides OR, FALSE decides AND; the other changes nothing.
+                Expr::Literal { value: Datum::Bool(value), .. } if value == is_and => {}
+                Expr::And(inner) if is_and => bound.extend(inner),
+                Expr::Or(inner) if !is_and => bound.extend(inner),
+                other => bound.push(other),
+            }
+        }
+        if bound.iter().any(|part| matches!(part, Expr::Literal { value: Datum::Bool(value), .. } if *value != is_and)) {
+            return Ok(Expr::bool(!is_and));
+        }
+        Ok(match bound.len() {
+            0 => Expr::bool(is_and),
+            1 => bound.pop().expect("there is one"),
+            _ if is_and => Expr::And(bound),
+            _ => Expr::Or(bound),
+        })
+    }
+
+    /// Two expressions as one type that can be compared.
+    fn alike(
+        &mut self,
+        scope: &Rc<Scope>,
+        what: &str,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        at: u32,
+    ) -> Result<(Expr, Expr)> {
+        let (at_left, at_right) = (location(left), location(right));
+        let left = self.expr(scope, left)?;
+        let right = self.expr(scope, right)?;
+        if category(left.ty()) != category(right.ty())
+            && left.ty() != SqlType::Unknown
+            && right.ty() != SqlType::Unknown
+        {
+            let message =
+                format!("operator does not exist: {} = {}", left.ty().base_name(), right.ty().base_name());
+            return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).at(at));
+        }
+        let ty = self.common_type(what, &[(left.ty(), at_left), (right.ty(), at_right)])?;
+        let left = self.coerce(left, ty, CastContext::Implicit, at_left)?;
+        let right = self.coerce(right, ty, CastContext::Implicit, at_right)?;
+        Ok((left, right))
+    }
+
+    fn between(
+        &mut self,
+        scope: &Rc<Scope>,
+        input: &ast::Expr,
+        (low, high): (&ast::Expr, &ast::Expr),
+        negated: bool,
+        symmetric: bool,
+        at: u32,
+    ) -> Result<Expr> {
+        let at_input = location(input);
+        let bound = self.expr(scope, input)?;
+        if bound.is_volatile() {
+            return Err(Error::unsupported("BETWEEN of a volatile expression").at(at));
+        }
+        let low = (self.expr(scope, low)?, location(low));
+        let high = (self.expr(scope, high)?, location(high));
+        let within = |binder: &mut Self, low: (Expr, u32), high: (Expr, u32)| -> Result<Expr> {
+            let above = binder.operator(">=", vec![(bound.clone(), at_input), low], at)?;
+            let below = binder.operator("<=", vec![(bound.clone(), at_input), high], at)?;
+            Ok(Expr::And(vec![above, below]))
+        };
+        let test = if symmetric {
+            let one = within(self, low.clone(), high.clone())?;
+            let other = within(self, high, low)?;
+            Expr::Or(vec![one, other])
+        } else {
+            within(self, low, high)?
+        };
+        Ok(negate_if(test, negated))
+    }
+
+    fn in_list(
+        &mut self,
+        scope: &Rc<Scope>,
+        input: &ast::Expr,
+        list: &[ast::Expr],
+        negated: bool,
+        at: u32,
+    ) -> Result<Expr> {
+        let at_input = location(input);
+        let bound = self.expr(scope, input)?;
+        let mut items = Vec::with_capacity(list.len());
+        for item in list {
+            items.push((self.expr(scope, item)?, location(item)));
+        }
+        let literals = items.len() > 1 && items.iter().all(|(item, _)| matches!(item, Expr::Literal { .. }));
+        if literals && let Some(test) = self.literal_list(&bound, at_input, &items)? {
+            return Ok(negate_if(test, negated));
+        }
+        if bound.is_volatile() && items.len() > 1 {
+            return Err(Error::unsupported("IN of a volatile expression").at(at));
+        }
+        let mut tests = Vec::with_capacity(items.len());
+        for item in items {
+            tests.push(self.operator("=", vec![(bound.clone(), at_input), item], at)?);
+        }
+        let test = if tests.len() == 1 { tests.pop().expect("there is one") } else { Expr::Or(tests) };
+        Ok(negate_if(test, negated))
+    }
+
+    /// A list of constants of the input's type; `None` when the types differ too much.
+    fn literal_list(&mut self, input: &Expr, at_input: u32, items: &[(Expr, u32)]) -> Result<Option<Expr>> {
+        let mut types = vec![(input.ty(), at_input)];
+        types.extend(items.iter().map(|(item, at)| (item.ty(), *at)));
+        let Ok(common) = self.common_type("IN", &types) else { return Ok(None) };
+        let target = if input.ty().base() == common.base() { input.ty() } else { common.base() };
+        let input = self.coerce(input.clone(), target, CastContext::Implicit, at_input)?;
+        let mut list = Vec::with_capacity(items.len());
+        for (item, at) in items {
+            // Without the modifier: `'abcd'` is not cut to varchar(3), nor 1.25 rounded to numeric(5,1).
+            let item = self.coerce(item.clone(), target.base(), CastContext::Implicit, *at)?;
+            let Expr::Literal { value, .. } = item else { return Ok(None) };
+            match (&value, target) {
+                (Datum::Numeric(number), SqlType::Decimal { scale, .. }) if number.to_decimal128(scale).is_none() => {}
+                _ => list.push(value),
+            }
+        }
+        Ok(Some(Expr::InList { input: Box::new(input), list }))
+    }
+
+    fn in_subquery(
+        &mut self,
+        scope: &Rc<Scope>,
+        input: &ast::Expr,
+        query: &ast::Query,
+        negated: bool,
+        at: u32,
+    ) -> Result<Expr> {
+        let at_input = location(input);
+        let bound = self.expr(scope, input)?;
+        let at_query = query.at;
+        let mut query = self.inner_query(scope, query)?;
+        let &[ref field] = query.fields.as_slice() else {
+            let message = "subquery has too many columns";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        };
+        let types = [(bound.ty(), at_input), (field.ty, at_query)];
+        let ty = self.common_type("IN", &types).map_err(|_| {
+            let message =
+                format!("operator does not exist: {} = {}", bound.ty().base_name(), field.ty.base_name());
+            Error::new(SqlState::UNDEFINED_FUNCTION, message).at(at)
+        })?;
+        let bound = self.coerce(bound, ty, CastContext::Implicit, at_input)?;
+        self.cast_output(&mut query, &[ty], CastContext::Implicit, at_query)?;
+        let index = self.subquery(query);
+        let kind = SubqueryUse::In(Box::new(bound));
+        Ok(negate_if(Expr::Subquery { index, kind, ty: SqlType::Bool, position: at }, negated))
+    }
+
+    fn case(
+        &mut self,
+        scope: &Rc<Scope>,
+        operand: Option<&ast::Expr>,
+        branches: &[(ast::Expr, ast::Expr)],
+        otherwise: Option<&ast::Expr>,
+    ) -> Result<Expr> {
+        let operand = match operand {
+            Some(operand) => {
+                let bound = self.expr(scope, operand)?;
+                if bound.is_volatile() {
+                    return Err(Error::unsupported("CASE of a volatile expression").at(operand.at));
+                }
+                Some((self.known(bound, location(operand))?, location(operand)))
+            }
+            None => None,
+        };
+        let mut conditions = Vec::with_capacity(branches.len());
+        let mut values = Vec::with_capacity(branches.len() + 1);
+        for (condition, value) in branches {
+            conditions.push(match &operand {
+                None => self.condition(scope, condition, "CASE/WHEN")?,
+                Some(operand) => {
+                    let bound = (self.expr(scope, condition)?, location(condition));
+                    self.operator("=", vec![operand.clone(), bound], condition.at)?
+                }
+            });
+            values.push((self.expr(scope, value)?, location(value)));
+        }
+        values.push(match otherwise {
+            Some(value) => (self.expr(scope, value)?, location(value)),
+            None => (Expr::Literal { value: Datum::Null, ty: SqlType::Unknown }, 0),
+        });
+        // PostgreSQL looks at ELSE first.
+        let mut types: Vec<(SqlType, u32)> = values.iter().map(|(value, at)| (value.ty(), *at)).collect();
+        types.rotate_right(1);
+        let ty = self.common_type("CASE", &types)?;
+        let mut cast = Vec::with_capacity(values.len());
+        for (value, at) in values {
+            cast.push(self.coerce(value, ty, CastContext::Implicit, at)?);
+        }
+        let otherwise = Box::new(cast.pop().expect("ELSE was pushed last"));
+        Ok(Expr::Case { branches: conditions.into_iter().zip(cast).collect(), otherwise, ty })
+    }
+
+    /// Expressions as one type.
+    fn one_type(&mut self, scope: &Rc<Scope>, what: &str, args: &[ast::Expr]) -> Result<(Vec<Expr>, SqlType)> {
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push((self.expr(scope, arg)?, location(arg)));
+        }
+        let types: Vec<(SqlType, u32)> = bound.iter().map(|(arg, at)| (arg.ty(), *at)).collect();
+        let ty = self.common_type(what, &types)?;
+        let mut cast = Vec::with_capacity(bound.len());
+        for (arg, at) in bound {
+            cast.push(self.coerce(arg, ty, CastContext::Implicit, at)?);
+        }
+        Ok((cast, ty))
+    }
+
+    fn null_if(&mut self, scope: &Rc<Scope>, a: &ast::Expr, b: &ast::Expr, at: u32) -> Result<Expr> {
+        let (at_a, at_b) = (location(a), location(b));
+        let first = self.expr(scope, a)?;
+        let first = self.known(first, at_a)?;
+        if first.is_volatile() {
+            return Err(Error::unsupported("NULLIF of a volatile expression").at(at));
+        }
+        let second = self.expr(scope, b)?;
+        let ty = first.ty();
+        let equal = self.operator("=", vec![(first.clone(), at_a), (second, at_b)], at)?;
+        let null = Expr::Literal { value: Datum::Null, ty };
+        Ok(Expr::Case { branches: vec![(equal, null)], otherwise: Box::new(first), ty })
+    }
+
+    /// GREATEST and LEAST ignore NULLs.
+    fn extreme(&mut self, scope: &Rc<Scope>, greatest: bool, args: &[ast::Expr], at: u32) -> Result<Expr> {
+        let what = if greatest { "GREATEST" } else { "LEAST" };
+        let (args, ty) = self.one_type(scope, what, args)?;
+        if args.iter().any(Expr::is_volatile) {
+            return Err(Error::unsupported(format!("{what} of volatile expressions")).at(at));
+        }
+        let mut args = args.into_iter();
+        let mut best = args.next().expect("the grammar asks for one");
+        for (count, arg) in args.enumerate() {
+            // Each argument is named twice below, so the expression doubles: keep it small.
+            if count >= 7 {
+                return Err(Error::unsupported(format!("{what} of more than 8 arguments")).at(at));
+            }
+            let op = if greatest { ">=" } else { "<=" };
+            let better = self.operator(op, vec![(best.clone(), at), (arg.clone(), at)], at)?;
+            let arg_is_null = Expr::IsNull(Box::new(arg.clone()));
+            let keep = Expr::Or(vec![better, arg_is_null]);
+            best = Expr::Case { branches: vec![(keep, best)], otherwise: Box::new(arg), ty };
+        }
+        Ok(best)
+    }
+
+    fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
+        let FunctionCall { name, args, star, distinct, filter, label: _ } = function;
+        if !functions::aggregates(&name.text).is_empty() {
+            return self.aggregate_call(scope, function, at);
+        }
+        if *star || *distinct || filter.is_some() {
+            let what = if *star { "(*)" } else if *distinct { "DISTINCT" } else { "FILTER" };
+            if functions::scalars(&name.text).is_empty() {
+                return Err(no_function(&name.text, &[], at));
+            }
+            let message = format!("{what} specified, but {} is not an aggregate function", name.text);
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
+        }
+        if name.text == "generate_series" {
+            return Err(Error::unsupported("set-returning function outside FROM").at(at));
+        }
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push((self.expr(scope, arg)?, location(arg)));
+        }
+        let types: Vec<SqlType> = bound.iter().map(|(arg, _)| arg.ty().base()).collect();
+        // `int4(x)`: a type's name is a cast.
+        if let ([_], Some(ty)) = (bound.as_slice(), cast_function(&name.text))
+            && functions::scalars(&name.text).is_empty()
+        {
+            let (arg, at_arg) = bound.pop().expect("there is one");
+            return self.coerce(arg, ty, CastContext::Explicit, at_arg);
+        }
+        match self.function(&name.text, bound, at)? {
+            Some(call) => Ok(call),
+            None => Err(no_function(&name.text, &types, at)),
+        }
+    }
+
+    fn aggregate_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
+        let FunctionCall { name, args, star, distinct, filter, label: _ } = function;
+        if self.level.in_aggregate {
+            let message = "aggregate function calls cannot be nested";
+            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
+        }
+        if let Some(clause) = self.level.forbidden {
+            let message = format!("aggregate functions are not allowed in {clause}");
+            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
+        }
+        if *star != args.is_empty() {
+            let message = format!("{}(*) must be used to call a parameterless aggregate function", name.text);
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
+        }
+        self.level.in_aggregate = true;
+        let parts = self.aggregate_parts(scope, args, filter.as_ref());
+        self.level.in_aggregate = false;
+        let (bound, filter) = parts?;
+        let (aggregate, args, ty) = self.aggregate(&name.text, bound, at)?;
+        let call = crate::expr::AggregateCall { function: aggregate, args, distinct: *distinct, filter, ty, position: at };
+        if let Some((id, _)) = self.level.aggregates.iter().find(|(_, known)| known.same(&call)) {
+            return Ok(Expr::Column { id: *id, ty });
+        }
+        let id = self.column(ty);
+        self.level.aggregates.push((id, call));
+        Ok(Expr::Column { id, ty })
+    }
+
+    fn aggregate_parts(
+        &mut self,
+        scope: &Rc<Scope>,
+        args: &[ast::Expr],
+        filter: Option<&ast::Expr>,
+    ) -> Result<(Vec<(Expr, u32)>, Option<Expr>)> {
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push((self.expr(scope, arg)?, location(arg)));
+        }
+        let filter = match filter {
+            Some(filter) => Some(self.condition(scope, filter, "FILTER")?),
+            None => None,
+        };
+        Ok((bound, filter))
+    }
+}
+
+/// Types that may be called like a function.
+fn cast_function(name: &str) -> Option<SqlType> {
+    Some(match name {
+        "bool" => SqlType::Bool,
+        "int2" => SqlType::Int2,
+        "int4" => SqlType::Int4,
+        "int8" => SqlType::Int8,
+        "float4" => SqlType::Float4,
+        "float8" => SqlType::Float8,
+        "numeric" => SqlType::Numeric,
+        "text" => SqlType::Text,
+        "varchar" => SqlType::Varchar(None),
+        "bytea" => SqlType::Bytea,
+        "date" => SqlType::Date,
+        "timestamp" => SqlType::Timestamp,
+        "timestamptz" => SqlType::Timestamptz,
+        "interval" => SqlType::Interval,
+        "uuid" => SqlType::Uuid,
+        _ => return None,
+    })
+}
+
+fn negate_if(expr: Expr, negated: bool) -> Expr {
+    if negated { negate(expr) } else { expr }
+}
+
+/// NOT, without piling up.
+pub(super) fn negate(expr: Expr) -> Expr {
+    match expr {
+        Expr::Not(inner) => *inner,
+        Expr::Literal { value: Datum::Bool(value), .. } => Expr::bool(!value),
+        other => Expr::Not(Box::new(other)),
+    }
+}

@@ -1,0 +1,320 @@
+//! FROM: tables, names of WITH, subqueries, functions, joins.
+
+use super::binder::{Binder, Cte, Level};
+use super::expr::location;
+use super::scope::{Scope, ScopeColumn, no_table};
+use crate::catalog::Table;
+use crate::expr::Expr;
+use crate::functions::CastContext;
+use crate::parse::ast::{self, Alias, JoinCondition, Name, TableExpr};
+use crate::plan::JoinKind;
+use crate::plan::logical::{ColumnId, Logical, Query};
+use crate::types::SqlType;
+use orrery_base::{Error, Result, SqlState};
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl Binder<'_> {
+    /// The comma list of FROM.
+    pub(super) fn from_list(&mut self, from: &[TableExpr]) -> Result<(Logical, Rc<Scope>)> {
+        let mut all: Option<(Logical, Scope)> = None;
+        for item in from {
+            let (right, scope) = self.from_item(item)?;
+            all = Some(match all {
+                None => (right, scope),
+                Some((left, before)) => {
+                    (join(left, right, JoinKind::Inner, Vec::new()), before.join(scope, table_at(item))?)
+                }
+            });
+        }
+        let (root, scope) = all.unwrap_or_else(|| (Logical::one_row(), Scope::default()));
+        Ok((root, Rc::new(scope)))
+    }
+
+    fn from_item(&mut self, item: &TableExpr) -> Result<(Logical, Scope)> {
+        match item {
+            TableExpr::Table { name, alias } => self.from_table(name, alias.as_ref()),
+            TableExpr::Subquery { query, alias, at } => {
+                let Some(alias) = alias else { return Err(crate::parse::unnamed_subquery(*at)) };
+                self.count_relation(*at)?;
+                let level = std::mem::take(&mut self.level);
+                let query = self.query(query);
+                self.level = level;
+                derived(query?, &alias.name, &alias.columns)
+            }
+            TableExpr::Function { name, args, alias } => self.from_function(name, args, alias.as_ref()),
+            TableExpr::Join { left, right, kind, condition, at } => {
+                self.from_join(left, right, *kind, condition, *at)
+            }
+        }
+    }
+
+    fn from_table(&mut self, name: &Name, alias: Option<&Alias>) -> Result<(Logical, Scope)> {
+        self.count_relation(name.at)?;
+        let shown = alias.map_or(name, |alias| &alias.name);
+        let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
+        if let Some(position) = self.ctes.iter().rposition(|cte| cte.definition.name.text == name.text) {
+            let query = self.cte_query(position)?;
+            return derived(query, shown, renamed);
+        }
+        let table = self.table(name)?;
+        let ids = self.table_columns(&table);
+        let columns = table.columns.iter().zip(&ids).map(|(column, id)| (column.name.as_str(), *id, column.ty));
+        let scope = named(shown, columns, renamed)?;
+        let columns = ids.into_iter().enumerate().collect();
+        Ok((Logical::Scan { table, columns }, scope))
+    }
+
+    /// A table of the catalog. Errors: 42P01.
+    pub(super) fn table(&self, name: &Name) -> Result<Arc<Table>> {
+        match self.catalog.table(&name.text) {
+            Some(table) => Ok(table.clone()),
+            None if self.catalog.has_index_named(&name.text) => {
+                let message = format!("cannot open relation \"{}\": it is an index", name.text);
+                Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at))
+            }
+            None => Err(no_table(name)),
+        }
+    }
+
+    /// A WITH query put in place of its name: bound anew for each use.
+    fn cte_query(&mut self, position: usize) -> Result<Query> {
+        let Cte { definition, visible } = self.ctes[position].clone();
+        let hidden = self.ctes.split_off(visible);
+        let level = std::mem::take(&mut self.level);
+        let query = self.query(&definition.query);
+        self.level = level;
+        self.ctes.truncate(visible);
+        self.ctes.extend(hidden);
+        let mut query = query?;
+        let uses = self.used_cte(Arc::as_ptr(&definition.query));
+        if uses > 1 && is_volatile(&query.root) {
+            return Err(Error::unsupported("a volatile WITH query used twice").at(definition.name.at));
+        }
+        rename_fields(&mut query, &definition.name, &definition.columns)?;
+        Ok(query)
+    }
+
+    fn from_function(&mut self, name: &Name, args: &[ast::Expr], alias: Option<&Alias>) -> Result<(Logical, Scope)> {
+        self.count_relation(name.at)?;
+        if name.text != "generate_series" {
+            return Err(Error::unsupported(format!("function {} in FROM", name.text)).at(name.at));
+        }
+        let empty = Rc::new(Scope::default());
+        let forbidden = self.level.forbidden.replace("functions in FROM");
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push((self.expr(&empty, arg)?, location(arg)));
+        }
+        self.level.forbidden = forbidden;
+        let (args, ty) = self.series_args(bound, name.at)?;
+        let column = self.column(ty);
+        let shown = alias.map_or(name, |alias| &alias.name);
+        // Without column names the column is called as the alias.
+        let label = alias.map_or(name.text.as_str(), |alias| alias.name.text.as_str());
+        let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
+        let scope = named(shown, std::iter::once((label, column, ty)), renamed)?;
+        Ok((Logical::Series { args, column, position: name.at }, scope))
+    }
+
+    /// integer, bigint, numeric, or timestamps with an interval step.
+    fn series_args(&mut self, args: Vec<(Expr, u32)>, at: u32) -> Result<(Vec<Expr>, SqlType)> {
+        let types: Vec<SqlType> = args.iter().map(|(arg, _)| arg.ty().base()).collect();
+        if !(2..=3).contains(&args.len()) {
+            return Err(super::resolve::no_function("generate_series", &types, at));
+        }
+        let bounds: Vec<(SqlType, u32)> = args.iter().take(2).map(|(arg, at)| (arg.ty(), *at)).collect();
+        let over_time = types[..2].iter().any(|ty| super::coerce::category(*ty) == super::coerce::Category::DateTime);
+        let element = if over_time {
+            let zoned = types[..2].contains(&SqlType::Timestamptz);
+            if zoned { SqlType::Timestamptz } else { SqlType::Timestamp }
+        } else {
+            let all: Vec<(SqlType, u32)> = args.iter().map(|(arg, at)| (arg.ty(), *at)).collect();
+            match self.common_type("generate_series", &all)?.base() {
+                SqlType::Int2 | SqlType::Int4 => SqlType::Int4,
+                SqlType::Int8 => SqlType::Int8,
+                SqlType::Numeric => SqlType::Numeric,
+                SqlType::Text if types.iter().all(|ty| *ty == SqlType::Unknown) => SqlType::Int4,
+                _ => return Err(super::resolve::no_function("generate_series", &types, at)),
+            }
+        };
+        if over_time && args.len() < 3 || over_time && bounds.len() < 2 {
+            return Err(super::resolve::no_function("generate_series", &types, at));
+        }
+        let mut cast = Vec::with_capacity(args.len());
+        for (index, (arg, at)) in args.into_iter().enumerate() {
+            let target = if over_time && index == 2 { SqlType::Interval } else { element };
+            cast.push(self.coerce(arg, target, CastContext::Implicit, at)?);
+        }
+        Ok((cast, element))
+    }
+
+    fn from_join(
+        &mut self,
+        left: &TableExpr,
+        right: &TableExpr,
+        kind: ast::JoinKind,
+        condition: &JoinCondition,
+        at: u32,
+    ) -> Result<(Logical, Scope)> {
+        let (left_root, left_scope) = self.from_item(left)?;
+        let (right_root, right_scope) = self.from_item(right)?;
+        let (scope, on) = match condition {
+            JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new()),
+            JoinCondition::On(expr) => {
+                let scope = Rc::new(left_scope.join(right_scope, at)?);
+                let forbidden = self.level.forbidden.replace("JOIN conditions");
+                let condition = self.condition(&scope, expr, "JOIN/ON");
+                self.level.forbidden = forbidden;
+                let mut on = Vec::new();
+                condition?.into_conjuncts(&mut on);
+                (Rc::unwrap_or_clone(scope), on)
+            }
+            JoinCondition::Using(names) => self.join_using(left_scope, right_scope, names, kind, at)?,
+            JoinCondition::Natural => {
+                let names: Vec<Name> = left_scope
+                    .star()
+                    .filter(|column| right_scope.star().any(|other| other.name == column.name))
+                    .map(|column| Name { text: column.name.to_string(), at })
+                    .collect();
+                self.join_using(left_scope, right_scope, &names, kind, at)?
+            }
+        };
+        let root = match kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross => join(left_root, right_root, JoinKind::Inner, on),
+            ast::JoinKind::Left => join(left_root, right_root, JoinKind::Left, on),
+            // The columns are found by id, so the sides may change places.
+            ast::JoinKind::Right => join(right_root, left_root, JoinKind::Left, on),
+        };
+        Ok((root, scope))
+    }
+
+    fn join_using(
+        &mut self,
+        mut left: Scope,
+        mut right: Scope,
+        names: &[Name],
+        kind: ast::JoinKind,
+        at: u32,
+    ) -> Result<(Scope, Vec<Expr>)> {
+        let mut on = Vec::with_capacity(names.len());
+        let mut merged = Vec::with_capacity(names.len());
+        for name in names {
+            let find = |scope: &Scope, side: &str| match scope.find(None, name)? {
+                Some(column) => Ok(column.clone()),
+                None => {
+                    let message =
+                        format!("column \"{}\" specified in USING clause does not exist in {side} table", name.text);
+                    Err(Error::new(SqlState::UNDEFINED_COLUMN, message).at(name.at))
+                }
+            };
+            let (a, b) = (find(&left, "left")?, find(&right, "right")?);
+            let sides = vec![(self.column_expr(a.id), name.at), (self.column_expr(b.id), name.at)];
+            on.push(self.operator("=", sides, name.at)?);
+            // The side that has no made-up NULLs gives the value.
+            let kept = if kind == ast::JoinKind::Right { &b } else { &a };
+            merged.push(ScopeColumn { table: None, merged: false, ..kept.clone() });
+            for column in left.columns.iter_mut().filter(|column| column.id == a.id) {
+                column.merged = true;
+            }
+            for column in right.columns.iter_mut().filter(|column| column.id == b.id) {
+                column.merged = true;
+            }
+        }
+        // A column merged before has no table name left to be found by.
+        left.columns.retain(|column| !(column.merged && column.table.is_none()));
+        right.columns.retain(|column| !(column.merged && column.table.is_none()));
+        let mut scope = left.join(right, at)?;
+        merged.append(&mut scope.columns);
+        scope.columns = merged;
+        Ok((scope, on))
+    }
+
+    /// A subquery of an expression: it sees the names outside only to refuse them.
+    pub(super) fn inner_query(&mut self, scope: &Rc<Scope>, query: &ast::Query) -> Result<Query> {
+        self.outer.push(scope.clone());
+        let level = std::mem::replace(&mut self.level, Level::default());
+        let result = self.query(query);
+        self.level = level;
+        self.outer.pop();
+        result
+    }
+}
+
+fn join(left: Logical, right: Logical, kind: JoinKind, on: Vec<Expr>) -> Logical {
+    Logical::Join { left: Box::new(left), right: Box::new(right), kind, on }
+}
+
+fn table_at(item: &TableExpr) -> u32 {
+    match item {
+        TableExpr::Table { name, alias } | TableExpr::Function { name, alias, .. } => {
+            alias.as_ref().map_or(name.at, |alias| alias.name.at)
+        }
+        TableExpr::Subquery { at, .. } | TableExpr::Join { at, .. } => *at,
+    }
+}
+
+/// A scope of one table.
+fn named<'n>(
+    table: &Name,
+    columns: impl Iterator<Item = (&'n str, ColumnId, SqlType)>,
+    renamed: &[Name],
+) -> Result<Scope> {
+    let shown: Rc<str> = Rc::from(table.text.as_str());
+    let mut scope = Scope { columns: Vec::new(), tables: vec![shown.clone()] };
+    let mut names = renamed.iter();
+    for (name, id, ty) in columns {
+        let name = names.next().map_or(name, |name| name.text.as_str());
+        scope.columns.push(ScopeColumn { table: Some(shown.clone()), name: Rc::from(name), id, ty, merged: false });
+    }
+    if names.next().is_some() {
+        return Err(too_many_names(table, scope.columns.len(), renamed.len()));
+    }
+    Ok(scope)
+}
+
+fn too_many_names(table: &Name, has: usize, given: usize) -> Error {
+    let message =
+        format!("table \"{}\" has {has} columns available but {given} columns specified", table.text);
+    Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(table.at)
+}
+
+fn derived(query: Query, name: &Name, renamed: &[Name]) -> Result<(Logical, Scope)> {
+    let Query { root, output, fields } = query;
+    let columns = fields.iter().zip(&output).map(|(field, id)| (field.name.as_str(), *id, field.ty));
+    let scope = named(name, columns, renamed)?;
+    Ok((root, scope))
+}
+
+fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) -> Result<()> {
+    if columns.len() > query.fields.len() {
+        return Err(too_many_names(name, query.fields.len(), columns.len()));
+    }
+    for (field, column) in query.fields.iter_mut().zip(columns) {
+        field.name.clone_from(&column.text);
+    }
+    Ok(())
+}
+
+/// Whether a volatile function is anywhere in it.
+fn is_volatile(root: &Logical) -> bool {
+    let any = |exprs: &[Expr]| exprs.iter().any(Expr::is_volatile);
+    match root {
+        Logical::Values { rows, .. } => rows.iter().any(|row| any(row)),
+        Logical::Scan { .. } => false,
+        Logical::Series { args, .. } => any(args),
+        Logical::Filter { input, predicates } => any(predicates) || is_volatile(input),
+        Logical::Extend { input, exprs } => exprs.iter().any(|it| it.1.is_volatile()) || is_volatile(input),
+        Logical::Join { left, right, on, .. } => any(on) || is_volatile(left) || is_volatile(right),
+        Logical::Aggregate { input, groups, aggregates } => {
+            groups.iter().any(|it| it.1.is_volatile())
+                || aggregates.iter().any(|it| it.1.exprs().any(Expr::is_volatile))
+                || is_volatile(input)
+        }
+        Logical::Sort { input, .. } | Logical::Distinct { input, .. } => is_volatile(input),
+        Logical::Limit { input, limit, offset } => {
+            limit.iter().chain(offset).any(Expr::is_volatile) || is_volatile(input)
+        }
+        Logical::Append { inputs, .. } => inputs.iter().any(|it| is_volatile(&it.0)),
+    }
+}

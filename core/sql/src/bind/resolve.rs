@@ -1,0 +1,265 @@
+//! Which function or operator a call means (PostgreSQL documentation, 10.2 and 10.3).
+
+use super::binder::Binder;
+use super::coerce::{Category, category, is_implicit, is_preferred};
+use crate::expr::Expr;
+use crate::functions::{self, Aggregate, ResultType, Scalar};
+use crate::types::SqlType;
+use orrery_base::{Error, Result, SqlState};
+
+/// What the rules look at in a scalar or an aggregate.
+trait Signature {
+    fn args(&self) -> &'static [SqlType];
+    fn variadic(&self) -> bool;
+}
+
+impl Signature for Scalar {
+    fn args(&self) -> &'static [SqlType] {
+        self.args
+    }
+    fn variadic(&self) -> bool {
+        self.variadic
+    }
+}
+
+impl Signature for Aggregate {
+    fn args(&self) -> &'static [SqlType] {
+        self.args
+    }
+    fn variadic(&self) -> bool {
+        false
+    }
+}
+
+/// The type an argument place takes; a variadic function repeats its last.
+fn place(signature: &dyn Signature, index: usize) -> SqlType {
+    let args = signature.args();
+    args.get(index).or(args.last()).copied().unwrap_or(SqlType::Unknown)
+}
+
+fn takes_count(signature: &dyn Signature, count: usize) -> bool {
+    let args = signature.args().len();
+    args == count || signature.variadic() && count >= args
+}
+
+enum Choice<T: 'static> {
+    One(&'static T),
+    None,
+    Ambiguous,
+}
+
+/// The rules of 10.3, over types without modifiers.
+fn choose<T: Signature>(all: &[&'static T], types: &[SqlType], is_operator: bool) -> Choice<T> {
+    let exact = |candidate: &&&'static T, types: &[SqlType]| {
+        takes_count(**candidate, types.len())
+            && types.iter().enumerate().all(|(index, ty)| {
+                let place = place(**candidate, index);
+                place == *ty || place == SqlType::Unknown
+            })
+    };
+    if let Some(found) = all.iter().find(|candidate| exact(candidate, types)) {
+        return Choice::One(found);
+    }
+    // Operators: an unknown beside a known type is first taken for the same type.
+    if is_operator && let [a, b] = types {
+        let assumed = match (*a, *b) {
+            (SqlType::Unknown, known) | (known, SqlType::Unknown) if known != SqlType::Unknown => Some([known; 2]),
+            _ => None,
+        };
+        if let Some(found) = assumed.and_then(|types| all.iter().find(|candidate| exact(candidate, &types))) {
+            return Choice::One(found);
+        }
+    }
+    let mut left: Vec<&'static T> = all.to_vec();
+    left.retain(|candidate| {
+        takes_count(*candidate, types.len())
+            && types.iter().enumerate().all(|(index, ty)| {
+                let place = place(*candidate, index);
+                place == SqlType::Unknown || is_implicit(*ty, place)
+            })
+    });
+    narrow(left, types)
+}
+
+fn narrow<T: Signature>(mut left: Vec<&'static T>, types: &[SqlType]) -> Choice<T> {
+    if let Some(done) = settled(&left) {
+        return done;
+    }
+    keep_best(&mut left, |candidate| {
+        types.iter().enumerate().filter(|(index, ty)| place(candidate, *index) == **ty).count()
+    });
+    if let Some(done) = settled(&left) {
+        return done;
+    }
+    keep_best(&mut left, |candidate| {
+        types
+            .iter()
+            .enumerate()
+            .filter(|(index, ty)| {
+                let place = place(candidate, *index);
+                place == **ty || is_preferred(place) && (**ty == SqlType::Unknown || category(place) == category(**ty))
+            })
+            .count()
+    });
+    if let Some(done) = settled(&left) {
+        return done;
+    }
+    if !types.contains(&SqlType::Unknown) {
+        return Choice::Ambiguous;
+    }
+    by_category(&mut left, types);
+    if let Some(done) = settled(&left) {
+        return done;
+    }
+    // All known arguments of one type: the unknown ones are taken for it.
+    let mut known = types.iter().filter(|ty| **ty != SqlType::Unknown);
+    if let Some(first) = known.next()
+        && known.all(|ty| ty == first)
+    {
+        left.retain(|candidate| (0..types.len()).all(|index| is_implicit(*first, place(*candidate, index))));
+        if let Some(done) = settled(&left) {
+            return done;
+        }
+    }
+    Choice::Ambiguous
+}
+
+fn settled<T>(left: &[&'static T]) -> Option<Choice<T>> {
+    match left {
+        [] => Some(Choice::None),
+        [one] => Some(Choice::One(one)),
+        _ => None,
+    }
+}
+
+fn keep_best<T>(left: &mut Vec<&'static T>, score: impl Fn(&'static T) -> usize) {
+    let best = left.iter().map(|candidate| score(candidate)).max().unwrap_or(0);
+    left.retain(|candidate| score(candidate) == best);
+}
+
+/// For each unknown argument: strings if any candidate takes one, otherwise the one category all agree on; then the
+/// preferred type of it.
+fn by_category<T: Signature>(left: &mut Vec<&'static T>, types: &[SqlType]) {
+    for (index, _) in types.iter().enumerate().filter(|(_, ty)| **ty == SqlType::Unknown) {
+        let categories: Vec<Category> = left.iter().map(|it| category(place(*it, index))).collect();
+        let chosen = if categories.contains(&Category::String) {
+            Category::String
+        } else if categories.iter().all(|it| *it == categories[0]) {
+            categories[0]
+        } else {
+            return;
+        };
+        left.retain(|it| category(place(*it, index)) == chosen);
+        if left.iter().any(|it| is_preferred(place(*it, index))) {
+            left.retain(|it| is_preferred(place(*it, index)));
+        }
+    }
+}
+
+fn result_type(result: ResultType, args: &[Expr]) -> SqlType {
+    match result {
+        ResultType::Fixed(ty) => ty,
+        ResultType::From(f) => f(&args.iter().map(Expr::ty).collect::<Vec<_>>()),
+    }
+}
+
+fn type_list(types: &[SqlType]) -> String {
+    types.iter().map(SqlType::base_name).collect::<Vec<_>>().join(", ")
+}
+
+impl Binder<'_> {
+    /// An operator: one argument is a prefix operator, two an infix one. Errors: 42883, 42725.
+    pub(super) fn operator(&mut self, op: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
+        let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        match choose(functions::scalars(op), &types, true) {
+            Choice::One(function) => self.call(function, args, at),
+            Choice::None | Choice::Ambiguous if types.iter().all(|ty| *ty == SqlType::Unknown) && is_comparison(op) => {
+                // Two literals compare as text.
+                let function = functions::scalars(op).iter().find(|it| it.args == [SqlType::Text, SqlType::Text]);
+                let function = function.ok_or_else(|| Error::internal("text has no comparison"))?;
+                self.call(function, args, at)
+            }
+            choice => {
+                let what = match types.as_slice() {
+                    [one] => format!("{op} {}", one.base_name()),
+                    [a, b] => format!("{} {op} {}", a.base_name(), b.base_name()),
+                    _ => op.to_owned(),
+                };
+                Err(match choice {
+                    Choice::Ambiguous => {
+                        Error::new(SqlState::AMBIGUOUS_FUNCTION, format!("operator is not unique: {what}"))
+                    }
+                    _ => Error::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {what}")),
+                }
+                .with_hint("You might need to add explicit type casts.")
+                .at(at))
+            }
+        }
+    }
+
+    /// A function by name. `None`: no function has this name. Errors: 42883, 42725.
+    pub(super) fn function(&mut self, name: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Option<Expr>> {
+        let all = functions::scalars(name);
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        match choose(all, &types, false) {
+            Choice::One(function) => self.call(function, args, at).map(Some),
+            Choice::None => Err(no_function(name, &types, at)),
+            Choice::Ambiguous => Err(ambiguous(name, &types, at)),
+        }
+    }
+
+    /// Casts the arguments and folds.
+    pub(super) fn call(&mut self, function: &'static Scalar, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
+        let mut cast = Vec::with_capacity(args.len());
+        for (index, (arg, at)) in args.into_iter().enumerate() {
+            cast.push(self.coerce_argument(arg, place(function, index), at)?);
+        }
+        let ty = result_type(function.result, &cast);
+        self.fold(Expr::Call { function, args: cast, ty, position: at })
+    }
+
+    /// An aggregate by name, its arguments cast, and its result type. Errors: 42883, 42725.
+    pub(super) fn aggregate(
+        &mut self,
+        name: &str,
+        args: Vec<(Expr, u32)>,
+        at: u32,
+    ) -> Result<(&'static Aggregate, Vec<Expr>, SqlType)> {
+        let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        let function = match choose(functions::aggregates(name), &types, false) {
+            Choice::One(function) => function,
+            Choice::None => return Err(no_function(name, &types, at)),
+            Choice::Ambiguous => return Err(ambiguous(name, &types, at)),
+        };
+        let mut cast = Vec::with_capacity(args.len());
+        for (index, (arg, at)) in args.into_iter().enumerate() {
+            cast.push(self.coerce_argument(arg, place(function, index), at)?);
+        }
+        let ty = result_type(function.result, &cast);
+        Ok((function, cast, ty))
+    }
+}
+
+fn is_comparison(op: &str) -> bool {
+    matches!(op, "=" | "<>" | "<" | "<=" | ">" | ">=" | "~~" | "!~~" | "~~*" | "!~~*" | "||")
+}
+
+/// 42883
+pub(super) fn no_function(name: &str, types: &[SqlType], at: u32) -> Error {
+    let message = format!("function {name}({}) does not exist", type_list(types));
+    Error::new(SqlState::UNDEFINED_FUNCTION, message)
+        .with_hint(
+            "No function matches the given name and argument types. You might need to add explicit type casts.",
+        )
+        .at(at)
+}
+
+fn ambiguous(name: &str, types: &[SqlType], at: u32) -> Error {
+    let message = format!("function {name}({}) is not unique", type_list(types));
+    Error::new(SqlState::AMBIGUOUS_FUNCTION, message)
+        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
+        .at(at)
+}

@@ -1,0 +1,246 @@
+//! Schema changes as catalog rows.
+
+use super::load::{encode_state, insert, load, read_state, remove};
+use super::{Ddl, NewIndex, NewTable, SEQUENCE_VALUES, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, codec};
+use crate::catalog::{Catalog, Check, Identity, Index, Sequence, Table, TableStatistics};
+use crate::exec::ExecContext;
+use orrery_base::kv::{ReadMode, RowLock, TableLock, Transaction, Wait};
+use orrery_base::{Cx, Error, Result, SqlState, TreeId};
+use std::sync::Arc;
+
+/// Values of an identity column that one reservation takes: what a crash may leave out.
+const IDENTITY_CACHE: u32 = 32;
+/// Hidden row ids that one reservation takes.
+const ROW_ID_CACHE: u32 = 1024;
+
+/// Carries out a schema change in the transaction and gives the catalog as it is then. Suspends for locks and pages.
+///
+/// # Errors
+/// 42P07, 42P01, 42704 when another transaction was first; 23505 when a unique index finds equal keys; those of locks.
+pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) -> Result<Catalog> {
+    let (mode, tables): (_, Vec<&Arc<Table>>) = match &ddl {
+        Ddl::Nothing(_) => return Ok(catalog.clone()),
+        Ddl::CreateTable(_) => (TableLock::AccessExclusive, Vec::new()),
+        Ddl::DropTable(tables) | Ddl::Truncate { tables, .. } => (TableLock::AccessExclusive, tables.iter().collect()),
+        Ddl::CreateIndex { table, .. } => (TableLock::Share, vec![table]),
+        Ddl::DropIndex(indexes) => (TableLock::AccessExclusive, indexes.iter().map(|it| &it.0).collect()),
+    };
+    for table in tables {
+        ctx.txn.lock_table(cx, table.id, mode, Wait::Block).await?;
+    }
+    let mut change = Change::begin(cx, ctx, catalog).await?;
+    match ddl {
+        Ddl::Nothing(_) => {}
+        Ddl::CreateTable(new) => change.create_table(new)?,
+        Ddl::DropTable(tables) => {
+            for table in tables {
+                change.drop_table(&table)?;
+            }
+        }
+        Ddl::CreateIndex { table, index } => change.create_index(cx, ctx, &table, index).await?,
+        Ddl::DropIndex(indexes) => {
+            for (table, name) in indexes {
+                change.drop_index(&table, &name)?;
+            }
+        }
+        Ddl::Truncate { tables, restart_identity } => {
+            for table in tables {
+                change.truncate(&table, restart_identity)?;
+            }
+        }
+    }
+    change.finish()
+}
+
+/// Keeps what ANALYZE found, and gives the catalog as it is then.
+///
+/// # Errors
+/// 42P01 when the table is gone; those of locks.
+pub async fn set_statistics(
+    cx: &Cx,
+    ctx: &ExecContext,
+    catalog: &Catalog,
+    table: &Table,
+    statistics: TableStatistics,
+) -> Result<Catalog> {
+    let mut change = Change::begin(cx, ctx, catalog).await?;
+    let mut table = change.current(table)?;
+    change.txn.put(STATISTICS, &table.id.0.to_be_bytes(), &codec::encode_statistics(&statistics))?;
+    table.statistics = Some(Arc::new(statistics));
+    insert(&mut change.catalog, table);
+    change.finish()
+}
+
+/// A change under way: the newest catalog, under the lock (invariants 1 and 2).
+struct Change {
+    txn: Arc<dyn Transaction>,
+    catalog: Catalog,
+}
+
+impl Change {
+    async fn begin(cx: &Cx, ctx: &ExecContext, bound_under: &Catalog) -> Result<Change> {
+        let txn = ctx.txn.clone();
+        txn.lock(cx, STATE, STATE_KEY, RowLock::Update, Wait::Block).await?;
+        let (version, next_tree) = read_state(cx, &*txn, ReadMode::Current).await?;
+        let catalog = if version == bound_under.version && next_tree == bound_under.next_tree {
+            bound_under.clone()
+        } else {
+            load(cx, &*txn, ReadMode::Current).await?
+        };
+        Ok(Change { txn, catalog })
+    }
+
+    fn finish(mut self) -> Result<Catalog> {
+        self.catalog.version += 1;
+        self.txn.put(STATE, STATE_KEY, &encode_state(self.catalog.version, self.catalog.next_tree))?;
+        Ok(self.catalog)
+    }
+
+    fn next_id(&mut self) -> Result<u32> {
+        let id = self.catalog.next_tree;
+        self.catalog.next_tree = id.checked_add(1).ok_or_else(|| {
+            Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "no object id is left")
+        })?;
+        Ok(id)
+    }
+
+    /// The newest definition of a table that binding found.
+    fn current(&self, table: &Table) -> Result<Table> {
+        match self.catalog.tables.get(&table.name) {
+            Some(current) if current.id == table.id => Ok((**current).clone()),
+            _ => {
+                let message = format!("relation \"{}\" does not exist", table.name);
+                Err(Error::new(SqlState::UNDEFINED_TABLE, message))
+            }
+        }
+    }
+
+    /// Tables and indexes share one space of names.
+    fn check_free(&self, name: &str) -> Result<()> {
+        if self.catalog.tables.contains_key(name) || self.catalog.has_index_named(name) {
+            let message = format!("relation \"{name}\" already exists");
+            return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
+        }
+        Ok(())
+    }
+
+    fn put_table(&mut self, table: Table) -> Result<()> {
+        self.txn.put(TABLES, &table.id.0.to_be_bytes(), &codec::encode_table(&table))?;
+        insert(&mut self.catalog, table);
+        Ok(())
+    }
+
+    fn create_sequence(&mut self, start: i64, increment: i64, cache: u32) -> Result<u32> {
+        let id = self.next_id()?;
+        let sequence = Sequence { id, start, increment, cache };
+        self.txn.put(SEQUENCES, &id.to_be_bytes(), &codec::encode_sequence(&sequence))?;
+        self.catalog.sequences.insert(id, sequence);
+        Ok(id)
+    }
+
+    fn drop_sequence(&mut self, id: u32) -> Result<()> {
+        self.txn.delete(SEQUENCES, &id.to_be_bytes())?;
+        self.txn.delete(SEQUENCE_VALUES, &id.to_be_bytes())?;
+        self.catalog.sequences.remove(&id);
+        Ok(())
+    }
+
+    fn create_table(&mut self, new: NewTable) -> Result<()> {
+        let NewTable { name, mut columns, identities, primary_key, primary_key_name, indexes, checks } = new;
+        self.check_free(&name)?;
+        if let Some(key_name) = &primary_key_name {
+            self.check_free(key_name)?;
+        }
+        let id = TreeId(self.next_id()?);
+        for (ordinal, always, start, increment) in identities {
+            let sequence = self.create_sequence(start, increment, IDENTITY_CACHE)?;
+            columns[ordinal].identity = Some(Identity { always, sequence });
+        }
+        let row_id_sequence =
+            if primary_key.is_empty() { Some(self.create_sequence(1, 1, ROW_ID_CACHE)?) } else { None };
+        let mut made = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            self.check_free(&index.name)?;
+            made.push(self.new_index(index)?);
+        }
+        let checks = checks.into_iter().map(|(name, expression)| Check { name, expression }).collect();
+        self.put_table(Table {
+            id,
+            tree: id,
+            name,
+            schema_version: 1,
+            columns,
+            primary_key,
+            primary_key_name,
+            row_id_sequence,
+            indexes: made,
+            checks,
+            statistics: None,
+        })
+    }
+
+    fn new_index(&mut self, new: NewIndex) -> Result<Index> {
+        let NewIndex { name, columns, unique, is_constraint } = new;
+        Ok(Index { tree: TreeId(self.next_id()?), name, columns, unique, is_constraint })
+    }
+
+    fn drop_table(&mut self, table: &Table) -> Result<()> {
+        let table = self.current(table)?;
+        let key = table.id.0.to_be_bytes();
+        self.txn.delete(TABLES, &key)?;
+        self.txn.delete(STATISTICS, &key)?;
+        let identities = table.columns.iter().filter_map(|column| column.identity);
+        for sequence in identities.map(|identity| identity.sequence).chain(table.row_id_sequence) {
+            self.drop_sequence(sequence)?;
+        }
+        self.drop_trees(&table)?;
+        remove(&mut self.catalog, &table.name);
+        Ok(())
+    }
+
+    fn drop_trees(&self, table: &Table) -> Result<()> {
+        self.txn.drop_tree(table.tree)?;
+        table.indexes.iter().try_for_each(|index| self.txn.drop_tree(index.tree))
+    }
+
+    async fn create_index(&mut self, cx: &Cx, ctx: &ExecContext, table: &Table, new: NewIndex) -> Result<()> {
+        let mut table = self.current(table)?;
+        self.check_free(&new.name)?;
+        let index = self.new_index(new)?;
+        let _ = (cx, ctx); // BUILD_INDEX
+        table.indexes.push(index);
+        self.put_table(table)
+    }
+
+    fn drop_index(&mut self, table: &Table, name: &str) -> Result<()> {
+        let mut table = self.current(table)?;
+        let position = table.indexes.iter().position(|index| index.name == name).ok_or_else(|| {
+            Error::new(SqlState::UNDEFINED_OBJECT, format!("index \"{name}\" does not exist"))
+        })?;
+        let index = table.indexes.remove(position);
+        self.txn.drop_tree(index.tree)?;
+        self.put_table(table)
+    }
+
+    /// New, empty trees in place of the old ones.
+    fn truncate(&mut self, table: &Table, restart_identity: bool) -> Result<()> {
+        let mut table = self.current(table)?;
+        self.drop_trees(&table)?;
+        table.tree = TreeId(self.next_id()?);
+        for index in &mut table.indexes {
+            index.tree = TreeId(self.next_id()?);
+        }
+        if restart_identity {
+            // New sequences, so that values reserved from the old ones are not used any more.
+            for column in &mut table.columns {
+                if let Some(identity) = &mut column.identity {
+                    let old = self.catalog.sequences.get(&identity.sequence).cloned();
+                    let old = old.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
+                    self.drop_sequence(old.id)?;
+                    identity.sequence = self.create_sequence(old.start, old.increment, old.cache)?;
+                }
+            }
+        }
+        self.put_table(table)
+    }
+}

@@ -1,0 +1,220 @@
+//! UPDATE and DELETE.
+
+use super::check::Checks;
+use super::insert::put_new_row;
+use super::target::{Newest, Target};
+use super::{changed_concurrently, columns_of, returned, rows_of};
+use crate::datum::Datum;
+use crate::encode;
+use crate::eval;
+use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
+use crate::functions::EvalContext;
+use crate::plan::{Delete, Recheck, Update};
+use arrow_array::BinaryArray;
+use arrow_array::cast::AsArray;
+use orrery_base::kv::{Isolation, ReadMode, RowLock};
+use orrery_base::{Cx, Error, Result, plant};
+use std::sync::Arc;
+
+/// The rows of a batch that are to be changed, as their newest versions are.
+struct Found {
+    keys: Vec<Vec<u8>>,
+    rows: Vec<Vec<Datum>>,
+}
+
+pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -> Result<DmlOutcome> {
+    let target = Target::new(context, &statement.table);
+    let lock = update_lock(statement);
+    let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
+    let runtime = source.prepare(cx).await?;
+    let (mut row_count, mut returning) = (0, Vec::new());
+    while let Some(batch) = source.next(cx).await? {
+        let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
+        let Some(found) = found else { return Ok(DmlOutcome::Restart) };
+        let new_rows = assign(&target, statement, &found.rows, &runtime.eval())?;
+        replace_rows(cx, &target, statement, &found, &new_rows, &runtime.eval()).await?;
+        row_count += new_rows.len() as u64;
+        returning.extend(returned(statement.returning.as_ref(), &new_rows, &target.types, &runtime.eval())?);
+    }
+    Ok(DmlOutcome::Done { row_count, returning })
+}
+
+pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -> Result<DmlOutcome> {
+    let target = Target::new(context, &statement.table);
+    let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
+    let runtime = source.prepare(cx).await?;
+    let (mut row_count, mut returning) = (0, Vec::new());
+    while let Some(batch) = source.next(cx).await? {
+        let recheck = statement.recheck.as_ref();
+        let found = lock_rows(cx, &target, recheck, &batch, RowLock::Update, &runtime.eval()).await?;
+        let Some(found) = found else { return Ok(DmlOutcome::Restart) };
+        for (key, row) in found.keys.iter().zip(&found.rows) {
+            cx.charge(256).await?;
+            target.delete_entries(cx, &target.entries(row, key)?).await?;
+            context.txn.delete(target.table.tree, key)?;
+        }
+        row_count += found.rows.len() as u64;
+        returning.extend(returned(statement.returning.as_ref(), &found.rows, &target.types, &runtime.eval())?);
+    }
+    Ok(DmlOutcome::Done { row_count, returning })
+}
+
+/// An update that leaves all keys alone lets foreign-key checks go on.
+fn update_lock(statement: &Update) -> RowLock {
+    let table = &statement.table;
+    let is_key = |ordinal: &usize| {
+        table.primary_key.contains(ordinal)
+            || table.indexes.iter().any(|index| index.unique && index.columns.iter().any(|it| it.ordinal == *ordinal))
+    };
+    if statement.assignments.iter().any(|(ordinal, _)| is_key(ordinal)) { RowLock::Update } else { RowLock::NoKeyUpdate }
+}
+
+/// Locks the rows of a batch and looks at them again (M2): those that still qualify, in their newest version. `None`: the
+/// statement must start again on a fresh snapshot.
+async fn lock_rows(
+    cx: &Cx,
+    target: &Target<'_>,
+    recheck: Option<&Recheck>,
+    batch: &Batch,
+    lock: RowLock,
+    context: &EvalContext<'_>,
+) -> Result<Option<Found>> {
+    let column_count = target.types.len();
+    let keys: &BinaryArray = batch.columns[column_count].as_binary();
+    let rows = rows_of(&batch.columns[..column_count], &target.types, batch.row_count)?;
+    let mut found = Found { keys: Vec::with_capacity(rows.len()), rows: Vec::with_capacity(rows.len()) };
+    let tree = target.table.tree;
+    for (at, row) in rows.into_iter().enumerate() {
+        cx.charge(256).await?;
+        let key = keys.value(at);
+        target.lock(cx, tree, key, lock).await?;
+        if plant!(cx.world(), SkipRecheckAfterLock) {
+            found.keys.push(key.to_vec());
+            found.rows.push(row);
+            continue;
+        }
+        let newest = match target.newest(cx, tree, key, ReadMode::Current).await? {
+            Newest::Row(_, false) => {
+                found.keys.push(key.to_vec());
+                found.rows.push(row);
+                continue;
+            }
+            Newest::Row(bytes, true) => Some(bytes),
+            Newest::Gone(_) => None,
+        };
+        if target.context.txn.isolation() != Isolation::ReadCommitted {
+            return Err(changed_concurrently(if newest.is_some() { "update" } else { "delete" }));
+        }
+        let Some(Recheck(predicate)) = recheck else { return Ok(None) };
+        let Some(bytes) = newest else { continue };
+        let row = target.decode(&bytes)?;
+        let still_qualifies = match predicate {
+            None => true,
+            Some(predicate) => {
+                let columns = columns_of(std::slice::from_ref(&row), &target.types)?;
+                eval::filter_mask(predicate, &columns, 1, context)?.value(0)
+            }
+        };
+        if still_qualifies {
+            found.keys.push(key.to_vec());
+            found.rows.push(row);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The rows with their assignments made.
+fn assign(
+    target: &Target<'_>,
+    statement: &Update,
+    rows: &[Vec<Datum>],
+    context: &EvalContext<'_>,
+) -> Result<Vec<Vec<Datum>>> {
+    let mut new_rows = rows.to_vec();
+    if rows.is_empty() {
+        return Ok(new_rows);
+    }
+    let columns = columns_of(rows, &target.types)?;
+    for (ordinal, expr) in &statement.assignments {
+        let values = eval::evaluate_array(expr, &columns, rows.len(), context)?;
+        for (at, row) in new_rows.iter_mut().enumerate() {
+            row[*ordinal] = crate::columns::datum_at(&*values, target.types[*ordinal], at)?;
+        }
+    }
+    Ok(new_rows)
+}
+
+async fn replace_rows(
+    cx: &Cx,
+    target: &Target<'_>,
+    statement: &Update,
+    found: &Found,
+    new_rows: &[Vec<Datum>],
+    context: &EvalContext<'_>,
+) -> Result<()> {
+    if new_rows.is_empty() {
+        return Ok(());
+    }
+    let columns = columns_of(new_rows, &target.types)?;
+    let checks = Checks::evaluate(&statement.checks, &columns, new_rows.len(), context)?;
+    let (mut new_key, mut scratch) = (Vec::new(), Vec::new());
+    for (at, new_row) in new_rows.iter().enumerate() {
+        cx.charge(256).await?;
+        checks.row(target, at, new_row)?;
+        let (key, row) = (&found.keys[at], &found.rows[at]);
+        new_key.clear();
+        if target.table.primary_key.is_empty() {
+            new_key.extend_from_slice(key);
+        } else {
+            encode::primary_key(target.table, new_row, &mut new_key)?;
+        }
+        if new_key == *key {
+            replace_row(cx, target, key, row, new_row, &mut scratch).await?;
+        } else {
+            move_row(cx, target, (key, row), (&new_key, new_row), &mut scratch).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The key stays: only the index entries that differ are touched.
+async fn replace_row(
+    cx: &Cx,
+    target: &Target<'_>,
+    key: &[u8],
+    row: &[Datum],
+    new_row: &[Datum],
+    scratch: &mut Vec<u8>,
+) -> Result<()> {
+    let (old, new) = (target.entries(row, key)?, target.entries(new_row, key)?);
+    for (old, new) in old.iter().zip(&new) {
+        if old.key == new.key {
+            continue;
+        }
+        if let Some(conflict) = target.entry_conflict(cx, new, new_row, Some(key)).await? {
+            return Err(conflict.error);
+        }
+        target.delete_entries(cx, std::slice::from_ref(old)).await?;
+        target.put_entries(std::slice::from_ref(new), key)?;
+    }
+    target.put_row(key, new_row, scratch)
+}
+
+/// The key changes: the row goes and comes anew.
+async fn move_row(
+    cx: &Cx,
+    target: &Target<'_>,
+    (key, row): (&[u8], &[Datum]),
+    (new_key, new_row): (&[u8], &[Datum]),
+    scratch: &mut Vec<u8>,
+) -> Result<()> {
+    if new_key.is_empty() {
+        return Err(Error::internal("a row with an empty key"));
+    }
+    target.delete_entries(cx, &target.entries(row, key)?).await?;
+    target.context.txn.delete(target.table.tree, key)?;
+    match put_new_row(cx, target, new_key, new_row, false, scratch).await? {
+        Some(conflict) => Err(conflict.error),
+        None => Ok(()),
+    }
+}

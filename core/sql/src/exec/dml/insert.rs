@@ -1,0 +1,110 @@
+//! INSERT.
+
+use super::check::Checks;
+use super::target::Target;
+use super::unique::Conflict;
+use super::{changed_concurrently, returned, rows_of};
+use crate::datum::Datum;
+use crate::encode;
+use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
+use crate::functions::EvalContext;
+use crate::plan::Insert;
+use orrery_base::kv::Isolation;
+use orrery_base::{Cx, Error, Result};
+use std::sync::Arc;
+
+pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> Result<DmlOutcome> {
+    let target = Target::new(context, &statement.table);
+    let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
+    let runtime = source.prepare(cx).await?;
+    let (mut row_count, mut returning) = (0, Vec::new());
+    while let Some(batch) = source.next(cx).await? {
+        let inserted = insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?;
+        row_count += inserted.len() as u64;
+        returning.extend(returned(statement.returning.as_ref(), &inserted, &target.types, &runtime.eval())?);
+    }
+    Ok(DmlOutcome::Done { row_count, returning })
+}
+
+/// Inserts a batch; gives the rows that went in (when anybody asks for more than their number, as values).
+async fn insert_batch(
+    cx: &Cx,
+    target: &Target<'_>,
+    statement: &Insert,
+    batch: &Batch,
+    context: &EvalContext<'_>,
+) -> Result<Vec<Vec<Datum>>> {
+    let checks = Checks::evaluate(&statement.checks, &batch.columns, batch.row_count, context)?;
+    let rows = rows_of(&batch.columns, &target.types, batch.row_count)?;
+    let mut ids = RowIds::reserve(cx, target, batch.row_count).await?;
+    let mut inserted = Vec::with_capacity(rows.len());
+    let (mut key, mut scratch) = (Vec::new(), Vec::new());
+    for (at, row) in rows.into_iter().enumerate() {
+        cx.charge(256).await?;
+        checks.row(target, at, &row)?;
+        key.clear();
+        match &mut ids {
+            Some(ids) => encode::row_id_key(ids.next()?, &mut key),
+            None => encode::primary_key(target.table, &row, &mut key)?,
+        }
+        if let Some(conflict) = put_new_row(cx, target, &key, &row, ids.is_some(), &mut scratch).await? {
+            if !statement.skip_conflicts {
+                return Err(conflict.error);
+            }
+            if conflict.is_invisible && target.context.txn.isolation() != Isolation::ReadCommitted {
+                return Err(changed_concurrently("update"));
+            }
+            continue;
+        }
+        inserted.push(row);
+    }
+    Ok(inserted)
+}
+
+/// Writes a row that was not there, with its index entries; or says which unique key it would repeat, and writes nothing.
+pub(super) async fn put_new_row(
+    cx: &Cx,
+    target: &Target<'_>,
+    key: &[u8],
+    row: &[Datum],
+    key_is_new: bool,
+    scratch: &mut Vec<u8>,
+) -> Result<Option<Conflict>> {
+    if !key_is_new
+        && let Some(conflict) = target.primary_conflict(cx, key, row).await?
+    {
+        return Ok(Some(conflict));
+    }
+    let entries = target.entries(row, key)?;
+    for entry in &entries {
+        if let Some(conflict) = target.entry_conflict(cx, entry, row, None).await? {
+            return Ok(Some(conflict));
+        }
+    }
+    target.put_row(key, row, scratch)?;
+    target.put_entries(&entries, key)?;
+    Ok(None)
+}
+
+/// Hidden row ids for a table without a primary key.
+struct RowIds {
+    next: i64,
+    left: usize,
+}
+
+impl RowIds {
+    async fn reserve(cx: &Cx, target: &Target<'_>, count: usize) -> Result<Option<RowIds>> {
+        let Some(sequence) = target.table.row_id_sequence.filter(|_| target.table.primary_key.is_empty()) else {
+            return Ok(None);
+        };
+        let count = u32::try_from(count).map_err(|_| Error::internal("a batch of more than 2^32 rows"))?;
+        let next = target.context.environment.reserve(cx, sequence, count).await?;
+        Ok(Some(RowIds { next, left: count as usize }))
+    }
+
+    fn next(&mut self) -> Result<i64> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| Error::internal("more rows than row ids"))?;
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+}

@@ -1,0 +1,201 @@
+//! Walks over bound expressions: children, rewriting, comparison of shapes. One place knows the variants.
+
+use crate::expr::{AggregateCall, Expr, SubqueryUse};
+use crate::functions::Volatility;
+
+impl Expr {
+    /// Calls `f` for each direct child.
+    pub fn children(&self, mut f: impl FnMut(&Expr)) {
+        match self {
+            Expr::Literal { .. } | Expr::Param { .. } | Expr::Column { .. } => {}
+            Expr::Call { args, .. } | Expr::Coalesce { args, .. } | Expr::And(args) | Expr::Or(args) => {
+                args.iter().for_each(f);
+            }
+            Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull(input) | Expr::InList { input, .. } => f(input),
+            Expr::IsNotDistinct(left, right) => {
+                f(left);
+                f(right);
+            }
+            Expr::Case { branches, otherwise, .. } => {
+                for (condition, value) in branches {
+                    f(condition);
+                    f(value);
+                }
+                f(otherwise);
+            }
+            Expr::Subquery { kind, .. } => {
+                if let SubqueryUse::In(input) = kind {
+                    f(input);
+                }
+            }
+        }
+    }
+
+    /// Calls `f` for each direct child, which it may change.
+    pub fn children_mut(&mut self, mut f: impl FnMut(&mut Expr)) {
+        match self {
+            Expr::Literal { .. } | Expr::Param { .. } | Expr::Column { .. } => {}
+            Expr::Call { args, .. } | Expr::Coalesce { args, .. } | Expr::And(args) | Expr::Or(args) => {
+                args.iter_mut().for_each(f);
+            }
+            Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull(input) | Expr::InList { input, .. } => f(input),
+            Expr::IsNotDistinct(left, right) => {
+                f(left);
+                f(right);
+            }
+            Expr::Case { branches, otherwise, .. } => {
+                for (condition, value) in branches {
+                    f(condition);
+                    f(value);
+                }
+                f(otherwise);
+            }
+            Expr::Subquery { kind, .. } => {
+                if let SubqueryUse::In(input) = kind {
+                    f(input);
+                }
+            }
+        }
+    }
+
+    /// Whether `test` holds for it or anything in it.
+    pub fn any(&self, test: &mut dyn FnMut(&Expr) -> bool) -> bool {
+        if test(self) {
+            return true;
+        }
+        let mut found = false;
+        self.children(|child| found = found || child.any(test));
+        found
+    }
+
+    /// Calls `f` for each column in it.
+    pub fn each_column(&self, f: &mut dyn FnMut(usize)) {
+        if let Expr::Column { id, .. } = self {
+            f(*id);
+        }
+        self.children(|child| child.each_column(f));
+    }
+
+    /// Whether it has a column in it.
+    pub fn has_columns(&self) -> bool {
+        self.any(&mut |expr| matches!(expr, Expr::Column { .. }))
+    }
+
+    /// Whether all its columns pass.
+    pub fn columns_all(&self, mut test: impl FnMut(usize) -> bool) -> bool {
+        !self.any(&mut |expr| matches!(expr, Expr::Column { id, .. } if !test(*id)))
+    }
+
+    /// Whether it may give another value each time.
+    pub fn is_volatile(&self) -> bool {
+        self.any(&mut |expr| {
+            matches!(expr, Expr::Call { function, .. } if function.volatility == Volatility::Volatile)
+        })
+    }
+
+    /// Rewrites columns: `f` gives what takes a column's place, if anything.
+    #[must_use]
+    pub fn replace_columns(mut self, f: &dyn Fn(usize) -> Option<Expr>) -> Expr {
+        self.replace_columns_in_place(f);
+        self
+    }
+
+    fn replace_columns_in_place(&mut self, f: &dyn Fn(usize) -> Option<Expr>) {
+        if let Expr::Column { id, .. } = self {
+            if let Some(other) = f(*id) {
+                *self = other;
+            }
+            return;
+        }
+        self.children_mut(|child| child.replace_columns_in_place(f));
+    }
+
+    /// Whether the other expression has the same shape: then it has the same value for the same row, unless it is
+    /// volatile. Positions do not count.
+    pub fn same(&self, other: &Expr) -> bool {
+        let all = |a: &[Expr], b: &[Expr]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b));
+        match (self, other) {
+            (Expr::Literal { value: a, ty: s }, Expr::Literal { value: b, ty: t }) => s == t && a == b,
+            (Expr::Param { index: a, ty: s }, Expr::Param { index: b, ty: t }) => a == b && s == t,
+            (Expr::Column { id: a, .. }, Expr::Column { id: b, .. }) => a == b,
+            (Expr::Call { function: f, args: a, .. }, Expr::Call { function: g, args: b, .. }) => {
+                std::ptr::eq(*f, *g) && all(a, b)
+            }
+            (
+                Expr::Cast { input: a, ty: s, explicit: e, .. },
+                Expr::Cast { input: b, ty: t, explicit: f, .. },
+            ) => s == t && e == f && a.same(b),
+            (Expr::And(a), Expr::And(b)) | (Expr::Or(a), Expr::Or(b)) => all(a, b),
+            (Expr::Not(a), Expr::Not(b)) | (Expr::IsNull(a), Expr::IsNull(b)) => a.same(b),
+            (Expr::IsNotDistinct(a, b), Expr::IsNotDistinct(c, d)) => a.same(c) && b.same(d),
+            (
+                Expr::Case { branches: a, otherwise: e, ty: s },
+                Expr::Case { branches: b, otherwise: f, ty: t },
+            ) => {
+                s == t
+                    && e.same(f)
+                    && a.len() == b.len()
+                    && a.iter().zip(b).all(|(a, b)| a.0.same(&b.0) && a.1.same(&b.1))
+            }
+            (Expr::Coalesce { args: a, ty: s }, Expr::Coalesce { args: b, ty: t }) => s == t && all(a, b),
+            (Expr::InList { input: a, list: l }, Expr::InList { input: b, list: m }) => l == m && a.same(b),
+            (Expr::Subquery { index: a, kind: k, .. }, Expr::Subquery { index: b, kind: l, .. }) => {
+                a == b
+                    && match (k, l) {
+                        (SubqueryUse::Scalar, SubqueryUse::Scalar) | (SubqueryUse::Exists, SubqueryUse::Exists) => true,
+                        (SubqueryUse::In(a), SubqueryUse::In(b)) => a.same(b),
+                        _ => false,
+                    }
+            }
+            _ => false,
+        }
+    }
+
+    /// TRUE or FALSE.
+    pub fn bool(value: bool) -> Expr {
+        Expr::Literal { value: crate::datum::Datum::Bool(value), ty: crate::types::SqlType::Bool }
+    }
+
+    /// Its conjuncts.
+    pub fn into_conjuncts(self, into: &mut Vec<Expr>) {
+        match self {
+            Expr::And(parts) => parts.into_iter().for_each(|part| part.into_conjuncts(into)),
+            other => into.push(other),
+        }
+    }
+
+    /// The conjunction of several; none: no expression.
+    pub fn conjunction(mut parts: Vec<Expr>) -> Option<Expr> {
+        match parts.len() {
+            0 => None,
+            1 => parts.pop(),
+            _ => Some(Expr::And(parts)),
+        }
+    }
+}
+
+impl AggregateCall {
+    /// Whether the other gives the same value.
+    pub fn same(&self, other: &AggregateCall) -> bool {
+        std::ptr::eq(self.function, other.function)
+            && self.distinct == other.distinct
+            && self.args.len() == other.args.len()
+            && self.args.iter().zip(&other.args).all(|(a, b)| a.same(b))
+            && match (&self.filter, &other.filter) {
+                (None, None) => true,
+                (Some(a), Some(b)) => a.same(b),
+                _ => false,
+            }
+            && !self.args.iter().chain(&self.filter).any(Expr::is_volatile)
+    }
+
+    /// Calls `f` for each expression in it.
+    pub fn exprs_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
+        self.args.iter_mut().chain(&mut self.filter)
+    }
+
+    /// Its expressions.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        self.args.iter().chain(&self.filter)
+    }
+}

@@ -1,0 +1,192 @@
+//! The logical plan: what is asked for, before how. Columns are numbered through the whole statement ([`ColumnId`]), and
+//! every node passes its input's columns on; so moving a predicate or a projection never renumbers anything. What the
+//! user gets is a list of ids ([`Query::output`]); nobody reads the rest, and the optimizer drops it.
+
+use crate::catalog::Table;
+use crate::expr::{AggregateCall, Expr};
+use crate::plan::{Field, JoinKind};
+use crate::types::SqlType;
+use std::sync::Arc;
+
+/// A column of the statement: an index into [`Statement::columns`]. [`Expr::Column`] holds it.
+pub type ColumnId = usize;
+
+/// What is known of a column.
+#[derive(Clone, Debug)]
+pub struct ColumnInfo {
+    /// Its type.
+    pub ty: SqlType,
+    /// For columns of tables: which occurrence of a table in the statement, and which column of it.
+    pub origin: Option<(usize, usize)>,
+}
+
+/// A query and what it gives.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Its tree.
+    pub root: Logical,
+    /// Its output columns, in order; one may stand twice.
+    pub output: Vec<ColumnId>,
+    /// Their names and types.
+    pub fields: Vec<Field>,
+}
+
+/// What the binder gives the optimizer beside the queries.
+#[derive(Clone, Debug, Default)]
+pub struct Statement {
+    /// All columns by id.
+    pub columns: Vec<ColumnInfo>,
+    /// Uncorrelated subqueries; `Expr::Subquery` points here, each to smaller indexes only.
+    pub subqueries: Vec<Query>,
+    /// Tables by occurrence.
+    pub tables: Vec<Arc<Table>>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub enum Logical {
+    /// Rows of expressions without columns; each row as long as `columns`.
+    Values {
+        /// Its columns.
+        columns: Vec<ColumnId>,
+        /// Its rows.
+        rows: Vec<Vec<Expr>>,
+    },
+    /// All rows of a table.
+    Scan {
+        /// Which.
+        table: Arc<Table>,
+        /// Ordinals ([`crate::plan::ROW_KEY`] too) with their ids.
+        columns: Vec<(usize, ColumnId)>,
+    },
+    /// `generate_series`
+    Series {
+        /// Its arguments.
+        args: Vec<Expr>,
+        /// Its column.
+        column: ColumnId,
+        /// Where it stands.
+        position: u32,
+    },
+    /// The rows for which all of `predicates` are true.
+    Filter {
+        /// From where.
+        input: Box<Logical>,
+        /// Conjuncts.
+        predicates: Vec<Expr>,
+    },
+    /// Adds computed columns.
+    Extend {
+        /// From where.
+        input: Box<Logical>,
+        /// What is added.
+        exprs: Vec<(ColumnId, Expr)>,
+    },
+    /// A join.
+    Join {
+        /// The outer side.
+        left: Box<Logical>,
+        /// The inner side.
+        right: Box<Logical>,
+        /// Which rows.
+        kind: JoinKind,
+        /// Conjuncts.
+        on: Vec<Expr>,
+    },
+    /// Groups; gives its own columns only.
+    Aggregate {
+        /// From where.
+        input: Box<Logical>,
+        /// Group columns.
+        groups: Vec<(ColumnId, Expr)>,
+        /// Aggregates.
+        aggregates: Vec<(ColumnId, AggregateCall)>,
+    },
+    /// Sorts.
+    Sort {
+        /// From where.
+        input: Box<Logical>,
+        /// By what.
+        keys: Vec<LogicalKey>,
+    },
+    /// LIMIT, OFFSET.
+    Limit {
+        /// From where.
+        input: Box<Logical>,
+        /// LIMIT
+        limit: Option<Expr>,
+        /// OFFSET
+        offset: Option<Expr>,
+    },
+    /// Drops rows that repeat in `columns`; gives these only.
+    Distinct {
+        /// From where.
+        input: Box<Logical>,
+        /// Which.
+        columns: Vec<ColumnId>,
+    },
+    /// All rows of all inputs: the input's listed columns become `columns`.
+    Append {
+        /// From where.
+        inputs: Vec<(Logical, Vec<ColumnId>)>,
+        /// Its columns.
+        columns: Vec<ColumnId>,
+    },
+}
+
+/// A sort key: a column, never an expression (those are computed before).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogicalKey {
+    /// Which column.
+    pub column: ColumnId,
+    /// DESC
+    pub descending: bool,
+    /// NULLS FIRST
+    pub nulls_first: bool,
+}
+
+impl Logical {
+    /// One row without columns.
+    pub fn one_row() -> Logical {
+        Logical::Values { columns: Vec::new(), rows: vec![Vec::new()] }
+    }
+
+    /// No row at all.
+    pub fn no_row(columns: Vec<ColumnId>) -> Logical {
+        Logical::Values { columns, rows: Vec::new() }
+    }
+
+    /// The columns it gives, in no order that matters.
+    pub fn columns(&self) -> Vec<ColumnId> {
+        let mut all = Vec::new();
+        self.columns_into(&mut all);
+        all
+    }
+
+    fn columns_into(&self, all: &mut Vec<ColumnId>) {
+        match self {
+            Logical::Values { columns, .. } | Logical::Distinct { columns, .. } | Logical::Append { columns, .. } => {
+                all.extend(columns);
+            }
+            Logical::Scan { columns, .. } => all.extend(columns.iter().map(|it| it.1)),
+            Logical::Series { column, .. } => all.push(*column),
+            Logical::Filter { input, .. } | Logical::Sort { input, .. } | Logical::Limit { input, .. } => {
+                input.columns_into(all);
+            }
+            Logical::Extend { input, exprs } => {
+                input.columns_into(all);
+                all.extend(exprs.iter().map(|it| it.0));
+            }
+            Logical::Join { left, right, kind, .. } => {
+                left.columns_into(all);
+                if matches!(kind, JoinKind::Inner | JoinKind::Left) {
+                    right.columns_into(all);
+                }
+            }
+            Logical::Aggregate { groups, aggregates, .. } => {
+                all.extend(groups.iter().map(|it| it.0));
+                all.extend(aggregates.iter().map(|it| it.0));
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! A commit up to its point of no return: sealing, encoding, chunks, validation, sequencing.
+
+use super::conflict::{ReadSet, validate};
+use super::queue::{Commit, Item, Landed};
+use super::slot::CommitSlot;
+use crate::lock::held::HeldLocks;
+use crate::log::format::{CommitHeader, EncodedFrame, Operation};
+use crate::mem::write_set::SealedWrites;
+use crate::store::Store;
+use crate::log::space::Segment;
+use orrery_base::disk::{DiskErrorKind, DiskOp, FileId};
+use orrery_base::hash::checksum_chain;
+use orrery_base::limits::CHUNK_BYTES_MAX;
+use orrery_base::task::lock;
+use orrery_base::{AlignedBuf, Cx, Error, Result, SqlState, Timestamp, TxnId, plant, probe};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bytes of operations that a commit frame carries itself; more are written ahead as chunks.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of operations in one item of chunk frames.
+const CHUNK_ITEM_BYTES: usize = 4 * CHUNK_BYTES_MAX;
+
+/// What the sequencer needs of a commit.
+pub(crate) struct Prepared {
+    pub txn: TxnId,
+    pub writes: Arc<SealedWrites>,
+    pub frame: EncodedFrame,
+    pub is_adopted: bool,
+    pub needs_sync: bool,
+}
+
+/// The outcome of [`Store::try_sequence`].
+enum Sequenced {
+    /// Past the point of no return.
+    Done,
+    /// The log needs room for this many bytes first.
+    NeedsSpace(u64),
+}
+
+/// All operations of sealed writes, in order.
+fn operations(writes: &SealedWrites) -> impl Iterator<Item = Operation<'_>> {
+    let dropped = writes.dropped().iter().map(|&tree| Operation::DropTree { tree });
+    let changed = writes.trees().iter().flat_map(|(&tree, sealed)| {
+        (0..sealed.len()).map(move |index| match sealed.pair(index) {
+            (key, Some(value)) => Operation::Put { tree, key, value },
+            (key, None) => Operation::Delete { tree, key },
+        })
+    });
+    dropped.chain(changed)
+}
+
+fn operation_len(operation: &Operation<'_>) -> usize {
+    match operation {
+        Operation::Put { key, value, .. } => Operation::encoded_len(key.len(), value.len()),
+        Operation::Delete { key, .. } => Operation::encoded_len(key.len(), 0),
+        Operation::DropTree { .. } => Operation::encoded_len(0, 0),
+    }
+}
+
+impl Store {
+    /// The commit frame of `writes`; a large write set is written ahead as chunks. Suspends for the latter.
+    pub(crate) async fn encode(&self, cx: &Cx, txn: TxnId, writes: &SealedWrites) -> Result<EncodedFrame> {
+        let (mut length, mut operation_count) = (0, 0);
+        for operation in operations(writes) {
+            length += operation_len(&operation);
+            operation_count += 1;
+        }
+        let mut header = CommitHeader {
+            txn,
+            timestamp: Timestamp::ZERO,
+            wall_micros: 0,
+            chunk_count: 0,
+            operations_checksum: 0,
+            operations_length: length as u64,
+            operation_count,
+        };
+        if self.options.in_memory {
+            return Ok(EncodedFrame { bytes: AlignedBuf::default(), is_commit: true });
+        }
+        if length <= INLINE_BYTES_MAX {
+            return Ok(EncodedFrame::commit(&header, length, |into| {
+                let mut at = 0;
+                for operation in operations(writes) {
+                    at += operation.encode(&mut into[at..]);
+                }
+            }));
+        }
+        (header.chunk_count, header.operations_checksum) = self.write_chunks(cx, txn, writes).await?;
+        Ok(EncodedFrame::commit(&header, 0, |_| {}))
+    }
+
+    /// Writes all operations as chunk frames. Gives their number and the checksum over all.
+    async fn write_chunks(&self, cx: &Cx, txn: TxnId, writes: &SealedWrites) -> Result<(u32, u32)> {
+        probe!(self.world, "log: commit in chunks");
+        let mut all = operations(writes).peekable();
+        let mut buffer = Vec::with_capacity(CHUNK_ITEM_BYTES + (64 << 10));
+        let (mut chunk_no, mut checksum) = (0, 0);
+        while all.peek().is_some() {
+            while buffer.len() < CHUNK_ITEM_BYTES
+                && let Some(operation) = all.next()
+            {
+                let at = buffer.len();
+                buffer.resize(at + operation_len(&operation), 0);
+                operation.encode(&mut buffer[at..]);
+            }
+            // One value may be larger than an item: chunks are cut anywhere.
+            for part in buffer.chunks(CHUNK_ITEM_BYTES) {
+                checksum = checksum_chain(checksum, part);
+                let frame = EncodedFrame::chunks(txn, chunk_no, part, CHUNK_BYTES_MAX);
+                chunk_no += part.len().div_ceil(CHUNK_BYTES_MAX) as u32;
+                cx.charge(part.len()).await?;
+                self.write_chunk_item(cx, txn, frame).await?;
+            }
+            buffer.clear();
+        }
+        Ok((chunk_no, checksum))
+    }
+
+    async fn write_chunk_item(&self, cx: &Cx, txn: TxnId, frame: EncodedFrame) -> Result<()> {
+        let slot = CommitSlot::new();
+        let bytes = frame.log_bytes();
+        let mut item = Some(Item { txn, frame, commit: None, slot: slot.clone(), needs_sync: false });
+        loop {
+            {
+                let mut sequencer = lock(&self.sequencer);
+                sequencer.check_poison()?;
+                let log = sequencer.log.as_mut().expect("chunks are written to a log");
+                if !log.is_superblock_clean && log.space.plan(bytes) {
+                    sequencer.pending.extend(item.take());
+                }
+            }
+            if item.is_none() {
+                return self.wait_for(cx, slot).await.map(drop);
+            }
+            self.grow_log(cx, bytes).await?;
+        }
+    }
+
+    /// Validates, sequences and waits for a prepared commit. `reads` is what a SERIALIZABLE transaction of `snapshot`
+    /// read. `sequenced` is called at the point of no return, under the lock, and hands the row locks over.
+    pub(crate) async fn sequence(
+        &self,
+        cx: &Cx,
+        prepared: Prepared,
+        reads: Option<(&ReadSet, Timestamp)>,
+        hand_over: impl FnOnce() -> HeldLocks,
+    ) -> Result<Arc<CommitSlot>> {
+        let slot = CommitSlot::new();
+        let (mut prepared, mut hand_over) = (Some(prepared), Some(hand_over));
+        let mut validated = reads.map(|(_, snapshot)| snapshot);
+        loop {
+            if let (Some((reads, _)), Some(until)) = (reads, &mut validated) {
+                let (commits, newest) = lock(&self.sequencer).conflicts.after(*until);
+                validate(reads, &commits, self.validation_end(newest))?;
+                *until = newest;
+            }
+            let delta = reads.map(|(reads, snapshot)| (reads, snapshot, validated.expect("set with the reads")));
+            match self.try_sequence(cx, &mut prepared, delta, &mut hand_over, &slot)? {
+                Sequenced::Done => break,
+                Sequenced::NeedsSpace(bytes) => self.grow_log(cx, bytes).await?,
+            }
+        }
+        if self.options.in_memory {
+            self.install_landed();
+        }
+        Ok(slot)
+    }
+
+    fn validation_end(&self, newest: Timestamp) -> Timestamp {
+        if plant!(self.world, ValidateInstalledOnly) { self.views.published() } else { newest }
+    }
+
+    fn try_sequence(
+        &self,
+        cx: &Cx,
+        prepared: &mut Option<Prepared>,
+        delta: Option<(&ReadSet, Timestamp, Timestamp)>,
+        hand_over: &mut Option<impl FnOnce() -> HeldLocks>,
+        slot: &Arc<CommitSlot>,
+    ) -> Result<Sequenced> {
+        let mut sequencer = lock(&self.sequencer);
+        sequencer.check_poison()?;
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::new(SqlState::CANNOT_CONNECT_NOW, "the database is closed"));
+        }
+        if let Some((reads, snapshot, validated)) = delta {
+            sequencer.conflicts.check_floor(snapshot)?;
+            let (commits, newest) = sequencer.conflicts.after(validated);
+            validate(reads, &commits, self.validation_end(newest))?;
+        }
+        let bytes = prepared.as_ref().map_or(0, |it| it.frame.log_bytes());
+        if let Some(log) = &mut sequencer.log
+            && (log.is_superblock_clean || !log.space.plan(bytes))
+        {
+            return Ok(Sequenced::NeedsSpace(bytes));
+        }
+        let Prepared { txn, writes, mut frame, is_adopted, needs_sync } =
+            prepared.take().expect("a commit is sequenced once");
+        let timestamp = sequencer.last_timestamp.tick(cx.now());
+        sequencer.last_timestamp = timestamp;
+        sequencer.conflicts.add(timestamp, writes.clone());
+        let hand_over = hand_over.take().expect("a commit is sequenced once");
+        let commit = Some(Commit { timestamp, writes, locks: hand_over(), is_adopted });
+        if sequencer.log.is_some() {
+            frame.stamp(timestamp, cx.now());
+            sequencer.pending.push_back(Item { txn, frame, commit, slot: slot.clone(), needs_sync });
+        } else {
+            let items = vec![Item { txn, frame, commit, slot: slot.clone(), needs_sync }];
+            let end = sequencer.installed;
+            sequencer.landed.push_back(Landed { items, end });
+        }
+        Ok(Sequenced::Done)
+    }
+
+    /// Waits while the memtable is far over its budget (I7): a checkpoint must catch up first. Errors: what it gives.
+    pub(crate) async fn make_room(self: &Arc<Self>, cx: &Cx) -> Result<()> {
+        lock(&self.sequencer).check_poison()?;
+        let is_over = |store: &Store| store.views.current().0.byte_count() > 4 * store.memtable_budget();
+        while is_over(self) {
+            probe!(self.world, "commit: waits for a checkpoint to make room");
+            self.checkpoint(cx).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes another segment ready that has room for `bytes` (I6: before anything is sequenced into it). Errors: 53100.
+    pub(crate) async fn grow_log(&self, cx: &Cx, bytes: u64) -> Result<()> {
+        let _passage = self.growing.enter().await;
+        let segment = self.segment_to_allocate(bytes)?;
+        if let Some(segment) = segment {
+            let segment = self.allocate_segment(cx, segment, bytes).await?;
+            let mut sequencer = lock(&self.sequencer);
+            let log = sequencer.log.as_mut().expect("the log stays");
+            log.space.grown(segment);
+        }
+        self.declare_log(cx).await
+    }
+
+    /// The segment to be made for `bytes`; `None` when there is room, or an idle one was taken.
+    fn segment_to_allocate(&self, bytes: u64) -> Result<Option<Segment>> {
+        let mut sequencer = lock(&self.sequencer);
+        sequencer.check_poison()?;
+        let log = sequencer.log.as_mut().ok_or_else(|| Error::internal("there is no log to grow"))?;
+        if log.space.has_room(bytes) && !log.space.wants_ready() {
+            return Ok(None);
+        }
+        Ok(log.space.grow(bytes).err())
+    }
+
+    /// Allocates a segment; on a nearly full disk just as much as is needed. Errors: 53100, the disk's.
+    async fn allocate_segment(&self, cx: &Cx, mut segment: Segment, bytes: u64) -> Result<Segment> {
+        let file = FileId::Log(segment.file);
+        let error = match cx.disk(DiskOp::Allocate { file, len: segment.len }).await {
+            Ok(_) => return Ok(segment),
+            Err(error) => error,
+        };
+        // Whatever the failed attempt left behind is only in the way.
+        let removed = cx.disk(DiskOp::Remove { file }).await;
+        if error.kind != DiskErrorKind::Full || removed.is_err() || bytes >= segment.len {
+            return Err(error.into());
+        }
+        probe!(self.world, "log: smaller segment on a full disk");
+        segment.len = bytes;
+        match cx.disk(DiskOp::Allocate { file, len: segment.len }).await {
+            Ok(_) => Ok(segment),
+            Err(error) => {
+                let _ = cx.disk(DiskOp::Remove { file }).await;
+                Err(error.into())
+            }
+        }
+    }
+}

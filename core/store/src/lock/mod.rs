@@ -1,0 +1,278 @@
+//! Row and table locks with PostgreSQL's modes and conflict tables (documentation, 13.3).
+//!
+//! A row lock nobody else wants is a *thin* entry of 24 bytes in a sharded table keyed by the 64-bit hash of (tree,
+//! key). Two keys of one hash share a lock: that can only make someone wait who need not. As soon as a lock is shared
+//! or waited for it is *fat*: holders and a fair queue under one mutex, where the wait-for graph is looked at whenever
+//! somebody starts to wait. Table locks are always fat.
+//!
+//! Rules: a request is granted at once when no other holder and nobody in the queue conflicts; who holds a weaker mode
+//! already asks at the head of the queue; the youngest transaction of a cycle is its victim (40P01).
+//!
+//! Waiting is by `Waker` alone. Which locks a transaction holds is its own list ([`held`]).
+
+pub mod held;
+mod queue;
+
+use orrery_base::kv::{RowLock, TableLock};
+use orrery_base::task::lock;
+use orrery_base::{Error, Result, SqlState, TreeId, TxnId, World, plant, probe};
+use queue::{Contended, Fat};
+pub use queue::{WaitOutcome, WaitSlot};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+/// A lock's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockId {
+    /// A row, by the hash of its tree and key.
+    Row(u64),
+    /// A table.
+    Table(TreeId),
+}
+
+/// A set of modes, one bit each.
+pub type Modes = u8;
+
+/// What each row-lock mode conflicts with.
+const ROW_CONFLICTS: [Modes; 4] = [0b1000, 0b1100, 0b1110, 0b1111];
+/// What each table-lock mode conflicts with.
+const TABLE_CONFLICTS: [Modes; 8] = [
+    0b1000_0000, 0b1100_0000, 0b1111_0000, 0b1111_1000, 0b1110_1100, 0b1111_1100, 0b1111_1110, 0b1111_1111,
+];
+
+impl LockId {
+    fn conflicts(self, mode: u8) -> Modes {
+        match self {
+            LockId::Row(_) => ROW_CONFLICTS[usize::from(mode)],
+            LockId::Table(_) => TABLE_CONFLICTS[usize::from(mode)],
+        }
+    }
+
+    /// Whether holding `held` already gives everything that `mode` does.
+    fn covers(self, held: Modes, mode: u8) -> bool {
+        let wanted = self.conflicts(mode);
+        held != 0 && (0..8).any(|it| held & (1 << it) != 0 && wanted & !self.conflicts(it) == 0)
+    }
+}
+
+/// The number of a row-lock mode.
+pub fn row_mode(mode: RowLock) -> u8 {
+    mode as u8
+}
+
+/// The number of a table-lock mode.
+pub fn table_mode(mode: TableLock) -> u8 {
+    mode as u8
+}
+
+/// The answer to a request that does not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was held before.
+    Held,
+    /// Granted; the modes held before.
+    Granted(Modes),
+    /// It would take a wait.
+    Conflict,
+}
+
+#[derive(Clone, Copy)]
+struct Thin {
+    /// [`FAT`]: look among the contended.
+    holder: TxnId,
+    modes: Modes,
+}
+
+const FAT: TxnId = TxnId(u64::MAX);
+const SHARD_COUNT: usize = 64;
+
+/// The key is a hash already.
+#[derive(Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are hashes");
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+type Shard = HashMap<u64, Thin, BuildHasherDefault<Identity>>;
+
+/// See the file's head.
+pub struct LockTable {
+    shards: Box<[Mutex<Shard>]>,
+    shard_row_count_max: usize,
+    contended: Mutex<Contended>,
+    world: Arc<World>,
+}
+
+impl LockTable {
+    /// Holds at most about `row_count_max` row locks.
+    pub fn new(row_count_max: usize, world: Arc<World>) -> Self {
+        let shards = (0..SHARD_COUNT).map(|_| Mutex::default()).collect();
+        let shard_row_count_max = (row_count_max / SHARD_COUNT).max(16);
+        LockTable { shards, shard_row_count_max, contended: Mutex::default(), world }
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        // The table inside uses the low and the top bits.
+        &self.shards[(hash >> 40) as usize % SHARD_COUNT]
+    }
+
+    /// Takes a lock if that needs no wait. Errors: 53200 when the lock table is full.
+    #[inline]
+    pub fn attempt(&self, id: LockId, txn: TxnId, mode: u8) -> Result<Attempt> {
+        let LockId::Row(hash) = id else {
+            return Ok(lock(&self.contended).fat(id).attempt(id, txn, mode));
+        };
+        let mut shard = lock(self.shard(hash));
+        if shard.len() >= self.shard_row_count_max && !shard.contains_key(&hash) {
+            return Err(lock_table_full());
+        }
+        let thin = match shard.entry(hash) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Thin { holder: txn, modes: 1 << mode });
+                return Ok(Attempt::Granted(0));
+            }
+            Entry::Occupied(occupied) => occupied.into_mut(),
+        };
+        if thin.holder == txn {
+            let before = thin.modes;
+            if id.covers(before, mode) {
+                return Ok(Attempt::Held);
+            }
+            thin.modes |= 1 << mode;
+            return Ok(Attempt::Granted(before));
+        }
+        if thin.holder != FAT && id.conflicts(mode) & thin.modes != 0 {
+            return Ok(Attempt::Conflict);
+        }
+        let mut contended = lock(&self.contended);
+        fatten(&mut contended, id, thin);
+        Ok(contended.fat(id).attempt(id, txn, mode))
+    }
+
+    /// Takes a lock or joins its queue. Errors: 40P01 when waiting would close a cycle whose youngest member is `txn`.
+    pub fn enqueue(&self, id: LockId, txn: TxnId, mode: u8) -> Result<Result<Attempt, Arc<WaitSlot>>> {
+        let attempt = self.attempt(id, txn, mode)?;
+        if attempt != Attempt::Conflict {
+            return Ok(Ok(attempt));
+        }
+        let mut shard = match id {
+            LockId::Row(hash) => Some((hash, lock(self.shard(hash)))),
+            LockId::Table(_) => None,
+        };
+        let mut contended = lock(&self.contended);
+        if let Some((hash, shard)) = &mut shard {
+            match shard.get_mut(hash) {
+                Some(thin) => fatten(&mut contended, id, thin),
+                // Released in between: the fat lock made here is empty and grants at once.
+                None => {
+                    shard.insert(*hash, Thin { holder: FAT, modes: 0 });
+                }
+            }
+        }
+        let attempt = contended.fat(id).attempt(id, txn, mode);
+        if attempt != Attempt::Conflict {
+            return Ok(Ok(attempt));
+        }
+        probe!(self.world, "lock: somebody waits");
+        let slot = contended.enqueue(id, txn, mode);
+        drop(shard);
+        let (wakers, is_victim) = match plant!(self.world, SkipDeadlockCheck) {
+            true => (Vec::new(), false),
+            false => contended.break_cycles(txn, &self.world),
+        };
+        drop(contended);
+        wakers.into_iter().for_each(Waker::wake);
+        if is_victim { Err(deadlock()) } else { Ok(Err(slot)) }
+    }
+
+    /// Leaves the queue. Gives the modes held before, if the lock was granted meanwhile: it is kept.
+    pub fn leave(&self, id: LockId, txn: TxnId, slot: &Arc<WaitSlot>) -> Option<Modes> {
+        let mut contended = lock(&self.contended);
+        let outcome = slot.outcome();
+        let mut wakers = Vec::new();
+        if outcome == WaitOutcome::Waiting {
+            wakers = contended.leave(id, txn, slot);
+        }
+        drop(contended);
+        wakers.into_iter().for_each(Waker::wake);
+        match outcome {
+            WaitOutcome::Granted(before) => Some(before),
+            WaitOutcome::Waiting | WaitOutcome::Victim => None,
+        }
+    }
+
+    /// Leaves `txn` with exactly `modes` of a lock it holds; 0 releases it.
+    pub fn reduce(&self, id: LockId, txn: TxnId, modes: Modes) {
+        let LockId::Row(hash) = id else {
+            let wakers = lock(&self.contended).reduce(id, txn, modes);
+            wakers.into_iter().for_each(Waker::wake);
+            return;
+        };
+        let mut shard = lock(self.shard(hash));
+        let Some(thin) = shard.get_mut(&hash) else { return };
+        if thin.holder == txn && modes != 0 {
+            thin.modes = modes;
+        } else if thin.holder == txn {
+            shard.remove(&hash);
+            if shard.is_empty() && shard.capacity() > 4096 {
+                shard.shrink_to_fit();
+            }
+        } else if thin.holder == FAT {
+            let mut contended = lock(&self.contended);
+            let wakers = contended.reduce(id, txn, modes);
+            match contended.thin(id) {
+                Some((holder, modes)) => *thin = Thin { holder, modes },
+                None if !contended.has(id) => {
+                    shard.remove(&hash);
+                }
+                None => {}
+            }
+            drop(contended);
+            drop(shard);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// How many row locks are held, about.
+    pub fn row_count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+}
+
+/// Moves a thin entry among the contended.
+fn fatten(contended: &mut Contended, id: LockId, thin: &mut Thin) {
+    if thin.holder != FAT {
+        let holder = std::mem::replace(thin, Thin { holder: FAT, modes: 0 });
+        *contended.fat(id) = Fat::held_by(holder.holder, holder.modes);
+    }
+}
+
+/// 55P03.
+pub fn not_available() -> Error {
+    Error::new(SqlState::LOCK_NOT_AVAILABLE, "could not obtain lock: it is held by another transaction")
+}
+
+/// 40P01.
+pub fn deadlock() -> Error {
+    Error::new(SqlState::DEADLOCK_DETECTED, "deadlock detected")
+        .with_detail("this transaction is the youngest of a cycle of transactions that wait for each other")
+        .with_hint("run the transaction again")
+}
+
+fn lock_table_full() -> Error {
+    Error::new(SqlState::OUT_OF_MEMORY, "out of memory for locks")
+        .with_detail("the transactions at work hold as many row locks as the lock table may have")
+        .with_hint("commit more often, or raise the store's memory")
+}

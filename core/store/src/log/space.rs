@@ -1,0 +1,293 @@
+//! The log's space: which segment is written now, which are ready behind it, which wait to be used again.
+//!
+//! Plain data under the sequencer's lock: nothing here does I/O. Space is taken twice. *Planning* happens before a
+//! commit is sequenced and must succeed first (I6): each item is planned as a batch of its own, laid one after another
+//! over the segments. *Placing* happens when the leader forms a batch, and needs at most what was planned, because a
+//! batch of several items is never longer than the items apart.
+
+use std::collections::VecDeque;
+
+/// A preallocated file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The number in `FileId::Log`.
+    pub file: u64,
+    /// Bytes preallocated.
+    pub len: u64,
+}
+
+/// A segment with batches in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedSegment {
+    /// Which file.
+    pub segment: Segment,
+    /// The number of its first batch.
+    pub first_batch: u64,
+}
+
+/// Where a batch goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which file.
+    pub file: u64,
+    /// Its salt.
+    pub salt: u64,
+    /// Where in it.
+    pub offset: u64,
+    /// How many bytes, at most, the batch may have here.
+    pub room: u64,
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub struct LogSpace {
+    current: Option<Segment>,
+    offset: u64,
+    salt: u64,
+    ready: VecDeque<Segment>,
+    idle: Vec<Segment>,
+    used: VecDeque<UsedSegment>,
+    plan_segment: usize,
+    plan_offset: u64,
+    next_file: u64,
+    next_len: u64,
+    len_max: u64,
+}
+
+/// Idle segments beyond this many are removed.
+const IDLE_SEGMENT_COUNT_MAX: usize = 2;
+
+impl LogSpace {
+    /// No segment yet; `salt` is below all to come, `next_file` above all that exist.
+    pub fn new(salt: u64, next_file: u64, first_len: u64, len_max: u64) -> Self {
+        LogSpace {
+            current: None,
+            offset: 0,
+            salt,
+            ready: VecDeque::new(),
+            idle: Vec::new(),
+            used: VecDeque::new(),
+            plan_segment: 0,
+            plan_offset: 0,
+            next_file,
+            next_len: first_len.min(len_max),
+            len_max,
+        }
+    }
+
+    /// Adds a segment that recovery read, oldest first.
+    pub fn add_used(&mut self, used: UsedSegment) {
+        self.next_len = self.next_len.max((used.segment.len * 2).min(self.len_max));
+        self.used.push_back(used);
+    }
+
+    /// Adds a segment without anything of worth in it.
+    pub fn add_idle(&mut self, segment: Segment) {
+        self.idle.push(segment);
+    }
+
+    /// Whether [`LogSpace::plan`] would succeed.
+    pub fn has_room(&mut self, bytes: u64) -> bool {
+        let plan = (self.plan_segment, self.plan_offset);
+        let has_room = self.plan(bytes);
+        (self.plan_segment, self.plan_offset) = plan;
+        has_room
+    }
+
+    /// Plans `bytes` for an item. `false`: there is no room, and nothing changed.
+    pub fn plan(&mut self, bytes: u64) -> bool {
+        let (mut segment, mut offset) = (self.plan_segment, self.plan_offset);
+        loop {
+            let len = match segment {
+                0 => self.current.map_or(0, |it| it.len),
+                _ => match self.ready.get(segment - 1) {
+                    Some(it) => it.len,
+                    None => return false,
+                },
+            };
+            if offset + bytes <= len {
+                (self.plan_segment, self.plan_offset) = (segment, offset + bytes);
+                return true;
+            }
+            (segment, offset) = (segment + 1, 0);
+        }
+    }
+
+    /// Where the next batch goes, whose first item takes `bytes`. Moves on to the next segment when the current one has
+    /// no room for that item.
+    pub fn place(&mut self, bytes: u64, batch_no: u64) -> Place {
+        while self.current.is_none_or(|it| self.offset + bytes > it.len) {
+            let next = self.ready.pop_front().expect("I6: space was planned before sequencing");
+            self.current = Some(next);
+            self.offset = 0;
+            self.salt += 1;
+            if self.plan_segment == 0 {
+                self.plan_offset = 0;
+            }
+            self.plan_segment = self.plan_segment.saturating_sub(1);
+            self.used.push_back(UsedSegment { segment: next, first_batch: batch_no });
+        }
+        let current = self.current.expect("set above");
+        Place { file: current.file, salt: self.salt, offset: self.offset, room: current.len - self.offset }
+    }
+
+    /// The batch placed last takes `bytes`.
+    pub fn advance(&mut self, bytes: u64) {
+        self.offset += bytes;
+        debug_assert!(self.current.is_some_and(|it| self.offset <= it.len), "a batch stays in its segment");
+    }
+
+    /// Nothing is planned beyond what was placed: the plan starts again from there.
+    pub fn forget_plan(&mut self) {
+        (self.plan_segment, self.plan_offset) = (0, self.offset);
+    }
+
+    /// Where the next batch would go, if it fitted: file, salt, offset. `None` before the first segment.
+    pub fn end(&self) -> Option<(u64, u64, u64)> {
+        self.current.map(|it| (it.file, self.salt, self.offset))
+    }
+
+    /// Where the first batch of the next segment will go: file and salt.
+    pub fn next_segment(&self) -> Option<(u64, u64)> {
+        self.ready.front().map(|it| (it.file, self.salt + 1))
+    }
+
+    /// The salt in use.
+    pub fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// Takes an idle segment with room for `bytes` into use; else says which file to allocate.
+    pub fn grow(&mut self, bytes: u64) -> Result<(), Segment> {
+        if let Some(at) = self.idle.iter().position(|it| it.len >= bytes) {
+            let segment = self.idle.swap_remove(at);
+            self.ready.push_back(segment);
+            return Ok(());
+        }
+        let segment = Segment { file: self.next_file, len: self.next_len.max(bytes) };
+        self.next_file += 1;
+        Err(segment)
+    }
+
+    /// The file asked for by [`LogSpace::grow`] is there.
+    pub fn grown(&mut self, segment: Segment) {
+        self.next_len = (segment.len * 2).clamp(self.next_len, self.len_max.max(self.next_len));
+        self.ready.push_back(segment);
+    }
+
+    /// How large the next segment would be.
+    pub fn preallocation(&self) -> u64 {
+        self.idle.iter().map(|it| it.len).max().unwrap_or(self.next_len)
+    }
+
+    /// Whether the next segment should be made ready ahead of its use.
+    pub fn wants_ready(&self) -> bool {
+        self.ready.is_empty() && self.current.is_some_and(|it| self.offset * 2 > it.len)
+    }
+
+    /// Frees the segments that lie wholly before batch `batch_no`. Gives the files to remove.
+    pub fn free_before(&mut self, batch_no: u64) -> Vec<u64> {
+        while self.used.len() > 1 && self.used[1].first_batch <= batch_no {
+            let freed = self.used.pop_front().expect("there are two").segment;
+            self.idle.push(freed);
+        }
+        let excess = self.idle.len().saturating_sub(IDLE_SEGMENT_COUNT_MAX);
+        // The smallest go first: large segments cost most to make.
+        self.idle.sort_by_key(|it| (it.len, it.file));
+        self.idle.drain(..excess).map(|it| it.file).collect()
+    }
+
+    /// All files, to be removed after a clean close.
+    pub fn take_all(&mut self) -> Vec<u64> {
+        let current = self.current.take();
+        let mut files: Vec<u64> = self.used.drain(..).map(|it| it.segment.file).collect();
+        files.extend(current.map(|it| it.file));
+        files.extend(self.ready.drain(..).map(|it| it.file));
+        files.extend(self.idle.drain(..).map(|it| it.file));
+        files.sort_unstable();
+        files.dedup();
+        (self.offset, self.plan_segment, self.plan_offset) = (0, 0, 0);
+        files
+    }
+
+    /// Bytes of segments that hold batches.
+    pub fn used_bytes(&self) -> u64 {
+        let full: u64 = self.used.iter().map(|it| it.segment.len).sum();
+        let unused_of_current = self.current.map_or(0, |it| it.len - self.offset);
+        full.saturating_sub(unused_of_current)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_segments(lens: &[u64]) -> LogSpace {
+        let mut space = LogSpace::new(0, 10, 1024, 4096);
+        for (file, &len) in (0..).zip(lens) {
+            space.grown(Segment { file, len });
+        }
+        space
+    }
+
+    #[test]
+    fn planning_moves_over_segments() {
+        let mut space = with_segments(&[1024, 1024]);
+        assert!(space.plan(1024) && space.plan(512));
+        assert!(!space.plan(1024));
+        assert!(space.plan(512));
+        assert!(!space.plan(512));
+    }
+
+    /// Whatever the grouping, what was planned can be placed.
+    #[test]
+    fn placing_never_needs_more_than_was_planned() {
+        let mut rng = orrery_base::rng::Rng::new(1);
+        for _ in 0..500 {
+            let lens: Vec<u64> = (0..6).map(|_| 512 * rng.range(4..20)).collect();
+            let mut space = with_segments(&lens);
+            let mut queue = VecDeque::new();
+            let mut batch_no = 1;
+            loop {
+                let item = 512 * rng.range(1..4);
+                if !space.plan(item) {
+                    break;
+                }
+                queue.push_back(item);
+                if rng.chance(1, 3) {
+                    while let Some(&first) = queue.front() {
+                        let place = space.place(first, batch_no);
+                        let mut used = 0;
+                        while let Some(&next) = queue.front().filter(|&&next| used + next <= place.room) {
+                            used += next;
+                            queue.pop_front();
+                        }
+                        // Grouping saves up to a sector per item but the first.
+                        space.advance(used.saturating_sub(512).max(512));
+                        batch_no += 1;
+                    }
+                    space.forget_plan();
+                }
+            }
+            while let Some(first) = queue.pop_front() {
+                space.place(first, batch_no);
+                space.advance(first);
+            }
+        }
+    }
+
+    #[test]
+    fn segments_are_used_again_with_a_fresh_salt() {
+        let mut space = with_segments(&[1024, 1024]);
+        let first = space.place(1024, 1);
+        space.advance(1024);
+        let second = space.place(1024, 2);
+        assert!(second.salt > first.salt && second.file != first.file);
+        space.advance(1024);
+        assert!(space.free_before(2).is_empty());
+        assert_eq!(space.grow(512), Ok(()));
+        let third = space.place(512, 3);
+        assert_eq!(third.file, first.file);
+        assert!(third.salt > second.salt);
+    }
+}

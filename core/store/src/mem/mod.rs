@@ -1,0 +1,40 @@
+//! What lies in memory over the trees: write sets, the memtable, runs, and the views that bind them together.
+//!
+//! A *write set* is private to a transaction. Sealed, it is an immutable sorted run. Small ones are copied into the
+//! active *memtable* at install; large ones are adopted whole as a frozen layer. A *view* is the active memtable, the
+//! frozen layers newest first, and a tree version: all that a snapshot reads.
+
+pub mod arena;
+pub mod filter;
+pub mod memtable;
+pub mod merge;
+pub mod view;
+pub mod write_set;
+
+use orrery_base::hash::hash64;
+use orrery_base::kv::KeyRange;
+use orrery_base::{Timestamp, TreeId};
+use std::ops::Bound;
+
+/// The hash of a key within its tree: for filters and row locks.
+#[inline]
+pub fn key_hash(tree: TreeId, key: &[u8]) -> u64 {
+    hash64(0x6f72_7265_7279_0000 ^ u64::from(tree.0), key)
+}
+
+/// A version of a key: when it was committed, and the value (`None`: a tombstone).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version<'a> {
+    /// When.
+    pub timestamp: Timestamp,
+    /// What.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The ends of a range of keys, borrowed.
+pub type KeyBounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// Borrows the ends of `range`.
+pub fn bounds_of(range: &KeyRange) -> KeyBounds<'_> {
+    (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice))
+}

@@ -1,0 +1,563 @@
+//! The private writes of a transaction, and their immutable form.
+//!
+//! Every write carries a number that the transaction raises at each statement and savepoint. A statement sees own writes
+//! numbered below its start; a savepoint is a number to go back to. So statement visibility, savepoints and rollback are one mechanism: per key a chain of
+//! entries, newest first, and per tree the entries in the order they were made, which is the undo log.
+//!
+//! Keys that come in order (a sorted load) are only appended; the others go through a B-tree.
+//!
+//! Nothing is spilled: beyond its budget a write set is refused with 53200 (I7).
+
+use super::arena::{Arena, ArenaAt};
+use super::filter::Filter;
+use super::{KeyBounds, key_hash};
+use orrery_base::TreeId;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+const NONE: u32 = u32::MAX;
+const TOMBSTONE: u32 = u32::MAX;
+/// Bytes counted for an entry beside its key and value.
+const ENTRY_BYTES: usize = std::mem::size_of::<Entry>() + 8;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: ArenaAt,
+    value_len: u32,
+    sequence: u32,
+    older: u32,
+    key_len: u16,
+}
+
+/// The writes of one tree.
+#[derive(Debug, Default)]
+struct TreeWrites {
+    arena: Arena,
+    entries: Vec<Entry>,
+    sorted: Vec<u32>,
+    unsorted: BTreeMap<Box<[u8]>, u32>,
+}
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub struct WriteSet {
+    trees: BTreeMap<TreeId, TreeWrites>,
+    dropped: Vec<(TreeId, u32)>,
+    byte_count: usize,
+}
+
+/// What a write set says of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnWrite<'a> {
+    /// Nothing: look further.
+    None,
+    /// Deleted, or its tree dropped.
+    Deleted,
+    /// Written.
+    Value(&'a [u8]),
+}
+
+impl TreeWrites {
+    #[inline]
+    fn key(&self, id: u32) -> &[u8] {
+        let entry = &self.entries[id as usize];
+        self.arena.get(entry.at, 0, usize::from(entry.key_len))
+    }
+
+    fn value(&self, id: u32) -> Option<&[u8]> {
+        let entry = &self.entries[id as usize];
+        (entry.value_len != TOMBSTONE)
+            .then(|| self.arena.get(entry.at, usize::from(entry.key_len), entry.value_len as usize))
+    }
+
+    fn search_sorted(&self, key: &[u8]) -> Result<usize, usize> {
+        match self.sorted.last() {
+            None => Err(0),
+            Some(&last) if self.key(last) < key => Err(self.sorted.len()),
+            Some(_) => self.sorted.binary_search_by(|&id| self.key(id).cmp(key)),
+        }
+    }
+
+    fn newest(&self, key: &[u8]) -> Option<u32> {
+        match self.search_sorted(key) {
+            Ok(index) => Some(self.sorted[index]),
+            Err(_) => self.unsorted.get(key).copied(),
+        }
+    }
+
+    /// The newest entry of the chain from `id` on that is numbered below `limit`.
+    fn visible(&self, mut id: u32, limit: u32) -> Option<u32> {
+        while id != NONE {
+            let entry = &self.entries[id as usize];
+            if entry.sequence < limit {
+                return Some(id);
+            }
+            id = entry.older;
+        }
+        None
+    }
+
+    #[inline]
+    fn write(&mut self, key: &[u8], value: Option<&[u8]>, sequence: u32) {
+        let id = self.entries.len() as u32;
+        assert!(id != NONE, "a transaction makes fewer than 2^32 writes");
+        let older = match self.search_sorted(key) {
+            Ok(index) => std::mem::replace(&mut self.sorted[index], id),
+            Err(index) => match self.unsorted.get_mut(key) {
+                Some(newest) => std::mem::replace(newest, id),
+                None if index == self.sorted.len() => {
+                    self.sorted.push(id);
+                    NONE
+                }
+                None => {
+                    self.unsorted.insert(key.into(), id);
+                    NONE
+                }
+            },
+        };
+        let at = self.arena.push(key, value.unwrap_or_default());
+        let value_len = value.map_or(TOMBSTONE, |value| value.len() as u32);
+        self.entries.push(Entry { at, value_len, sequence, older, key_len: key.len() as u16 });
+    }
+
+    /// Undoes the newest write if it is numbered `limit` or above.
+    fn undo_one(&mut self, limit: u32) -> bool {
+        let Some(&entry) = self.entries.last().filter(|entry| entry.sequence >= limit) else { return false };
+        let id = self.entries.len() as u32 - 1;
+        let key = self.key(id).to_vec();
+        match self.search_sorted(&key) {
+            Ok(index) if entry.older != NONE => self.sorted[index] = entry.older,
+            Ok(index) => {
+                // What was appended later is undone already, so this is the last.
+                assert_eq!(index + 1, self.sorted.len(), "writes are undone newest first");
+                self.sorted.pop();
+            }
+            Err(_) if entry.older != NONE => {
+                *self.unsorted.get_mut(key.as_slice()).expect("a written key is indexed") = entry.older;
+            }
+            Err(_) => {
+                self.unsorted.remove(key.as_slice());
+            }
+        }
+        self.entries.pop();
+        self.arena.truncate(entry.at);
+        true
+    }
+
+    fn byte_count(&self) -> usize {
+        let indexed = self.unsorted.len() * 48;
+        self.arena.reserved_bytes() + self.entries.len() * ENTRY_BYTES + indexed
+    }
+
+    fn seal(self) -> SealedTree {
+        let in_order = self.unsorted.is_empty() && self.sorted.len() == self.entries.len();
+        let order = (!in_order).then(|| self.merged_order());
+        SealedTree { arena: self.arena, entries: self.entries, order }
+    }
+
+    fn merged_order(&self) -> Vec<u32> {
+        let mut order = Vec::with_capacity(self.sorted.len() + self.unsorted.len());
+        let mut sorted = self.sorted.iter().copied().peekable();
+        for (key, &id) in &self.unsorted {
+            while let Some(first) = sorted.next_if(|&first| self.key(first) < &**key) {
+                order.push(first);
+            }
+            order.push(id);
+        }
+        order.extend(sorted);
+        order
+    }
+}
+
+impl WriteSet {
+    /// Whether some tree is dropped.
+    pub fn has_drops(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
+    /// Whether nothing is to be committed.
+    pub fn is_empty(&self) -> bool {
+        self.dropped.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty())
+    }
+
+    /// Bytes of memory taken, about.
+    pub fn byte_count(&self) -> usize {
+        self.byte_count
+    }
+
+    /// Adds a write; `None` deletes.
+    #[inline]
+    pub fn write(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>, sequence: u32) {
+        let writes = self.trees.entry(tree).or_default();
+        let reserved = writes.arena.reserved_bytes();
+        writes.write(key, value, sequence);
+        self.byte_count += ENTRY_BYTES + writes.arena.reserved_bytes() - reserved;
+    }
+
+    /// Marks a tree to be dropped at commit.
+    pub fn drop_tree(&mut self, tree: TreeId, sequence: u32) {
+        self.dropped.push((tree, sequence));
+    }
+
+    /// Whether the tree is dropped by a write numbered below `limit`.
+    pub fn is_dropped(&self, tree: TreeId, limit: u32) -> bool {
+        self.dropped.iter().any(|&(it, sequence)| it == tree && sequence < limit)
+    }
+
+    /// What the writes numbered below `limit` say of a key.
+    pub fn get(&self, tree: TreeId, key: &[u8], limit: u32) -> OwnWrite<'_> {
+        if self.is_dropped(tree, limit) {
+            return OwnWrite::Deleted;
+        }
+        let Some(writes) = self.trees.get(&tree) else { return OwnWrite::None };
+        match writes.newest(key).and_then(|id| writes.visible(id, limit)) {
+            None => OwnWrite::None,
+            Some(id) => writes.value(id).map_or(OwnWrite::Deleted, OwnWrite::Value),
+        }
+    }
+
+    /// Undoes every write numbered `limit` or above.
+    pub fn rollback_to(&mut self, limit: u32) {
+        for writes in self.trees.values_mut() {
+            while writes.undo_one(limit) {}
+        }
+        self.dropped.retain(|&(_, sequence)| sequence < limit);
+        self.byte_count = self.trees.values().map(TreeWrites::byte_count).sum();
+    }
+
+    /// Hands own writes of a range to `each`, in scan order; only those numbered below `limit`. `each` answers whether
+    /// it took the write; the first it did not take ends the walk. Answers whether all were taken.
+    pub fn gather<'a>(
+        &'a self,
+        tree: TreeId,
+        bounds: KeyBounds<'_>,
+        reverse: bool,
+        limit: u32,
+        each: &mut dyn FnMut(&'a [u8], Option<&'a [u8]>) -> bool,
+    ) -> bool {
+        let Some(writes) = self.trees.get(&tree) else { return true };
+        if bounds_inverted(bounds) {
+            return true;
+        }
+        let (low, high) = sorted_span(writes.sorted.len(), bounds, |index| writes.key(writes.sorted[index]));
+        let sorted = writes.sorted[low..high].iter().copied();
+        let unsorted = writes.unsorted.range::<[u8], _>(bounds).map(|(_, &id)| id);
+        let mut ids = Both::new(writes, sorted, unsorted, reverse);
+        while let Some(id) = ids.next() {
+            if let Some(id) = writes.visible(id, limit)
+                && !each(writes.key(id), writes.value(id))
+            {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The immutable form. `with_filter`: it is to be adopted as a layer.
+    pub fn seal(self, with_filter: bool) -> SealedWrites {
+        let mut dropped: Vec<TreeId> = self.dropped.iter().map(|&(tree, _)| tree).collect();
+        dropped.sort_unstable();
+        dropped.dedup();
+        let mut sealed = SealedWrites { byte_count: self.byte_count, ..SealedWrites::default() };
+        for (tree, writes) in self.trees {
+            // A dropped tree ends empty, whatever was written to it before or after.
+            if !writes.entries.is_empty() && dropped.binary_search(&tree).is_err() {
+                sealed.trees.insert(tree, writes.seal());
+            }
+        }
+        sealed.dropped = dropped;
+        if with_filter {
+            sealed.build_filter();
+        }
+        sealed
+    }
+}
+
+/// The indexes of a sorted sequence that lie within `bounds`.
+pub fn sorted_span<'a>(
+    len: usize,
+    bounds: KeyBounds<'_>,
+    key: impl Fn(usize) -> &'a [u8],
+) -> (usize, usize) {
+    let first = |is_below: &dyn Fn(&[u8]) -> bool| {
+        let (mut low, mut high) = (0, len);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_below(key(middle)) { low = middle + 1 } else { high = middle }
+        }
+        low
+    };
+    let low = match bounds.0 {
+        Bound::Unbounded => 0,
+        Bound::Included(start) => first(&|key| key < start),
+        Bound::Excluded(start) => first(&|key| key <= start),
+    };
+    let high = match bounds.1 {
+        Bound::Unbounded => len,
+        Bound::Included(end) => first(&|key| key <= end),
+        Bound::Excluded(end) => first(&|key| key < end),
+    };
+    (low, high.max(low))
+}
+
+/// Whether no key can lie within `bounds` (which `BTreeMap::range` would panic about).
+pub fn bounds_inverted(bounds: KeyBounds<'_>) -> bool {
+    match bounds {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => start >= end,
+    }
+}
+
+/// Merges two sequences of entry ids by key, forwards or backwards.
+struct Both<'a, A: Iterator<Item = u32>, B: Iterator<Item = u32>> {
+    writes: &'a TreeWrites,
+    a: A,
+    b: B,
+    next_a: Option<u32>,
+    next_b: Option<u32>,
+    reverse: bool,
+}
+
+impl<'a, A, B> Both<'a, A, B>
+where
+    A: DoubleEndedIterator<Item = u32>,
+    B: DoubleEndedIterator<Item = u32>,
+{
+    fn new(writes: &'a TreeWrites, a: A, b: B, reverse: bool) -> Self {
+        let mut both = Both { writes, a, b, next_a: None, next_b: None, reverse };
+        both.next_a = both.pull_a();
+        both.next_b = both.pull_b();
+        both
+    }
+
+    fn pull_a(&mut self) -> Option<u32> {
+        if self.reverse { self.a.next_back() } else { self.a.next() }
+    }
+
+    fn pull_b(&mut self) -> Option<u32> {
+        if self.reverse { self.b.next_back() } else { self.b.next() }
+    }
+
+    fn next(&mut self) -> Option<u32> {
+        let a_first = match (self.next_a, self.next_b) {
+            (Some(a), Some(b)) => (self.writes.key(a) < self.writes.key(b)) != self.reverse,
+            (a, _) => a.is_some(),
+        };
+        if a_first {
+            let next = self.pull_a();
+            std::mem::replace(&mut self.next_a, next)
+        } else {
+            let next = self.pull_b();
+            std::mem::replace(&mut self.next_b, next)
+        }
+    }
+}
+
+/// The sealed writes of one tree: sorted, each key once.
+#[derive(Debug)]
+pub struct SealedTree {
+    arena: Arena,
+    entries: Vec<Entry>,
+    /// Which entries, in key order; `None`: all, as they lie.
+    order: Option<Vec<u32>>,
+}
+
+impl SealedTree {
+    /// How many keys.
+    pub fn len(&self) -> usize {
+        self.order.as_ref().map_or(self.entries.len(), Vec::len)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn entry(&self, index: usize) -> &Entry {
+        match &self.order {
+            None => &self.entries[index],
+            Some(order) => &self.entries[order[index] as usize],
+        }
+    }
+
+    /// The key at `index`.
+    #[inline]
+    pub fn key(&self, index: usize) -> &[u8] {
+        let entry = self.entry(index);
+        self.arena.get(entry.at, 0, usize::from(entry.key_len))
+    }
+
+    /// The key and the value at `index`; `None` is a tombstone.
+    #[inline]
+    pub fn pair(&self, index: usize) -> (&[u8], Option<&[u8]>) {
+        let entry = self.entry(index);
+        let key_len = usize::from(entry.key_len);
+        if entry.value_len == TOMBSTONE {
+            return (self.arena.get(entry.at, 0, key_len), None);
+        }
+        let (key, value) = self.arena.get(entry.at, 0, key_len + entry.value_len as usize).split_at(key_len);
+        (key, Some(value))
+    }
+
+    /// The indexes of the keys within `bounds`.
+    pub fn span(&self, bounds: KeyBounds<'_>) -> (usize, usize) {
+        sorted_span(self.len(), bounds, |index| self.key(index))
+    }
+
+    /// The index of `key`.
+    pub fn find(&self, key: &[u8]) -> Option<usize> {
+        let (low, high) = self.span((Bound::Included(key), Bound::Included(key)));
+        (low < high).then_some(low)
+    }
+}
+
+/// A write set that will not change any more.
+#[derive(Default)]
+pub struct SealedWrites {
+    trees: BTreeMap<TreeId, SealedTree>,
+    dropped: Vec<TreeId>,
+    byte_count: usize,
+    filter: Option<Filter>,
+}
+
+impl SealedWrites {
+    fn build_filter(&mut self) {
+        let filter = Filter::with_capacity(self.trees.values().map(SealedTree::len).sum());
+        for (&tree, writes) in &self.trees {
+            for index in 0..writes.len() {
+                filter.insert(key_hash(tree, writes.key(index)));
+            }
+        }
+        self.byte_count += filter.byte_count();
+        self.filter = Some(filter);
+    }
+
+    /// Its trees.
+    pub fn trees(&self) -> &BTreeMap<TreeId, SealedTree> {
+        &self.trees
+    }
+
+    /// Trees it drops, sorted.
+    pub fn dropped(&self) -> &[TreeId] {
+        &self.dropped
+    }
+
+    /// How many keys it writes.
+    pub fn key_count(&self) -> usize {
+        self.trees.values().map(SealedTree::len).sum()
+    }
+
+    /// Bytes of memory taken, about.
+    pub fn byte_count(&self) -> usize {
+        self.byte_count
+    }
+
+    /// Whether it may write this key.
+    #[inline]
+    pub fn may_contain(&self, hash: u64) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
+    }
+
+    /// What it says of a key: `None` nothing, `Some(None)` deleted.
+    pub fn get(&self, tree: TreeId, key: &[u8]) -> Option<Option<&[u8]>> {
+        let writes = self.trees.get(&tree)?;
+        writes.find(key).map(|index| writes.pair(index).1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orrery_base::rng::Rng;
+
+    const TREE: TreeId = TreeId(1000);
+    type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+    fn gathered(set: &WriteSet, reverse: bool, limit: u32) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let mut rows = Vec::new();
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let done = set.gather(TREE, all, reverse, limit, &mut |key, value| {
+            rows.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            true
+        });
+        assert!(done);
+        rows
+    }
+
+    fn compare(set: &WriteSet, model: &Model, limit: u32) {
+        let expected: Vec<_> = model.clone().into_iter().collect();
+        assert_eq!(gathered(set, false, limit), expected);
+        let mut reversed = gathered(set, true, limit);
+        reversed.reverse();
+        assert_eq!(reversed, expected);
+        for (key, value) in model {
+            let own = set.get(TREE, key, limit);
+            assert_eq!(own, value.as_deref().map_or(OwnWrite::Deleted, OwnWrite::Value));
+        }
+    }
+
+    #[test]
+    fn random_writes_savepoints_and_statements_follow_a_model() {
+        for seed in 0..60 {
+            let mut rng = Rng::new(seed);
+            let mut set = WriteSet::default();
+            let mut marks: Vec<(u32, Model)> = Vec::new();
+            let mut model = Model::new();
+            for step in 0..200u64 {
+                let sequence = step as u32;
+                match rng.below(12) {
+                    0 => marks.push((sequence, model.clone())),
+                    1 if !marks.is_empty() => {
+                        let keep = rng.below(marks.len() as u64) as usize;
+                        marks.truncate(keep + 1);
+                        let (limit, then) = marks[keep].clone();
+                        set.rollback_to(limit);
+                        model = then;
+                    }
+                    2..5 => {
+                        let key = rng.below(40).to_be_bytes();
+                        set.write(TREE, &key, None, sequence);
+                        model.insert(key.to_vec(), None);
+                    }
+                    kind => {
+                        let key = if kind < 8 { step } else { rng.below(40) }.to_be_bytes();
+                        let value = vec![kind as u8; rng.below(300) as usize];
+                        set.write(TREE, &key, Some(&value), sequence);
+                        model.insert(key.to_vec(), Some(value));
+                    }
+                }
+            }
+            compare(&set, &model, u32::MAX);
+            for (limit, then) in &marks {
+                compare(&set, then, *limit);
+            }
+            let sealed = set.seal(true);
+            let empty = Model::new();
+            let tree = sealed.trees().get(&TREE);
+            let rows: Model = tree.map_or(empty, |tree| {
+                (0..tree.len()).map(|i| tree.pair(i)).map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect()
+            });
+            assert_eq!(rows, model);
+            assert!(tree.is_none_or(|tree| (1..tree.len()).all(|i| tree.key(i - 1) < tree.key(i))));
+        }
+    }
+
+    #[test]
+    fn a_dropped_tree_hides_its_writes_and_comes_back_with_a_rollback() {
+        let mut set = WriteSet::default();
+        set.write(TREE, b"a", Some(b"1"), 0);
+        let mark = 1;
+        set.drop_tree(TREE, mark);
+        assert_eq!(set.get(TREE, b"a", u32::MAX), OwnWrite::Deleted);
+        assert_eq!(set.get(TREE, b"a", mark), OwnWrite::Value(b"1"));
+        set.rollback_to(mark);
+        assert_eq!(set.get(TREE, b"a", u32::MAX), OwnWrite::Value(b"1"));
+        assert!(!set.is_empty());
+        set.drop_tree(TREE, 2);
+        let sealed = set.seal(false);
+        assert!(sealed.trees().is_empty() && sealed.dropped() == [TREE]);
+    }
+}

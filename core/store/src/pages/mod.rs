@@ -1,0 +1,399 @@
+//! The page store (DESIGN §4): the data file with its superblocks, pages, buffer pool, free space and copy-on-write
+//! B+ trees. The rest of the store hands it sorted runs ([`PageStore::checkpoint`]) and reads the trees of one
+//! [`TreeVersion`] ([`PageStore::get`], [`PageStore::cursor`]).
+//!
+//! Invariants (DESIGN's numbers):
+//! - I4: no page reachable from any superblock copy, or from a live [`TreeVersion`], is ever overwritten.
+//! - I5: after a failed sync nothing more is written ([`PageStore::is_poisoned`]).
+//! - I6: a checkpoint that fails leaves everything as it was.
+//! - L4: pages are immutable, so a pointer to one stays true as long as its version is pinned.
+//!
+//! It knows no transaction, no log and no memtable: [`StoreState`] is carried for its owner, not read.
+
+mod assemble;
+mod check;
+mod checkpoint;
+mod cursor;
+mod epoch;
+mod free_space;
+mod heads;
+mod inner;
+mod leaf;
+mod merge;
+mod open;
+mod page;
+mod pool;
+mod superblock;
+mod tree;
+mod writer;
+
+pub use cursor::{LeafRows, TreeCursor};
+pub use leaf::LeafValue;
+pub use pool::{Pin, Reader};
+pub use tree::TreeVersion;
+
+use free_space::FreeSpace;
+use orrery_base::disk::FileId;
+use orrery_base::kv::KeyRange;
+use orrery_base::task::lock;
+use orrery_base::{AlignedBuf, BoxFuture, Cx, PagePtr, Result, Timestamp, TreeId, plant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use superblock::Superblock;
+
+/// How to make or open a page store.
+#[derive(Clone, Debug)]
+pub struct PageStoreOptions {
+    /// Bytes of a page unit, for [`PageStore::create`]; an existing file says its own.
+    pub page_unit_bytes: usize,
+    /// Bytes of pages kept in memory.
+    pub pool_budget_bytes: u64,
+    /// The new database's id, for [`PageStore::create`].
+    pub database_id: [u8; 16],
+}
+
+/// A place in the log. The page store carries it and does not look inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogPosition {
+    /// The segment's number.
+    pub segment: u64,
+    /// The segment's salt.
+    pub salt: u64,
+    /// The number of the next batch.
+    pub batch_no: u64,
+    /// Bytes from the segment's start.
+    pub offset: u64,
+    /// The checksum of the batch before, to which the next one is chained.
+    pub chain_checksum: u32,
+}
+
+/// What the superblock says beside the roots: the log's half of the store owns the meaning.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoreState {
+    /// Replay starts here.
+    pub log_position: LogPosition,
+    /// The newest commit contained in the trees.
+    pub commit_timestamp: Timestamp,
+    /// Upper bound of handed-out time.
+    pub clock_bound: Timestamp,
+    /// High-water mark of transaction ids.
+    pub next_txn_id: u64,
+    /// Reserved: 0.
+    pub oldest_unsealed_txn: u64,
+    /// Clean close: both generations at one root, log empty.
+    pub clean: bool,
+}
+
+/// Facts of the superblock chosen at open, or of the newest one written since.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuperblockInfo {
+    /// The newest generation's sequence number.
+    pub sequence: u64,
+    /// The database's id.
+    pub database_id: [u8; 16],
+    /// The older generation's state, where it is known: the log may be freed only up to its position.
+    pub older: Option<StoreState>,
+    /// Superblock copies found damaged at open, in words.
+    pub damaged_copies: Vec<String>,
+}
+
+/// The answer of a point lookup in the trees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TreeGet<'p> {
+    /// The row.
+    Found {
+        /// Its value, in place.
+        value: &'p [u8],
+        /// When it was committed.
+        timestamp: Timestamp,
+    },
+    /// No such key in this version.
+    Absent,
+    /// A page (of the tree, or of a long value) is not in memory: [`PageStore::load`] it and ask again.
+    Missing(PagePtr),
+}
+
+/// One entry of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunEntry<'a> {
+    /// Its tree.
+    pub tree: TreeId,
+    /// Its key.
+    pub key: &'a [u8],
+    /// When it was committed.
+    pub timestamp: Timestamp,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// A sorted run: entries by (tree, key), each key once.
+pub trait RunCursor: Send {
+    /// The entry under the cursor; `None` at the end.
+    fn entry(&self) -> Option<RunEntry<'_>>;
+    /// Goes to the next entry.
+    fn advance(&mut self);
+}
+
+/// What [`TreeCursor::next`] gives.
+pub enum CursorStep<'p> {
+    /// The rows of the next leaf that lie in the range.
+    Leaf(LeafRows<'p>),
+    /// A page is not in memory: [`PageStore::load`] it and call again.
+    Missing(PagePtr),
+    /// The range is done.
+    End,
+}
+
+/// What a tree is estimated to hold. No I/O.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeStats {
+    /// Rows.
+    pub entry_count: u64,
+    /// Bytes of its pages, overflow pages included.
+    pub page_bytes: u64,
+    /// Levels; 0 for an empty tree.
+    pub height: u32,
+    /// The newest row.
+    pub max_timestamp: Timestamp,
+}
+
+/// What a checkpoint did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointReport {
+    /// The new generation's sequence number.
+    pub sequence: u64,
+    /// Entries of the run.
+    pub entry_count: u64,
+    /// Leaves written.
+    pub leaf_count: u64,
+    /// Bytes written, superblocks included.
+    pub bytes_written: u64,
+}
+
+/// Something wrong, found by [`PageStore::check`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckFinding {
+    /// Where: a page, a tree, a superblock copy.
+    pub place: String,
+    /// What.
+    pub message: String,
+}
+
+/// What [`PageStore::check`] went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckSummary {
+    /// Trees of the newest generation.
+    pub tree_count: u64,
+    /// Their rows.
+    pub entry_count: u64,
+    /// Pages read, both generations.
+    pub page_count: u64,
+    /// Units of the file that nothing reaches.
+    pub free_unit_count: u64,
+    /// Findings reported.
+    pub finding_count: u64,
+}
+
+/// Figures of the buffer pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Budget.
+    pub budget_bytes: u64,
+    /// Pages in memory.
+    pub used_bytes: u64,
+    /// Their number.
+    pub page_count: u64,
+    /// Pages loaded from the disk so far.
+    pub load_count: u64,
+    /// Pages thrown out so far.
+    pub evicted_count: u64,
+}
+
+/// The page store of one data file.
+pub struct PageStore {
+    pool: Arc<pool::Pool>,
+    unit_bytes: usize,
+    /// Superblock copies found damaged at open.
+    damaged_copies: Vec<String>,
+    state: Mutex<State>,
+    is_writing: AtomicBool,
+    is_poisoned: AtomicBool,
+}
+
+struct State {
+    current: Arc<TreeVersion>,
+    /// Published versions, oldest first; those nobody holds are dropped from the list.
+    versions: Vec<Weak<TreeVersion>>,
+    free: FreeSpace,
+    newest: Superblock,
+    older: Option<Superblock>,
+    /// The last version number used, by failed checkpoints too: a page's number and version together are used once.
+    last_version: u64,
+}
+
+impl PageStore {
+    /// Makes a new data file. Errors: 55000 when there is one with data already, 22023 for an impossible page unit,
+    /// disk errors.
+    pub async fn create(cx: &Cx, options: PageStoreOptions, state: StoreState) -> Result<Arc<PageStore>> {
+        open::create(cx, options, state).await
+    }
+
+    /// Opens: chooses the newest valid superblock. Errors: 58P01 where there is no database (or its creation never
+    /// finished), 58000 where the file is not ours, XX001 for damage.
+    pub async fn open(cx: &Cx, options: PageStoreOptions) -> Result<(Arc<PageStore>, StoreState)> {
+        open::open(cx, options, false).await
+    }
+
+    /// Opens the *older* generation: for salvage, and for the planted bug that falls back to it. XX001 without one.
+    pub async fn open_older(cx: &Cx, options: PageStoreOptions) -> Result<(Arc<PageStore>, StoreState)> {
+        open::open(cx, options, true).await
+    }
+
+    /// Facts for recovery and for freeing the log.
+    pub fn superblock_info(&self) -> SuperblockInfo {
+        let state = lock(&self.state);
+        SuperblockInfo {
+            sequence: state.newest.sequence,
+            database_id: state.newest.database_id,
+            older: state.older.as_ref().map(|older| older.state.clone()),
+            damaged_copies: self.damaged_copies.clone(),
+        }
+    }
+
+    /// The newest published version; holding it pins its pages (I4).
+    pub fn current(&self) -> Arc<TreeVersion> {
+        lock(&self.state).current.clone()
+    }
+
+    /// A reader slot: one for each transaction or scan.
+    pub fn reader(&self) -> Reader {
+        Reader::new(&self.pool)
+    }
+
+    /// Reads one key. Errors: XX001.
+    #[inline]
+    pub fn get<'p>(
+        &self,
+        version: &TreeVersion,
+        pin: &'p Pin<'_>,
+        tree: TreeId,
+        key: &[u8],
+    ) -> Result<TreeGet<'p>> {
+        tree::get(&self.pool, version, pin, tree, key)
+    }
+
+    /// A long value's bytes; `None` when its page must be loaded first.
+    pub fn overflow<'p>(&self, pin: &'p Pin<'_>, ptr: PagePtr, len: usize) -> Result<Option<&'p [u8]>> {
+        tree::overflow(&self.pool, pin, &ptr, len)
+    }
+
+    /// Brings a page in, verified. Several loads of one page do no harm. Errors: XX001, disk errors.
+    pub async fn load(&self, cx: &Cx, ptr: PagePtr) -> Result<()> {
+        let page = self.read_from_disk(cx, &ptr).await?;
+        self.pool.insert(&ptr, &page, true);
+        Ok(())
+    }
+
+    /// A cursor over the rows of `range`, backwards if `reverse`.
+    pub fn cursor(
+        &self,
+        version: Arc<TreeVersion>,
+        tree: TreeId,
+        range: KeyRange,
+        reverse: bool,
+    ) -> TreeCursor {
+        TreeCursor::new(version, tree, range, reverse)
+    }
+
+    /// Cuts `range` into at most `parts` pieces by page boundaries in memory.
+    pub fn split(
+        &self,
+        version: &TreeVersion,
+        tree: TreeId,
+        range: &KeyRange,
+        parts: usize,
+    ) -> Vec<KeyRange> {
+        let reader = self.reader();
+        tree::split(&self.pool, &reader.pin(), version, tree, range, parts)
+    }
+
+    /// A tree's figures.
+    pub fn tree_stats(&self, version: &TreeVersion, tree: TreeId) -> TreeStats {
+        tree::stats(version, tree, self.unit_bytes)
+    }
+
+    /// Merges a run into the trees and makes it durable: pages, sync, superblock copies, sync, publish.
+    /// `before_superblock` is awaited after the pages' sync.
+    ///
+    /// Run entries of a tree in `dropped_trees` start it anew. Errors: 55006 when another one runs; 53100; disk errors;
+    /// XX001. On any error nothing is published and the old version stays (I6). When a sync failed,
+    /// [`PageStore::is_poisoned`] is true afterwards (I5). Dropping it drops the checkpoint; dropped while the superblock
+    /// is being written, it poisons.
+    pub async fn checkpoint(
+        &self,
+        cx: &Cx,
+        run: &mut dyn RunCursor,
+        dropped_trees: &[TreeId],
+        state: StoreState,
+        before_superblock: BoxFuture<'_, Result<()>>,
+    ) -> Result<CheckpointReport> {
+        checkpoint::checkpoint(self, cx, run, dropped_trees, state, before_superblock).await
+    }
+
+    /// Rewrites the other generation, so that both are at one root with the newest one's trees; it gets `state`. A clean
+    /// close is a checkpoint and a seal with the same state.
+    pub async fn seal(&self, cx: &Cx, state: StoreState) -> Result<()> {
+        checkpoint::seal(self, cx, state).await
+    }
+
+    /// Whether a sync failed: nothing more is written until the database is opened again (I5).
+    pub fn is_poisoned(&self) -> bool {
+        self.is_poisoned.load(Ordering::Acquire)
+    }
+
+    /// Walks every page of both generations and says what is wrong where. Reads from the disk, past the pool. Errors:
+    /// disk errors and cancellation; damage is reported, not an error. A checkpoint may run beside it.
+    pub async fn check(
+        &self,
+        cx: &Cx,
+        report: &mut (dyn FnMut(CheckFinding) + Send),
+    ) -> Result<CheckSummary> {
+        check::check(self, cx, report).await
+    }
+
+    /// Changes the pool's budget; pages over it are thrown out at once.
+    pub fn set_pool_budget(&self, bytes: u64) {
+        self.pool.set_budget(bytes.max(open::pool_budget_min(self.unit_bytes)));
+    }
+
+    /// The pool's figures.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.pool.stats()
+    }
+
+    /// Bytes of a page unit.
+    pub fn page_unit_bytes(&self) -> usize {
+        self.unit_bytes
+    }
+
+    /// A page's bytes, from the pool or the disk, for whoever changes trees.
+    async fn read_page(&self, cx: &Cx, ptr: &PagePtr) -> Result<AlignedBuf> {
+        let mut page = AlignedBuf::default();
+        if self.pool.copy_into(ptr, &mut page) {
+            return Ok(page);
+        }
+        self.read_from_disk(cx, ptr).await
+    }
+
+    async fn read_from_disk(&self, cx: &Cx, ptr: &PagePtr) -> Result<AlignedBuf> {
+        let offset = ptr.page_no.0.checked_mul(self.unit_bytes as u64);
+        let offset = offset.ok_or_else(|| page::damaged(ptr, "it lies beyond all files".into()))?;
+        let page = cx.read(FileId::Data, offset, ptr.unit_count as usize * self.unit_bytes).await?;
+        self.verify(cx, &page, ptr)?;
+        Ok(page)
+    }
+
+    fn verify(&self, cx: &Cx, page: &[u8], ptr: &PagePtr) -> Result<()> {
+        page::verify(page, ptr, self.unit_bytes, plant!(cx.world(), IgnorePageChecksum))
+    }
+}

@@ -1,0 +1,253 @@
+//! [`Transaction`] for [`Txn`]: the door through which SQL comes in.
+
+use super::Txn;
+use crate::lock::{Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode};
+use crate::mem::key_hash;
+use crate::mem::write_set::OwnWrite;
+use orrery_base::kv::{Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait};
+use orrery_base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use orrery_base::task::lock;
+use orrery_base::{
+    BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+impl Transaction for Txn {
+    fn id(&self) -> TxnId {
+        self.id
+    }
+
+    fn isolation(&self) -> Isolation {
+        self.options.isolation
+    }
+
+    fn snapshot_timestamp(&self) -> Timestamp {
+        self.reading().as_ref().map_or(Timestamp::ZERO, |it| it.timestamp)
+    }
+
+    fn begin_statement(&self) -> Result<()> {
+        self.check_open()?;
+        let mark = self.mark.fetch_add(1, Ordering::Relaxed) + 1;
+        self.statement_start.store(mark, Ordering::Relaxed);
+        if self.options.isolation == Isolation::ReadCommitted {
+            self.renew_snapshot();
+        }
+        Ok(())
+    }
+
+    fn get(&self, tree: TreeId, key: &[u8], mode: ReadMode, found: &mut dyn FnMut(&[u8])) -> Result<Lookup> {
+        self.read_key(tree, key, mode, found)
+    }
+
+    fn load<'a>(&'a self, cx: &'a Cx, missing: PagePtr) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.store.pages.load(cx, missing))
+    }
+
+    fn scan(&self, tree: TreeId, range: KeyRange, mode: ReadMode, reverse: bool) -> Result<Box<dyn Scan>> {
+        Ok(Box::new(self.scan_range(tree, range, mode, reverse)?))
+    }
+
+    fn split(&self, tree: TreeId, range: &KeyRange, parts: usize) -> Vec<KeyRange> {
+        match self.reading().as_ref() {
+            Some(reading) => self.store.pages.split(&reading.view.tree, tree, range, parts),
+            None => vec![range.clone()],
+        }
+    }
+
+    fn estimated_row_count(&self, tree: TreeId) -> u64 {
+        let Some((view, _)) = self.reading().as_ref().map(|it| (it.view.clone(), it.timestamp)) else { return 0 };
+        let in_tree = self.store.pages.tree_stats(&view.tree, tree).entry_count;
+        // New and changed rows cannot be told apart without reading the tree: an estimate from above.
+        in_tree + view.layers.iter().map(|layer| layer.entry_count(tree)).sum::<u64>()
+    }
+
+    fn estimated_byte_count(&self, tree: TreeId) -> u64 {
+        let view = self.reading().as_ref().map(|it| it.view.clone());
+        view.map_or(0, |view| self.store.pages.tree_stats(&view.tree, tree).page_bytes)
+    }
+
+    fn put(&self, tree: TreeId, key: &[u8], value: &[u8]) -> Result<()> {
+        if value.len() > VALUE_BYTES_MAX {
+            let detail = format!("it has {} bytes; the limit is {VALUE_BYTES_MAX}", value.len());
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "value is too long").with_detail(detail));
+        }
+        self.write(tree, key, Some(value))
+    }
+
+    fn delete(&self, tree: TreeId, key: &[u8]) -> Result<()> {
+        self.write(tree, key, None)
+    }
+
+    fn drop_tree(&self, tree: TreeId) -> Result<()> {
+        self.check_writable()?;
+        lock(&self.writes).drop_tree(tree, self.mark.load(Ordering::Relaxed));
+        self.has_writes.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn savepoint(&self) -> Savepoint {
+        Savepoint(u64::from(self.mark.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+
+    fn rollback_to(&self, savepoint: Savepoint) {
+        let mark = u32::try_from(savepoint.0).expect("savepoints come from the 32-bit mark");
+        if !plant!(self.store.world, RollbackKeepsWrites) {
+            lock(&self.writes).rollback_to(mark);
+        }
+        lock(&self.held).rollback_to(mark, &self.store.locks, self.id);
+    }
+
+    fn try_lock(&self, tree: TreeId, key: &[u8], mode: RowLock) -> Result<bool> {
+        self.attempt(LockId::Row(key_hash(tree, key)), row_mode(mode))
+    }
+
+    fn lock<'a>(
+        &'a self,
+        cx: &'a Cx,
+        tree: TreeId,
+        key: &'a [u8],
+        mode: RowLock,
+        wait: Wait,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.acquire(cx, LockId::Row(key_hash(tree, key)), row_mode(mode), wait))
+    }
+
+    fn try_lock_table(&self, table: TreeId, mode: TableLock) -> Result<bool> {
+        if lock(&self.held).has_table_mode(table, table_mode(mode)) {
+            return Ok(true);
+        }
+        self.attempt(LockId::Table(table), table_mode(mode))
+    }
+
+    fn lock_table<'a>(
+        &'a self,
+        cx: &'a Cx,
+        table: TreeId,
+        mode: TableLock,
+        wait: Wait,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.acquire(cx, LockId::Table(table), table_mode(mode), wait))
+    }
+}
+
+impl Txn {
+    /// Makes own writes so far visible to snapshot reads, without renewing the snapshot: for the key-value interface,
+    /// whose every write is a statement of its own.
+    pub(crate) fn begin_own_statement(&self) -> Result<()> {
+        let mark = self.mark.fetch_add(1, Ordering::Relaxed) + 1;
+        self.statement_start.store(mark, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether this transaction itself deleted the key.
+    pub(crate) fn has_deleted(&self, tree: TreeId, key: &[u8]) -> bool {
+        matches!(lock(&self.writes).get(tree, key, u32::MAX), OwnWrite::Deleted)
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.options.read_only {
+            return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot write in a read-only transaction"));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn write(&self, tree: TreeId, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        self.check_writable()?;
+        if key.len() > KEY_BYTES_MAX {
+            let detail = format!("it has {} bytes; the limit is {KEY_BYTES_MAX}", key.len());
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "key is too long").with_detail(detail));
+        }
+        let mut writes = lock(&self.writes);
+        if writes.byte_count() > self.store.write_set_budget() {
+            return Err(Error::new(SqlState::OUT_OF_MEMORY, "the transaction's changes do not fit into memory")
+                .with_hint("commit more often, or raise the store's memory"));
+        }
+        writes.write(tree, key, value, self.mark.load(Ordering::Relaxed));
+        drop(writes);
+        self.has_writes.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn attempt(&self, id: LockId, mode: u8) -> Result<bool> {
+        self.check_open()?;
+        Ok(match self.store.locks.attempt(id, self.id, mode)? {
+            Attempt::Held => true,
+            Attempt::Granted(before) => {
+                self.note_lock(id, mode, before);
+                true
+            }
+            Attempt::Conflict => false,
+        })
+    }
+
+    /// Notes a granted lock. A lock granted to a transaction that has ended meanwhile is given back at once.
+    #[inline]
+    fn note_lock(&self, id: LockId, mode: u8, before: Modes) {
+        let mut held = lock(&self.held);
+        held.note(id, mode, before, self.mark.load(Ordering::Relaxed));
+        if !self.is_open() {
+            held.release_all(&self.store.locks, self.id);
+        }
+    }
+
+    async fn acquire(&self, cx: &Cx, id: LockId, mode: u8, wait: Wait) -> Result<bool> {
+        if self.attempt(id, mode)? {
+            return Ok(true);
+        }
+        match wait {
+            Wait::Nowait => return Err(not_available()),
+            Wait::Skip => return Ok(false),
+            Wait::Block => {}
+        }
+        let slot = match self.store.locks.enqueue(id, self.id, mode)? {
+            Ok(attempt) => {
+                if let Attempt::Granted(before) = attempt {
+                    self.note_lock(id, mode, before);
+                }
+                return Ok(true);
+            }
+            Err(slot) => slot,
+        };
+        let waiting = LockWait { txn: self, id, mode, slot };
+        std::future::poll_fn(|context| {
+            cx.wake_on_cancel(context.waker());
+            let outcome = waiting.slot.poll(context.waker());
+            match outcome {
+                WaitOutcome::Granted(_) => return Poll::Ready(Ok(true)),
+                WaitOutcome::Victim => return Poll::Ready(Err(deadlock())),
+                WaitOutcome::Waiting => {}
+            }
+            cx.check_cancel()?;
+            // The holder may be a commit whose task was dropped.
+            self.store.drive_if_orphaned(cx, context.waker());
+            match waiting.slot.outcome() {
+                WaitOutcome::Granted(_) => Poll::Ready(Ok(true)),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Leaves the queue when dropped; a lock granted by then is noted as held.
+struct LockWait<'a> {
+    txn: &'a Txn,
+    id: LockId,
+    mode: u8,
+    slot: Arc<WaitSlot>,
+}
+
+impl Drop for LockWait<'_> {
+    fn drop(&mut self) {
+        let store = &self.txn.store;
+        match store.locks.leave(self.id, self.txn.id, &self.slot) {
+            Some(before) => self.txn.note_lock(self.id, self.mode, before),
+            None => probe!(store.world, "lock: wait given up"),
+        }
+        store.kick_if_orphaned();
+    }
+}

@@ -1,0 +1,192 @@
+//! Transactions: a snapshot, a private write set, locks, and (SERIALIZABLE) a read set. What they do is in [`read`],
+//! [`scan`] and [`api`]; how they end is here.
+//!
+//! A transaction is open until [`Txn::commit`] or [`Txn::rollback`] takes it; dropping an open one rolls it back. From
+//! the point of no return on, its writes and row locks belong to the commit queue.
+
+pub mod api;
+pub mod read;
+pub mod scan;
+
+use crate::commit::conflict::ReadSet;
+use crate::commit::prepare::Prepared;
+use crate::lock::held::HeldLocks;
+use crate::mem::view::View;
+use crate::mem::write_set::WriteSet;
+use crate::options::{Durability, TxnOptions};
+use crate::pages::Reader;
+use crate::recovery::ADOPT_BYTES_MIN;
+use crate::store::Store;
+use orrery_base::kv::Isolation;
+use orrery_base::task::lock;
+use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TxnId};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+const OPEN: u8 = 0;
+const COMMITTING: u8 = 1;
+const ENDED: u8 = 2;
+
+/// The snapshot in use; registered with the views.
+pub(crate) struct Reading {
+    pub timestamp: Timestamp,
+    pub view: Arc<View>,
+    pub epoch: u64,
+}
+
+/// See the file's head.
+pub struct Txn {
+    pub(crate) store: Arc<Store>,
+    pub(crate) id: TxnId,
+    pub(crate) options: TxnOptions,
+    state: AtomicU8,
+    durability: Mutex<Option<Durability>>,
+    reading: RwLock<Option<Reading>>,
+    pub(crate) reader: Option<Reader>,
+    /// Raised at each statement and savepoint; writes and locks carry it.
+    pub(crate) mark: AtomicU32,
+    pub(crate) statement_start: AtomicU32,
+    pub(crate) writes: Arc<Mutex<WriteSet>>,
+    pub(crate) has_writes: AtomicBool,
+    pub(crate) held: Mutex<HeldLocks>,
+    pub(crate) reads: Option<Mutex<ReadSet>>,
+}
+
+impl Txn {
+    pub(crate) fn begin(store: Arc<Store>, options: TxnOptions) -> Arc<Txn> {
+        let is_validated = options.isolation == Isolation::Serializable && !options.read_only;
+        let snapshot = store.views.snapshot(is_validated);
+        let id = TxnId(store.next_txn_id.fetch_add(1, Ordering::Relaxed));
+        let reading = Reading { timestamp: snapshot.timestamp, view: snapshot.view, epoch: snapshot.epoch };
+        let reader = Some(store.take_reader());
+        Arc::new(Txn {
+            store,
+            id,
+            options,
+            state: AtomicU8::new(OPEN),
+            durability: Mutex::new(None),
+            reading: RwLock::new(Some(reading)),
+            reader,
+            mark: AtomicU32::new(1),
+            statement_start: AtomicU32::new(1),
+            writes: Arc::default(),
+            has_writes: AtomicBool::new(false),
+            held: Mutex::default(),
+            reads: is_validated.then(Mutex::default),
+        })
+    }
+
+    /// When this transaction's commit answers, instead of the store's setting.
+    pub fn set_durability(&self, durability: Durability) {
+        *lock(&self.durability) = Some(durability);
+    }
+
+    /// Errors: 25000 when the transaction has ended.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.state.load(Ordering::Acquire) != OPEN {
+            return Err(not_open());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn reading(&self) -> RwLockReadGuard<'_, Option<Reading>> {
+        self.reading.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reading_mut(&self) -> RwLockWriteGuard<'_, Option<Reading>> {
+        self.reading.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// READ COMMITTED: takes a fresh snapshot if anything was published or merged since.
+    pub(crate) fn renew_snapshot(&self) {
+        let is_stale = self.reading().as_ref().is_some_and(|it| !self.store.views.is_current(it.epoch));
+        if is_stale {
+            let fresh = self.store.views.snapshot(false);
+            let fresh = Reading { timestamp: fresh.timestamp, view: fresh.view, epoch: fresh.epoch };
+            let old = self.reading_mut().replace(fresh);
+            if let Some(old) = old {
+                self.store.views.release(old.timestamp, false);
+            }
+        }
+    }
+
+    /// Commits. Answers the commit's timestamp (a transaction without writes: its snapshot's). Errors: 25000 when it has
+    /// ended already, 40001 when validation fails, 53100, 58030, 57P03 when the store is closed (in all these nothing
+    /// is committed and the transaction is rolled back); 08007 when a sync failed and nobody knows. Suspends on the
+    /// disk. Dropping the future before the point of no return rolls back; after it, the commit completes anyway.
+    pub async fn commit(self: &Arc<Self>, cx: &Cx) -> Result<Timestamp> {
+        if self.state.compare_exchange(OPEN, COMMITTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return Err(not_open());
+        }
+        let ending = Ending(self);
+        let snapshot = self.reading().as_ref().map_or(Timestamp::ZERO, |it| it.timestamp);
+        let writes = std::mem::take(&mut *lock(&self.writes));
+        if writes.is_empty() {
+            return Ok(snapshot);
+        }
+        self.store.make_room(cx).await?;
+        let is_adopted = writes.byte_count() >= ADOPT_BYTES_MIN;
+        let writes = Arc::new(writes.seal(is_adopted));
+        let frame = self.store.encode(cx, self.id, &writes).await?;
+        let durability = lock(&self.durability).unwrap_or_else(|| self.store.durability());
+        let needs_sync = durability == Durability::Full;
+        let prepared = Prepared { txn: self.id, writes, frame, is_adopted, needs_sync };
+        let reads = self.reads.as_ref().map(|reads| std::mem::take(&mut *lock(reads)));
+        let reads = reads.as_ref().map(|reads| (reads, snapshot));
+        let hand_over = || std::mem::take(&mut *lock(&self.held));
+        let slot = self.store.sequence(cx, prepared, reads, hand_over).await?;
+        // The point of no return: what is left to end here is the snapshot.
+        drop(ending);
+        self.store.wait_for(cx, slot).await
+    }
+
+    /// Rolls back. No effect on a transaction that has ended or is past its point of no return.
+    pub fn rollback(&self) {
+        if self.state.compare_exchange(OPEN, ENDED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.end();
+        }
+    }
+
+    /// Whether it still takes reads and writes.
+    pub fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    /// Gives back whatever it still has.
+    fn end(&self) {
+        self.state.store(ENDED, Ordering::Release);
+        if self.has_writes.load(Ordering::Relaxed) {
+            let writes = std::mem::take(&mut *lock(&self.writes));
+            drop(writes);
+        }
+        if let Some(reading) = self.reading_mut().take() {
+            self.store.views.release(reading.timestamp, self.reads.is_some());
+        }
+        lock(&self.held).release_all(&self.store.locks, self.id);
+    }
+}
+
+/// Ends a committing transaction when dropped: after an error, a dropped future, or the point of no return.
+struct Ending<'a>(&'a Arc<Txn>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+        self.0.store.forget_chunks(self.0.id);
+    }
+}
+
+impl Drop for Txn {
+    fn drop(&mut self) {
+        self.rollback();
+        if let Some(reader) = self.reader.take() {
+            self.store.give_reader(reader);
+        }
+    }
+}
+
+fn not_open() -> Error {
+    Error::new(SqlState::INVALID_TRANSACTION_STATE, "the transaction has ended")
+}
