@@ -4,6 +4,7 @@
 //! A statement's way: [`parse`] → [`bind`] (names, types, coercions, every error with its position) → logical plan →
 //! [`optimize`] (rules, statistics, costs) → [`plan::PlanNode`] → [`exec`].
 
+pub mod analyze;
 pub mod bind;
 pub mod catalog;
 pub mod civil;

@@ -207,7 +207,7 @@ impl Change {
         let mut table = self.current(table)?;
         self.check_free(&new.name)?;
         let index = self.new_index(new)?;
-        let _ = (cx, ctx); // BUILD_INDEX
+        crate::exec::build_index(cx, ctx, &table, &index).await?;
         table.indexes.push(index);
         self.put_table(table)
     }

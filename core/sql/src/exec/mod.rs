@@ -1,6 +1,7 @@
 //! The executor: runs physical plans over a transaction, batch by batch.
 
 mod aggregate;
+mod build;
 mod index;
 mod join;
 mod key_table;
@@ -15,6 +16,7 @@ mod sort;
 mod source;
 mod spill;
 mod dml;
+pub use build::build_index;
 pub use dml::{delete, insert, update};
 
 use crate::datum::Datum;
