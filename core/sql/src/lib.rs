@@ -13,6 +13,7 @@ pub mod copy;
 pub mod datum;
 pub mod ddl;
 pub mod exec;
+pub mod explain;
 pub mod expr;
 pub mod functions;
 pub mod optimize;

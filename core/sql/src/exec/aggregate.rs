@@ -1,319 +1,462 @@
-//! Grouping and aggregation in a hash table, and DISTINCT (grouping without aggregates).
+//! Groups and aggregates: by a hash table, or streaming over sorted input.
 //!
-//! Beyond the memory budget the table takes no new group: rows of groups it does not have go to partition files by the
-//! hash of their group, and each partition is aggregated like an input of its own afterwards. Groups come out in order of
-//! first appearance, partitions after what stayed in memory.
+//! Beyond the budget the hash table is frozen: rows of groups it knows are still folded in, all others wait in
+//! partitions as they came. Each partition is then the same problem again. So no group is ever in two places, and a
+//! group's rows are folded in the order they came.
+//!
+//! Groups are numbered in the order of their first rows.
 
-use super::key_table::KeyTable;
+use super::distinct::Deduplicator;
+use super::filter::select;
+use super::hash_table::HashTable;
+use super::keys::KeyLayout;
 use super::memory::Reservation;
-use super::query::{Operator, Shared, batch_bytes, concat, filter_batch, out_of_memory, take_rows};
-use super::source::{LEVEL_MAX, Partitions, Source, partition_of};
-use super::Batch;
-use crate::encode::KeyColumns;
+use super::query::{BoxOperator, Operator, Place, batch_bytes};
+use super::partition::{LEVEL_MAX, Partitions, Source, take};
+use super::spill::SpillReader;
+use super::{Batch, arrow_result};
 use crate::eval;
 use crate::expr::{AggregateCall, Expr};
-use crate::functions::{GroupedAccumulator, Value};
+use crate::functions::GroupedAccumulator;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, UInt32Array};
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{BoxFuture, Cx, Result};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Groups that a table takes before it may spill: progress at every level.
-const GROUP_COUNT_MIN: usize = 256;
-
-/// What is computed, and where it lies among the evaluated columns: groups, then each aggregate's arguments and filter.
-struct Layout {
+/// The operator for these groups and aggregates.
+pub fn open(
+    input: BoxOperator,
     groups: Vec<Expr>,
     aggregates: Vec<AggregateCall>,
-    types: Vec<SqlType>,
-    /// First argument column and filter column of each aggregate.
-    places: Vec<(usize, Option<usize>)>,
-}
-
-impl Layout {
-    fn new(groups: Vec<Expr>, aggregates: Vec<AggregateCall>) -> Self {
-        let mut types: Vec<SqlType> = groups.iter().map(Expr::ty).collect();
-        let mut places = Vec::new();
-        for call in &aggregates {
-            let first = types.len();
-            types.extend(call.args.iter().map(Expr::ty));
-            let filter = call.filter.as_ref().map(|_| types.len());
-            types.extend(filter.map(|_| SqlType::Bool));
-            places.push((first, filter));
-        }
-        Layout { groups, aggregates, types, places }
+    sorted: bool,
+    place: Place,
+) -> BoxOperator {
+    let folds = Folds::new(aggregates, &place);
+    if sorted && !groups.is_empty() {
+        return Box::new(SortedAggregate::new(input, groups, folds, place));
     }
-
-    fn evaluate(&self, shared: &Shared, batch: &Batch) -> Result<Batch> {
-        let context = shared.eval();
-        let compute = |expr: &Expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, &context);
-        let mut columns: Vec<ArrayRef> = self.groups.iter().map(compute).collect::<Result<_>>()?;
-        for call in &self.aggregates {
-            // What FILTER leaves out must not raise in the arguments.
-            let mask = match &call.filter {
-                Some(filter) => Some(eval::filter_mask(filter, &batch.columns, batch.row_count, &context)?),
-                None => None,
-            };
-            for arg in &call.args {
-                columns.push(match &mask {
-                    Some(mask) if eval::may_raise(arg) => eval::evaluate_where(arg, &batch.columns, mask, &context)?,
-                    _ => compute(arg)?,
-                });
-            }
-            columns.extend(mask.map(|mask| Arc::new(mask) as ArrayRef));
-        }
-        Ok(Batch { columns, row_count: batch.row_count })
-    }
+    Box::new(HashAggregate::new(input, groups, folds, place))
 }
 
-/// The groups in memory.
-struct Pass {
-    level: u64,
-    table: KeyTable,
-    group_values: Vec<Vec<ArrayRef>>,
-    group_bytes: usize,
-    accumulators: Vec<Box<dyn GroupedAccumulator>>,
-    distinct: Vec<Option<KeyTable>>,
-    spilled: Option<Partitions>,
-    reservation: Reservation,
+fn types_of(exprs: &[Expr]) -> Vec<SqlType> {
+    exprs.iter().map(Expr::ty).collect()
 }
 
-impl Pass {
-    fn new(layout: &Layout, shared: &Shared, level: u64) -> Self {
-        let accumulator = |call: &AggregateCall| {
-            let types: Vec<SqlType> = call.args.iter().map(Expr::ty).collect();
-            (call.function.accumulator)(&types)
+/// All aggregates with their states.
+struct Folds {
+    folds: Vec<Fold>,
+    place: Place,
+}
+
+/// One aggregate: its call, its states, and for DISTINCT the arguments seen.
+struct Fold {
+    call: AggregateCall,
+    states: Box<dyn GroupedAccumulator>,
+    seen: Option<Deduplicator>,
+}
+
+/// The types of what DISTINCT tells apart: the group's number, then the arguments.
+fn distinct_types(call: &AggregateCall) -> Vec<SqlType> {
+    [SqlType::Int8].into_iter().chain(call.args.iter().map(Expr::ty)).collect()
+}
+
+impl Folds {
+    fn new(aggregates: Vec<AggregateCall>, place: &Place) -> Self {
+        let fold = |call: AggregateCall| Fold {
+            states: (call.function.accumulator)(&types_of(&call.args)),
+            seen: call.distinct.then(|| Deduplicator::new(&distinct_types(&call), 0, place)),
+            call,
         };
-        Pass {
-            level,
-            table: KeyTable::new(level + 1),
-            group_values: vec![Vec::new(); layout.groups.len()],
-            group_bytes: 0,
-            accumulators: layout.aggregates.iter().map(accumulator).collect(),
-            distinct: layout.aggregates.iter().map(|call| call.distinct.then(|| KeyTable::new(0))).collect(),
-            spilled: None,
-            reservation: Reservation::new(&shared.memory),
-        }
+        Folds { folds: aggregates.into_iter().map(fold).collect(), place: place.clone() }
     }
 
-    fn group_count(&self, layout: &Layout) -> usize {
-        if layout.groups.is_empty() { 1 } else { self.table.len() }
+    /// Folds a batch in, row i into group `groups[i]`.
+    async fn update(&mut self, cx: &Cx, batch: &Batch, groups: &[u32], group_count: usize) -> Result<()> {
+        for fold in &mut self.folds {
+            cx.charge(8 * batch.row_count).await?;
+            fold.update(cx, &self.place, batch, groups, group_count).await?;
+        }
+        Ok(())
     }
 
-    /// The group of each row. Rows of groups that the table does not take have none.
-    fn assign(&mut self, layout: &Layout, batch: &Batch) -> Result<(Vec<Option<u32>>, Vec<u32>)> {
-        let count = layout.groups.len();
-        let values: Vec<Value> = batch.columns[..count].iter().map(|column| Value::Array(column.clone())).collect();
-        let keys = KeyColumns::new(&values, &layout.types[..count])?;
-        let may_spill = self.level < LEVEL_MAX;
-        let closed = self.spilled.is_some()
-            || (may_spill && self.table.len() >= GROUP_COUNT_MIN && self.reservation.is_over());
-        let mut key = Vec::new();
-        let mut groups = Vec::with_capacity(batch.row_count);
-        let mut new_rows = Vec::new();
-        for row in 0..batch.row_count {
-            key.clear();
-            (0..count).try_for_each(|column| keys.push(column, row, false, &mut key))?;
-            if closed {
-                groups.push(self.table.get(&key));
-                continue;
-            }
-            let (group, is_new) = self.table.insert(&key);
-            if is_new {
-                new_rows.push(row as u32);
-            }
-            groups.push(Some(group));
+    /// The results of all groups. Starts anew.
+    async fn finish(&mut self, cx: &Cx, group_count: usize) -> Result<Vec<ArrayRef>> {
+        let mut columns = Vec::with_capacity(self.folds.len());
+        for fold in &mut self.folds {
+            fold.drain_strangers(cx, &self.place, group_count).await?;
+            cx.charge(16 * group_count).await?;
+            columns.push(fold.states.finish(group_count)?);
         }
-        Ok((groups, new_rows))
+        Ok(columns)
     }
 
-    async fn consume(&mut self, cx: &Cx, shared: &Arc<Shared>, layout: &Layout, batch: Batch) -> Result<()> {
-        cx.charge(batch.row_count * 8 * layout.types.len().max(1)).await?;
-        if layout.groups.is_empty() {
-            return self.update(layout, &batch, &vec![0; batch.row_count]);
-        }
-        let (groups, new_rows) = self.assign(layout, &batch)?;
-        if !new_rows.is_empty() {
-            let taken = take_rows(&batch.columns[..layout.groups.len()], &UInt32Array::from(new_rows))?;
-            for (values, column) in self.group_values.iter_mut().zip(taken) {
-                self.group_bytes += column.get_array_memory_size();
-                values.push(column);
-            }
-        }
-        if groups.iter().all(Option::is_some) {
-            let groups: Vec<u32> = groups.into_iter().flatten().collect();
-            return self.update(layout, &batch, &groups);
-        }
-        self.spill(cx, shared, layout, &batch, &groups).await?;
-        let mask = BooleanArray::from(groups.iter().map(Option::is_some).collect::<Vec<_>>());
-        let kept = filter_batch(batch, &mask)?;
-        let groups: Vec<u32> = groups.into_iter().flatten().collect();
-        self.update(layout, &kept, &groups)
+    fn memory_bytes(&self) -> usize {
+        self.folds.iter().map(|fold| fold.states.memory_bytes()).sum()
     }
+}
 
-    async fn spill(
+impl Fold {
+    async fn update(
         &mut self,
         cx: &Cx,
-        shared: &Arc<Shared>,
-        layout: &Layout,
+        place: &Place,
         batch: &Batch,
-        groups: &[Option<u32>],
+        groups: &[u32],
+        group_count: usize,
     ) -> Result<()> {
-        let count = layout.groups.len();
-        let mut places = Vec::with_capacity(batch.row_count);
-        {
-            let values: Vec<Value> = batch.columns[..count].iter().map(|column| Value::Array(column.clone())).collect();
-            let keys = KeyColumns::new(&values, &layout.types[..count])?;
-            let mut key = Vec::new();
-            for (row, group) in groups.iter().enumerate() {
-                key.clear();
-                (0..count).try_for_each(|column| keys.push(column, row, false, &mut key))?;
-                places.push(group.is_none().then(|| partition_of(self.table.hash(&key))));
+        let (args, selected) = self.arguments(place, batch)?;
+        let Some(seen) = &mut self.seen else {
+            return self.states.update(&args, groups, selected.as_ref(), group_count);
+        };
+        let numbers = Int64Array::from_iter_values(groups.iter().map(|&group| i64::from(group)));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(numbers)];
+        columns.extend(args);
+        let mut rows = Batch { columns, row_count: batch.row_count };
+        if let Some(selected) = &selected {
+            rows = select(&rows, selected)?;
+        }
+        let fresh = seen.offer(cx, &rows).await?;
+        self.update_distinct(&take(&rows, &fresh)?, group_count)
+    }
+
+    /// The arguments, and for FILTER the rows selected. The arguments are evaluated for those alone where that matters.
+    fn arguments(&self, place: &Place, batch: &Batch) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
+        let context = place.eval();
+        let evaluate =
+            |arg: &Expr, batch: &Batch| eval::evaluate_array(arg, &batch.columns, batch.row_count, &context);
+        let all =
+            |batch: &Batch| self.call.args.iter().map(|arg| evaluate(arg, batch)).collect::<Result<Vec<_>>>();
+        let Some(filter) = &self.call.filter else { return Ok((all(batch)?, None)) };
+        let selected = eval::filter_mask(filter, &batch.columns, batch.row_count, &context)?;
+        if !self.call.args.iter().any(eval::may_raise) {
+            return Ok((all(batch)?, Some(selected)));
+        }
+        // Rows that are not selected must not raise: their arguments are those of some selected row, or NULL.
+        let mut next = 0;
+        let place_of = (0..batch.row_count).map(|row| {
+            let kept = selected.value(row);
+            next += u32::from(kept);
+            kept.then(|| next - 1)
+        });
+        let places = UInt32Array::from_iter(place_of);
+        let kept = select(batch, &selected)?;
+        let spread = |arg: &Expr| match kept.row_count {
+            0 => crate::columns::nulls_of(arg.ty(), batch.row_count),
+            _ => arrow_result(arrow_select::take::take(&evaluate(arg, &kept)?, &places, None)),
+        };
+        let args = self.call.args.iter().map(spread).collect::<Result<Vec<_>>>()?;
+        Ok((args, Some(selected)))
+    }
+
+    /// Folds rows of group number and arguments in that were never seen before.
+    fn update_distinct(&mut self, rows: &Batch, group_count: usize) -> Result<()> {
+        let numbers = rows.columns[0].as_primitive::<Int64Type>();
+        let groups: Vec<u32> = numbers.values().iter().map(|&number| number as u32).collect();
+        self.states.update(&rows.columns[1..], &groups, None, group_count)
+    }
+
+    /// Folds in what DISTINCT had no room to tell apart when it came.
+    async fn drain_strangers(&mut self, cx: &Cx, place: &Place, group_count: usize) -> Result<()> {
+        let Some(seen) = &mut self.seen else { return Ok(()) };
+        let mut waiting: Vec<_> = seen.finish(cx).await?.into_iter().map(|file| (file, 1)).collect();
+        let types = distinct_types(&self.call);
+        while let Some((mut file, level)) = waiting.pop() {
+            let mut seen = Deduplicator::new(&types, level, place);
+            while let Some(rows) = file.next(cx).await? {
+                cx.charge(batch_bytes(&rows)).await?;
+                let fresh = seen.offer(cx, &rows).await?;
+                self.update_distinct(&take(&rows, &fresh)?, group_count)?;
             }
+            waiting.extend(seen.finish(cx).await?.into_iter().map(|file| (file, level + 1)));
         }
-        let partitions = self.spilled.get_or_insert_with(|| Partitions::new(shared, cx));
-        partitions.push(cx, batch, |row| places[row]).await
-    }
-
-    fn update(&mut self, layout: &Layout, batch: &Batch, groups: &[u32]) -> Result<()> {
-        let group_count = self.group_count(layout);
-        for (index, call) in layout.aggregates.iter().enumerate() {
-            let (first, filter) = layout.places[index];
-            let args = &batch.columns[first..first + call.args.len()];
-            let mut selected = filter.map(|filter| batch.columns[filter].as_boolean().clone());
-            if let Some(seen) = &mut self.distinct[index] {
-                let types = &layout.types[first..first + call.args.len()];
-                selected = Some(first_seen(seen, args, types, groups, selected.as_ref())?);
-            }
-            self.accumulators[index].update(args, groups, selected.as_ref(), group_count)?;
-        }
-        let distinct_bytes: usize = self.distinct.iter().flatten().map(KeyTable::memory_bytes).sum();
-        let states: usize = self.accumulators.iter().map(|accumulator| accumulator.memory_bytes()).sum();
-        self.reservation.set(self.table.memory_bytes() + self.group_bytes + distinct_bytes + states);
-        if distinct_bytes > 0 && self.reservation.is_over() && distinct_bytes * 2 > self.reservation.bytes() {
-            return Err(out_of_memory("an aggregate with DISTINCT"));
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, layout: &Layout) -> Result<Batch> {
-        let group_count = self.group_count(layout);
-        let mut columns = Vec::with_capacity(layout.groups.len() + layout.aggregates.len());
-        for (values, expr) in self.group_values.iter().zip(&layout.groups) {
-            columns.push(concat(values, expr.ty())?);
-        }
-        for accumulator in &mut self.accumulators {
-            columns.push(accumulator.finish(group_count)?);
-        }
-        Ok(Batch { columns, row_count: group_count })
-    }
-}
-
-/// The rows whose arguments their group has not seen yet.
-fn first_seen(
-    seen: &mut KeyTable,
-    args: &[ArrayRef],
-    types: &[SqlType],
-    groups: &[u32],
-    selected: Option<&BooleanArray>,
-) -> Result<BooleanArray> {
-    let values: Vec<Value> = args.iter().map(|array| Value::Array(array.clone())).collect();
-    let keys = KeyColumns::new(&values, types)?;
-    let mut key = Vec::new();
-    let mut new = Vec::with_capacity(groups.len());
-    for (row, group) in groups.iter().enumerate() {
-        if selected.is_some_and(|selected| selected.is_null(row) || !selected.value(row)) {
-            new.push(false);
-            continue;
-        }
-        key.clear();
-        key.extend_from_slice(&group.to_le_bytes());
-        (0..keys.len()).try_for_each(|column| keys.push(column, row, false, &mut key))?;
-        new.push(seen.insert(&key).1);
-    }
-    Ok(BooleanArray::from(new))
-}
-
-/// See the file's head.
-pub struct Aggregate {
-    shared: Arc<Shared>,
-    layout: Layout,
-    input: Option<Box<dyn Operator>>,
-    waiting: VecDeque<(Source, u64)>,
-    result: Option<(Batch, usize)>,
-    /// What the result being given holds.
-    held: Reservation,
-}
-
-impl Aggregate {
-    /// Groups and aggregates of this input.
-    pub fn new(
-        shared: &Arc<Shared>,
-        input: Box<dyn Operator>,
-        groups: Vec<Expr>,
-        aggregates: Vec<AggregateCall>,
-    ) -> Self {
-        Aggregate {
-            shared: shared.clone(),
-            layout: Layout::new(groups, aggregates),
-            input: Some(input),
-            waiting: VecDeque::new(),
-            result: None,
-            held: Reservation::new(&shared.memory),
-        }
-    }
-
-    /// The distinct rows of this input.
-    pub fn distinct(shared: &Arc<Shared>, input: Box<dyn Operator>, columns: Vec<Expr>) -> Self {
-        Aggregate::new(shared, input, columns, Vec::new())
-    }
-
-    async fn run(&mut self, cx: &Cx, mut source: Source, level: u64) -> Result<()> {
-        let mut pass = Pass::new(&self.layout, &self.shared, level);
-        while let Some(batch) = source.next(cx).await? {
-            // A file holds evaluated rows already.
-            let evaluated = if level == 0 { self.layout.evaluate(&self.shared, &batch)? } else { batch };
-            pass.consume(cx, &self.shared, &self.layout, evaluated).await?;
-        }
-        if let Some(spilled) = pass.spilled.take() {
-            for file in spilled.into_files().into_iter().filter(|file| file.record_count() > 0) {
-                let source = Source::file(cx, file, self.layout.types.clone()).await?;
-                self.waiting.push_back((source, level + 1));
-            }
-        }
-        let result = pass.finish(&self.layout)?;
-        drop(pass);
-        self.held.set(batch_bytes(&result));
-        self.result = Some((result, 0));
         Ok(())
     }
 }
 
-impl Operator for Aggregate {
-    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
-        Box::pin(async move {
-            loop {
-                if let Some((result, at)) = &mut self.result {
-                    if *at < result.row_count {
-                        let count = BATCH_ROW_COUNT.min(result.row_count - *at);
-                        let columns = result.columns.iter().map(|column| column.slice(*at, count)).collect();
-                        *at += count;
-                        return Ok(Some(Batch { columns, row_count: count }));
-                    }
-                    self.result = None;
-                    self.held.set(0);
-                }
-                if let Some(input) = self.input.take() {
-                    self.run(cx, Source::Operator(input), 0).await?;
-                } else if let Some((source, level)) = self.waiting.pop_front() {
-                    self.run(cx, source, level).await?;
+/// Gives a large result piece by piece.
+#[derive(Default)]
+struct Output {
+    batch: Option<Batch>,
+    at: usize,
+}
+
+impl Output {
+    fn next(&mut self) -> Option<Batch> {
+        let batch = self.batch.as_ref()?;
+        let row_count = (batch.row_count - self.at).min(BATCH_ROW_COUNT);
+        if row_count == 0 {
+            *self = Output::default();
+            return None;
+        }
+        let columns = batch.columns.iter().map(|column| column.slice(self.at, row_count)).collect();
+        self.at += row_count;
+        Some(Batch { columns, row_count })
+    }
+}
+
+/// Aggregation by a hash table.
+struct HashAggregate {
+    source: Source,
+    groups: Vec<Expr>,
+    layout: KeyLayout,
+    table: HashTable,
+    /// The values of the groups, in parts: by group column.
+    values: Vec<Vec<ArrayRef>>,
+    values_bytes: usize,
+    folds: Folds,
+    /// There when the table is frozen.
+    strangers: Option<Partitions>,
+    level: u32,
+    waiting: Vec<(SpillReader, u32)>,
+    reservation: Reservation,
+    output: Output,
+    is_ended: bool,
+    place: Place,
+}
+
+impl HashAggregate {
+    fn new(input: BoxOperator, groups: Vec<Expr>, folds: Folds, place: Place) -> Self {
+        let layout = KeyLayout::new(&types_of(&groups));
+        HashAggregate {
+            source: Source::Operator(input),
+            table: HashTable::new(&layout),
+            layout,
+            values: vec![Vec::new(); groups.len()],
+            values_bytes: 0,
+            groups,
+            folds,
+            strangers: None,
+            level: 0,
+            waiting: Vec::new(),
+            reservation: place.reserve(),
+            output: Output::default(),
+            is_ended: false,
+            place,
+        }
+    }
+
+    async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        loop {
+            if let Some(batch) = self.output.next() {
+                cx.charge(batch_bytes(&batch)).await?;
+                return Ok(Some(batch));
+            }
+            if self.is_ended {
+                return Ok(None);
+            }
+            while let Some(batch) = self.source.next(cx).await? {
+                cx.charge(16 * batch.row_count).await?;
+                if self.groups.is_empty() {
+                    self.folds.update(cx, &batch, &vec![0; batch.row_count], 1).await?;
+                    self.reservation.set(self.folds.memory_bytes());
                 } else {
-                    return Ok(None);
+                    self.consume(cx, batch).await?;
                 }
             }
-        })
+            self.finish(cx).await?;
+        }
+    }
+
+    async fn consume(&mut self, cx: &Cx, batch: Batch) -> Result<()> {
+        let columns = evaluate_all(&self.groups, &batch, &self.place)?;
+        let keys = self.layout.encode(&columns, batch.row_count)?;
+        if self.strangers.is_some() {
+            return self.consume_frozen(cx, batch, &keys).await;
+        }
+        let mut numbers = Vec::with_capacity(batch.row_count);
+        let mut fresh = Vec::new();
+        for row in 0..batch.row_count {
+            let (number, is_new) = self.table.insert(&keys, row)?;
+            numbers.push(number);
+            if is_new {
+                fresh.push(row as u32);
+            }
+        }
+        if !fresh.is_empty() {
+            let part = take(&Batch { columns, row_count: batch.row_count }, &UInt32Array::from(fresh))?;
+            self.values_bytes += batch_bytes(&part);
+            for (parts, column) in self.values.iter_mut().zip(part.columns) {
+                parts.push(column);
+            }
+        }
+        self.folds.update(cx, &batch, &numbers, self.table.len()).await?;
+        let bytes = self.table.memory_bytes() + self.values_bytes + self.folds.memory_bytes();
+        if self.reservation.set(bytes) && self.level < LEVEL_MAX {
+            self.strangers = Some(Partitions::new(&self.place, self.level));
+        }
+        Ok(())
+    }
+
+    /// Folds in the rows of known groups, and puts the others away.
+    async fn consume_frozen(&mut self, cx: &Cx, batch: Batch, keys: &super::keys::Keys) -> Result<()> {
+        let found: Vec<Option<u32>> = (0..batch.row_count).map(|row| self.table.find(keys, row)).collect();
+        let known = BooleanArray::from_iter(found.iter().map(|number| Some(number.is_some())));
+        if let Some(strangers) = &mut self.strangers {
+            strangers.write(cx, &batch, &keys.hashes, |row| found[row].is_none()).await?;
+        }
+        let numbers: Vec<u32> = found.iter().flatten().copied().collect();
+        if !numbers.is_empty() {
+            self.folds.update(cx, &select(&batch, &known)?, &numbers, self.table.len()).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the output of the groups in the table, and turns to the next partition.
+    async fn finish(&mut self, cx: &Cx) -> Result<()> {
+        let group_count = if self.groups.is_empty() { 1 } else { self.table.len() };
+        let mut columns = Vec::with_capacity(self.groups.len() + self.folds.folds.len());
+        if group_count > 0 {
+            for parts in &mut self.values {
+                columns.push(concat(&std::mem::take(parts))?);
+            }
+            columns.extend(self.folds.finish(cx, group_count).await?);
+            self.output = Output { batch: Some(Batch { columns, row_count: group_count }), at: 0 };
+        }
+        self.table = HashTable::new(&self.layout);
+        self.values_bytes = 0;
+        self.reservation.set(self.output.batch.as_ref().map_or(0, batch_bytes));
+        if let Some(strangers) = self.strangers.take() {
+            let level = self.level + 1;
+            let files = strangers.finish(cx).await?.into_iter().flatten();
+            self.waiting.extend(files.map(|file| (file, level)));
+        }
+        match self.waiting.pop() {
+            Some((file, level)) => (self.source, self.level) = (Source::File(file), level),
+            None => (self.source, self.is_ended) = (Source::Empty, true),
+        }
+        Ok(())
+    }
+}
+
+fn concat(parts: &[ArrayRef]) -> Result<ArrayRef> {
+    if let [one] = parts {
+        return Ok(one.clone());
+    }
+    let parts: Vec<&dyn Array> = parts.iter().map(|part| &**part).collect();
+    arrow_result(arrow_select::concat::concat(&parts))
+}
+
+fn evaluate_all(exprs: &[Expr], batch: &Batch, place: &Place) -> Result<Vec<ArrayRef>> {
+    let context = place.eval();
+    exprs.iter().map(|expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, &context)).collect()
+}
+
+impl Operator for HashAggregate {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(self.step(cx))
+    }
+}
+
+/// Aggregation of input that comes sorted by the groups. The last group of a batch stays open until another begins.
+struct SortedAggregate {
+    input: BoxOperator,
+    groups: Vec<Expr>,
+    layout: KeyLayout,
+    folds: Folds,
+    /// The open group: its values, and its key.
+    open: Option<(Batch, super::keys::Keys)>,
+    is_ended: bool,
+    place: Place,
+}
+
+impl SortedAggregate {
+    fn new(input: BoxOperator, groups: Vec<Expr>, folds: Folds, place: Place) -> Self {
+        let layout = KeyLayout::new(&types_of(&groups));
+        SortedAggregate { input, groups, layout, folds, open: None, is_ended: false, place }
+    }
+
+    async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        while !self.is_ended {
+            let Some(batch) = self.input.next(cx).await? else {
+                self.is_ended = true;
+                let Some((values, _)) = self.open.take() else { return Ok(None) };
+                return self.close(cx, values).await.map(Some);
+            };
+            cx.charge(16 * batch.row_count).await?;
+            if batch.row_count == 0 {
+                continue;
+            }
+            if let Some(done) = self.consume(cx, &batch).await? {
+                return Ok(Some(done));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Folds a batch in; gives the groups that ended in it.
+    async fn consume(&mut self, cx: &Cx, batch: &Batch) -> Result<Option<Batch>> {
+        let columns = evaluate_all(&self.groups, batch, &self.place)?;
+        let keys = self.layout.encode(&columns, batch.row_count)?;
+        let values = Batch { columns, row_count: batch.row_count };
+        // Where groups begin that are not the open one.
+        let mut starts = Vec::new();
+        for row in 0..batch.row_count {
+            let continues = match (row, &self.open) {
+                (0, None) => false,
+                (0, Some((_, open))) => keys.store.equal(0, &open.store, 0),
+                _ => keys.store.equal(row, &keys.store, row - 1),
+            };
+            if !continues {
+                starts.push(row as u32);
+            }
+        }
+        let Some(&last) = starts.last() else {
+            self.folds.update(cx, batch, &vec![0; batch.row_count], 1).await?;
+            return Ok(None);
+        };
+        let last = last as usize;
+        let held = self.open.is_some();
+        // Rows of the groups that end here: the open one has number 0, if there is one.
+        let mut done = None;
+        if held || last > 0 {
+            let mut numbers = Vec::with_capacity(last);
+            let mut number = if held { 0 } else { u32::MAX };
+            let mut begins = starts.iter().peekable();
+            for row in 0..last as u32 {
+                if begins.next_if_eq(&&row).is_some() {
+                    number = number.wrapping_add(1);
+                }
+                numbers.push(number);
+            }
+            let ended = starts.len() - 1;
+            let group_count = ended + usize::from(held);
+            if last > 0 {
+                self.folds.update(cx, &slice(batch, 0, last), &numbers, group_count).await?;
+            }
+            let firsts = UInt32Array::from(starts[..ended].to_vec());
+            let mut ended = take(&values, &firsts)?;
+            if let Some((open, _)) = self.open.take() {
+                let joined = open.columns.into_iter().zip(ended.columns).map(|(a, b)| concat(&[a, b]));
+                ended = Batch { columns: joined.collect::<Result<_>>()?, row_count: group_count };
+            }
+            done = Some(self.close(cx, ended).await?);
+        }
+        let first = slice(&values, last, 1);
+        let key = self.layout.encode(&first.columns, 1)?;
+        self.open = Some((first, key));
+        let rest = batch.row_count - last;
+        self.folds.update(cx, &slice(batch, last, rest), &vec![0; rest], 1).await?;
+        Ok(done)
+    }
+
+    /// The output of groups that have ended.
+    async fn close(&mut self, cx: &Cx, values: Batch) -> Result<Batch> {
+        let Batch { mut columns, row_count } = values;
+        columns.extend(self.folds.finish(cx, row_count).await?);
+        Ok(Batch { columns, row_count })
+    }
+}
+
+fn slice(batch: &Batch, start: usize, row_count: usize) -> Batch {
+    let columns = batch.columns.iter().map(|column| column.slice(start, row_count)).collect();
+    Batch { columns, row_count }
+}
+
+impl Operator for SortedAggregate {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(self.step(cx))
     }
 }

@@ -1,6 +1,6 @@
 //! Access by secondary index, and joins that look the inner rows up by key.
 
-use super::query::{Operator, Shared, filter_batch, take_rows};
+use super::query::{Operator, Shared};
 use super::scan::{RowDecoder, column_type, get};
 use super::{Batch, ExecContext};
 use crate::catalog::Table;
@@ -390,4 +390,19 @@ impl Operator for IndexJoin {
             }
         })
     }
+}
+
+/// The rows of a batch that a mask selects.
+fn filter_batch(batch: Batch, mask: &BooleanArray) -> Result<Batch> {
+    let row_count = mask.true_count();
+    if row_count == batch.row_count {
+        return Ok(batch);
+    }
+    let keep = |column: &ArrayRef| super::arrow_result(arrow_select::filter::filter(column, mask));
+    Ok(Batch { columns: batch.columns.iter().map(keep).collect::<Result<_>>()?, row_count })
+}
+
+/// Rows by number; `None` gives NULLs.
+fn take_rows(columns: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
+    columns.iter().map(|column| super::arrow_result(arrow_select::take::take(column, rows, None))).collect()
 }

@@ -1,31 +1,44 @@
 //! The executor: runs physical plans over a transaction, batch by batch.
 
 mod aggregate;
+mod append;
 mod build;
+mod distinct;
+mod dml;
+mod filter;
+mod hash_join;
+mod hash_table;
 mod index;
-mod join;
-mod key_table;
-mod loops;
+mod keys;
+mod limit;
 pub mod memory;
-mod prepare;
+pub mod metrics;
+mod nested_loop;
+mod partition;
+mod probe;
+mod project;
 pub mod query;
 pub mod rows;
 mod scan;
-mod simple;
+mod series;
 mod sort;
-mod source;
-mod spill;
-mod dml;
-pub use build::build_index;
-pub use dml::{delete, insert, update};
+mod sort_merge;
+pub mod spill;
+mod subquery;
+#[cfg(test)]
+mod testing;
+mod values;
 
 use crate::datum::Datum;
 use crate::functions::{EvalContext, SequencePool};
 use arrow_array::ArrayRef;
+pub use build::build_index;
+pub use dml::{delete, insert, update};
+pub use metrics::{NodeMetrics, RunMetrics};
+pub use query::{Operator, Query, Shared};
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
 use orrery_base::{BoxFuture, Cx, Error, Result};
-pub use query::{NodeMetrics, Query, RunMetrics};
 use std::sync::Arc;
 
 /// Rows in columns.
@@ -54,6 +67,8 @@ pub struct ExecContext {
     pub statement_start: Micros,
     /// Seconds east of UTC.
     pub time_zone: i32,
+    /// Counters of the operators, for EXPLAIN ANALYZE ([`ExecContext::with_metrics`]).
+    pub metrics: Option<Arc<metrics::Metrics>>,
 }
 
 /// What the executor needs from the engine beside the transaction.
@@ -98,8 +113,24 @@ impl SubqueryResults {
 }
 
 impl ExecContext {
+    /// Counts what the operators do. Clones made afterwards count into the same place.
+    #[must_use]
+    pub fn with_metrics(mut self) -> Self {
+        self.metrics = Some(Arc::default());
+        self
+    }
+
+    /// What was counted so far; nothing without [`ExecContext::with_metrics`].
+    pub fn metrics(&self) -> RunMetrics {
+        self.metrics.as_ref().map_or_else(RunMetrics::default, |metrics| metrics.read())
+    }
+
     /// The evaluation context of this statement.
-    pub fn eval<'a>(&'a self, subqueries: &'a SubqueryResults, sequences: &'a SequencePool) -> EvalContext<'a> {
+    pub fn eval<'a>(
+        &'a self,
+        subqueries: &'a SubqueryResults,
+        sequences: &'a SequencePool,
+    ) -> EvalContext<'a> {
         EvalContext {
             transaction_start: self.transaction_start,
             statement_start: self.statement_start,

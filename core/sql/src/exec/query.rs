@@ -1,28 +1,43 @@
-//! Runs a plan: builds the tree of operators and pulls batches from its root.
+//! The operator tree and the query that drives it. Each operator pulls batches from its inputs; nothing is computed
+//! before the first [`Query::next`], and a dropped query stops at once.
+//!
+//! Invariant X1: what an operator gives depends on plan, data and budgets only, never on timing.
 
-use super::memory::MemoryTracker;
-use super::{Batch, ExecContext, SubqueryResult, SubqueryResults, aggregate, index, join, loops, scan, simple, sort};
-use crate::columns;
+use super::memory::{Memory, Reservation};
+use super::metrics::Counters;
+use super::subquery::{self, Demand};
+use super::{
+    Batch, ExecContext, SubqueryResults, aggregate, index, scan, append, distinct, filter, hash_join, limit, nested_loop,
+    project, series, sort, values,
+};
+use crate::expr::Expr;
 use crate::functions::{EvalContext, SequencePool};
 use crate::plan::{Field, Op, Plan, PlanNode};
 use crate::types::SqlType;
-use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
 use orrery_base::{BoxFuture, Cx, Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the operators of one statement share.
+/// Gives batches until there are no more. After an error, or after `None`, it is not called again.
+pub trait Operator: Send {
+    /// The next batch; it may be empty. `None`: no more. Suspends for the disk and the budget.
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>>;
+}
+
+/// A boxed operator.
+pub type BoxOperator = Box<dyn Operator>;
+
+/// What the operators of a run share.
 pub struct Shared {
     /// The statement's context.
     pub context: ExecContext,
-    /// Results of the subqueries that ran so far.
+    /// Results of the subqueries that ran before.
     pub subqueries: SubqueryResults,
-    /// Reserved sequence values.
+    /// Values reserved for `nextval`.
     pub sequences: Arc<SequencePool>,
-    /// The memory budget.
-    pub memory: Arc<MemoryTracker>,
-    /// Counters for EXPLAIN ANALYZE.
-    pub metrics: Option<Arc<RunMetrics>>,
+    /// The budget.
+    pub memory: Memory,
 }
 
 impl Shared {
@@ -32,176 +47,46 @@ impl Shared {
     }
 }
 
-/// Gives batches until it gives `None`. A batch may be empty of rows only when nothing else would be (never, here).
-pub trait Operator: Send {
-    /// The next batch.
-    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>>;
+/// An operator's place: what it shares with the others, and its own counters.
+#[derive(Clone)]
+pub struct Place {
+    /// Shared.
+    pub shared: Arc<Shared>,
+    /// Its own, when somebody counts.
+    pub counters: Option<Arc<Counters>>,
 }
 
-/// What happened at one node.
-#[derive(Debug, Default)]
-pub struct NodeMetrics {
-    /// Rows it gave.
-    pub rows: AtomicU64,
-    /// Batches it gave.
-    pub batches: AtomicU64,
-}
+impl Place {
+    /// For evaluating expressions.
+    pub fn eval(&self) -> EvalContext<'_> {
+        self.shared.eval()
+    }
 
-/// Counters of all nodes in preorder: the root, then its inputs left to right; then each subquery likewise.
-#[derive(Debug, Default)]
-pub struct RunMetrics {
-    /// By preorder number.
-    pub nodes: Vec<NodeMetrics>,
-}
-
-/// The inputs of an operator, left to right.
-pub fn inputs(op: &Op) -> Vec<&PlanNode> {
-    match op {
-        Op::Values { .. } | Op::TableScan { .. } | Op::IndexScan { .. } | Op::GenerateSeries { .. } => vec![],
-        Op::Filter { input, .. }
-        | Op::Project { input, .. }
-        | Op::Aggregate { input, .. }
-        | Op::Sort { input, .. }
-        | Op::Limit { input, .. }
-        | Op::Distinct { input } => vec![input],
-        Op::IndexJoin { outer, .. } => vec![outer],
-        Op::NestedLoopJoin { left, right, .. } | Op::HashJoin { left, right, .. } => vec![left, right],
-        Op::Append { inputs } => inputs.iter().collect(),
+    /// An empty reservation of the operator's.
+    pub fn reserve(&self) -> Reservation {
+        self.shared.memory.reserve(self.counters.clone())
     }
 }
 
-fn node_count(node: &PlanNode) -> usize {
-    1 + inputs(&node.op).into_iter().map(node_count).sum::<usize>()
-}
-
-impl RunMetrics {
-    /// Zeros for a plan.
-    pub fn new(plan: &Plan) -> Arc<Self> {
-        let count = node_count(&plan.root) + plan.subqueries.iter().map(node_count).sum::<usize>();
-        Arc::new(RunMetrics { nodes: (0..count).map(|_| NodeMetrics::default()).collect() })
-    }
-}
-
-struct Metered {
-    input: Box<dyn Operator>,
-    metrics: Arc<RunMetrics>,
-    number: usize,
-}
-
-impl Operator for Metered {
-    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
-        Box::pin(async move {
-            let batch = self.input.next(cx).await?;
-            if let (Some(batch), Some(node)) = (&batch, self.metrics.nodes.get(self.number)) {
-                node.rows.fetch_add(batch.row_count as u64, Ordering::Relaxed);
-                node.batches.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(batch)
-        })
-    }
-}
-
-/// The column types of a node.
-pub fn types(node: &PlanNode) -> Vec<SqlType> {
-    node.fields.iter().map(|field| field.ty).collect()
-}
-
-/// Builds the operators of a node. `number` is its preorder number.
-pub fn build(node: &PlanNode, shared: &Arc<Shared>, number: usize) -> Box<dyn Operator> {
-    let mut next = number + 1;
-    let children: Vec<Box<dyn Operator>> = inputs(&node.op)
-        .into_iter()
-        .map(|input| {
-            let operator = build(input, shared, next);
-            next += node_count(input);
-            operator
-        })
-        .collect();
-    let operator = build_one(node, shared, children);
-    match &shared.metrics {
-        None => operator,
-        Some(metrics) => Box::new(Metered { input: operator, metrics: metrics.clone(), number }),
-    }
-}
-
-fn build_one(node: &PlanNode, shared: &Arc<Shared>, children: Vec<Box<dyn Operator>>) -> Box<dyn Operator> {
-    let input_types: Vec<Vec<SqlType>> = inputs(&node.op).into_iter().map(types).collect();
-    let mut children = children.into_iter();
-    let mut child = || children.next().expect("as many operators as the node has inputs");
-    match &node.op {
-        Op::Values { rows } => Box::new(simple::Values::new(shared, rows.clone(), types(node))),
-        Op::TableScan { table, columns, bounds, filter, reverse } => Box::new(scan::TableScan::new(
-            shared,
-            table.clone(),
-            columns.clone(),
-            bounds.clone(),
-            filter.clone(),
-            *reverse,
-        )),
-        Op::IndexScan { table, index, columns, bounds, filter, reverse, covering } => {
-            let rows = index::Fetcher::new(table.clone(), columns.clone());
-            Box::new(index::IndexScan::new(shared, rows, *index, bounds.clone(), filter.clone(), *reverse, *covering))
-        }
-        Op::GenerateSeries { args, position } => {
-            Box::new(simple::GenerateSeries::new(shared, args.clone(), *position, types(node)))
-        }
-        Op::Filter { predicate, .. } => Box::new(simple::Filter::new(shared, child(), predicate.clone())),
-        Op::Project { exprs, .. } => Box::new(simple::Project::new(shared, child(), exprs.clone())),
-        Op::NestedLoopJoin { kind, on, .. } => {
-            Box::new(loops::NestedLoop::new(shared, child(), child(), input_types, *kind, on.clone()))
-        }
-        Op::HashJoin { left_keys, right_keys, kind, residual, .. } => {
-            let keys = [left_keys.clone(), right_keys.clone()];
-            Box::new(join::HashJoin::new(shared, [child(), child()], input_types, keys, *kind, residual.clone()))
-        }
-        Op::IndexJoin { table, index, keys, columns, kind, residual, .. } => {
-            let rows = index::Fetcher::new(table.clone(), columns.clone());
-            Box::new(index::IndexJoin::new(shared, child(), rows, *index, keys.clone(), *kind, residual.clone()))
-        }
-        Op::Aggregate { groups, aggregates, sorted: _, .. } => {
-            Box::new(aggregate::Aggregate::new(shared, child(), groups.clone(), aggregates.clone()))
-        }
-        Op::Distinct { input } => {
-            let column = |(id, field): (usize, &Field)| crate::expr::Expr::Column { id, ty: field.ty };
-            let groups = input.fields.iter().enumerate().map(column).collect();
-            Box::new(aggregate::Aggregate::distinct(shared, child(), groups))
-        }
-        Op::Sort { keys, limit, .. } => {
-            Box::new(sort::Sort::new(shared, child(), types(node), keys.clone(), *limit))
-        }
-        Op::Limit { limit, offset, .. } => {
-            Box::new(simple::Limit::new(shared, child(), limit.clone(), offset.clone()))
-        }
-        Op::Append { .. } => Box::new(simple::Append::new(children.collect())),
-    }
-}
-
-/// A running query.
+/// A query under way.
 pub struct Query {
     plan: Arc<Plan>,
-    context: ExecContext,
-    metrics: Option<Arc<RunMetrics>>,
-    memory: Arc<MemoryTracker>,
-    sequences: Arc<SequencePool>,
-    root: Option<Box<dyn Operator>>,
-    running: Option<Arc<Shared>>,
-    done: bool,
+    state: State,
+}
+
+enum State {
+    /// Not begun.
+    Opened(ExecContext),
+    /// Under way.
+    Running { root: BoxOperator, shared: Arc<Shared> },
+    /// Ended, well or not.
+    Ended,
 }
 
 impl Query {
-    /// Opens a plan. Nothing runs before the first batch is asked for.
+    /// Nothing runs before the first [`Query::next`].
     pub fn open(plan: Arc<Plan>, context: ExecContext) -> Query {
-        let memory = MemoryTracker::new(context.work_memory_bytes);
-        let sequences = Arc::new(SequencePool::default());
-        Query { plan, context, metrics: None, memory, sequences, root: None, running: None, done: false }
-    }
-
-    /// Opens a plan and counts what happens at its nodes.
-    pub fn open_metered(plan: Arc<Plan>, context: ExecContext) -> (Query, Arc<RunMetrics>) {
-        let metrics = RunMetrics::new(&plan);
-        let mut query = Query::open(plan, context);
-        query.metrics = Some(metrics.clone());
-        (query, metrics)
+        Query { plan, state: State::Opened(context) }
     }
 
     /// The output columns.
@@ -209,131 +94,237 @@ impl Query {
         &self.plan.root.fields
     }
 
-    /// The next batch of at least one row; `None` at the end. Suspends on pages, temporary files, locks of sequences and
-    /// the budget.
+    /// Runs the subqueries and opens the operators, if that was not done yet. Gives what expressions outside the plan
+    /// (assignments, RETURNING) are evaluated with.
+    pub async fn start(&mut self, cx: &Cx) -> Result<Arc<Shared>> {
+        if let State::Opened(_) = self.state {
+            let State::Opened(context) = std::mem::replace(&mut self.state, State::Ended) else {
+                return Err(Error::internal("a query changed its state under way"));
+            };
+            let (root, shared) = open(&self.plan, context, cx).await?;
+            self.state = State::Running { root, shared };
+        }
+        match &self.state {
+            State::Running { shared, .. } => Ok(shared.clone()),
+            _ => Err(Error::internal("a query was used after its end")),
+        }
+    }
+
+    /// The next batch, never empty; `None` at the end and ever after.
     pub fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
         Box::pin(async move {
-            if self.done {
+            if matches!(self.state, State::Ended) {
                 return Ok(None);
             }
-            self.prepare(cx).await?;
-            let root = self.root.as_mut().expect("started just now");
-            let batch = root.next(cx).await?;
-            if batch.is_none() {
-                self.done = true;
-                self.root = None;
+            self.start(cx).await?;
+            let outcome = self.pull(cx).await;
+            if !matches!(outcome, Ok(Some(_))) {
+                self.state = State::Ended;
+            }
+            outcome
+        })
+    }
+
+    async fn pull(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        let State::Running { root, .. } = &mut self.state else { return Ok(None) };
+        loop {
+            cx.charge(64).await?;
+            match root.next(cx).await? {
+                Some(batch) if batch.row_count == 0 => {}
+                batch => return Ok(batch),
+            }
+        }
+    }
+}
+
+async fn open(plan: &Plan, context: ExecContext, cx: &Cx) -> Result<(BoxOperator, Arc<Shared>)> {
+    let memory = Memory::new(context.work_memory_bytes);
+    let sequences = Arc::new(SequencePool::empty());
+    let demands = subquery::demands(plan);
+    let mut results: Vec<super::SubqueryResult> = Vec::new();
+    let shared = |results: &[super::SubqueryResult]| {
+        let mut subqueries = SubqueryResults::none();
+        results.iter().for_each(|result| subqueries.push(result.clone()));
+        Arc::new(Shared {
+            context: context.clone(),
+            subqueries,
+            sequences: sequences.clone(),
+            memory: memory.clone(),
+        })
+    };
+    let mut number = node_count(&plan.root);
+    for (node, demand) in plan.subqueries.iter().zip(demands) {
+        let first = number;
+        number += node_count(node);
+        let result = match demand {
+            Demand::Nothing => subquery::nothing(node)?,
+            _ => subquery::run(build(node, &shared(&results), first)?, node, demand, cx).await?,
+        };
+        results.push(result);
+    }
+    let shared = shared(&results);
+    Ok((build(&plan.root, &shared, 0)?, shared))
+}
+
+/// The inputs of a node, in the order of their numbers.
+pub fn inputs(node: &PlanNode) -> Vec<&PlanNode> {
+    match &node.op {
+        Op::Values { .. } | Op::TableScan { .. } | Op::IndexScan { .. } | Op::GenerateSeries { .. } => {
+            Vec::new()
+        }
+        Op::Filter { input, .. }
+        | Op::Project { input, .. }
+        | Op::Aggregate { input, .. }
+        | Op::Sort { input, .. }
+        | Op::Limit { input, .. }
+        | Op::Distinct { input }
+        | Op::IndexJoin { outer: input, .. } => vec![input],
+        Op::NestedLoopJoin { left, right, .. } | Op::HashJoin { left, right, .. } => vec![left, right],
+        Op::Append { inputs } => inputs.iter().collect(),
+    }
+}
+
+/// How many nodes a tree has.
+pub fn node_count(node: &PlanNode) -> usize {
+    1 + inputs(node).into_iter().map(node_count).sum::<usize>()
+}
+
+/// Builds the operator of a node and those below it. `number` is the node's number in the metrics.
+pub fn build(node: &PlanNode, shared: &Arc<Shared>, number: usize) -> Result<BoxOperator> {
+    let counters = shared.context.metrics.as_ref().map(|metrics| metrics.node(number));
+    let place = Place { shared: shared.clone(), counters: counters.clone() };
+    let below = inputs(node);
+    let mut next_number = number + 1;
+    let mut operators = Vec::with_capacity(below.len());
+    for input in &below {
+        operators.push(build(input, shared, next_number)?);
+        next_number += node_count(input);
+    }
+    let operator = assemble(node, operators, place)?;
+    Ok(match counters {
+        None => operator,
+        Some(counters) => Box::new(Measured { operator, counters }),
+    })
+}
+
+fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<BoxOperator> {
+    let mut inputs = inputs.into_iter();
+    let mut input = || inputs.next().ok_or_else(|| Error::internal("an operator without its input"));
+    Ok(match &node.op {
+        Op::Values { rows } => Box::new(values::Values::new(rows.clone(), types(node), place)),
+        Op::GenerateSeries { args, position } => {
+            Box::new(series::Series::new(args.clone(), *position, types(node), place)?)
+        }
+        Op::Filter { predicate, .. } => Box::new(filter::Filter::new(input()?, predicate.clone(), place)),
+        Op::Project { exprs, .. } => Box::new(project::Project::new(input()?, exprs.clone(), place)),
+        Op::Limit { limit, offset, .. } => {
+            Box::new(limit::Limit::new(input()?, limit.clone(), offset.clone(), place))
+        }
+        Op::Append { .. } => Box::new(append::Append::new(inputs.collect())),
+        Op::Distinct { input: below } => Box::new(distinct::Distinct::new(input()?, &types(below), place)),
+        Op::Sort { keys, limit, input: below } => {
+            Box::new(sort::Sort::new(input()?, keys.clone(), *limit, types(below), place))
+        }
+        Op::Aggregate { groups, aggregates, sorted, .. } => {
+            aggregate::open(input()?, groups.clone(), aggregates.clone(), *sorted, place)
+        }
+        Op::HashJoin { right, left_keys, right_keys, kind, residual, .. } => {
+            let spec = hash_join::Spec {
+                right_types: types(right),
+                left_keys: left_keys.clone(),
+                right_keys: right_keys.clone(),
+                kind: *kind,
+                residual: residual.clone(),
+            };
+            Box::new(hash_join::HashJoin::new(input()?, input()?, spec, place))
+        }
+        Op::NestedLoopJoin { right, kind, on, .. } => {
+            Box::new(nested_loop::NestedLoop::new(input()?, input()?, types(right), *kind, on.clone(), place))
+        }
+        Op::TableScan { table, columns, bounds, filter, reverse } => Box::new(scan::TableScan::new(
+            &place.shared,
+            table.clone(),
+            columns.clone(),
+            bounds.clone(),
+            filter.clone(),
+            *reverse,
+        )),
+        Op::IndexScan { table, index: number, columns, bounds, filter, reverse, covering } => {
+            let rows = index::Fetcher::new(table.clone(), columns.clone());
+            let (bounds, filter) = (bounds.clone(), filter.clone());
+            Box::new(index::IndexScan::new(&place.shared, rows, *number, bounds, filter, *reverse, *covering))
+        }
+        Op::IndexJoin { table, index: number, keys, columns, kind, residual, .. } => {
+            let rows = index::Fetcher::new(table.clone(), columns.clone());
+            let (keys, residual) = (keys.clone(), residual.clone());
+            Box::new(index::IndexJoin::new(&place.shared, input()?, rows, *number, keys, *kind, residual))
+        }
+    })
+}
+
+/// The types of a node's columns.
+pub fn types(node: &PlanNode) -> Vec<SqlType> {
+    node.fields.iter().map(|field| field.ty).collect()
+}
+
+/// Counts what an operator gives.
+struct Measured {
+    operator: BoxOperator,
+    counters: Arc<Counters>,
+}
+
+impl Operator for Measured {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(async move {
+            let batch = self.operator.next(cx).await?;
+            if let Some(batch) = &batch {
+                self.counters.batch(batch.row_count);
             }
             Ok(batch)
         })
     }
-
-    /// All rows as one list of batches (for small results).
-    pub async fn collect(&mut self, cx: &Cx) -> Result<Vec<Batch>> {
-        let mut batches = Vec::new();
-        while let Some(batch) = self.next(cx).await? {
-            batches.push(batch);
-        }
-        Ok(batches)
-    }
-
-    fn shared(&self, subqueries: SubqueryResults) -> Arc<Shared> {
-        Arc::new(Shared {
-            context: self.context.clone(),
-            subqueries,
-            sequences: self.sequences.clone(),
-            memory: self.memory.clone(),
-            metrics: self.metrics.clone(),
-        })
-    }
-
-    /// Runs the subqueries and opens the operators, if that was not done yet. Gives what expressions beside the plan
-    /// (assignments, RETURNING) are evaluated with.
-    pub async fn prepare(&mut self, cx: &Cx) -> Result<Arc<Shared>> {
-        if let Some(shared) = &self.running {
-            return Ok(shared.clone());
-        }
-        let (root, shared) = self.start(cx).await?;
-        self.root = Some(root);
-        self.running = Some(shared.clone());
-        Ok(shared)
-    }
-
-    /// Runs the subqueries in order, then builds the root.
-    async fn start(&mut self, cx: &Cx) -> Result<(Box<dyn Operator>, Arc<Shared>)> {
-        let mut done: Vec<SubqueryResult> = Vec::new();
-        let mut number = node_count(&self.plan.root);
-        let results = |done: &[SubqueryResult]| {
-            let mut results = SubqueryResults::none();
-            done.iter().for_each(|result| results.push(result.clone()));
-            results
-        };
-        let plan = self.plan.clone();
-        for node in &plan.subqueries {
-            let shared = self.shared(results(&done));
-            let mut operator = build(node, &shared, number);
-            number += node_count(node);
-            done.push(materialise(operator.as_mut(), node, cx).await?);
-        }
-        let shared = self.shared(results(&done));
-        Ok((build(&self.plan.root, &shared, 0), shared))
-    }
 }
 
-async fn materialise(operator: &mut dyn Operator, node: &PlanNode, cx: &Cx) -> Result<SubqueryResult> {
-    let ty = node.fields.first().map_or(SqlType::Unknown, |field| field.ty);
-    let mut parts: Vec<ArrayRef> = Vec::new();
-    let mut row_count = 0;
-    while let Some(batch) = operator.next(cx).await? {
-        row_count += batch.row_count;
-        parts.extend(batch.columns.into_iter().next());
-    }
-    Ok(SubqueryResult { column: concat(&parts, ty)?, row_count })
-}
-
-/// One array out of many.
-pub fn concat(parts: &[ArrayRef], ty: SqlType) -> Result<ArrayRef> {
-    match parts {
-        [] => columns::nulls_of(ty, 0),
-        [one] => Ok(one.clone()),
-        _ if ty == SqlType::Unknown => columns::nulls_of(ty, parts.iter().map(|part| part.len()).sum()),
-        many => {
-            let many: Vec<&dyn Array> = many.iter().map(|part| part.as_ref()).collect();
-            super::arrow_result(arrow_select::concat::concat(&many))
+/// Reserves the values that `nextval` takes when `exprs` are evaluated over `row_count` rows.
+pub async fn reserve_sequences(cx: &Cx, shared: &Shared, exprs: &[Expr], row_count: usize) -> Result<()> {
+    let mut needed = Vec::new();
+    exprs
+        .iter()
+        .for_each(|expr| subquery::each_sequence(expr, &mut |sequence, step| needed.push((sequence, step))));
+    needed.sort_unstable();
+    for calls in needed.chunk_by(|a, b| a.0 == b.0) {
+        let (sequence, step) = calls[0];
+        let count =
+            u32::try_from(calls.len() * row_count).map_err(|_| Error::internal("a batch out of range"))?;
+        // What is left over is less than asked for: values that CASE did not take. It becomes a gap.
+        if count > 0 && shared.sequences.available(sequence) < count {
+            let first = shared.context.environment.reserve(cx, sequence, count).await?;
+            shared.sequences.put(sequence, first, count, step);
         }
     }
+    Ok(())
 }
 
-/// One batch out of many.
-pub fn concat_batches(batches: &[Batch], types: &[SqlType]) -> Result<Batch> {
-    let mut all = Vec::with_capacity(types.len());
-    for (column, &ty) in types.iter().enumerate() {
-        let parts: Vec<ArrayRef> = batches.iter().map(|batch| batch.columns[column].clone()).collect();
-        all.push(concat(&parts, ty)?);
-    }
-    Ok(Batch { columns: all, row_count: batches.iter().map(|batch| batch.row_count).sum() })
-}
-
-/// The rows of a batch that a mask selects.
-pub fn filter_batch(batch: Batch, mask: &BooleanArray) -> Result<Batch> {
-    let row_count = mask.true_count();
-    if row_count == batch.row_count {
-        return Ok(batch);
-    }
-    let keep = |column: &ArrayRef| super::arrow_result(arrow_select::filter::filter(column, mask));
-    Ok(Batch { columns: batch.columns.iter().map(keep).collect::<Result<_>>()?, row_count })
-}
-
-/// Rows by number; `None` gives NULLs.
-pub fn take_rows(columns: &[ArrayRef], rows: &arrow_array::UInt32Array) -> Result<Vec<ArrayRef>> {
-    columns.iter().map(|column| super::arrow_result(arrow_select::take::take(column, rows, None))).collect()
-}
-
-/// About how many bytes a batch holds.
+/// Bytes that a batch's values take, whatever larger buffers they are cut from.
 pub fn batch_bytes(batch: &Batch) -> usize {
-    batch.columns.iter().map(|column| column.get_array_memory_size()).sum::<usize>() + 64
+    batch.columns.iter().map(|column| array_bytes(column)).sum::<usize>() + 16
 }
 
-/// 53200, for what cannot spill.
-pub fn out_of_memory(what: &str) -> Error {
-    Error::new(orrery_base::SqlState::OUT_OF_MEMORY, format!("{what} needs more memory than the statement may use"))
+fn array_bytes(array: &ArrayRef) -> usize {
+    use arrow_array::cast::AsArray;
+    let values = match array.data_type() {
+        DataType::Utf8 => {
+            let offsets = array.as_string::<i32>().value_offsets();
+            (offsets[offsets.len() - 1] - offsets[0]) as usize + 4 * offsets.len()
+        }
+        DataType::Binary => {
+            let offsets = array.as_binary::<i32>().value_offsets();
+            (offsets[offsets.len() - 1] - offsets[0]) as usize + 4 * offsets.len()
+        }
+        DataType::Boolean => array.len() / 8 + 1,
+        DataType::FixedSizeBinary(width) => *width as usize * array.len(),
+        DataType::Null => 0,
+        other => other.primitive_width().unwrap_or(16) * array.len(),
+    };
+    values + array.nulls().map_or(0, |nulls| nulls.len() / 8 + 1)
 }

@@ -26,7 +26,7 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
     let target = Target::new(context, &statement.table);
     let lock = update_lock(statement);
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
-    let runtime = source.prepare(cx).await?;
+    let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
     while let Some(batch) = source.next(cx).await? {
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
@@ -42,7 +42,7 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
 pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -> Result<DmlOutcome> {
     let target = Target::new(context, &statement.table);
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
-    let runtime = source.prepare(cx).await?;
+    let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
     while let Some(batch) = source.next(cx).await? {
         let recheck = statement.recheck.as_ref();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> Result<DmlOutcome> {
     let target = Target::new(context, &statement.table);
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
-    let runtime = source.prepare(cx).await?;
+    let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
     while let Some(batch) = source.next(cx).await? {
         let inserted = insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?;

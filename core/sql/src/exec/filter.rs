@@ -1,0 +1,58 @@
+//! Keeps the rows for which a predicate is true.
+
+use super::query::{BoxOperator, Operator, Place, batch_bytes};
+use super::{Batch, arrow_result};
+use crate::eval;
+use crate::expr::Expr;
+use arrow_array::BooleanArray;
+use arrow_select::filter::FilterBuilder;
+use orrery_base::{BoxFuture, Cx, Result};
+
+/// See the module.
+pub struct Filter {
+    input: BoxOperator,
+    predicate: Expr,
+    place: Place,
+}
+
+impl Filter {
+    /// Over `input`.
+    pub fn new(input: BoxOperator, predicate: Expr, place: Place) -> Self {
+        Filter { input, predicate, place }
+    }
+
+    async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        while let Some(batch) = self.input.next(cx).await? {
+            cx.charge(batch_bytes(&batch)).await?;
+            let mask =
+                eval::filter_mask(&self.predicate, &batch.columns, batch.row_count, &self.place.eval())?;
+            let kept = select(&batch, &mask)?;
+            if kept.row_count > 0 {
+                return Ok(Some(kept));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The rows of a batch for which the mask is true.
+pub fn select(batch: &Batch, mask: &BooleanArray) -> Result<Batch> {
+    let row_count = mask.true_count();
+    if row_count == batch.row_count {
+        return Ok(batch.clone());
+    }
+    let mut filter = FilterBuilder::new(mask);
+    if batch.columns.len() > 1 {
+        filter = filter.optimize();
+    }
+    let filter = filter.build();
+    let columns =
+        batch.columns.iter().map(|column| arrow_result(filter.filter(column))).collect::<Result<_>>()?;
+    Ok(Batch { columns, row_count })
+}
+
+impl Operator for Filter {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(self.step(cx))
+    }
+}

@@ -1,0 +1,39 @@
+//! Computes columns.
+
+use super::Batch;
+use super::query::{BoxOperator, Operator, Place, batch_bytes, reserve_sequences};
+use crate::eval;
+use crate::expr::Expr;
+use orrery_base::{BoxFuture, Cx, Result};
+
+/// See the module.
+pub struct Project {
+    input: BoxOperator,
+    exprs: Vec<Expr>,
+    place: Place,
+}
+
+impl Project {
+    /// Over `input`.
+    pub fn new(input: BoxOperator, exprs: Vec<Expr>, place: Place) -> Self {
+        Project { input, exprs, place }
+    }
+
+    async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        let Some(batch) = self.input.next(cx).await? else { return Ok(None) };
+        reserve_sequences(cx, &self.place.shared, &self.exprs, batch.row_count).await?;
+        let context = self.place.eval();
+        let compute = |expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, &context);
+        let columns = self.exprs.iter().map(compute).collect::<Result<_>>()?;
+        let batch = Batch { columns, row_count: batch.row_count };
+        drop(context);
+        cx.charge(batch_bytes(&batch)).await?;
+        Ok(Some(batch))
+    }
+}
+
+impl Operator for Project {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
+        Box::pin(self.step(cx))
+    }
+}

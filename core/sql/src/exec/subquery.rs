@@ -1,0 +1,160 @@
+//! Uncorrelated subqueries: how much of each is wanted, and running them.
+
+use super::query::{BoxOperator, inputs, types};
+use super::{SubqueryResult, arrow_result};
+use crate::columns;
+use crate::datum::Datum;
+use crate::expr::{Expr, SubqueryUse};
+use crate::functions::nextval;
+use crate::plan::{Op, Plan, PlanNode};
+use crate::types::SqlType;
+use arrow_array::ArrayRef;
+use orrery_base::{Cx, Result};
+
+/// How much of a subquery is wanted, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Demand {
+    /// Its result is never looked at.
+    Nothing,
+    /// EXISTS: whether there is a row.
+    OneRow,
+    /// A scalar: a value, and whether there is a second.
+    TwoRows,
+    /// IN, or somebody outside the plan.
+    All,
+}
+
+/// What each subquery of a plan must give. Those that nothing in the plan refers to are wanted by the expressions beside
+/// it (assignments of an UPDATE), whole.
+pub fn demands(plan: &Plan) -> Vec<Demand> {
+    let mut demands = vec![Demand::Nothing; plan.subqueries.len()];
+    for node in plan.subqueries.iter().chain([&plan.root]) {
+        each_expr(node, &mut |expr| {
+            visit(expr, &mut |expr| {
+                let Expr::Subquery { index, kind, .. } = expr else { return };
+                let demand = match kind {
+                    SubqueryUse::Exists => Demand::OneRow,
+                    SubqueryUse::Scalar => Demand::TwoRows,
+                    SubqueryUse::In(_) => Demand::All,
+                };
+                if let Some(most) = demands.get_mut(*index) {
+                    *most = demand.max(*most);
+                }
+            });
+        });
+    }
+    for demand in &mut demands {
+        if *demand == Demand::Nothing {
+            *demand = Demand::All;
+        }
+    }
+    demands
+}
+
+/// The result of a subquery that nobody looks at.
+pub fn nothing(node: &PlanNode) -> Result<SubqueryResult> {
+    Ok(SubqueryResult { column: columns::nulls_of(first_type(node), 0)?, row_count: 0 })
+}
+
+fn first_type(node: &PlanNode) -> SqlType {
+    types(node).first().copied().unwrap_or(SqlType::Unknown)
+}
+
+/// Runs a subquery as far as it is wanted.
+pub async fn run(mut root: BoxOperator, node: &PlanNode, demand: Demand, cx: &Cx) -> Result<SubqueryResult> {
+    let enough = match demand {
+        Demand::Nothing => 0,
+        Demand::OneRow => 1,
+        Demand::TwoRows => 2,
+        Demand::All => usize::MAX,
+    };
+    let mut parts: Vec<ArrayRef> = Vec::new();
+    let mut row_count = 0;
+    while row_count < enough {
+        cx.charge(64).await?;
+        let Some(batch) = root.next(cx).await? else { break };
+        row_count += batch.row_count;
+        parts.extend(batch.columns.first().filter(|_| demand != Demand::OneRow).cloned());
+    }
+    if parts.is_empty() {
+        return Ok(SubqueryResult { row_count, ..nothing(node)? });
+    }
+    let parts: Vec<&dyn arrow_array::Array> = parts.iter().map(|part| &**part).collect();
+    Ok(SubqueryResult { column: arrow_result(arrow_select::concat::concat(&parts))?, row_count })
+}
+
+/// Calls `f` with each expression of a tree of operators.
+fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
+    match &node.op {
+        Op::Values { rows } => rows.iter().flatten().for_each(&mut *f),
+        Op::TableScan { bounds, filter, .. } | Op::IndexScan { bounds, filter, .. } => {
+            bounds.equal.iter().for_each(&mut *f);
+            bounds.lower.iter().chain(&bounds.upper).for_each(|(bound, _)| f(bound));
+            filter.iter().for_each(&mut *f);
+        }
+        Op::GenerateSeries { args, .. } => args.iter().for_each(&mut *f),
+        Op::Filter { predicate, .. } => f(predicate),
+        Op::Project { exprs, .. } => exprs.iter().for_each(&mut *f),
+        Op::NestedLoopJoin { on, .. } => on.iter().for_each(&mut *f),
+        Op::HashJoin { left_keys, right_keys, residual, .. } => {
+            left_keys.iter().chain(right_keys).chain(residual).for_each(&mut *f);
+        }
+        Op::IndexJoin { keys, residual, .. } => keys.iter().chain(residual).for_each(&mut *f),
+        Op::Aggregate { groups, aggregates, .. } => {
+            groups.iter().for_each(&mut *f);
+            for call in aggregates {
+                call.args.iter().chain(&call.filter).for_each(&mut *f);
+            }
+        }
+        Op::Sort { keys, .. } => keys.iter().for_each(|key| f(&key.expr)),
+        Op::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *f),
+        Op::Distinct { .. } | Op::Append { .. } => {}
+    }
+    inputs(node).into_iter().for_each(|input| each_expr(input, f));
+}
+
+/// Calls `f` with an expression and all expressions inside it.
+fn visit(expr: &Expr, f: &mut dyn FnMut(&Expr)) {
+    f(expr);
+    match expr {
+        Expr::Literal { .. } | Expr::Param { .. } | Expr::Column { .. } => {}
+        Expr::Call { args, .. } | Expr::And(args) | Expr::Or(args) | Expr::Coalesce { args, .. } => {
+            args.iter().for_each(|arg| visit(arg, f));
+        }
+        Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull(input) | Expr::InList { input, .. } => {
+            visit(input, f);
+        }
+        Expr::IsNotDistinct(left, right) => {
+            visit(left, f);
+            visit(right, f);
+        }
+        Expr::Case { branches, otherwise, .. } => {
+            for (when, then) in branches {
+                visit(when, f);
+                visit(then, f);
+            }
+            visit(otherwise, f);
+        }
+        Expr::Subquery { kind, .. } => {
+            if let SubqueryUse::In(input) = kind {
+                visit(input, f);
+            }
+        }
+    }
+}
+
+/// Calls `f` with the sequence and the step of each `nextval` in an expression.
+pub fn each_sequence(expr: &Expr, f: &mut dyn FnMut(u32, i64)) {
+    visit(expr, &mut |expr| {
+        if let Expr::Call { function, args, .. } = expr
+            && std::ptr::eq(*function, nextval())
+            && let [
+                Expr::Literal { value: Datum::Int8(id), .. },
+                Expr::Literal { value: Datum::Int8(step), .. },
+            ] = args.as_slice()
+            && let Ok(id) = u32::try_from(*id)
+        {
+            f(id, *step);
+        }
+    });
+}
