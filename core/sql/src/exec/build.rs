@@ -1,61 +1,64 @@
-//! CREATE INDEX over rows that are there: every row of the newest version gets its entry.
+//! Fills a new secondary index from its table's rows.
 
-use super::ExecContext;
-use super::dml::index_conflict;
+use super::{ExecContext, scan};
 use crate::catalog::{Index, Table};
+use crate::datum::Datum;
 use crate::encode;
-use crate::types::SqlType;
-use orrery_base::kv::{Flow, KeyRange, ReadMode, RowRef, RowSink};
-use orrery_base::{Cx, Result};
-use orrery_row::codec::RowLayout;
+use crate::text::{self, FormatSettings};
+use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink};
+use orrery_base::{Cx, Error, Result, SqlState};
 
-/// Fills a new index. The caller holds a lock on the table that keeps writers out (`Share`). Errors: 23505 when rows repeat
-/// a key of a unique index.
-pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &Index) -> Result<()> {
-    let mut scan = context.txn.scan(table.tree, KeyRange::all(), ReadMode::Current, false)?;
-    let mut sink = Entries {
-        table,
-        index,
-        layout: encode::layout(table),
-        types: encode::types(table),
-        entries: Vec::new(),
-    };
-    loop {
-        let more = scan.next_batch(cx, &mut sink).await?;
-        for (key, primary_key, row) in std::mem::take(&mut sink.entries) {
-            cx.charge(key.len() + 64).await?;
-            if let Some(row) = row {
-                index_conflict(cx, context, table, index, &key, &row).await?;
-            }
-            context.txn.put(index.tree, &key, &primary_key)?;
-        }
-        if !more {
-            return Ok(());
-        }
-    }
-}
+/// Rows of one run.
+const RUN_ROW_COUNT: usize = 2048;
 
-/// An entry's key, its row's primary key, and, where the key must be unique, the row.
-type NewEntry = (Vec<u8>, Vec<u8>, Option<Vec<crate::datum::Datum>>);
+/// Rows copied out of a scan: key and value.
+#[derive(Default)]
+struct Run(Vec<(Vec<u8>, Vec<u8>)>);
 
-struct Entries<'a> {
-    table: &'a Table,
-    index: &'a Index,
-    layout: RowLayout,
-    types: Vec<SqlType>,
-    entries: Vec<NewEntry>,
-}
-
-impl RowSink for Entries<'_> {
+impl RowSink for Run {
     fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
         for row in rows {
-            let mut primary_key = Vec::new();
-            row.key_into(&mut primary_key);
-            let values = encode::decode_row(&self.layout, &self.types, row.value)?;
             let mut key = Vec::new();
-            let is_unique = encode::index_key(self.table, self.index, &values, &primary_key, &mut key)?;
-            self.entries.push((key, primary_key, is_unique.then_some(values)));
+            row.key_into(&mut key);
+            self.0.push((key, row.value.to_vec()));
         }
-        Ok(Flow::Full)
+        Ok(if self.0.len() >= RUN_ROW_COUNT { Flow::Full } else { Flow::More })
     }
+}
+
+/// Writes the entries of all rows of the table, the transaction's own rows too. The caller holds a lock that keeps writers
+/// out. Suspends.
+///
+/// Errors: 23505 when rows share a key that must be unique; 54000 for a key that is too long.
+pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &Index) -> Result<()> {
+    let (layout, types) = (encode::layout(table), encode::types(table));
+    let mut scan = context.txn.scan(table.tree, KeyRange::all(), ReadMode::Current, false)?;
+    let mut entry = Vec::new();
+    let mut more = true;
+    while more {
+        let mut run = Run::default();
+        more = scan.next_batch(cx, &mut run).await?;
+        for (key, value) in run.0 {
+            cx.charge(value.len() + 128).await?;
+            let row = encode::decode_row(&layout, &types, &value)?;
+            if encode::index_key(table, index, &row, &key, &mut entry)? {
+                let taken = scan::get(cx, context, index.tree, &entry, ReadMode::Current, &mut |_| {}).await?;
+                if matches!(taken, Lookup::Found { .. }) {
+                    return Err(duplicated(table, index, &row, context.time_zone));
+                }
+            }
+            context.txn.put(index.tree, &entry, &key)?;
+        }
+    }
+    Ok(())
+}
+
+fn duplicated(table: &Table, index: &Index, row: &[Datum], time_zone: i32) -> Error {
+    let settings = FormatSettings { time_zone };
+    let columns = index.columns.iter().map(|column| &table.columns[column.ordinal]);
+    let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
+    let shown = |ordinal: usize| text::format(&row[ordinal], table.columns[ordinal].ty, settings);
+    let values: Vec<String> = index.columns.iter().map(|column| shown(column.ordinal)).collect();
+    Error::new(SqlState::UNIQUE_VIOLATION, format!("could not create unique index \"{}\"", index.name))
+        .with_detail(format!("Key ({})=({}) is duplicated.", names.join(", "), values.join(", ")))
 }

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod metrics;
 mod nested_loop;
 mod partition;
+pub mod point;
 mod probe;
 mod project;
 pub mod query;
