@@ -8,7 +8,7 @@ use crate::session::{Session, StateGuard};
 use crate::settings::Settings;
 use crate::transaction;
 use arrow_array::{ArrayRef, StringArray};
-use orrery_base::kv::{Isolation, Transaction};
+
 use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::analyze;
 use orrery_sql::bind::{Bound, Control};

@@ -13,7 +13,6 @@ use crate::expr::{Expr, SubqueryUse};
 use crate::plan::{JoinKind, KeyBounds, Op, Plan, PlanNode, Statement};
 use expression::{list, print, print_aggregate};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 /// The lines of EXPLAIN; with `metrics` those of EXPLAIN ANALYZE.
 pub fn text(statement: &Statement, metrics: Option<&RunMetrics>) -> Vec<String> {
@@ -402,7 +401,7 @@ fn take_in(outer: &PlanNode, outer_number: usize) -> Shown<'_> {
 
 /// The rows a node gave; none when it never ran.
 fn rows_given(metrics: &RunMetrics, number: usize) -> u64 {
-    metrics.nodes.get(number).map_or(0, |node| node.rows.load(Ordering::Relaxed))
+    metrics.node(number).rows
 }
 
 /// Whether a filter above the node may print as a line of it.
@@ -450,13 +449,13 @@ fn numbered_inputs(node: &PlanNode, number: usize) -> Vec<(&PlanNode, usize)> {
         next += node_count(input);
         number
     };
-    let all = inputs(&node.op);
+    let all = inputs(node);
     let numbers: Vec<usize> = all.iter().copied().map(number_of).collect();
     all.into_iter().zip(numbers).collect()
 }
 
 fn node_count(node: &PlanNode) -> usize {
-    1 + inputs(&node.op).into_iter().map(node_count).sum::<usize>()
+    1 + inputs(node).into_iter().map(node_count).sum::<usize>()
 }
 
 /// Calls `f` for every expression in the tree and for all in it.
@@ -485,7 +484,7 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         Op::Distinct { .. } | Op::Append { .. } => {}
     }
     own.into_iter().for_each(|expr| each(expr, f));
-    inputs(&node.op).into_iter().for_each(|input| each_expr(input, f));
+    inputs(node).into_iter().for_each(|input| each_expr(input, f));
 }
 
 fn each(expr: &Expr, f: &mut dyn FnMut(&Expr)) {

@@ -28,6 +28,8 @@ pub mod spill;
 mod subquery;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use crate::datum::Datum;

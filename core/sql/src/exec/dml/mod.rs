@@ -15,7 +15,6 @@ mod insert;
 mod target;
 mod unique;
 
-pub(in crate::exec) use unique::index_conflict;
 
 use super::{Batch, DmlOutcome, ExecContext};
 use crate::columns::{array_of, datum_at};
