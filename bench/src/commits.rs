@@ -35,8 +35,12 @@ pub fn run(folder: &Path) {
     let raw_p50 = median(&mut raw_p50);
     for (name, mut all) in [("orrery", our_p50), ("sqlite", sqlite_p50)] {
         let p50 = median(&mut all);
-        println!("{:<44} {:>12.0} wall ns  {:.2} x raw block + fdatasync ({raw_p50:.0})",
-            format!("durable commit p50: {name}"), p50, p50 / raw_p50);
+        println!(
+            "{:<44} {:>12.0} wall ns  {:.2} x raw block + fdatasync ({raw_p50:.0})",
+            format!("durable commit p50: {name}"),
+            p50,
+            p50 / raw_p50
+        );
     }
     writers(&mut orrery, next);
 }
@@ -74,7 +78,8 @@ fn writers(orrery: &mut Orrery, mut next: i64) {
                         let mut connection = orrery.db.connect();
                         let first = next + writer * 1_000_000;
                         scope.spawn(move || {
-                            let insert = connection.prepare("insert into t values ($1, $2, $3)").expect("prepare");
+                            let insert =
+                                connection.prepare("insert into t values ($1, $2, $3)").expect("prepare");
                             let mut done = 0;
                             while start.elapsed() < window {
                                 done += 1;

@@ -23,7 +23,8 @@ const QUERY: &str = "
 
 /// Prints the row.
 pub fn run(folder: &Path) {
-    let source = std::env::var("ORRERY_FLIGHTS").map_or_else(|_| PathBuf::from("data/nycflights13"), PathBuf::from);
+    let source =
+        std::env::var("ORRERY_FLIGHTS").map_or_else(|_| PathBuf::from("data/nycflights13"), PathBuf::from);
     let orrery = Database::open(folder.join("flights.orrery")).expect("orrery opens");
     let mut connection = orrery.connect();
     connection.run(SCHEMA).expect("schema");
@@ -36,16 +37,35 @@ pub fn run(folder: &Path) {
     for (table, columns) in [
         ("airlines", vec!["carrier", "name"]),
         ("planes", vec!["tailnum", "year", "manufacturer", "seats"]),
-        ("flights", vec!["", "month", "day", "dep_delay", "arr_delay", "carrier", "tailnum", "origin", "dest", "distance"]),
+        (
+            "flights",
+            vec![
+                "",
+                "month",
+                "day",
+                "dep_delay",
+                "arr_delay",
+                "carrier",
+                "tailnum",
+                "origin",
+                "dest",
+                "distance",
+            ],
+        ),
     ] {
         for row in rows_of(&source, table, &columns) {
             flight_count += u64::from(table == "flights");
             let marks: Vec<String> = (1..=row.len()).map(|at| format!("${at}")).collect();
             let insert = format!("insert into {table} values ({})", marks.join(", "));
-            let ours: Vec<Value> = row.iter().map(|cell| cell.as_deref().map_or(Value::Null, Value::from)).collect();
+            let ours: Vec<Value> =
+                row.iter().map(|cell| cell.as_deref().map_or(Value::Null, Value::from)).collect();
             connection.execute(&insert, &ours).expect("insert");
             let theirs = rusqlite::params_from_iter(row.iter());
-            sqlite.prepare_cached(&insert.replace('$', "?")).expect("prepare").execute(theirs).expect("insert");
+            sqlite
+                .prepare_cached(&insert.replace('$', "?"))
+                .expect("prepare")
+                .execute(theirs)
+                .expect("insert");
         }
     }
     connection.execute("commit", &[]).expect("commit");
@@ -89,7 +109,8 @@ fn rows_of(source: &Path, table: &str, columns: &[&str]) -> Vec<Vec<Option<Strin
         }
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().expect("a header").clone();
-        let places: Vec<_> = columns.iter().map(|column| header.iter().position(|name| name == *column)).collect();
+        let places: Vec<_> =
+            columns.iter().map(|column| header.iter().position(|name| name == *column)).collect();
         for record in reader.records() {
             let record = record.expect("a record");
             let number = rows.len() + 1;

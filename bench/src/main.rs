@@ -31,7 +31,9 @@ fn main() {
     let wants = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
     let folder = PathBuf::from("target/bench-data").join(std::process::id().to_string());
     std::fs::create_dir_all(&folder).expect("a folder for the data");
-    println!("rows {row_count}; b is 100 bytes; SQLite: WAL, synchronous=FULL, cache 256 MiB, bundled; redb, LMDB: defaults");
+    println!(
+        "rows {row_count}; b is 100 bytes; SQLite: WAL, synchronous=FULL, cache 256 MiB, bundled; redb, LMDB: defaults"
+    );
     println!("Orrery: durability full, checksums on, pool 256 MiB; ns are CPU unless marked wall\n");
     println!("{:<44} {:>12} {:>12}  ratio to orrery", "row", "ns", "per second");
     if wants("load") {
@@ -54,7 +56,13 @@ pub fn print(row: &str, costs: &[(&'static str, Cost)]) {
     let ours = costs[0].1.cpu_ns;
     for (name, cost) in costs {
         let rate = 1e9 / cost.cpu_ns;
-        println!("{:<44} {:>12.1} {:>12.0}  {:.2}", format!("{row}: {name}"), cost.cpu_ns, rate, cost.cpu_ns / ours);
+        println!(
+            "{:<44} {:>12.1} {:>12.0}  {:.2}",
+            format!("{row}: {name}"),
+            cost.cpu_ns,
+            rate,
+            cost.cpu_ns / ours
+        );
     }
 }
 
@@ -124,27 +132,38 @@ fn read_rows(
         let expected = sqlite.get_all(&keys);
         assert_eq!(orrery.get_all(&keys), expected, "both read the same rows");
         let shared = std::cell::RefCell::new(&mut *orrery);
-        let costs = interleaved(ROUNDS, &mut [
-            ("orrery", &mut || per_unit(units, || drop(shared.borrow_mut().get_all(&keys)))),
-            ("sqlite", &mut || per_unit(units, || drop(sqlite.get_all(&keys)))),
-        ]);
+        let costs = interleaved(
+            ROUNDS,
+            &mut [
+                ("orrery", &mut || per_unit(units, || drop(shared.borrow_mut().get_all(&keys)))),
+                ("sqlite", &mut || per_unit(units, || drop(sqlite.get_all(&keys)))),
+            ],
+        );
         print(&format!("point read, autocommit, {state}"), &costs);
-        let costs = interleaved(ROUNDS, &mut [
-            ("orrery", &mut || per_unit(units, || drop(shared.borrow_mut().get_all_in_transaction(&keys)))),
-            ("sqlite", &mut || {
-                per_unit(units, || {
-                    sqlite.db.execute_batch("begin").expect("begin");
-                    sqlite.get_all(&keys);
-                    sqlite.db.execute_batch("commit").expect("commit");
-                })
-            }),
-        ]);
+        let costs = interleaved(
+            ROUNDS,
+            &mut [
+                ("orrery", &mut || {
+                    per_unit(units, || drop(shared.borrow_mut().get_all_in_transaction(&keys)))
+                }),
+                ("sqlite", &mut || {
+                    per_unit(units, || {
+                        sqlite.db.execute_batch("begin").expect("begin");
+                        sqlite.get_all(&keys);
+                        sqlite.db.execute_batch("commit").expect("commit");
+                    })
+                }),
+            ],
+        );
         print(&format!("point read, in a transaction, {state}"), &costs);
-        let costs = interleaved(ROUNDS, &mut [
-            ("orrery", &mut || per_unit(units, || drop(shared.borrow().get_all_key_values(&keys)))),
-            ("redb", &mut || per_unit(units, || drop(redb.get_all(&keys)))),
-            ("lmdb", &mut || per_unit(units, || drop(lmdb.get_all(&keys)))),
-        ]);
+        let costs = interleaved(
+            ROUNDS,
+            &mut [
+                ("orrery", &mut || per_unit(units, || drop(shared.borrow().get_all_key_values(&keys)))),
+                ("redb", &mut || per_unit(units, || drop(redb.get_all(&keys)))),
+                ("lmdb", &mut || per_unit(units, || drop(lmdb.get_all(&keys)))),
+            ],
+        );
         print(&format!("key-value point read, {state}"), &costs);
     }
     if wants("scan") {
@@ -153,10 +172,13 @@ fn read_rows(
             ("COUNT(*) a % 7 = 3", "select count(*) from t where a % 7 = 3"),
         ] {
             assert_eq!(orrery.number(sql), sqlite.number(sql), "both scan the same rows");
-            let costs = interleaved(ROUNDS, &mut [
-                ("orrery", &mut || per_unit(row_count as u64, || drop(orrery.number(sql)))),
-                ("sqlite", &mut || per_unit(row_count as u64, || drop(sqlite.number(sql)))),
-            ]);
+            let costs = interleaved(
+                ROUNDS,
+                &mut [
+                    ("orrery", &mut || per_unit(row_count as u64, || drop(orrery.number(sql)))),
+                    ("sqlite", &mut || per_unit(row_count as u64, || drop(sqlite.number(sql)))),
+                ],
+            );
             print(&format!("scan {name}, {state}"), &costs);
         }
     }

@@ -42,7 +42,10 @@ pub fn median(values: &mut [f64]) -> f64 {
 
 /// Runs every contender once a round, for `rounds` rounds, and gives each one's median CPU cost: interleaved, so that a
 /// noisy moment hits all of them.
-pub fn interleaved(rounds: usize, contenders: &mut [(&'static str, &mut dyn FnMut() -> Cost)]) -> Vec<(&'static str, Cost)> {
+pub fn interleaved(
+    rounds: usize,
+    contenders: &mut [(&'static str, &mut dyn FnMut() -> Cost)],
+) -> Vec<(&'static str, Cost)> {
     let mut costs = vec![Vec::new(); contenders.len()];
     for _ in 0..rounds {
         for (contender, costs) in contenders.iter_mut().zip(&mut costs) {

@@ -25,7 +25,11 @@ impl KeyValue {
         KeyValue { shared }
     }
 
-    fn run<T: Send + 'static, F>(&self, read_only: bool, body: impl FnOnce(Cx, Arc<Txn>) -> F + Send + 'static) -> Result<T>
+    fn run<T: Send + 'static, F>(
+        &self,
+        read_only: bool,
+        body: impl FnOnce(Cx, Arc<Txn>) -> F + Send + 'static,
+    ) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
@@ -119,5 +123,4 @@ impl Reader {
         self.get_with(key, |bytes| value = Some(bytes.to_vec()))?;
         Ok(value)
     }
-
 }

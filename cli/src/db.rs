@@ -86,7 +86,8 @@ impl Session for Open {
         columns: &[String],
         next: &mut dyn FnMut() -> Result<Option<ImportRow>>,
     ) -> Result<u64> {
-        let names: Vec<String> = columns.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        let names: Vec<String> =
+            columns.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
         let sql = format!("COPY {table} ({}) FROM STDIN WITH (FORMAT csv)", names.join(", "));
         let mut copy = self.connection().copy_in(&sql).map_err(from_database)?;
         let mut piece = String::new();
@@ -102,7 +103,8 @@ impl Session for Open {
     }
 
     fn canceller(&self) -> Canceller {
-        let handle = self.connection.as_ref().expect("the connection lives as long as the session").interrupt_handle();
+        let handle =
+            self.connection.as_ref().expect("the connection lives as long as the session").interrupt_handle();
         Arc::new(move || handle.interrupt())
     }
 
@@ -143,11 +145,8 @@ fn done(tag: &Tag, sink: &mut dyn RowSink) -> Result<()> {
 
 fn show(mut rows: Rows<'_>, sink: &mut dyn RowSink) -> Result<()> {
     let output = || ShellError::io("output");
-    let columns: Vec<Column> = rows
-        .fields()
-        .iter()
-        .map(|field| Column { name: field.name.clone(), kind: kind(field.ty) })
-        .collect();
+    let columns: Vec<Column> =
+        rows.fields().iter().map(|field| Column { name: field.name.clone(), kind: kind(field.ty) }).collect();
     sink.begin(&columns).map_err(output())?;
     for row in &mut rows {
         let row = row.map_err(from_database)?;

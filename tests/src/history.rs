@@ -32,7 +32,12 @@ pub fn body(writer: i32, n: i32) -> String {
 /// # Errors
 /// What the statements say.
 pub fn write(connection: &mut Connection, writer: i32, n: i32) -> Result<()> {
-    let row = [Value::Int4(writer), Value::Int4(n), Value::Text(tag(writer, n)), Value::Text(body(writer, n).into())];
+    let row = [
+        Value::Int4(writer),
+        Value::Int4(n),
+        Value::Text(tag(writer, n)),
+        Value::Text(body(writer, n).into()),
+    ];
     connection.transaction(|transaction| {
         for table in ["history", "mirror"] {
             transaction.execute(&format!("insert into {table} values ($1, $2, $3, $4)"), &row)?;
@@ -78,13 +83,18 @@ pub fn read(database: &Database, writer: i32) -> std::result::Result<i32, Verdic
                 return Err(Verdict::Wrong(format!("{table} of writer {writer}: {n} follows {}", k - 1)));
             }
             if text != body(writer, n) {
-                return Err(Verdict::Wrong(format!("{table} of writer {writer}: the text of {n} is another")));
+                return Err(Verdict::Wrong(format!(
+                    "{table} of writer {writer}: the text of {n} is another"
+                )));
             }
         }
         counts.push(k);
     }
     if counts[0] != counts[1] {
-        return Err(Verdict::Wrong(format!("writer {writer}: {} in history, {} in mirror", counts[0], counts[1])));
+        return Err(Verdict::Wrong(format!(
+            "writer {writer}: {} in history, {} in mirror",
+            counts[0], counts[1]
+        )));
     }
     through_the_index(&mut connection, writer, counts[0])?;
     Ok(counts[0])
@@ -93,7 +103,8 @@ pub fn read(database: &Database, writer: i32) -> std::result::Result<i32, Verdic
 /// Every tenth row by the secondary index.
 fn through_the_index(connection: &mut Connection, writer: i32, k: i32) -> std::result::Result<(), Verdict> {
     for n in (1..=k).step_by(10) {
-        let found = connection.query("select n from history where tag = $1", &[Value::Text(tag(writer, n))])?;
+        let found =
+            connection.query("select n from history where tag = $1", &[Value::Text(tag(writer, n))])?;
         let found = found.map(|row| row?.get(0)).collect::<Result<Vec<i32>>>()?;
         if found != [n] {
             return Err(Verdict::Wrong(format!("writer {writer}: the index finds {found:?} for {n}")));

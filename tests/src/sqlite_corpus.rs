@@ -163,7 +163,12 @@ pub fn run_file(text: &str) -> Result<Tally, Error> {
         let answer = answer.unwrap_or_else(|panic| {
             connection = connect(&database);
             let message = panic.downcast_ref::<String>().cloned();
-            Err(("panic".into(), message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into())).unwrap_or_default()))
+            Err((
+                "panic".into(),
+                message
+                    .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()))
+                    .unwrap_or_default(),
+            ))
         });
         let (sql, passed, failed) = match record {
             Record::Query { sql, .. } => (sql, &mut tally.query_pass, &mut tally.query_fail),
@@ -253,7 +258,9 @@ fn values(rows: Rows<'_>, types: &str, sort: Sort) -> Result<Vec<String>, Error>
     for row in rows {
         let row = row?;
         let columns = types.chars().enumerate();
-        written.push(columns.map(|(column, letter)| write(&row, column, letter)).collect::<Result<Vec<_>, _>>()?);
+        written.push(
+            columns.map(|(column, letter)| write(&row, column, letter)).collect::<Result<Vec<_>, _>>()?,
+        );
     }
     if sort == Sort::Rows {
         written.sort_unstable();

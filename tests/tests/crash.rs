@@ -20,8 +20,12 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
         write_until(&path, [3, 40, 200, 700][round % 4], &mut acknowledged);
         let database = Database::open(&path).expect("it recovers");
         for (writer, last) in &mut acknowledged {
-            let k = history::read(&database, *writer).unwrap_or_else(|verdict| panic!("round {round}: {verdict:?}"));
-            assert!(k == *last || k == *last + 1, "round {round}: writer {writer} was told {last} and has {k}");
+            let k = history::read(&database, *writer)
+                .unwrap_or_else(|verdict| panic!("round {round}: {verdict:?}"));
+            assert!(
+                k == *last || k == *last + 1,
+                "round {round}: writer {writer} was told {last} and has {k}"
+            );
             *last = k;
         }
         let (_, findings) = database.check().unwrap();

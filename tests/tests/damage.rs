@@ -43,7 +43,8 @@ fn crashed(dir: &Path) -> PathBuf {
     let (log, log_copy) = (log_dir(&path), log_dir(&copy));
     std::fs::create_dir(&log_copy).expect("a healthy disk");
     for file in files_of(&log) {
-        std::fs::copy(&file, log_copy.join(file.file_name().expect("a file has a name"))).expect("a healthy disk");
+        std::fs::copy(&file, log_copy.join(file.file_name().expect("a file has a name")))
+            .expect("a healthy disk");
     }
     copy
 }
@@ -53,7 +54,8 @@ fn log_dir(path: &Path) -> PathBuf {
 }
 
 fn files_of(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).map(|entries| entries.map(|entry| entry.expect("readable").path()).collect());
+    let entries =
+        std::fs::read_dir(dir).map(|entries| entries.map(|entry| entry.expect("readable").path()).collect());
     let mut files: Vec<PathBuf> = entries.unwrap_or_default();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "log"));
     files.sort();
@@ -101,9 +103,13 @@ fn a_file_of_another_kind_is_refused_untouched() {
     let Err(error) = Database::open(dir.path()) else { panic!("a directory was opened") };
     assert_typed(&error, "a directory");
     let absent = Options { create: false, ..Options::default() };
-    let Err(error) = Database::open_with(dir.path().join("absent"), &absent) else { panic!("an absent file was opened") };
+    let Err(error) = Database::open_with(dir.path().join("absent"), &absent) else {
+        panic!("an absent file was opened")
+    };
     assert_eq!(error.code().as_str(), "58P01");
-    let Err(error) = Database::open(dir.path().join("no/such/dir")) else { panic!("a file without a directory") };
+    let Err(error) = Database::open(dir.path().join("no/such/dir")) else {
+        panic!("a file without a directory")
+    };
     assert_eq!(error.code().as_str(), "58P01");
 }
 
@@ -114,7 +120,8 @@ fn a_cut_file_is_refused_or_whole() {
     let whole = std::fs::read(&path).unwrap();
     let mut refused = 0;
     let step = (whole.len() / 40).max(1);
-    let lens = (0..whole.len()).step_by(step).chain([1, 100, 4096, 8191, 8193, whole.len() - 1, whole.len() - 8192]);
+    let lens =
+        (0..whole.len()).step_by(step).chain([1, 100, 4096, 8191, 8193, whole.len() - 1, whole.len() - 8192]);
     for len in lens.filter(|len| *len > 0) {
         let cut = dir.path().join(format!("cut-{len}"));
         std::fs::write(&cut, &whole[..len]).unwrap();
@@ -201,7 +208,10 @@ fn a_flipped_byte_in_the_log_is_never_an_older_state() {
                 Ok(TRANSACTION_COUNT) => unread += 1,
                 // The last batch: nothing in the file says that it was durable, so it may be a torn write.
                 Ok(k) => {
-                    assert!(k == TRANSACTION_COUNT - 1, "log {index}, byte {offset}: {k} of {TRANSACTION_COUNT} are left");
+                    assert!(
+                        k == TRANSACTION_COUNT - 1,
+                        "log {index}, byte {offset}: {k} of {TRANSACTION_COUNT} are left"
+                    );
                     tail += 1;
                 }
                 Err(error) => {
@@ -212,5 +222,8 @@ fn a_flipped_byte_in_the_log_is_never_an_older_state() {
             std::fs::remove_dir_all(&work).unwrap();
         }
     }
-    assert!(refused > 0 && refused > tail, "{refused} refused, {tail} cut the last batch, {unread} in bytes nobody reads");
+    assert!(
+        refused > 0 && refused > tail,
+        "{refused} refused, {tail} cut the last batch, {unread} in bytes nobody reads"
+    );
 }

@@ -5,7 +5,9 @@ use orrerydb::{Connection, Database, Error};
 fn connection() -> Connection {
     let database = Database::in_memory().expect("a database in memory");
     let mut connection = database.connect();
-    connection.run("create table t (id integer primary key, a integer); insert into t values (1, 10), (2, 20)").expect("ok");
+    connection
+        .run("create table t (id integer primary key, a integer); insert into t values (1, 10), (2, 20)")
+        .expect("ok");
     connection
 }
 
@@ -84,7 +86,9 @@ fn long_chains_are_not_deep() {
     let mut connection = connection();
     // Chains of one operator come as deep trees from a parser; they must work or be refused, not overflow the stack.
     for length in [100, 10_000, 200_000] {
-        for (part, sql) in [(" + 1", "select 1"), (" or id = 1", "select id from t where id = 2"), (" || 'x'", "select 'x'")] {
+        for (part, sql) in
+            [(" + 1", "select 1"), (" or id = 1", "select id from t where id = 2"), (" || 'x'", "select 'x'")]
+        {
             let sql = format!("{sql}{}", part.repeat(length));
             if let Err(error) = connection.execute(&sql, &[]) {
                 assert_eq!(error.code().as_str(), "54001", "{length} of {part}: {error}");
@@ -93,7 +97,10 @@ fn long_chains_are_not_deep() {
         }
     }
     let list: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
-    assert_eq!(one(&mut connection, &format!("select count(*) from t where id in ({})", list.join(","))), "2");
+    assert_eq!(
+        one(&mut connection, &format!("select count(*) from t where id in ({})", list.join(","))),
+        "2"
+    );
     let columns: Vec<String> = (0..1600).map(|n| format!("c{n} integer")).collect();
     connection.run(&format!("create table most ({})", columns.join(", "))).unwrap();
     connection.run("insert into most (c0, c1599) values (1, 2)").unwrap();
@@ -128,7 +135,11 @@ fn any_cut_or_garbled_statement_is_an_error_or_a_statement() {
                     let code = error.code().as_str().to_owned();
                     assert!(!code.starts_with("XX"), "{error}: {sql}");
                     let length = sql.chars().count() as u32;
-                    assert!(error.position().is_none_or(|at| at >= 1 && at <= length + 1), "{error} at {:?}: {sql}", error.position());
+                    assert!(
+                        error.position().is_none_or(|at| at >= 1 && at <= length + 1),
+                        "{error} at {:?}: {sql}",
+                        error.position()
+                    );
                     seen.insert(code);
                 }
                 connection.run("rollback").unwrap();

@@ -81,7 +81,9 @@ fn run(file: &Path, under: Under) -> Result<(), Failed> {
 fn copy_tables(file: &Path, temp: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(file.parent().expect("a file lies in a directory"))? {
         let path = entry?.path();
-        if let (Some(name), true) = (path.file_name(), path.extension().is_some_and(|extension| extension == "csv")) {
+        if let (Some(name), true) =
+            (path.file_name(), path.extension().is_some_and(|extension| extension == "csv"))
+        {
             std::fs::copy(&path, temp.join(name))?;
         }
     }

@@ -18,7 +18,8 @@ impl Lmdb {
     pub fn load(path: &Path, ids: &[i64]) -> Self {
         std::fs::create_dir_all(path).expect("folder");
         // SAFETY: the folder is this benchmark's own; nobody else changes the file under the map.
-        let env = unsafe { EnvOpenOptions::new().map_size(2 << 30).max_readers(64).open(path) }.expect("lmdb opens");
+        let env = unsafe { EnvOpenOptions::new().map_size(2 << 30).max_readers(64).open(path) }
+            .expect("lmdb opens");
         let mut write = env.write_txn().expect("begin");
         let db = env.create_database(&mut write, None).expect("database");
         for &id in ids {

@@ -53,7 +53,9 @@ impl Orrery {
         for &key in keys {
             let found = self
                 .connection
-                .query_row(&get, &[Value::Int8(key)], |row| sum += i64::from(row.i32(0)) + row.bytes(1).len() as i64)
+                .query_row(&get, &[Value::Int8(key)], |row| {
+                    sum += i64::from(row.i32(0)) + row.bytes(1).len() as i64
+                })
                 .expect("get");
             assert!(found, "every key is there");
         }

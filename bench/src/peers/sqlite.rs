@@ -17,8 +17,10 @@ impl Sqlite {
         db.pragma_update(None, "journal_mode", "wal").expect("wal");
         db.pragma_update(None, "synchronous", synchronous).expect("synchronous");
         db.pragma_update(None, "cache_size", -262_144).expect("cache");
-        db.execute_batch("create table if not exists t(id integer primary key, a integer not null, b text not null)")
-            .expect("table");
+        db.execute_batch(
+            "create table if not exists t(id integer primary key, a integer not null, b text not null)",
+        )
+        .expect("table");
         Sqlite { db }
     }
 

@@ -47,7 +47,12 @@ const ROUND_COUNT_MAX: usize = 100;
 
 /// Binds, plans and locks. Suspends for locks and the catalog's pages. Errors: those of binding, 40P01, 55P03, 40001 when a
 /// transaction of a higher level would write under a schema newer than its snapshot, 25006.
-pub(crate) async fn prepare_to_run(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope, prepared: &Prepared) -> Result<Ready> {
+pub(crate) async fn prepare_to_run(
+    db: &Arc<Inner>,
+    cx: &Cx,
+    scope: &mut Scope,
+    prepared: &Prepared,
+) -> Result<Ready> {
     for _ in 0..ROUND_COUNT_MAX {
         scope.txn.begin_statement()?;
         let (catalog, from_cache) = catalog(db, cx, scope).await?;
@@ -63,18 +68,24 @@ pub(crate) async fn prepare_to_run(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope, 
             check_written_definitions(db, cx, scope, &bound).await?;
             return Ok(Ready { bound, catalog });
         }
-        if from_cache && db.schema.is_current(&catalog) || is_unchanged(db, cx, scope, &bound, &catalog).await? {
+        if from_cache && db.schema.is_current(&catalog)
+            || is_unchanged(db, cx, scope, &bound, &catalog).await?
+        {
             return Ok(Ready { bound, catalog });
         }
     }
-    Err(Error::new(SqlState::SERIALIZATION_FAILURE, "the schema kept changing while the statement was planned"))
+    Err(Error::new(
+        SqlState::SERIALIZATION_FAILURE,
+        "the schema kept changing while the statement was planned",
+    ))
 }
 
 /// The catalog of the statement's snapshot, and whether it is the cached one.
 pub(crate) async fn catalog(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope) -> Result<(Arc<Catalog>, bool)> {
     let read_committed = scope.isolation == Isolation::ReadCommitted;
     if let Some(own) = &scope.own.catalog
-        && (!read_committed || scope.own.changed && scope.own.epoch.is_some() && scope.own.epoch == db.schema.quiet_epoch())
+        && (!read_committed
+            || scope.own.changed && scope.own.epoch.is_some() && scope.own.epoch == db.schema.quiet_epoch())
     {
         return Ok((own.clone(), false));
     }
@@ -157,7 +168,9 @@ fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
         Bound::Dml(Statement::Insert(insert)) => (vec![&insert.table], insert.source.tables.iter().collect()),
         Bound::Dml(Statement::Update(update)) => (vec![&update.table], update.source.tables.iter().collect()),
         Bound::Dml(Statement::Delete(delete)) => (vec![&delete.table], delete.source.tables.iter().collect()),
-        Bound::Ddl(Ddl::DropTable(tables) | Ddl::Truncate { tables, .. }) => (tables.iter().collect(), Vec::new()),
+        Bound::Ddl(Ddl::DropTable(tables) | Ddl::Truncate { tables, .. }) => {
+            (tables.iter().collect(), Vec::new())
+        }
         Bound::Ddl(Ddl::CreateIndex { table, .. }) => (vec![table], Vec::new()),
         Bound::Ddl(Ddl::DropIndex(indexes)) => (indexes.iter().map(|(table, _)| table).collect(), Vec::new()),
         Bound::Ddl(Ddl::CreateTable(_) | Ddl::Nothing(_)) => (Vec::new(), Vec::new()),
@@ -182,7 +195,8 @@ async fn is_unchanged(
     scope.txn.begin_statement()?;
     let epoch = db.schema.quiet_epoch();
     let newest = ddl::load_catalog(cx, &*scope.txn).await?;
-    let same = |table: &&Arc<Table>| newest.table(&table.name).is_some_and(|newest| same_definition(newest, table));
+    let same =
+        |table: &&Arc<Table>| newest.table(&table.name).is_some_and(|newest| same_definition(newest, table));
     let unchanged = written.iter().chain(&read).all(same);
     if let (true, Some(epoch), false) = (unchanged, epoch, scope.own.changed)
         && newest.version == planned_under.version

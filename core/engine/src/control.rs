@@ -58,7 +58,12 @@ pub(crate) async fn immediate(
     Some(run_immediate(session, cx, state, control).await)
 }
 
-async fn run_immediate(session: &Session, cx: &Cx, state: &mut StateGuard, control: &Control) -> Result<Execution> {
+async fn run_immediate(
+    session: &Session,
+    cx: &Cx,
+    state: &mut StateGuard,
+    control: &Control,
+) -> Result<Execution> {
     let tag = match control {
         Control::Begin(modes) => begin(cx, state, modes),
         Control::Commit => commit(session, cx, state).await?,
@@ -123,7 +128,9 @@ async fn commit(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Ta
     if let Some(settings) = explicit.settings_before {
         state.settings = *settings;
     }
-    let Some(txn) = explicit.txn else { return Ok(Tag::command(if explicit.failed { "ROLLBACK" } else { "COMMIT" })) };
+    let Some(txn) = explicit.txn else {
+        return Ok(Tag::command(if explicit.failed { "ROLLBACK" } else { "COMMIT" }));
+    };
     if explicit.failed {
         txn.rollback();
         return Ok(Tag::command("ROLLBACK"));
@@ -163,7 +170,10 @@ fn set_transaction(state: &mut StateGuard, modes: &TransactionModes) -> Result<T
     };
     let begun = explicit.txn.is_some();
     let refuse = |what: &str| {
-        Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, format!("SET TRANSACTION {what} must be called before any query")))
+        Err(Error::new(
+            SqlState::ACTIVE_SQL_TRANSACTION,
+            format!("SET TRANSACTION {what} must be called before any query"),
+        ))
     };
     if let Some(isolation) = modes.isolation {
         if begun && isolation != explicit.isolation {
@@ -206,7 +216,8 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
         let names = Settings::names();
         let values = names.iter().map(|name| state.settings.show(name)).collect::<Result<Vec<_>>>()?;
         let row_count = names.len();
-        let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))];
         let field = |name: &str| Field { name: name.to_owned(), ty: SqlType::Text };
         let fields = vec![field("name"), field("setting")];
         return Ok(Execution::Rows(Rows::of_batches(
@@ -217,7 +228,9 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
         )));
     };
     let value = match (name, &state.explicit) {
-        ("transaction_isolation", Some(explicit)) => crate::settings::isolation_name(explicit.isolation).to_owned(),
+        ("transaction_isolation", Some(explicit)) => {
+            crate::settings::isolation_name(explicit.isolation).to_owned()
+        }
         ("durability", _) => session.db.store.durability().to_string(),
         _ => state.settings.show(name)?,
     };
@@ -243,7 +256,11 @@ fn no_such_statement(name: &str) -> Error {
 }
 
 /// Runs what needs the catalog or the transaction.
-pub(crate) async fn in_transaction(running: &mut Running<'_>, control: &Control, ready: &Ready) -> Result<Execution> {
+pub(crate) async fn in_transaction(
+    running: &mut Running<'_>,
+    control: &Control,
+    ready: &Ready,
+) -> Result<Execution> {
     match control {
         Control::Prepare { name, types, statement } => {
             if running.state.prepared.contains_key(name) {
@@ -263,7 +280,12 @@ pub(crate) async fn in_transaction(running: &mut Running<'_>, control: &Control,
     }
 }
 
-async fn execute(running: &mut Running<'_>, name: &str, args: &[ast::Expr], ready: &Ready) -> Result<Execution> {
+async fn execute(
+    running: &mut Running<'_>,
+    name: &str,
+    args: &[ast::Expr],
+    ready: &Ready,
+) -> Result<Execution> {
     let prepared = running.state.prepared.get(name).cloned().ok_or_else(|| no_such_statement(name))?;
     let bound = prepared.bind(&ready.catalog)?;
     let types: &[SqlType] = match &*bound {
@@ -278,7 +300,11 @@ async fn execute(running: &mut Running<'_>, name: &str, args: &[ast::Expr], read
     Box::pin(running.prepared(&prepared, params)).await
 }
 
-async fn explain(running: &mut Running<'_>, analyze: bool, statement: &Arc<orrery_sql::parse::Parsed>) -> Result<Execution> {
+async fn explain(
+    running: &mut Running<'_>,
+    analyze: bool,
+    statement: &Arc<orrery_sql::parse::Parsed>,
+) -> Result<Execution> {
     let prepared = Prepared::new(statement.clone(), Vec::new());
     let ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
     let Bound::Dml(planned) = &*ready.bound else {
@@ -296,7 +322,8 @@ async fn explain(running: &mut Running<'_>, analyze: bool, statement: &Arc<orrer
     };
     let link = running.link(false);
     if running.is_implicit && analyze {
-        transaction::commit(&running.session.db, running.cx, &running.scope.txn, running.scope.own.changed).await?;
+        transaction::commit(&running.session.db, running.cx, &running.scope.txn, running.scope.own.changed)
+            .await?;
     }
     Ok(Execution::Rows(Rows::of_lines("QUERY PLAN", lines, "EXPLAIN", link)))
 }
@@ -316,7 +343,11 @@ async fn run_for_metrics(
     Ok(context.metrics())
 }
 
-async fn analyze_tables(running: &mut Running<'_>, tables: &[Arc<Table>], ready: &Ready) -> Result<Execution> {
+async fn analyze_tables(
+    running: &mut Running<'_>,
+    tables: &[Arc<Table>],
+    ready: &Ready,
+) -> Result<Execution> {
     let context = running.context(&ready.catalog, &[], &[])?;
     let epoch = running.session.db.schema.quiet_epoch();
     let mut catalog = (*ready.catalog).clone();

@@ -18,7 +18,11 @@ use std::sync::Arc;
 const READ_BYTES: usize = 1 << 20;
 
 /// COPY table FROM 'file'.
-pub(crate) async fn from_file(running: &mut Running<'_>, copy: &CopyFrom, ready: &Ready) -> Result<Execution> {
+pub(crate) async fn from_file(
+    running: &mut Running<'_>,
+    copy: &CopyFrom,
+    ready: &Ready,
+) -> Result<Execution> {
     let Some(name) = &copy.file else {
         let message = "COPY FROM STDIN needs a client that sends the data";
         return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Use COPY FROM 'file'."));
@@ -68,7 +72,8 @@ impl CopyIn {
         let Bound::Control(Control::Copy(copy @ CopyFrom { file: None, .. })) = &*ready.bound else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "the statement is not COPY … FROM STDIN"));
         };
-        let running = Running { session, cx, state: &mut state, scope: &mut scope, deadline: None, is_implicit };
+        let running =
+            Running { session, cx, state: &mut state, scope: &mut scope, deadline: None, is_implicit };
         let context = running.context(&ready.catalog, &[], &[])?;
         let into = Some(copy::CopyIn::new(copy.clone(), context));
         Ok(CopyIn { session: session.clone(), state, scope, start, into })

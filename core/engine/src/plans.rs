@@ -119,7 +119,8 @@ fn parse_one(text: &str) -> Result<Parsed> {
         (Some(parsed), true) => Ok(parsed),
         (None, _) => Err(syntax("no statement in the text")),
         (Some(second), false) => {
-            Err(syntax("cannot insert multiple commands into a prepared statement").at(second.offset_chars + 1))
+            Err(syntax("cannot insert multiple commands into a prepared statement")
+                .at(second.offset_chars + 1))
         }
     }
 }

@@ -118,7 +118,11 @@ pub(crate) struct Running<'a> {
 
 impl Running<'_> {
     /// Binds, locks and runs.
-    pub(crate) async fn prepared(&mut self, prepared: &Arc<Prepared>, params: Vec<Datum>) -> Result<Execution> {
+    pub(crate) async fn prepared(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        params: Vec<Datum>,
+    ) -> Result<Execution> {
         let ready = bind::prepare_to_run(&self.session.db, self.cx, self.scope, prepared).await?;
         match &*ready.bound {
             Bound::Dml(statement) => self.dml(statement, &ready, &params).await,
@@ -128,11 +132,14 @@ impl Running<'_> {
     }
 
     /// What the executor runs in. `params` are cast to the plan's types.
-    pub(crate) fn context(&self, catalog: &Catalog, types: &[SqlType], params: &[Datum]) -> Result<ExecContext> {
-        let environment = StatementEnvironment {
-            db: self.session.db.clone(),
-            sequences: catalog.sequences.clone(),
-        };
+    pub(crate) fn context(
+        &self,
+        catalog: &Catalog,
+        types: &[SqlType],
+        params: &[Datum],
+    ) -> Result<ExecContext> {
+        let environment =
+            StatementEnvironment { db: self.session.db.clone(), sequences: catalog.sequences.clone() };
         let mut context = ExecContext {
             txn: self.scope.txn.clone(),
             environment: Arc::new(environment),
@@ -196,7 +203,10 @@ impl Running<'_> {
                 DmlOutcome::Restart => break,
             }
         }
-        Err(Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update"))
+        Err(Error::new(
+            SqlState::SERIALIZATION_FAILURE,
+            "could not serialize access due to concurrent update",
+        ))
     }
 
     /// What rows keep of this statement. `keeps_transaction`: they still read from it.

@@ -58,7 +58,8 @@ impl Environment for StatementEnvironment {
     fn reserve<'a>(&'a self, cx: &'a Cx, sequence: u32, count: u32) -> BoxFuture<'a, Result<i64>> {
         Box::pin(async move {
             let sequence = self.sequences.get(&sequence);
-            let sequence = sequence.ok_or_else(|| Error::internal("a statement asked for an unknown sequence"))?;
+            let sequence =
+                sequence.ok_or_else(|| Error::internal("a statement asked for an unknown sequence"))?;
             if let Some(first) = self.db.sequences.take(sequence, count) {
                 return Ok(first);
             }
@@ -120,7 +121,9 @@ async fn read_value(txn: &Arc<Txn>, cx: &Cx, key: &[u8]) -> Result<Option<i64>> 
             Lookup::Missing(page) => txn.load(cx, page).await?,
             Lookup::Absent { .. } => return Ok(None),
             Lookup::Found { .. } => {
-                return value.map(Some).ok_or_else(|| Error::corrupt("a sequence's value is not eight bytes"));
+                return value
+                    .map(Some)
+                    .ok_or_else(|| Error::corrupt("a sequence's value is not eight bytes"));
             }
         }
     }

@@ -62,7 +62,8 @@ impl Settings {
                 self.statement_timeout_ms = value.map_or(Ok(0), |value| milliseconds(name, value))?;
             }
             "work_mem" => {
-                self.work_memory_bytes = value.map_or(Ok(default.work_memory_bytes), |value| bytes(name, value))?;
+                self.work_memory_bytes =
+                    value.map_or(Ok(default.work_memory_bytes), |value| bytes(name, value))?;
             }
             "timezone" => self.time_zone = value.map_or(Ok(0), |value| time_zone(name, value))?,
             "application_name" => self.application_name = value.unwrap_or_default().to_owned(),
@@ -75,7 +76,9 @@ impl Settings {
     pub fn show(&self, name: &str) -> Result<String> {
         let folded = name.to_ascii_lowercase();
         Ok(match folded.as_str() {
-            "default_transaction_isolation" | "transaction_isolation" => isolation_name(self.isolation).to_owned(),
+            "default_transaction_isolation" | "transaction_isolation" => {
+                isolation_name(self.isolation).to_owned()
+            }
             "default_transaction_read_only" => on_off(self.read_only),
             "statement_timeout" if self.statement_timeout_ms == 0 => "0".to_owned(),
             "statement_timeout" => format!("{}ms", self.statement_timeout_ms),
@@ -119,7 +122,9 @@ fn on_off(value: bool) -> String {
 }
 
 fn set_fixed(name: &str, folded: &str, value: Option<&str>) -> Result<()> {
-    let Some((_, fixed)) = FIXED.iter().find(|(fixed, _)| *fixed == folded) else { return Err(unknown(name)) };
+    let Some((_, fixed)) = FIXED.iter().find(|(fixed, _)| *fixed == folded) else {
+        return Err(unknown(name));
+    };
     let same = |value: &str| {
         let plain = |text: &str| text.to_ascii_lowercase().replace(['-', ' '], "");
         plain(value) == plain(fixed) || folded == "datestyle" && plain(value) == "iso"
@@ -129,7 +134,8 @@ fn set_fixed(name: &str, folded: &str, value: Option<&str>) -> Result<()> {
         Some(value) if same(value) => Ok(()),
         Some(_) => {
             let message = format!("parameter \"{name}\" cannot be changed");
-            Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message).with_detail(format!("It is {fixed}.")))
+            Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message)
+                .with_detail(format!("It is {fixed}.")))
         }
     }
 }
@@ -139,7 +145,10 @@ fn unknown(name: &str) -> Error {
 }
 
 fn invalid(name: &str, value: &str) -> Error {
-    Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid value for parameter \"{name}\": \"{value}\""))
+    Error::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!("invalid value for parameter \"{name}\": \"{value}\""),
+    )
 }
 
 fn isolation(name: &str, value: &str) -> Result<Isolation> {
@@ -199,7 +208,8 @@ fn time_zone(name: &str, value: &str) -> Result<i32> {
         return Ok(0);
     }
     let unsupported = || {
-        Error::unsupported(format!("time zone \"{value}\"")).with_hint("Use UTC or a fixed offset such as +02 or -05:30.")
+        Error::unsupported(format!("time zone \"{value}\""))
+            .with_hint("Use UTC or a fixed offset such as +02 or -05:30.")
     };
     let (sign, rest) = match trimmed.as_bytes().first() {
         Some(b'+') => (1, &trimmed[1..]),
@@ -240,7 +250,10 @@ mod tests {
         assert_eq!(settings.show("statement_timeout").unwrap(), "2000ms");
         assert_eq!(settings.show("work_mem").unwrap(), "16384kB");
         assert_eq!(settings.set("nonsense", None).unwrap_err().code(), SqlState::UNDEFINED_OBJECT);
-        assert_eq!(settings.set("work_mem", Some("4 cats")).unwrap_err().code(), SqlState::INVALID_PARAMETER_VALUE);
+        assert_eq!(
+            settings.set("work_mem", Some("4 cats")).unwrap_err().code(),
+            SqlState::INVALID_PARAMETER_VALUE
+        );
         settings.set("work_mem", None).unwrap();
         assert_eq!(settings.work_memory_bytes, Settings::default().work_memory_bytes);
         for name in Settings::names() {

@@ -126,7 +126,8 @@ fn column(table: &Table, layout: &RowLayout, ordinal: usize, sample: &Sample) ->
     let distinct_count = distinct(&groups, present, sample.row_count as f64 * share);
     let is_complete = sample.row_count == sampled as u64;
     let common = most_common(&groups, present, is_complete);
-    let most_common = common.iter().map(|&at| (groups[at].value.clone(), groups[at].count as f64 / sampled as f64));
+    let most_common =
+        common.iter().map(|&at| (groups[at].value.clone(), groups[at].count as f64 / sampled as f64));
     Ok(ColumnStatistics {
         null_fraction: 1.0 - share,
         distinct_count,
@@ -254,7 +255,8 @@ mod tests {
     #[test]
     fn correlation_has_its_signs() {
         let up: Vec<(Datum, usize)> = (0..50).map(|value| (Datum::Int4(value), value as usize)).collect();
-        let down: Vec<(Datum, usize)> = (0..50).map(|value| (Datum::Int4(value), 49 - value as usize)).collect();
+        let down: Vec<(Datum, usize)> =
+            (0..50).map(|value| (Datum::Int4(value), 49 - value as usize)).collect();
         let places: Vec<usize> = (0..50).collect();
         assert!((correlation(&up, &places) - 1.0).abs() < 1e-9);
         assert!((correlation(&down, &places) + 1.0).abs() < 1e-9);

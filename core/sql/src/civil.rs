@@ -163,7 +163,8 @@ pub fn negate(interval: Interval) -> Result<Interval> {
 
 /// Interval order: 30 days a month, 24 hours a day.
 pub fn interval_key(interval: Interval) -> i128 {
-    (i128::from(interval.months) * 30 + i128::from(interval.days)) * i128::from(DAY) + i128::from(interval.micros)
+    (i128::from(interval.months) * 30 + i128::from(interval.days)) * i128::from(DAY)
+        + i128::from(interval.micros)
 }
 
 // ---- Output.
@@ -233,8 +234,7 @@ pub fn format_timestamp(into: &mut String, micros: i64, zone: Option<i32>) {
 /// An interval as text, in the style `postgres`.
 pub fn format_interval(into: &mut String, interval: Interval) {
     let (mut is_zero, mut is_before) = (true, false);
-    let parts =
-        [(interval.months / 12, "year"), (interval.months % 12, "mon"), (interval.days, "day")];
+    let parts = [(interval.months / 12, "year"), (interval.months % 12, "mon"), (interval.days, "day")];
     for (value, unit) in parts {
         if value == 0 {
             continue;
@@ -295,7 +295,17 @@ pub enum BadMoment {
 }
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
     "december",
 ];
 
@@ -303,7 +313,11 @@ fn month_number(word: &str) -> Option<u32> {
     if word.len() < 3 {
         return None;
     }
-    let is = |name: &&str| **name == *word || (word.len() == 3 && name.starts_with(word)) || (word == "sept" && **name == *"september");
+    let is = |name: &&str| {
+        **name == *word
+            || (word.len() == 3 && name.starts_with(word))
+            || (word == "sept" && **name == *"september")
+    };
     MONTHS.iter().position(|name| is(&name)).map(|index| index as u32 + 1)
 }
 
@@ -345,7 +359,9 @@ fn read_word(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
     if first.is_ascii_digit() {
         // 1999-01-08t04:05:06z: date and time in one word.
         if fields.date.is_none() && fields.numbers.is_empty() && fields.month.is_none() {
-            if let Some(at) = word.find('t').filter(|&at| word[at + 1..].starts_with(|c: char| c.is_ascii_digit())) {
+            if let Some(at) =
+                word.find('t').filter(|&at| word[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
+            {
                 read_word(fields, &word[..at])?;
                 return read_word(fields, &word[at + 1..]);
             }
@@ -368,7 +384,9 @@ fn read_word(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
             if let Some(month) = month_number(word).filter(|_| fields.month.is_none()) {
                 fields.month = Some(month);
             } else if word.chars().all(|c| c.is_ascii_alphabetic()) && is_weekday(word) {
-            } else if word.contains('/') || (fields.time.is_some() && word.chars().all(|c| c.is_ascii_alphabetic())) {
+            } else if word.contains('/')
+                || (fields.time.is_some() && word.chars().all(|c| c.is_ascii_alphabetic()))
+            {
                 return Err(BadMoment::Zone(word.to_owned()));
             } else {
                 return Err(BadMoment::Syntax);
@@ -501,7 +519,9 @@ fn fraction_micros(digits: &str) -> Result<i64, BadMoment> {
 fn finish_moment(mut fields: Fields) -> Result<Moment, BadMoment> {
     if fields.date.is_none() {
         let month = fields.month.ok_or(BadMoment::Syntax)?;
-        let [(first, first_len), (second, second_len)] = fields.numbers[..] else { return Err(BadMoment::Syntax) };
+        let [(first, first_len), (second, second_len)] = fields.numbers[..] else {
+            return Err(BadMoment::Syntax);
+        };
         let as_year = |value: i64, len: usize| match len {
             1 | 2 if value < 70 => value + 2000,
             1 | 2 => value + 1900,
@@ -548,7 +568,9 @@ enum Unit {
 fn interval_unit(word: &str) -> Option<Unit> {
     Some(match word {
         "microsecond" | "microseconds" | "us" | "usec" | "usecs" | "usecond" | "useconds" => Unit::Micros(1),
-        "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "msecond" | "mseconds" => Unit::Micros(1000),
+        "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "msecond" | "mseconds" => {
+            Unit::Micros(1000)
+        }
         "second" | "seconds" | "sec" | "secs" | "s" => Unit::Micros(SECOND),
         "minute" | "minutes" | "min" | "mins" | "m" => Unit::Micros(MINUTE),
         "hour" | "hours" | "hr" | "hrs" | "h" => Unit::Micros(HOUR),
@@ -679,11 +701,17 @@ fn signed(word: &str) -> (bool, &str) {
 /// Whole and fraction of a plain decimal number.
 fn decimal(text: &str) -> Result<(i64, f64), BadMoment> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) || whole.len() + fraction.len() == 0 {
+    if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+        || whole.len() + fraction.len() == 0
+    {
         return Err(BadMoment::Syntax);
     }
     let whole = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| BadMoment::Field)? };
-    let fraction = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().map_err(|_| BadMoment::Syntax)? };
+    let fraction = if fraction.is_empty() {
+        0.0
+    } else {
+        format!("0.{fraction}").parse().map_err(|_| BadMoment::Syntax)?
+    };
     Ok((whole, fraction))
 }
 
@@ -756,6 +784,9 @@ mod tests {
     fn months_clip_to_the_last_day() {
         let january = i64::from(checked_days(2001, 1, 31).unwrap());
         assert_eq!(civil_from_days(add_months(january, 1).unwrap()), Civil { year: 2001, month: 2, day: 28 });
-        assert_eq!(civil_from_days(add_months(january, -2).unwrap()), Civil { year: 2000, month: 11, day: 30 });
+        assert_eq!(
+            civil_from_days(add_months(january, -2).unwrap()),
+            Civil { year: 2000, month: 11, day: 30 }
+        );
     }
 }

@@ -7,8 +7,8 @@ use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types as arrow;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, NullArray, PrimitiveArray,
-    StringArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, NullArray,
+    PrimitiveArray, StringArray,
 };
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::DataType;
@@ -63,7 +63,9 @@ impl ColumnBuilder {
             SqlType::Bool => Values::Bool(Vec::with_capacity(capacity)),
             SqlType::Int2 => Values::I16(Vec::with_capacity(capacity)),
             SqlType::Int4 | SqlType::Date => Values::I32(Vec::with_capacity(capacity)),
-            SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz => Values::I64(Vec::with_capacity(capacity)),
+            SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz => {
+                Values::I64(Vec::with_capacity(capacity))
+            }
             SqlType::Float4 => Values::F32(Vec::with_capacity(capacity)),
             SqlType::Float8 => Values::F64(Vec::with_capacity(capacity)),
             SqlType::Decimal { .. } => Values::I128(Vec::with_capacity(capacity)),
@@ -140,14 +142,19 @@ impl ColumnBuilder {
             (Values::Bool(values), Datum::Bool(value)) => values.push(*value),
             (Values::I16(values), Datum::Int2(value)) => values.push(*value),
             (Values::I32(values), Datum::Int4(value) | Datum::Date(value)) => values.push(*value),
-            (Values::I64(values), Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value)) => {
+            (
+                Values::I64(values),
+                Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value),
+            ) => {
                 values.push(*value);
             }
             (Values::F32(values), Datum::Float4(value)) => values.push(*value),
             (Values::F64(values), Datum::Float8(value)) => values.push(*value),
             (Values::I128(values), Datum::Numeric(value)) => values.push(decimal_of(value, self.ty)?),
             (Values::Fixed16(bytes), Datum::Uuid(value)) => bytes.extend_from_slice(value),
-            (Values::Fixed16(bytes), Datum::Interval(value)) => bytes.extend_from_slice(&interval_bytes(*value)),
+            (Values::Fixed16(bytes), Datum::Interval(value)) => {
+                bytes.extend_from_slice(&interval_bytes(*value))
+            }
             (Values::Bytes(..), Datum::Text(value)) => return self.push_bytes(value.as_bytes()),
             (Values::Bytes(..), Datum::Bytea(value)) => return self.push_bytes(value),
             (Values::Bytes(..), Datum::Numeric(value)) => return self.push_bytes(&value.to_wide()),
@@ -195,7 +202,10 @@ fn wrong_type(ty: SqlType) -> Error {
 }
 
 /// A primitive array of these values.
-pub fn primitive<T: arrow_array::ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+pub fn primitive<T: arrow_array::ArrowPrimitiveType>(
+    values: Vec<T::Native>,
+    nulls: Option<NullBuffer>,
+) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls))
 }
 
@@ -250,8 +260,12 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
         (SqlType::Int2, DataType::Int16) => Datum::Int2(array.as_primitive::<arrow::Int16Type>().value(row)),
         (SqlType::Int4, DataType::Int32) => Datum::Int4(array.as_primitive::<arrow::Int32Type>().value(row)),
         (SqlType::Int8, DataType::Int64) => Datum::Int8(array.as_primitive::<arrow::Int64Type>().value(row)),
-        (SqlType::Float4, DataType::Float32) => Datum::Float4(array.as_primitive::<arrow::Float32Type>().value(row)),
-        (SqlType::Float8, DataType::Float64) => Datum::Float8(array.as_primitive::<arrow::Float64Type>().value(row)),
+        (SqlType::Float4, DataType::Float32) => {
+            Datum::Float4(array.as_primitive::<arrow::Float32Type>().value(row))
+        }
+        (SqlType::Float8, DataType::Float64) => {
+            Datum::Float8(array.as_primitive::<arrow::Float64Type>().value(row))
+        }
         (SqlType::Decimal { .. } | SqlType::Numeric, DataType::Decimal128(_, scale)) => {
             let coefficient = array.as_primitive::<arrow::Decimal128Type>().value(row);
             Datum::Numeric(Numeric::from_parts(coefficient, *scale as u16))
@@ -263,7 +277,9 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
             Datum::Text(array.as_string::<i32>().value(row).into())
         }
         (SqlType::Bytea, DataType::Binary) => Datum::Bytea(array.as_binary::<i32>().value(row).into()),
-        (SqlType::Date, DataType::Date32) => Datum::Date(array.as_primitive::<arrow::Date32Type>().value(row)),
+        (SqlType::Date, DataType::Date32) => {
+            Datum::Date(array.as_primitive::<arrow::Date32Type>().value(row))
+        }
         (SqlType::Timestamp, DataType::Timestamp(..)) => {
             Datum::Timestamp(array.as_primitive::<arrow::TimestampMicrosecondType>().value(row))
         }

@@ -62,7 +62,9 @@ pub fn push_key(key: &mut Vec<u8>, value: &Datum, ty: SqlType, descending: bool)
         Datum::Bool(value) => writer.bool(*value, descending),
         Datum::Int2(value) => writer.i16(*value, descending),
         Datum::Int4(value) | Datum::Date(value) => writer.i32(*value, descending),
-        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) => writer.i64(*value, descending),
+        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) => {
+            writer.i64(*value, descending)
+        }
         Datum::Float4(value) => writer.f32(*value, descending),
         Datum::Float8(value) => writer.f64(*value, descending),
         Datum::Numeric(value) if matches!(ty, SqlType::Decimal { .. }) => {
@@ -173,7 +175,11 @@ pub fn index_key(
 }
 
 /// All index entries of a row: tree, key, and whether the key alone must be unique. The value of each is `primary_key`.
-pub fn index_entries(table: &Table, row: &[Datum], primary_key: &[u8]) -> Result<Vec<(TreeId, Vec<u8>, bool)>> {
+pub fn index_entries(
+    table: &Table,
+    row: &[Datum],
+    primary_key: &[u8],
+) -> Result<Vec<(TreeId, Vec<u8>, bool)>> {
     let entry = |index: &Index| {
         let mut key = Vec::new();
         let is_unique = index_key(table, index, row, primary_key, &mut key)?;
@@ -184,9 +190,10 @@ pub fn index_entries(table: &Table, row: &[Datum], primary_key: &[u8]) -> Result
 
 /// The key bytes of a row with a declared primary key.
 pub fn primary_key(table: &Table, row: &[Datum], key: &mut Vec<u8>) -> Result<()> {
-    table.primary_key.iter().try_for_each(|&ordinal| {
-        push_key(key, &row[ordinal], table.columns[ordinal].ty, false)
-    })
+    table
+        .primary_key
+        .iter()
+        .try_for_each(|&ordinal| push_key(key, &row[ordinal], table.columns[ordinal].ty, false))
 }
 
 /// The key bytes of a hidden row id.
@@ -238,7 +245,8 @@ pub struct KeyColumns<'a> {
 impl<'a> KeyColumns<'a> {
     /// For these columns.
     pub fn new(values: &'a [Value], types: &[SqlType]) -> Result<Self> {
-        let columns = values.iter().zip(types).map(|(value, &ty)| Ok((Arg::new(value)?, value.array().nulls(), ty)));
+        let columns =
+            values.iter().zip(types).map(|(value, &ty)| Ok((Arg::new(value)?, value.array().nulls(), ty)));
         Ok(KeyColumns { columns: columns.collect::<Result<_>>()? })
     }
 
@@ -287,7 +295,12 @@ impl<'a> KeyColumns<'a> {
 }
 
 /// Appends one column of many rows to a builder. All rows [`RowLayout::fits`].
-pub fn decode_rows(layout: &RowLayout, column: usize, rows: &[&[u8]], builder: &mut ColumnBuilder) -> Result<()> {
+pub fn decode_rows(
+    layout: &RowLayout,
+    column: usize,
+    rows: &[&[u8]],
+    builder: &mut ColumnBuilder,
+) -> Result<()> {
     let (null_at, null_mask) = layout.null_bit(column);
     let at = layout.place(column).at;
     macro_rules! fixed {
@@ -386,8 +399,9 @@ pub fn key_range(
     if lower.is_none() && upper.is_none() {
         return Ok(Some(if prefix.is_empty() { KeyRange::all() } else { KeyRange::prefix(&prefix) }));
     }
-    let &(ty, descending) =
-        key_columns.get(bounds.equal.len()).ok_or_else(|| Error::internal("a bound beyond the key's columns"))?;
+    let &(ty, descending) = key_columns
+        .get(bounds.equal.len())
+        .ok_or_else(|| Error::internal("a bound beyond the key's columns"))?;
     let encode = |value: &Datum| -> Result<Vec<u8>> {
         let mut key = prefix.clone();
         push_key(&mut key, value, ty, descending)?;

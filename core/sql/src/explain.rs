@@ -69,7 +69,9 @@ impl<'a> Printer<'a> {
     }
 
     fn name_tables(&mut self, node: &PlanNode, number: usize, uses: &mut BTreeMap<String, usize>) {
-        if let Op::TableScan { table, .. } | Op::IndexScan { table, .. } | Op::IndexJoin { table, .. } = &node.op {
+        if let Op::TableScan { table, .. } | Op::IndexScan { table, .. } | Op::IndexJoin { table, .. } =
+            &node.op
+        {
             let count = uses.entry(table.name.clone()).or_default();
             let alias = if *count == 0 { table.name.clone() } else { format!("{}_{count}", table.name) };
             *count += 1;
@@ -208,8 +210,10 @@ impl<'a> Printer<'a> {
     fn details(&mut self, shown: &Shown<'_>, depth: usize) {
         let (node, number) = (shown.node, shown.number);
         let own = self.names(node, number);
-        let inputs: Vec<Vec<String>> =
-            numbered_inputs(node, number).into_iter().map(|(input, number)| self.names(input, number)).collect();
+        let inputs: Vec<Vec<String>> = numbered_inputs(node, number)
+            .into_iter()
+            .map(|(input, number)| self.names(input, number))
+            .collect();
         let both = || inputs.concat();
         match &node.op {
             Op::TableScan { table, bounds, filter, .. } => {
@@ -266,7 +270,8 @@ impl<'a> Printer<'a> {
     fn counters(&mut self, shown: &Shown<'_>, depth: usize) {
         let Some(metrics) = self.metrics else { return };
         if shown.filter.is_some() {
-            let removed = rows_given(metrics, shown.number).saturating_sub(rows_given(metrics, shown.outer_number));
+            let removed =
+                rows_given(metrics, shown.number).saturating_sub(rows_given(metrics, shown.outer_number));
             self.detail(depth, "Rows Removed by Filter", &removed.to_string());
         }
     }
@@ -277,7 +282,14 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn bounds(&mut self, table: &Table, index: Option<usize>, bounds: &KeyBounds, number: usize, depth: usize) {
+    fn bounds(
+        &mut self,
+        table: &Table,
+        index: Option<usize>,
+        bounds: &KeyBounds,
+        number: usize,
+        depth: usize,
+    ) {
         let names = self.key_columns(table, index, number);
         let mut texts = Vec::new();
         for (name, value) in names.iter().zip(&bounds.equal) {
@@ -423,9 +435,10 @@ fn start_cost(node: &PlanNode) -> f64 {
         Op::Sort { .. } => node.cost_estimate,
         Op::Aggregate { input, sorted: false, .. } | Op::Distinct { input } => input.cost_estimate,
         Op::HashJoin { left, right, .. } => right.cost_estimate + start_cost(left),
-        Op::Aggregate { input, .. } | Op::Filter { input, .. } | Op::Project { input, .. } | Op::Limit { input, .. } => {
-            start_cost(input)
-        }
+        Op::Aggregate { input, .. }
+        | Op::Filter { input, .. }
+        | Op::Project { input, .. }
+        | Op::Limit { input, .. } => start_cost(input),
         _ => 0.0,
     }
 }

@@ -11,7 +11,10 @@ impl Expr {
             Expr::Call { args, .. } | Expr::Coalesce { args, .. } | Expr::And(args) | Expr::Or(args) => {
                 args.iter().for_each(f);
             }
-            Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull(input) | Expr::InList { input, .. } => f(input),
+            Expr::Cast { input, .. }
+            | Expr::Not(input)
+            | Expr::IsNull(input)
+            | Expr::InList { input, .. } => f(input),
             Expr::IsNotDistinct(left, right) => {
                 f(left);
                 f(right);
@@ -38,7 +41,10 @@ impl Expr {
             Expr::Call { args, .. } | Expr::Coalesce { args, .. } | Expr::And(args) | Expr::Or(args) => {
                 args.iter_mut().for_each(f);
             }
-            Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull(input) | Expr::InList { input, .. } => f(input),
+            Expr::Cast { input, .. }
+            | Expr::Not(input)
+            | Expr::IsNull(input)
+            | Expr::InList { input, .. } => f(input),
             Expr::IsNotDistinct(left, right) => {
                 f(left);
                 f(right);
@@ -142,7 +148,8 @@ impl Expr {
             (Expr::Subquery { index: a, kind: k, .. }, Expr::Subquery { index: b, kind: l, .. }) => {
                 a == b
                     && match (k, l) {
-                        (SubqueryUse::Scalar, SubqueryUse::Scalar) | (SubqueryUse::Exists, SubqueryUse::Exists) => true,
+                        (SubqueryUse::Scalar, SubqueryUse::Scalar)
+                        | (SubqueryUse::Exists, SubqueryUse::Exists) => true,
                         (SubqueryUse::In(a), SubqueryUse::In(b)) => a.same(b),
                         _ => false,
                     }

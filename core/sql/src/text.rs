@@ -115,7 +115,9 @@ fn format_uuid(into: &mut String, bytes: &[u8; 16]) {
 
 fn invalid(ty: SqlType, text: &str) -> Error {
     let code = match ty {
-        SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval => SqlState::INVALID_DATETIME_FORMAT,
+        SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval => {
+            SqlState::INVALID_DATETIME_FORMAT
+        }
         _ => SqlState::INVALID_TEXT_REPRESENTATION,
     };
     Error::new(code, format!("invalid input syntax for type {}: \"{text}\"", ty.base_name()))
@@ -153,7 +155,9 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Bytea => Datum::Bytea(parse_bytea(text)?.into()),
         SqlType::Uuid => Datum::Uuid(parse_uuid(text).ok_or_else(|| invalid(ty, text))?),
         SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz => parse_moment(text, ty, settings)?,
-        SqlType::Interval => Datum::Interval(civil::parse_interval(text).map_err(|bad| bad_moment(bad, ty, text))?),
+        SqlType::Interval => {
+            Datum::Interval(civil::parse_interval(text).map_err(|bad| bad_moment(bad, ty, text))?)
+        }
     })
 }
 
@@ -292,7 +296,9 @@ fn parse_bytea(text: &str) -> Result<Vec<u8>> {
             at += 2;
         } else {
             let octal = bytes.get(at + 1..at + 4).ok_or_else(bad)?;
-            if !(b'0'..=b'3').contains(&octal[0]) || !octal[1..].iter().all(|digit| (b'0'..=b'7').contains(digit)) {
+            if !(b'0'..=b'3').contains(&octal[0])
+                || !octal[1..].iter().all(|digit| (b'0'..=b'7').contains(digit))
+            {
                 return Err(bad());
             }
             out.push(octal.iter().fold(0, |value, digit| value << 3 | (digit - b'0')));
@@ -361,9 +367,8 @@ fn parse_moment(text: &str, ty: SqlType, settings: FormatSettings) -> Result<Dat
         }
         Moment::At { days, micros, zone } => (days, micros, zone),
     };
-    let range = |_| {
-        Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\""))
-    };
+    let range =
+        |_| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\""));
     Ok(match ty {
         SqlType::Date => Datum::Date(days),
         SqlType::Timestamp => Datum::Timestamp(civil::timestamp_from(days.into(), micros).map_err(range)?),

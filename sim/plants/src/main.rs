@@ -11,7 +11,9 @@ fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "--seeds" {
-            let Some(count) = words.next().and_then(|text| text.parse().ok()) else { return usage("--seeds N") };
+            let Some(count) = words.next().and_then(|text| text.parse().ok()) else {
+                return usage("--seeds N");
+            };
             seed_count_max = count;
         } else if Plant::ALL.iter().any(|(_, name, _)| *name == word) {
             names.push(word);

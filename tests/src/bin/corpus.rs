@@ -37,7 +37,11 @@ fn main() -> ExitCode {
     let archive = options.corpus.join("sqlite-slt.tar.gz");
     if !archive.exists() {
         println!("skipped: there is no {}", archive.display());
-        return if std::env::var("CI").is_ok_and(|ci| ci == "true") { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        return if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
     }
     match measure(&options, &archive) {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,7 +81,9 @@ fn measure(options: &Options, archive: &Path) -> std::io::Result<()> {
     }
     let mut names = Vec::new();
     collect(dir.path(), dir.path(), &mut names)?;
-    names.retain(|name| options.name_parts.is_empty() || options.name_parts.iter().any(|part| name.contains(part)));
+    names.retain(|name| {
+        options.name_parts.is_empty() || options.name_parts.iter().any(|part| name.contains(part))
+    });
     names.sort();
     let known = known_failures(&options.corpus);
     let started = Instant::now();
@@ -116,7 +122,8 @@ fn run_all(root: &Path, names: Vec<String>, job_count: usize) -> Vec<FileResult>
                     let Some(name) = todo.lock().expect("no panic under the lock").pop() else { return };
                     let started = Instant::now();
                     let text = std::fs::read_to_string(root.join(&name)).map_err(|error| error.to_string());
-                    let tally = text.and_then(|text| sqlite_corpus::run_file(&text).map_err(|error| error.to_string()));
+                    let tally = text
+                        .and_then(|text| sqlite_corpus::run_file(&text).map_err(|error| error.to_string()));
                     let result = FileResult { name, tally, took: started.elapsed() };
                     eprintln!("{} in {:.1} s", result.name, result.took.as_secs_f64());
                     done.lock().expect("no panic under the lock").push(result);
@@ -130,7 +137,10 @@ fn run_all(root: &Path, names: Vec<String>, job_count: usize) -> Vec<FileResult>
 }
 
 fn report(results: &[FileResult], known: &BTreeSet<String>, took: Duration) {
-    println!("{:<44} {:>9} {:>7} {:>7} {:>6} {:>8} {:>8}", "file", "queries", "fail", "stmts", "fail", "skipped", "seconds");
+    println!(
+        "{:<44} {:>9} {:>7} {:>7} {:>6} {:>8} {:>8}",
+        "file", "queries", "fail", "stmts", "fail", "skipped", "seconds"
+    );
     let (mut total, mut whole, mut shared) = (Tally::default(), 0, 0);
     let mut by_code: BTreeMap<&str, (u64, Vec<String>)> = BTreeMap::new();
     for result in results {
@@ -141,10 +151,15 @@ fn report(results: &[FileResult], known: &BTreeSet<String>, took: Duration) {
                 continue;
             }
         };
-        let (queries, statements) = (tally.query_pass + tally.query_fail, tally.statement_pass + tally.statement_fail);
+        let (queries, statements) =
+            (tally.query_pass + tally.query_fail, tally.statement_pass + tally.statement_fail);
         println!(
             "{:<44} {queries:>9} {:>7} {statements:>7} {:>6} {:>8} {:>8.1}",
-            result.name, tally.query_fail, tally.statement_fail, tally.skipped, result.took.as_secs_f64()
+            result.name,
+            tally.query_fail,
+            tally.statement_fail,
+            tally.skipped,
+            result.took.as_secs_f64()
         );
         whole += usize::from(tally.failures.is_empty());
         total.query_pass += tally.query_pass;

@@ -39,7 +39,9 @@ fn open(path: &str) -> Result<(), Error> {
 
 fn attempt(path: &str) -> Result<(), Error> {
     let database = Database::open(path)?;
-    database.connect().run("create table if not exists attempt (x integer); insert into attempt values (1)")?;
+    database
+        .connect()
+        .run("create table if not exists attempt (x integer); insert into attempt values (1)")?;
     database.close()?;
     say("ok");
     Ok(())
@@ -52,7 +54,14 @@ fn write(path: &str, writer_count: i32) -> Result<(), Error> {
     }
     say("open");
     std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..writer_count).map(|writer| scope.spawn({ let database = &database; move || run(database, writer) })).collect();
+        let writers: Vec<_> = (0..writer_count)
+            .map(|writer| {
+                scope.spawn({
+                    let database = &database;
+                    move || run(database, writer)
+                })
+            })
+            .collect();
         writers.into_iter().try_for_each(|writer| writer.join().expect("no writer panics"))
     })
 }

@@ -178,7 +178,8 @@ pub(super) fn number(digits: &str, at: u32) -> Result<Expr> {
     }
     let value = crate::text::parse(digits, SqlType::Numeric).map_err(|error| error.at(at))?;
     // Few digits fit 128 bits: what is computed with them stays there.
-    let significant = digits.split(['e', 'E']).next().unwrap_or("").bytes().filter(u8::is_ascii_digit).count();
+    let significant =
+        digits.split(['e', 'E']).next().unwrap_or("").bytes().filter(u8::is_ascii_digit).count();
     let ty = match &value {
         Datum::Numeric(number) if significant <= 38 && !digits.contains(['e', 'E']) => {
             let scale = number.scale() as u8;

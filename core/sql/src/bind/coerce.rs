@@ -34,10 +34,7 @@ pub(super) fn category(ty: SqlType) -> Category {
 
 /// Whether the type is the preferred one of its category.
 pub(super) fn is_preferred(ty: SqlType) -> bool {
-    matches!(
-        ty,
-        SqlType::Bool | SqlType::Text | SqlType::Float8 | SqlType::Timestamptz | SqlType::Interval
-    )
+    matches!(ty, SqlType::Bool | SqlType::Text | SqlType::Float8 | SqlType::Timestamptz | SqlType::Interval)
 }
 
 /// Whether `from` becomes `to` without a word.
@@ -69,7 +66,11 @@ impl Binder<'_> {
         let from = expr.ty();
         if target == SqlType::Unknown {
             // The function takes what it gets; a bare literal is text.
-            return if from == SqlType::Unknown { self.coerce(expr, SqlType::Text, CastContext::Implicit, at) } else { Ok(expr) };
+            return if from == SqlType::Unknown {
+                self.coerce(expr, SqlType::Text, CastContext::Implicit, at)
+            } else {
+                Ok(expr)
+            };
         }
         if from != SqlType::Unknown && from.base() == target {
             return Ok(expr);
@@ -83,7 +84,13 @@ impl Binder<'_> {
 
     /// The expression as exactly the target type, by a cast that `context` allows. Errors: 42846, and what the text of
     /// a literal gives.
-    pub(super) fn coerce(&mut self, expr: Expr, target: SqlType, context: CastContext, at: u32) -> Result<Expr> {
+    pub(super) fn coerce(
+        &mut self,
+        expr: Expr,
+        target: SqlType,
+        context: CastContext,
+        at: u32,
+    ) -> Result<Expr> {
         let from = expr.ty();
         if from == target {
             return Ok(expr);
@@ -117,11 +124,18 @@ impl Binder<'_> {
     }
 
     /// A value for a column: INSERT, UPDATE, DEFAULT. Errors: 42804.
-    pub(super) fn coerce_assignment(&mut self, expr: Expr, column: &str, target: SqlType, at: u32) -> Result<Expr> {
+    pub(super) fn coerce_assignment(
+        &mut self,
+        expr: Expr,
+        column: &str,
+        target: SqlType,
+        at: u32,
+    ) -> Result<Expr> {
         let from = expr.ty();
         let allowed = from == SqlType::Unknown
             || from.base() == target.base()
-            || functions::cast_context(from.base(), target.base()).is_some_and(|it| it <= CastContext::Assignment);
+            || functions::cast_context(from.base(), target.base())
+                .is_some_and(|it| it <= CastContext::Assignment);
         if !allowed {
             let message = format!(
                 "column \"{column}\" is of type {} but expression is of type {}",
@@ -147,7 +161,11 @@ impl Binder<'_> {
 
     /// What is still of unknown type becomes text.
     pub(super) fn known(&mut self, expr: Expr, at: u32) -> Result<Expr> {
-        if expr.ty() == SqlType::Unknown { self.coerce(expr, SqlType::Text, CastContext::Implicit, at) } else { Ok(expr) }
+        if expr.ty() == SqlType::Unknown {
+            self.coerce(expr, SqlType::Text, CastContext::Implicit, at)
+        } else {
+            Ok(expr)
+        }
     }
 
     /// The type that branches of CASE, UNION and their kin agree on (documentation, 10.5). Errors: 42804.

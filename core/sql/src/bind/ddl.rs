@@ -33,9 +33,11 @@ impl Binder<'_> {
         for constraint in constraints {
             self.constraint(&mut table, constraint)?;
         }
-        let nullable_key = columns.iter().zip(&table.columns).enumerate().find(|(ordinal, (definition, _))| {
-            definition.null && table.primary_key.contains(ordinal)
-        });
+        let nullable_key = columns
+            .iter()
+            .zip(&table.columns)
+            .enumerate()
+            .find(|(ordinal, (definition, _))| definition.null && table.primary_key.contains(ordinal));
         if let Some((_, (definition, _))) = nullable_key {
             let message =
                 format!("conflicting NULL/NOT NULL declarations for column \"{}\"", definition.name.text);
@@ -77,7 +79,8 @@ impl Binder<'_> {
             table.identities.push((table.columns.len(), identity.always, identity.start, identity.increment));
         }
         let text = default.as_ref().map(|(text, _)| text.clone());
-        let column = Column { name: name.text.clone(), ty: *ty, not_null: *not_null, default: text, identity: None };
+        let column =
+            Column { name: name.text.clone(), ty: *ty, not_null: *not_null, default: text, identity: None };
         if let Some((_, tree)) = default {
             self.validate_default(&column, tree)?;
         }
@@ -99,7 +102,9 @@ impl Binder<'_> {
         };
         let bound = self.expr(&scope, tree).map_err(forbidden_column)?;
         self.level.forbidden = None;
-        if bound.any(&mut |it| matches!(it, crate::expr::Expr::Subquery { .. } | crate::expr::Expr::Param { .. })) {
+        if bound
+            .any(&mut |it| matches!(it, crate::expr::Expr::Subquery { .. } | crate::expr::Expr::Param { .. }))
+        {
             return Err(Error::unsupported("subquery or parameter in DEFAULT").at(tree.at));
         }
         self.coerce_assignment(bound, &column.name, column.ty, super::expr::location(tree))?;
@@ -112,7 +117,8 @@ impl Binder<'_> {
         match kind {
             ConstraintKind::PrimaryKey(columns) => {
                 if table.primary_key_name.is_some() {
-                    let message = format!("multiple primary keys for table \"{}\" are not allowed", table.name);
+                    let message =
+                        format!("multiple primary keys for table \"{}\" are not allowed", table.name);
                     return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message).at(*at));
                 }
                 table.primary_key = key_columns(table, columns, "primary key")?;
@@ -165,7 +171,8 @@ impl Binder<'_> {
         };
         match given {
             Some(name) if taken(&name) => {
-                Err(Error::new(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")).at(at))
+                Err(Error::new(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists"))
+                    .at(at))
             }
             Some(name) => Ok(name),
             None => Ok(first_free(&derived_name(&table.name, columns, suffix), taken)),
@@ -210,7 +217,9 @@ impl Binder<'_> {
                     let message = format!("\"{}\" is not a table", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
                 }
-                None if if_exists => notice = Some(format!("table \"{}\" does not exist, skipping", name.text)),
+                None if if_exists => {
+                    notice = Some(format!("table \"{}\" does not exist, skipping", name.text))
+                }
                 None => {
                     let message = format!("table \"{}\" does not exist", name.text);
                     return Err(Error::new(SqlState::UNDEFINED_TABLE, message).at(name.at));
@@ -240,7 +249,9 @@ impl Binder<'_> {
                     let message = format!("\"{}\" is not an index", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
                 }
-                None if if_exists => notice = Some(format!("index \"{}\" does not exist, skipping", name.text)),
+                None if if_exists => {
+                    notice = Some(format!("index \"{}\" does not exist, skipping", name.text))
+                }
                 None => {
                     let message = format!("index \"{}\" does not exist", name.text);
                     return Err(Error::new(SqlState::UNDEFINED_OBJECT, message).at(name.at));

@@ -69,7 +69,8 @@ impl TableScope {
 
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
-        let ast::Insert { table: name, alias, columns, source, override_identity, skip_conflicts, returning } = insert;
+        let ast::Insert { table: name, alias, columns, source, override_identity, skip_conflicts, returning } =
+            insert;
         let table = self.table(name)?;
         let targets = self.target_columns(&table, columns)?;
         let source = match source {
@@ -79,7 +80,9 @@ impl Binder<'_> {
                     self.check_width(&rows, targets.len(), !columns.is_empty(), columns)?;
                     self.insert_values(&table, &targets, rows, *override_identity)?
                 }
-                None => self.insert_query(&table, &targets, query, *override_identity, !columns.is_empty())?,
+                None => {
+                    self.insert_query(&table, &targets, query, *override_identity, !columns.is_empty())?
+                }
             },
         };
         let shown = alias.as_ref().unwrap_or(name);
@@ -113,7 +116,13 @@ impl Binder<'_> {
         })
     }
 
-    fn check_width(&self, rows: &&[Vec<ast::Expr>], targets: usize, named: bool, names: &[Name]) -> Result<()> {
+    fn check_width(
+        &self,
+        rows: &&[Vec<ast::Expr>],
+        targets: usize,
+        named: bool,
+        names: &[Name],
+    ) -> Result<()> {
         let width = rows[0].len();
         for row in *rows {
             if row.len() != width {
@@ -123,7 +132,11 @@ impl Binder<'_> {
         }
         if width > targets {
             let at = location(&rows[0][targets]);
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns").at(at));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "INSERT has more expressions than target columns",
+            )
+            .at(at));
         }
         if width < targets && named {
             let message = "INSERT has more target columns than expressions";
@@ -418,7 +431,9 @@ fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
 
 fn without_positions(mut expr: Expr) -> Expr {
     fn clear(expr: &mut Expr) {
-        if let Expr::Call { position, .. } | Expr::Cast { position, .. } | Expr::Subquery { position, .. } = expr {
+        if let Expr::Call { position, .. } | Expr::Cast { position, .. } | Expr::Subquery { position, .. } =
+            expr
+        {
             *position = 0;
         }
         expr.children_mut(clear);
@@ -488,7 +503,8 @@ fn copy_format(options: &[(Name, CopyValue)]) -> Result<CopyFormat> {
                 return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.at));
             }
             "encoding" if text()?.eq_ignore_ascii_case("utf8") || text()?.eq_ignore_ascii_case("utf-8") => {}
-            "force_not_null" | "force_null" | "freeze" | "encoding" | "force_quote" | "default" | "on_error" => {
+            "force_not_null" | "force_null" | "freeze" | "encoding" | "force_quote" | "default"
+            | "on_error" => {
                 return Err(Error::unsupported(format!("COPY option {}", name.text)).at(name.at));
             }
             other => return Err(bad(name, format!("option \"{other}\" not recognized"))),

@@ -100,7 +100,9 @@ impl Binder<'_> {
                 self.between(scope, input, (low, high), *negated, *symmetric, at)
             }
             ExprKind::InList { input, list, negated } => self.in_list(scope, input, list, *negated, at),
-            ExprKind::InSubquery { input, query, negated } => self.in_subquery(scope, input, query, *negated, at),
+            ExprKind::InSubquery { input, query, negated } => {
+                self.in_subquery(scope, input, query, *negated, at)
+            }
             ExprKind::Like { input, pattern, escape, negated, fold_case } => {
                 let input = (self.expr(scope, input)?, location(input));
                 let mut pattern = (self.expr(scope, pattern)?, location(pattern));
@@ -129,7 +131,11 @@ impl Binder<'_> {
             ExprKind::Function(function) => self.function_call(scope, function, at),
             ExprKind::Coalesce(args) => {
                 let (args, ty) = self.one_type(scope, "COALESCE", args)?;
-                Ok(if args.len() == 1 { args.into_iter().next().expect("one") } else { Expr::Coalesce { args, ty } })
+                Ok(if args.len() == 1 {
+                    args.into_iter().next().expect("one")
+                } else {
+                    Expr::Coalesce { args, ty }
+                })
             }
             ExprKind::NullIf(a, b) => self.null_if(scope, a, b, at),
             ExprKind::Extreme { greatest, args } => self.extreme(scope, *greatest, args, at),
@@ -200,7 +206,10 @@ impl Binder<'_> {
                 other => bound.push(other),
             }
         }
-        if bound.iter().any(|part| matches!(part, Expr::Literal { value: Datum::Bool(value), .. } if *value != is_and)) {
+        if bound
+            .iter()
+            .any(|part| matches!(part, Expr::Literal { value: Datum::Bool(value), .. } if *value != is_and))
+        {
             return Ok(Expr::bool(!is_and));
         }
         Ok(match bound.len() {
@@ -310,7 +319,8 @@ impl Binder<'_> {
             let item = self.coerce(item.clone(), target.base(), CastContext::Implicit, *at)?;
             let Expr::Literal { value, .. } = item else { return Ok(None) };
             match (&value, target) {
-                (Datum::Numeric(number), SqlType::Decimal { scale, .. }) if number.to_decimal128(scale).is_none() => {}
+                (Datum::Numeric(number), SqlType::Decimal { scale, .. })
+                    if number.to_decimal128(scale).is_none() => {}
                 _ => list.push(value),
             }
         }
@@ -392,7 +402,12 @@ impl Binder<'_> {
     }
 
     /// Expressions as one type.
-    fn one_type(&mut self, scope: &Rc<Scope>, what: &str, args: &[ast::Expr]) -> Result<(Vec<Expr>, SqlType)> {
+    fn one_type(
+        &mut self,
+        scope: &Rc<Scope>,
+        what: &str,
+        args: &[ast::Expr],
+    ) -> Result<(Vec<Expr>, SqlType)> {
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
             bound.push((self.expr(scope, arg)?, location(arg)));
@@ -449,7 +464,13 @@ impl Binder<'_> {
             return self.aggregate_call(scope, function, at);
         }
         if *star || *distinct || filter.is_some() {
-            let what = if *star { "(*)" } else if *distinct { "DISTINCT" } else { "FILTER" };
+            let what = if *star {
+                "(*)"
+            } else if *distinct {
+                "DISTINCT"
+            } else {
+                "FILTER"
+            };
             if functions::scalars(&name.text).is_empty() {
                 return Err(no_function(&name.text, &[], at));
             }
@@ -496,7 +517,14 @@ impl Binder<'_> {
         self.level.in_aggregate = false;
         let (bound, filter) = parts?;
         let (aggregate, args, ty) = self.aggregate(&name.text, bound, at)?;
-        let call = crate::expr::AggregateCall { function: aggregate, args, distinct: *distinct, filter, ty, position: at };
+        let call = crate::expr::AggregateCall {
+            function: aggregate,
+            args,
+            distinct: *distinct,
+            filter,
+            ty,
+            position: at,
+        };
         if let Some((id, _)) = self.level.aggregates.iter().find(|(_, known)| known.same(&call)) {
             return Ok(Expr::Column { id: *id, ty });
         }

@@ -59,7 +59,8 @@ impl Binder<'_> {
         }
         let table = self.table(name)?;
         let ids = self.table_columns(&table);
-        let columns = table.columns.iter().zip(&ids).map(|(column, id)| (column.name.as_str(), *id, column.ty));
+        let columns =
+            table.columns.iter().zip(&ids).map(|(column, id)| (column.name.as_str(), *id, column.ty));
         let scope = named(shown, columns, renamed)?;
         let columns = ids.into_iter().enumerate().collect();
         Ok((Logical::Scan { table, columns }, scope))
@@ -95,7 +96,12 @@ impl Binder<'_> {
         Ok(query)
     }
 
-    fn from_function(&mut self, name: &Name, args: &[ast::Expr], alias: Option<&Alias>) -> Result<(Logical, Scope)> {
+    fn from_function(
+        &mut self,
+        name: &Name,
+        args: &[ast::Expr],
+        alias: Option<&Alias>,
+    ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
         if name.text != "generate_series" {
             return Err(Error::unsupported(format!("function {} in FROM", name.text)).at(name.at));
@@ -124,7 +130,8 @@ impl Binder<'_> {
             return Err(super::resolve::no_function("generate_series", &types, at));
         }
         let bounds: Vec<(SqlType, u32)> = args.iter().take(2).map(|(arg, at)| (arg.ty(), *at)).collect();
-        let over_time = types[..2].iter().any(|ty| super::coerce::category(*ty) == super::coerce::Category::DateTime);
+        let over_time =
+            types[..2].iter().any(|ty| super::coerce::category(*ty) == super::coerce::Category::DateTime);
         let element = if over_time {
             let zoned = types[..2].contains(&SqlType::Timestamptz);
             if zoned { SqlType::Timestamptz } else { SqlType::Timestamp }
@@ -203,8 +210,10 @@ impl Binder<'_> {
             let find = |scope: &Scope, side: &str| match scope.find(None, name)? {
                 Some(column) => Ok(column.clone()),
                 None => {
-                    let message =
-                        format!("column \"{}\" specified in USING clause does not exist in {side} table", name.text);
+                    let message = format!(
+                        "column \"{}\" specified in USING clause does not exist in {side} table",
+                        name.text
+                    );
                     Err(Error::new(SqlState::UNDEFINED_COLUMN, message).at(name.at))
                 }
             };
@@ -265,7 +274,13 @@ fn named<'n>(
     let mut names = renamed.iter();
     for (name, id, ty) in columns {
         let name = names.next().map_or(name, |name| name.text.as_str());
-        scope.columns.push(ScopeColumn { table: Some(shown.clone()), name: Rc::from(name), id, ty, merged: false });
+        scope.columns.push(ScopeColumn {
+            table: Some(shown.clone()),
+            name: Rc::from(name),
+            id,
+            ty,
+            merged: false,
+        });
     }
     if names.next().is_some() {
         return Err(too_many_names(table, scope.columns.len(), renamed.len()));

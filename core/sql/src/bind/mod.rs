@@ -162,9 +162,13 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
         ast::Statement::Update(update) => bind_update(binder, update),
         ast::Statement::Delete(delete) => bind_delete(binder, delete),
         ast::Statement::CreateTable(create) => binder.create_table(create).map(Bound::Ddl),
-        ast::Statement::DropTable { names, if_exists } => binder.drop_table(names, *if_exists).map(Bound::Ddl),
+        ast::Statement::DropTable { names, if_exists } => {
+            binder.drop_table(names, *if_exists).map(Bound::Ddl)
+        }
         ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
-        ast::Statement::DropIndex { names, if_exists } => binder.drop_index(names, *if_exists).map(Bound::Ddl),
+        ast::Statement::DropIndex { names, if_exists } => {
+            binder.drop_index(names, *if_exists).map(Bound::Ddl)
+        }
         ast::Statement::Truncate { names, restart_identity } => {
             let tables = tables(&binder, names)?;
             Ok(Bound::Ddl(Ddl::Truncate { tables, restart_identity: *restart_identity }))
@@ -234,14 +238,23 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
 }
 
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
-    let dml::BoundChange { table, source, recheck, assignments, checks, returning } = binder.update(update)?;
+    let dml::BoundChange { table, source, recheck, assignments, checks, returning } =
+        binder.update(update)?;
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
-    Ok(Bound::Dml(plan::Statement::Update(plan::Update { table, source, recheck, assignments, checks, returning })))
+    Ok(Bound::Dml(plan::Statement::Update(plan::Update {
+        table,
+        source,
+        recheck,
+        assignments,
+        checks,
+        returning,
+    })))
 }
 
 fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
-    let dml::BoundChange { table, source, recheck, assignments: _, checks: _, returning } = binder.delete(delete)?;
+    let dml::BoundChange { table, source, recheck, assignments: _, checks: _, returning } =
+        binder.delete(delete)?;
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
     Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, returning })))
@@ -249,7 +262,11 @@ fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
 
 /// Binds EXECUTE's arguments to the prepared statement's parameter types: expressions without columns, for
 /// `eval::constant`. A wrong number is 42601.
-pub fn execute_arguments(args: &[ast::Expr], param_types: &[SqlType], catalog: &Catalog) -> Result<Vec<Expr>> {
+pub fn execute_arguments(
+    args: &[ast::Expr],
+    param_types: &[SqlType],
+    catalog: &Catalog,
+) -> Result<Vec<Expr>> {
     if args.len() != param_types.len() {
         let message = "wrong number of parameters for prepared statement";
         let detail = format!("Expected {} parameters but got {}.", param_types.len(), args.len());
@@ -265,18 +282,19 @@ pub fn execute_arguments(args: &[ast::Expr], param_types: &[SqlType], catalog: &
             return Err(Error::unsupported("subquery in EXECUTE parameters").at(arg.at));
         }
         let from = value.ty();
-        let value = binder.coerce(value, *ty, CastContext::Assignment, expr::location(arg)).map_err(|error| {
-            if error.code() != SqlState::CANNOT_COERCE {
-                return error;
-            }
-            let message = format!(
-                "parameter ${} of type {} cannot be coerced to the expected type {}",
-                index + 1,
-                from.base_name(),
-                ty.base_name()
-            );
-            Error::new(SqlState::DATATYPE_MISMATCH, message).at(expr::location(arg))
-        })?;
+        let value =
+            binder.coerce(value, *ty, CastContext::Assignment, expr::location(arg)).map_err(|error| {
+                if error.code() != SqlState::CANNOT_COERCE {
+                    return error;
+                }
+                let message = format!(
+                    "parameter ${} of type {} cannot be coerced to the expected type {}",
+                    index + 1,
+                    from.base_name(),
+                    ty.base_name()
+                );
+                Error::new(SqlState::DATATYPE_MISMATCH, message).at(expr::location(arg))
+            })?;
         bound.push(value);
     }
     Ok(bound)

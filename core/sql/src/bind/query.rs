@@ -29,7 +29,8 @@ impl Binder<'_> {
         let before = self.ctes.len();
         for (index, definition) in query.with.iter().enumerate() {
             if query.with[..index].iter().any(|other| other.name.text == definition.name.text) {
-                let message = format!("WITH query name \"{}\" specified more than once", definition.name.text);
+                let message =
+                    format!("WITH query name \"{}\" specified more than once", definition.name.text);
                 return Err(Error::new(SqlState::DUPLICATE_ALIAS, message).at(definition.name.at));
             }
             let visible = self.ctes.len();
@@ -89,13 +90,15 @@ impl Binder<'_> {
         self.level.forbidden = forbidden;
         let bound = bound?;
         let ty = bound.ty();
-        let bound = self.coerce(bound, SqlType::Int8, CastContext::Assignment, location(expr)).map_err(|error| {
-            if error.code() != SqlState::CANNOT_COERCE {
-                return error;
-            }
-            let message = format!("argument of {clause} must be type bigint, not type {}", ty.base_name());
-            Error::new(SqlState::DATATYPE_MISMATCH, message).at(location(expr))
-        })?;
+        let bound =
+            self.coerce(bound, SqlType::Int8, CastContext::Assignment, location(expr)).map_err(|error| {
+                if error.code() != SqlState::CANNOT_COERCE {
+                    return error;
+                }
+                let message =
+                    format!("argument of {clause} must be type bigint, not type {}", ty.base_name());
+                Error::new(SqlState::DATATYPE_MISMATCH, message).at(location(expr))
+            })?;
         Ok(match bound {
             Expr::Literal { value: Datum::Null, .. } => None,
             bound => Some(bound),
@@ -142,7 +145,8 @@ impl Binder<'_> {
         let mut columns = Vec::with_capacity(width);
         let mut fields = Vec::with_capacity(width);
         for index in 0..width {
-            let types: Vec<(SqlType, u32)> = bound.iter().map(|row| (row[index].0.ty(), row[index].1)).collect();
+            let types: Vec<(SqlType, u32)> =
+                bound.iter().map(|row| (row[index].0.ty(), row[index].1)).collect();
             let ty = self.common_type("VALUES", &types)?;
             columns.push(self.column(ty));
             fields.push(Field { name: format!("column{}", index + 1), ty });
@@ -158,7 +162,14 @@ impl Binder<'_> {
         Ok(Query { root: Logical::Values { columns: columns.clone(), rows: cast }, output: columns, fields })
     }
 
-    fn set_operation(&mut self, kind: SetKind, all: bool, left: Query, right: Query, at: u32) -> Result<Query> {
+    fn set_operation(
+        &mut self,
+        kind: SetKind,
+        all: bool,
+        left: Query,
+        right: Query,
+        at: u32,
+    ) -> Result<Query> {
         let word = match kind {
             SetKind::Union => "UNION",
             SetKind::Intersect => "INTERSECT",
@@ -172,8 +183,12 @@ impl Binder<'_> {
         for (a, b) in left.fields.iter().zip(&right.fields) {
             types.push(self.common_type(word, &[(a.ty, at), (b.ty, at)])?);
         }
-        let fields: Vec<Field> =
-            left.fields.iter().zip(&types).map(|(field, ty)| Field { name: field.name.clone(), ty: *ty }).collect();
+        let fields: Vec<Field> = left
+            .fields
+            .iter()
+            .zip(&types)
+            .map(|(field, ty)| Field { name: field.name.clone(), ty: *ty })
+            .collect();
         let mut sides = [left, right];
         for side in &mut sides {
             self.cast_output(side, &types, CastContext::Implicit, at)?;
@@ -189,7 +204,9 @@ impl Binder<'_> {
         for side in sides {
             match side.root {
                 // `a UNION ALL b UNION ALL c` is one list.
-                Logical::Append { inputs: inner, columns: inner_columns } if all && inner_columns == side.output => {
+                Logical::Append { inputs: inner, columns: inner_columns }
+                    if all && inner_columns == side.output =>
+                {
                     inputs.extend(inner);
                 }
                 root => inputs.push((root, side.output)),
@@ -305,7 +322,8 @@ impl Binder<'_> {
             let groups = self.group_items(&scope, group_by, &outputs)?;
             let mut grouping = super::group::Grouping::new(self, groups);
             for output in &mut outputs {
-                output.expr = grouping.rewrite(self, std::mem::replace(&mut output.expr, Expr::bool(true)))?;
+                output.expr =
+                    grouping.rewrite(self, std::mem::replace(&mut output.expr, Expr::bool(true)))?;
             }
             for (key, _) in &mut keys {
                 if let SortBy::Expr(expr, _) = key {
@@ -398,7 +416,13 @@ impl Binder<'_> {
         Ok(outputs)
     }
 
-    fn star(&mut self, scope: &Scope, table: Option<&ast::Name>, at: u32, outputs: &mut Vec<Output>) -> Result<()> {
+    fn star(
+        &mut self,
+        scope: &Scope,
+        table: Option<&ast::Name>,
+        at: u32,
+        outputs: &mut Vec<Output>,
+    ) -> Result<()> {
         if let Some(table) = table
             && !scope.has_table(&table.text)
         {
@@ -429,7 +453,11 @@ impl Binder<'_> {
     }
 
     /// Output columns of RETURNING.
-    pub(super) fn returning_items(&mut self, scope: &Rc<Scope>, items: &[SelectItem]) -> Result<(Vec<Expr>, Vec<Field>)> {
+    pub(super) fn returning_items(
+        &mut self,
+        scope: &Rc<Scope>,
+        items: &[SelectItem],
+    ) -> Result<(Vec<Expr>, Vec<Field>)> {
         self.level.forbidden = Some("RETURNING");
         let outputs = self.select_items(scope, items)?;
         self.level.forbidden = None;

@@ -63,7 +63,9 @@ fn choose<T: Signature>(all: &[&'static T], types: &[SqlType], is_operator: bool
     // Operators: an unknown beside a known type is first taken for the same type.
     if is_operator && let [a, b] = types {
         let assumed = match (*a, *b) {
-            (SqlType::Unknown, known) | (known, SqlType::Unknown) if known != SqlType::Unknown => Some([known; 2]),
+            (SqlType::Unknown, known) | (known, SqlType::Unknown) if known != SqlType::Unknown => {
+                Some([known; 2])
+            }
             _ => None,
         };
         if let Some(found) = assumed.and_then(|types| all.iter().find(|candidate| exact(candidate, &types))) {
@@ -97,7 +99,8 @@ fn narrow<T: Signature>(mut left: Vec<&'static T>, types: &[SqlType]) -> Choice<
             .enumerate()
             .filter(|(index, ty)| {
                 let place = place(candidate, *index);
-                place == **ty || is_preferred(place) && (**ty == SqlType::Unknown || category(place) == category(**ty))
+                place == **ty
+                    || is_preferred(place) && (**ty == SqlType::Unknown || category(place) == category(**ty))
             })
             .count()
     });
@@ -173,9 +176,12 @@ impl Binder<'_> {
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         match choose(functions::scalars(op), &types, true) {
             Choice::One(function) => self.call(function, args, at),
-            Choice::None | Choice::Ambiguous if types.iter().all(|ty| *ty == SqlType::Unknown) && is_comparison(op) => {
+            Choice::None | Choice::Ambiguous
+                if types.iter().all(|ty| *ty == SqlType::Unknown) && is_comparison(op) =>
+            {
                 // Two literals compare as text.
-                let function = functions::scalars(op).iter().find(|it| it.args == [SqlType::Text, SqlType::Text]);
+                let function =
+                    functions::scalars(op).iter().find(|it| it.args == [SqlType::Text, SqlType::Text]);
                 let function = function.ok_or_else(|| Error::internal("text has no comparison"))?;
                 self.call(function, args, at)
             }
@@ -212,7 +218,12 @@ impl Binder<'_> {
     }
 
     /// Casts the arguments and folds.
-    pub(super) fn call(&mut self, function: &'static Scalar, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
+    pub(super) fn call(
+        &mut self,
+        function: &'static Scalar,
+        args: Vec<(Expr, u32)>,
+        at: u32,
+    ) -> Result<Expr> {
         let mut cast = Vec::with_capacity(args.len());
         for (index, (arg, at)) in args.into_iter().enumerate() {
             cast.push(self.coerce_argument(arg, place(function, index), at)?);

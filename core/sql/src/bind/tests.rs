@@ -100,25 +100,61 @@ fn refuse(sql: &str, code: &str, position: u32) {
 
 #[test]
 fn names_and_types() {
-    check("select 1, 'x', null, true, 1.5, 5000000000", "?column? integer, ?column? text, ?column? text, bool boolean, ?column? numeric(2,1), ?column? bigint");
-    check("select * from t", "id bigint, a integer, b text, c numeric(10,2), d timestamp without time zone, e boolean");
-    check("select t.*, x from t, w", "id bigint, a integer, b text, c numeric(10,2), d timestamp without time zone, e boolean, x integer");
-    check("select a + 1, lower(b), a::text, case when e then a end, case a when 1 then b else 'z' end from t", "?column? integer, lower text, a text, case integer, case text");
-    check("select id + a as s, count(*), sum(a), max(b) from t group by 1", "s bigint, count bigint, sum bigint, max text");
+    check(
+        "select 1, 'x', null, true, 1.5, 5000000000",
+        "?column? integer, ?column? text, ?column? text, bool boolean, ?column? numeric(2,1), ?column? bigint",
+    );
+    check(
+        "select * from t",
+        "id bigint, a integer, b text, c numeric(10,2), d timestamp without time zone, e boolean",
+    );
+    check(
+        "select t.*, x from t, w",
+        "id bigint, a integer, b text, c numeric(10,2), d timestamp without time zone, e boolean, x integer",
+    );
+    check(
+        "select a + 1, lower(b), a::text, case when e then a end, case a when 1 then b else 'z' end from t",
+        "?column? integer, lower text, a text, case integer, case text",
+    );
+    check(
+        "select id + a as s, count(*), sum(a), max(b) from t group by 1",
+        "s bigint, count bigint, sum bigint, max text",
+    );
     check("select a from t union all select id from t", "a bigint");
     check("select * from (values (1, 'a'), (2.5, null)) as v(x, y)", "x numeric, y text");
-    check("with q as (select a, b from t), r (z) as (select a from q) select * from q join r on q.a = r.z", "a integer, b text, z integer");
-    check("select * from t join u using (id)", "id bigint, a integer, b text, c numeric(10,2), d timestamp without time zone, e boolean, t_id bigint, v character varying(5)");
+    check(
+        "with q as (select a, b from t), r (z) as (select a from q) select * from q join r on q.a = r.z",
+        "a integer, b text, z integer",
+    );
+    check(
+        "select * from t join u using (id)",
+        "id bigint, a integer, b text, c numeric(10,2), d timestamp without time zone, e boolean, t_id bigint, v character varying(5)",
+    );
     check("select * from generate_series(1, 3) as g", "g integer");
     check("select * from generate_series(1, 3) as g(i)", "i integer");
-    check("select (select max(a) from t), exists (select 1 from t), 1 in (select a from t)", "max integer, exists boolean, ?column? boolean");
-    check("select coalesce(a, 1), nullif(a, 2), greatest(a, 1.5) from t", "coalesce integer, nullif integer, greatest numeric");
-    check("select date '2020-01-01', '1'::bigint, cast(a as varchar(3)) from t", "date date, int8 bigint, a character varying(3)");
-    check("select a from t where b like 'x%' and d > '2020-01-01' and a in (1, 2, null) and c between 1 and 2.5", "a integer");
+    check(
+        "select (select max(a) from t), exists (select 1 from t), 1 in (select a from t)",
+        "max integer, exists boolean, ?column? boolean",
+    );
+    check(
+        "select coalesce(a, 1), nullif(a, 2), greatest(a, 1.5) from t",
+        "coalesce integer, nullif integer, greatest numeric",
+    );
+    check(
+        "select date '2020-01-01', '1'::bigint, cast(a as varchar(3)) from t",
+        "date date, int8 bigint, a character varying(3)",
+    );
+    check(
+        "select a from t where b like 'x%' and d > '2020-01-01' and a in (1, 2, null) and c between 1 and 2.5",
+        "a integer",
+    );
     check("select t.a from t group by t.id order by t.b", "a integer");
     check("select distinct a from t order by a desc limit 3 offset 1", "a integer");
     check("select a from t intersect select x from w", "a integer");
-    check("select c + 1, c * 1.5, c / 3, -c from t", "?column? numeric(13,2), ?column? numeric(12,3), ?column? numeric, ?column? numeric(10,2)");
+    check(
+        "select c + 1, c * 1.5, c / 3, -c from t",
+        "?column? numeric(13,2), ?column? numeric(12,3), ?column? numeric, ?column? numeric(10,2)",
+    );
     check("select", "");
 }
 
@@ -201,14 +237,19 @@ fn parameters_take_their_types_from_use() {
 
 #[test]
 fn inserts_fill_in_what_is_missing() {
-    let Bound::Dml(Statement::Insert(insert)) = bind_text("insert into u (v) values ('a'), (default)").unwrap() else {
+    let Bound::Dml(Statement::Insert(insert)) =
+        bind_text("insert into u (v) values ('a'), (default)").unwrap()
+    else {
         panic!()
     };
     let plan::Op::Values { rows } = &insert.source.root.op else { panic!("{:?}", insert.source.root) };
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.len() == 3));
-    assert!(rows[0][0].any(&mut |it| matches!(it, Expr::Call { function, .. } if function.name == "nextval")));
-    let Bound::Dml(Statement::Insert(insert)) = bind_text("insert into t select x, x from w returning id + 1 as n").unwrap()
+    assert!(
+        rows[0][0].any(&mut |it| matches!(it, Expr::Call { function, .. } if function.name == "nextval"))
+    );
+    let Bound::Dml(Statement::Insert(insert)) =
+        bind_text("insert into t select x, x from w returning id + 1 as n").unwrap()
     else {
         panic!()
     };
@@ -219,7 +260,9 @@ fn inserts_fill_in_what_is_missing() {
 
 #[test]
 fn constants_are_computed_once() {
-    let Bound::Dml(Statement::Query(plan)) = bind_text("select 1 + 2 * 3, upper('a' || 'b')").unwrap() else { panic!() };
+    let Bound::Dml(Statement::Query(plan)) = bind_text("select 1 + 2 * 3, upper('a' || 'b')").unwrap() else {
+        panic!()
+    };
     let text = format!("{:?}", plan.root);
     assert!(!text.contains("Call"), "{text}");
     // What may fail waits for the execution.

@@ -47,7 +47,8 @@ impl CopyIn {
     async fn take_records(&mut self, cx: &Cx) -> Result<()> {
         loop {
             let first_line = self.records.line();
-            let Some(cells) = self.records.next_record().map_err(|error| self.in_line(error, first_line))? else {
+            let Some(cells) = self.records.next_record().map_err(|error| self.in_line(error, first_line))?
+            else {
                 return Ok(());
             };
             self.line = first_line;
@@ -89,7 +90,10 @@ impl CopyIn {
             return Ok(());
         }
         let insert = self.insert(rows);
-        match exec::insert(cx, &self.context, &insert).await.map_err(|error| self.in_line(error, self.line))? {
+        match exec::insert(cx, &self.context, &insert)
+            .await
+            .map_err(|error| self.in_line(error, self.line))?
+        {
             DmlOutcome::Done { row_count, .. } => self.row_count += row_count,
             // COPY reads no row, so there is nothing that a fresh snapshot would show anew.
             DmlOutcome::Restart => return Err(Error::internal("COPY was asked to start again")),
@@ -100,7 +104,8 @@ impl CopyIn {
 
     fn insert(&self, rows: Vec<Vec<Expr>>) -> Insert {
         let table = self.copy.table.clone();
-        let fields = table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect();
+        let fields =
+            table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect();
         let count = rows.len() as f64;
         let root = PlanNode { op: Op::Values { rows }, fields, row_estimate: count, cost_estimate: 0.0 };
         let source = Plan { root, subqueries: Vec::new(), param_types: Vec::new(), tables: Vec::new() };

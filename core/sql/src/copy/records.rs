@@ -67,7 +67,11 @@ impl Records {
         let mut at = 0;
         while at < rest.len() {
             let byte = rest[at];
-            if self.format.csv && in_quotes && byte == self.format.escape && self.format.escape != self.format.quote {
+            if self.format.csv
+                && in_quotes
+                && byte == self.format.escape
+                && self.format.escape != self.format.quote
+            {
                 at += 2;
                 continue;
             }
@@ -143,7 +147,9 @@ impl Records {
 fn quoted_part(bytes: &[u8], mut at: usize, format: &CopyFormat, cell: &mut Vec<u8>) -> usize {
     while at < bytes.len() {
         let next = bytes.get(at + 1);
-        if bytes[at] == format.escape && next.is_some_and(|&next| next == format.quote || next == format.escape) {
+        if bytes[at] == format.escape
+            && next.is_some_and(|&next| next == format.quote || next == format.escape)
+        {
             cell.push(bytes[at + 1]);
             at += 2;
         } else if bytes[at] == format.quote {
@@ -203,7 +209,14 @@ mod tests {
     use super::*;
 
     fn csv() -> CopyFormat {
-        CopyFormat { csv: true, header: false, delimiter: b',', null: String::new(), quote: b'"', escape: b'"' }
+        CopyFormat {
+            csv: true,
+            header: false,
+            delimiter: b',',
+            null: String::new(),
+            quote: b'"',
+            escape: b'"',
+        }
     }
 
     /// Every way to cut the text gives the same records.
@@ -229,10 +242,11 @@ mod tests {
 
     #[test]
     fn csv_as_postgresql_reads_it() {
-        check(&csv(), "1,\"a \"\"b\"\"\nc\",\r\n2,\"\",é", &[
-            &[Some("1"), Some("a \"b\"\nc"), None],
-            &[Some("2"), Some(""), Some("é")],
-        ]);
+        check(
+            &csv(),
+            "1,\"a \"\"b\"\"\nc\",\r\n2,\"\",é",
+            &[&[Some("1"), Some("a \"b\"\nc"), None], &[Some("2"), Some(""), Some("é")]],
+        );
         check(&csv(), "a\n\\.\nb\n", &[&[Some("a")]]);
         let mut records = Records::new(csv());
         records.push(b"\"open");
@@ -243,9 +257,10 @@ mod tests {
     #[test]
     fn the_text_format() {
         let format = CopyFormat { csv: false, delimiter: b'\t', null: "\\N".into(), ..csv() };
-        check(&format, "1\t\\N\ta\\tb\\\\\n\t\\x41\\101\t\n", &[
-            &[Some("1"), None, Some("a\tb\\")],
-            &[Some(""), Some("AA"), Some("")],
-        ]);
+        check(
+            &format,
+            "1\t\\N\ta\\tb\\\\\n\t\\x41\\101\t\n",
+            &[&[Some("1"), None, Some("a\tb\\")], &[Some(""), Some("AA"), Some("")]],
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! Schema changes as catalog rows.
 
 use super::load::{encode_state, insert, load, read_state, remove};
-use super::{Ddl, NewIndex, NewTable, SEQUENCE_VALUES, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, codec};
+use super::{
+    Ddl, NewIndex, NewTable, SEQUENCE_VALUES, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, codec,
+};
 use crate::catalog::{Catalog, Check, Identity, Index, Sequence, Table, TableStatistics};
 use crate::exec::ExecContext;
 use orrery_base::kv::{ReadMode, RowLock, TableLock, Transaction, Wait};
@@ -21,7 +23,9 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
     let (mode, tables): (_, Vec<&Arc<Table>>) = match &ddl {
         Ddl::Nothing(_) => return Ok(catalog.clone()),
         Ddl::CreateTable(_) => (TableLock::AccessExclusive, Vec::new()),
-        Ddl::DropTable(tables) | Ddl::Truncate { tables, .. } => (TableLock::AccessExclusive, tables.iter().collect()),
+        Ddl::DropTable(tables) | Ddl::Truncate { tables, .. } => {
+            (TableLock::AccessExclusive, tables.iter().collect())
+        }
         Ddl::CreateIndex { table, .. } => (TableLock::Share, vec![table]),
         Ddl::DropIndex(indexes) => (TableLock::AccessExclusive, indexes.iter().map(|it| &it.0).collect()),
     };
@@ -98,9 +102,9 @@ impl Change {
 
     fn next_id(&mut self) -> Result<u32> {
         let id = self.catalog.next_tree;
-        self.catalog.next_tree = id.checked_add(1).ok_or_else(|| {
-            Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "no object id is left")
-        })?;
+        self.catalog.next_tree = id
+            .checked_add(1)
+            .ok_or_else(|| Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "no object id is left"))?;
         Ok(id)
     }
 

@@ -95,7 +95,8 @@ pub(super) fn decode_table(bytes: &[u8]) -> Result<Table> {
                 ty: input.ty()?,
                 not_null: input.bool()?,
                 default: input.opt(Reader::str)?,
-                identity: input.opt(|input| Ok(Identity { always: input.bool()?, sequence: input.u32()? }))?,
+                identity: input
+                    .opt(|input| Ok(Identity { always: input.bool()?, sequence: input.u32()? }))?,
             })
         })?,
         primary_key: input.list(|input| Ok(input.u32()? as usize))?,
@@ -151,8 +152,14 @@ pub(super) fn encode_statistics(statistics: &TableStatistics) -> Vec<u8> {
     out.u64(*row_count);
     out.u64(*byte_count);
     out.list(columns, |out, column| {
-        let ColumnStatistics { null_fraction, distinct_count, mean_width_bytes, most_common, histogram, correlation } =
-            column;
+        let ColumnStatistics {
+            null_fraction,
+            distinct_count,
+            mean_width_bytes,
+            most_common,
+            histogram,
+            correlation,
+        } = column;
         out.f64(*null_fraction);
         out.f64(*distinct_count);
         out.f64(*mean_width_bytes);
@@ -432,9 +439,7 @@ impl<'a> Reader<'a> {
             12 => Datum::Date(self.i32()?),
             13 => Datum::Timestamp(self.i64()?),
             14 => Datum::Timestamptz(self.i64()?),
-            15 => {
-                Datum::Interval(Interval { months: self.i32()?, days: self.i32()?, micros: self.i64()? })
-            }
+            15 => Datum::Interval(Interval { months: self.i32()?, days: self.i32()?, micros: self.i64()? }),
             16 => Datum::Uuid(self.array()?),
             _ => return Err(damaged()),
         })
@@ -446,15 +451,22 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let column = |name: &str, ty| Column { name: name.into(), ty, not_null: false, default: None, identity: None };
+        let column =
+            |name: &str, ty| Column { name: name.into(), ty, not_null: false, default: None, identity: None };
         Table {
             id: TreeId(1000),
             tree: TreeId(1007),
             name: "naïve".into(),
             schema_version: 3,
             columns: vec![
-                Column { identity: Some(Identity { always: true, sequence: 1002 }), ..column("id", SqlType::Int8) },
-                Column { default: Some("1 + 1".into()), ..column("a", SqlType::Decimal { precision: 10, scale: 2 }) },
+                Column {
+                    identity: Some(Identity { always: true, sequence: 1002 }),
+                    ..column("id", SqlType::Int8)
+                },
+                Column {
+                    default: Some("1 + 1".into()),
+                    ..column("a", SqlType::Decimal { precision: 10, scale: 2 })
+                },
                 column("b", SqlType::Varchar(Some(7))),
                 column("c", SqlType::Varchar(None)),
             ],

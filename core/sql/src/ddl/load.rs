@@ -65,8 +65,11 @@ pub(super) async fn read_state(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -
             Lookup::Missing(page) => txn.load(cx, page).await?,
         }
     }
-    let bytes: [u8; 13] =
-        bytes.try_into().ok().filter(|bytes: &[u8; 13]| bytes[0] == 1).ok_or_else(|| Error::corrupt("the catalog's state cannot be read"))?;
+    let bytes: [u8; 13] = bytes
+        .try_into()
+        .ok()
+        .filter(|bytes: &[u8; 13]| bytes[0] == 1)
+        .ok_or_else(|| Error::corrupt("the catalog's state cannot be read"))?;
     let version = u64::from_le_bytes(bytes[1..9].try_into().expect("eight bytes"));
     let next = u32::from_le_bytes(bytes[9..].try_into().expect("four bytes"));
     if next < TreeId::FIRST_USER.0 {

@@ -38,7 +38,12 @@ pub fn constant(expr: &Expr, context: &EvalContext<'_>) -> Result<Datum> {
 /// Evaluates over `row_count` rows of `columns`.
 ///
 /// Errors: as [`constant`].
-pub fn evaluate(expr: &Expr, columns: &[ArrayRef], row_count: usize, context: &EvalContext<'_>) -> Result<Value> {
+pub fn evaluate(
+    expr: &Expr,
+    columns: &[ArrayRef],
+    row_count: usize,
+    context: &EvalContext<'_>,
+) -> Result<Value> {
     match expr {
         Expr::Literal { value, ty } => Ok(Value::Constant(columns::array_of([value], *ty)?)),
         Expr::Param { index, ty } => {
@@ -53,7 +58,10 @@ pub fn evaluate(expr: &Expr, columns: &[ArrayRef], row_count: usize, context: &E
             Ok(Value::Array(column.clone()))
         }
         Expr::Call { function, args, ty, position } => {
-            let values = args.iter().map(|arg| evaluate(arg, columns, row_count, context)).collect::<Result<Vec<_>>>()?;
+            let values = args
+                .iter()
+                .map(|arg| evaluate(arg, columns, row_count, context))
+                .collect::<Result<Vec<_>>>()?;
             call(function, &values, *ty, row_count, context).map_err(|error| error.at(*position))
         }
         Expr::Cast { input, ty, explicit, position } => {
@@ -69,10 +77,8 @@ pub fn evaluate(expr: &Expr, columns: &[ArrayRef], row_count: usize, context: &E
         }
         Expr::IsNull(operand) => Ok(is_null(&evaluate(operand, columns, row_count, context)?)),
         Expr::IsNotDistinct(left, right) => {
-            let args = [
-                evaluate(left, columns, row_count, context)?,
-                evaluate(right, columns, row_count, context)?,
-            ];
+            let args =
+                [evaluate(left, columns, row_count, context)?, evaluate(right, columns, row_count, context)?];
             not_distinct(&args, left.ty(), row_count)
         }
         Expr::Case { branches, otherwise, ty } => case(branches, otherwise, *ty, columns, row_count, context),
@@ -89,7 +95,12 @@ pub fn evaluate(expr: &Expr, columns: &[ArrayRef], row_count: usize, context: &E
 }
 
 /// Evaluates to an array of `row_count` values.
-pub fn evaluate_array(expr: &Expr, columns: &[ArrayRef], row_count: usize, context: &EvalContext<'_>) -> Result<ArrayRef> {
+pub fn evaluate_array(
+    expr: &Expr,
+    columns: &[ArrayRef],
+    row_count: usize,
+    context: &EvalContext<'_>,
+) -> Result<ArrayRef> {
     evaluate(expr, columns, row_count, context)?.into_array(row_count)
 }
 
@@ -132,7 +143,11 @@ fn call(
 ) -> Result<Value> {
     if function.strict {
         let shape = kernel::Shape::of(values, row_count);
-        if !values.is_empty() && shape.all_null() && shape.rows > 0 && function.volatility != Volatility::Volatile {
+        if !values.is_empty()
+            && shape.all_null()
+            && shape.rows > 0
+            && function.volatility != Volatility::Volatile
+        {
             return Ok(shape.value(columns::nulls_of(ty, shape.rows)?));
         }
     }

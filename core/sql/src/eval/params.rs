@@ -23,7 +23,8 @@ pub fn constant_in(context: &ExecContext, expr: &Expr) -> Result<Datum> {
 /// value that does not convert.
 pub fn cast_params(context: &ExecContext, types: &[SqlType], params: &[Datum]) -> Result<Vec<Datum>> {
     if types.len() != params.len() {
-        let message = format!("the statement has {} parameters, and {} values were given", types.len(), params.len());
+        let message =
+            format!("the statement has {} parameters, and {} values were given", types.len(), params.len());
         return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message));
     }
     params.iter().zip(types).map(|(value, &ty)| cast_param(context, value, ty)).collect()
@@ -38,7 +39,10 @@ fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum
         }
         other => natural_type(other),
     };
-    if from == ty || ty == SqlType::Unknown || from == ty.base() && !matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Decimal { .. }) {
+    if from == ty
+        || ty == SqlType::Unknown
+        || from == ty.base() && !matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Decimal { .. })
+    {
         return Ok(value.clone());
     }
     let input = Expr::Literal { value: value.clone(), ty: from };

@@ -39,7 +39,11 @@ pub fn each_column(expr: &Expr, f: &mut dyn FnMut(usize)) {
 }
 
 /// The columns with only the selected rows in those that `expr` reads, and how many rows those are.
-pub fn filter_columns(expr: &Expr, columns: &[ArrayRef], selected: &BooleanArray) -> Result<(Vec<ArrayRef>, usize)> {
+pub fn filter_columns(
+    expr: &Expr,
+    columns: &[ArrayRef],
+    selected: &BooleanArray,
+) -> Result<(Vec<ArrayRef>, usize)> {
     let count = selected.true_count();
     if count == selected.len() {
         return Ok((columns.to_vec(), count));

@@ -42,7 +42,8 @@ pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &
             cx.charge(value.len() + 128).await?;
             let row = encode::decode_row(&layout, &types, &value)?;
             if encode::index_key(table, index, &row, &key, &mut entry)? {
-                let taken = scan::get(cx, context, index.tree, &entry, ReadMode::Current, &mut |_| {}).await?;
+                let taken =
+                    scan::get(cx, context, index.tree, &entry, ReadMode::Current, &mut |_| {}).await?;
                 if matches!(taken, Lookup::Found { .. }) {
                     return Err(duplicated(table, index, &row, context.time_zone));
                 }

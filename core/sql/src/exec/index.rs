@@ -84,7 +84,9 @@ impl RowSink for EntrySink {
 async fn fetch(cx: &Cx, context: &ExecContext, table: &Table, keys: &Arena) -> Result<Arena> {
     let mut rows = Arena::default();
     for index in 0..keys.len() {
-        let found = get(cx, context, table.tree, keys.get(index), ReadMode::Snapshot, &mut |row| rows.push(row)).await?;
+        let found =
+            get(cx, context, table.tree, keys.get(index), ReadMode::Snapshot, &mut |row| rows.push(row))
+                .await?;
         if !matches!(found, Lookup::Found { .. }) {
             let message = format!("an index entry of table \"{}\" has no row", table.name);
             return Err(Error::new(SqlState::INDEX_CORRUPTED, message));
@@ -132,32 +134,53 @@ impl IndexScan {
         let covering = covering && columns.iter().all(in_key);
         let shared = shared.clone();
         // The first run is short: a LIMIT above may want few rows.
-        IndexScan { shared, table, columns, index, bounds, filter, reverse, covering, decoder, scan: None, done: false, run: 16 }
+        IndexScan {
+            shared,
+            table,
+            columns,
+            index,
+            bounds,
+            filter,
+            reverse,
+            covering,
+            decoder,
+            scan: None,
+            done: false,
+            run: 16,
+        }
     }
 
     fn open(&self) -> Result<Option<Box<dyn Scan>>> {
         let index = &self.table.indexes[self.index];
         let columns = encode::index_columns(&self.table, index);
-        let Some(range) = encode::key_range(&self.bounds, &columns, &self.shared.eval())? else { return Ok(None) };
+        let Some(range) = encode::key_range(&self.bounds, &columns, &self.shared.eval())? else {
+            return Ok(None);
+        };
         Ok(Some(self.shared.context.txn.scan(index.tree, range, ReadMode::Snapshot, self.reverse)?))
     }
 
     /// A batch from the entries alone.
     fn covered(&self, entries: &EntrySink) -> Result<Batch> {
         let index = &self.table.indexes[self.index];
-        let mut builders: Vec<_> =
-            self.columns.iter().map(|&ordinal| ColumnBuilder::new(column_type(&self.table, ordinal), 64)).collect();
+        let mut builders: Vec<_> = self
+            .columns
+            .iter()
+            .map(|&ordinal| ColumnBuilder::new(column_type(&self.table, ordinal), 64))
+            .collect();
         for entry in 0..entries.keys.len() {
             let mut reader = KeyReader::new(entries.keys.get(entry));
-            let last = self.columns.iter().filter_map(|&ordinal| {
-                index.columns.iter().position(|column| column.ordinal == ordinal)
-            });
+            let last = self
+                .columns
+                .iter()
+                .filter_map(|&ordinal| index.columns.iter().position(|column| column.ordinal == ordinal));
             let last = last.max().map_or(0, |last| last + 1);
             let mut values = Vec::with_capacity(last);
             for column in &index.columns[..last] {
                 let ty = self.table.columns[column.ordinal].ty;
                 if !encode::is_invertible(ty) {
-                    return Err(Error::internal("a covering scan over a column that its key does not give back"));
+                    return Err(Error::internal(
+                        "a covering scan over a column that its key does not give back",
+                    ));
                 }
                 values.push(encode::read_key(&mut reader, ty, column.descending)?);
             }
@@ -179,7 +202,8 @@ impl IndexScan {
 
     fn is_covered(&self) -> bool {
         let index = &self.table.indexes[self.index];
-        let readable = index.columns.iter().all(|column| encode::is_invertible(self.table.columns[column.ordinal].ty));
+        let readable =
+            index.columns.iter().all(|column| encode::is_invertible(self.table.columns[column.ordinal].ty));
         self.covering && readable
     }
 }
@@ -205,7 +229,11 @@ impl Operator for IndexScan {
                 }
                 let rows = fetch(cx, &self.shared.context, &self.table, &entries.values).await?;
                 let keys = &entries.values;
-                self.decoder.push(&rows.all(), &|row, key| key.extend_from_slice(keys.get(row)), &self.shared.eval())?;
+                self.decoder.push(
+                    &rows.all(),
+                    &|row, key| key.extend_from_slice(keys.get(row)),
+                    &self.shared.eval(),
+                )?;
                 if self.decoder.row_count() > 0 {
                     return self.decoder.finish().map(Some);
                 }
@@ -331,7 +359,14 @@ impl IndexJoin {
     }
 
     /// Joins the collected rows with their outer rows.
-    fn emit(&mut self, outer: &Batch, keys: &Arena, rows: &Arena, owners: &[u32], matched: &mut [bool]) -> Result<()> {
+    fn emit(
+        &mut self,
+        outer: &Batch,
+        keys: &Arena,
+        rows: &Arena,
+        owners: &[u32],
+        matched: &mut [bool],
+    ) -> Result<()> {
         if rows.len() == 0 {
             return Ok(());
         }
@@ -369,7 +404,8 @@ impl IndexJoin {
         }
         if self.kind == JoinKind::Left {
             for &ordinal in &self.columns {
-                let nulls: ArrayRef = crate::columns::nulls_of(column_type(&self.table, ordinal), kept.row_count)?;
+                let nulls: ArrayRef =
+                    crate::columns::nulls_of(column_type(&self.table, ordinal), kept.row_count)?;
                 kept.columns.push(nulls);
             }
         }

@@ -38,10 +38,10 @@ use arrow_array::ArrayRef;
 pub use build::build_index;
 pub use dml::{delete, insert, update};
 pub use metrics::{NodeMetrics, RunMetrics};
-pub use query::{Operator, Query, Shared};
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
 use orrery_base::{BoxFuture, Cx, Error, Result};
+pub use query::{Operator, Query, Shared};
 use std::sync::Arc;
 
 /// Rows in columns.

@@ -3,9 +3,9 @@
 
 use super::Batch;
 use super::memory::Reservation;
-use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::partition::take;
 use super::probe::{Matcher, Outer};
+use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::spill::{SpillFile, SpillReader, data_types};
 use crate::expr::Expr;
 use crate::plan::JoinKind;

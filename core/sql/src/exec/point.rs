@@ -126,7 +126,9 @@ impl PointRow<'_> {
             SqlType::Numeric => PointValue::Numeric(crate::columns::numeric_from(view.bytes(column)?)?),
             SqlType::Text | SqlType::Varchar(_) => PointValue::Text(encode::utf8(view.bytes(column)?)?),
             SqlType::Bytea | SqlType::Unknown => PointValue::Bytea(view.bytes(column)?),
-            SqlType::Interval => PointValue::Interval(crate::columns::interval_from(&view.fixed::<16>(column))),
+            SqlType::Interval => {
+                PointValue::Interval(crate::columns::interval_from(&view.fixed::<16>(column)))
+            }
             SqlType::Uuid => PointValue::Uuid(view.fixed(column)),
         })
     }
@@ -210,7 +212,9 @@ fn insert(statement: &Insert) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 /// The key of a change whose source is one row by key, whatever the order of its columns.
 fn changed_row(table: &Arc<Table>, source: &Plan) -> Option<Vec<Operand>> {
     let node = match &source.root.op {
-        Op::Project { input, exprs } if exprs.iter().all(|expr| matches!(expr, Expr::Column { .. })) => &**input,
+        Op::Project { input, exprs } if exprs.iter().all(|expr| matches!(expr, Expr::Column { .. })) => {
+            &**input
+        }
         _ => &source.root,
     };
     let (scanned, key, _) = point_scan(node)?;
@@ -226,7 +230,10 @@ fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let mut values: Vec<Option<Operand>> = table.columns.iter().map(|_| None).collect();
     for (ordinal, expr) in &statement.assignments {
         let is_key = table.primary_key.contains(ordinal)
-            || table.indexes.iter().any(|index| index.columns.iter().any(|column| column.ordinal == *ordinal));
+            || table
+                .indexes
+                .iter()
+                .any(|index| index.columns.iter().any(|column| column.ordinal == *ordinal));
         if is_key {
             return None;
         }
@@ -244,7 +251,8 @@ fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 }
 
 fn delete(statement: &Delete) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
-    let is_plain = statement.returning.is_none() && statement.recheck.is_some() && statement.table.indexes.is_empty();
+    let is_plain =
+        statement.returning.is_none() && statement.recheck.is_some() && statement.table.indexes.is_empty();
     if !is_plain {
         return None;
     }

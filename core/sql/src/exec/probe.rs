@@ -2,8 +2,8 @@
 
 use super::Batch;
 use super::filter::select;
-use super::query::Place;
 use super::partition::take;
+use super::query::Place;
 use crate::columns;
 use crate::eval;
 use crate::expr::Expr;

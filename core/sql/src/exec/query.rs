@@ -7,8 +7,8 @@ use super::memory::{Memory, Reservation};
 use super::metrics::Counters;
 use super::subquery::{self, Demand};
 use super::{
-    Batch, ExecContext, SubqueryResults, aggregate, index, scan, append, distinct, filter, hash_join, limit, nested_loop,
-    project, series, sort, values,
+    Batch, ExecContext, SubqueryResults, aggregate, append, distinct, filter, hash_join, index, limit,
+    nested_loop, project, scan, series, sort, values,
 };
 use crate::expr::Expr;
 use crate::functions::{EvalContext, SequencePool};

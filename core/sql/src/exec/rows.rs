@@ -185,7 +185,9 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
         SqlType::Numeric | SqlType::Decimal { .. } => {
             Datum::Numeric(orrery_row::numeric::Numeric::from_wide(take_bytes(bytes)?)?)
         }
-        SqlType::Text | SqlType::Varchar(_) => Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into()),
+        SqlType::Text | SqlType::Varchar(_) => {
+            Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into())
+        }
         SqlType::Bytea => Datum::Bytea(take_bytes(bytes)?.into()),
         SqlType::Interval => Datum::Interval(columns::interval_from(take(bytes, 16)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes)?),

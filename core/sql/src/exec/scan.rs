@@ -92,7 +92,10 @@ impl RowDecoder {
         context: &EvalContext<'_>,
     ) -> Result<Option<Vec<usize>>> {
         if let Some(bad) = values.iter().find(|value| !self.layout.fits(value)) {
-            return Err(Error::corrupt(format!("a row of {} bytes does not fit its table's columns", bad.len())));
+            return Err(Error::corrupt(format!(
+                "a row of {} bytes does not fit its table's columns",
+                bad.len()
+            )));
         }
         let Some(filter) = &self.filter else {
             let all: Vec<usize> = Vec::new();
@@ -114,7 +117,16 @@ impl RowDecoder {
         if !passed.is_empty() {
             let kept: Vec<&[u8]> = passed.iter().map(|&row| values[row]).collect();
             let columns: Vec<usize> = (0..self.columns.len()).collect();
-            decode(&self.layout, &self.columns, &columns, &kept, Some(()), &passed, keys, &mut self.builders)?;
+            decode(
+                &self.layout,
+                &self.columns,
+                &columns,
+                &kept,
+                Some(()),
+                &passed,
+                keys,
+                &mut self.builders,
+            )?;
             self.row_count += kept.len();
         }
         Ok(Some(passed))
@@ -188,7 +200,9 @@ impl TableScan {
 
     fn open(&self) -> Result<Option<Box<dyn Scan>>> {
         let columns = encode::primary_key_columns(&self.table);
-        let Some(range) = encode::key_range(&self.bounds, &columns, &self.shared.eval())? else { return Ok(None) };
+        let Some(range) = encode::key_range(&self.bounds, &columns, &self.shared.eval())? else {
+            return Ok(None);
+        };
         let txn = &self.shared.context.txn;
         Ok(Some(txn.scan(self.table.tree, range, ReadMode::Snapshot, self.reverse)?))
     }

@@ -6,8 +6,8 @@
 use super::filter::select;
 use super::keys::{Bytes, SortForm, encode_sort};
 use super::memory::Reservation;
-use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::probe::empty;
+use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::sort_merge::{Merge, reduce};
 use super::spill::{SpillFile, SpillReader, data_types};
 use super::{Batch, arrow_result};

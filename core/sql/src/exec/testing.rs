@@ -116,7 +116,7 @@ impl Environment for Counting {
 pub struct Disk {
     pub files: BTreeMap<FileId, Vec<u8>>,
     pub written_bytes: usize,
-    transfers: usize,
+    pub transfers: usize,
     /// Flips a bit in what is read.
     pub is_damaged: bool,
 }
@@ -252,7 +252,12 @@ pub fn plan(root: PlanNode) -> Plan {
 /// A node with columns of these types.
 pub fn node(op: Op, types: &[SqlType]) -> PlanNode {
     let field = |(index, &ty): (usize, &SqlType)| Field { name: format!("c{index}"), ty };
-    PlanNode { op, fields: types.iter().enumerate().map(field).collect(), row_estimate: 1.0, cost_estimate: 1.0 }
+    PlanNode {
+        op,
+        fields: types.iter().enumerate().map(field).collect(),
+        row_estimate: 1.0,
+        cost_estimate: 1.0,
+    }
 }
 
 /// A column.
@@ -275,7 +280,8 @@ pub fn call(name: &str, left: Expr, right: Expr) -> Expr {
 
 /// Literal rows.
 pub fn values(rows: &[Vec<Datum>], types: &[SqlType]) -> PlanNode {
-    let row = |row: &Vec<Datum>| row.iter().zip(types).map(|(value, &ty)| literal(value.clone(), ty)).collect();
+    let row =
+        |row: &Vec<Datum>| row.iter().zip(types).map(|(value, &ty)| literal(value.clone(), ty)).collect();
     node(Op::Values { rows: rows.iter().map(row).collect() }, types)
 }
 
@@ -286,13 +292,13 @@ pub const TYPES: [SqlType; 5] =
 /// Rows of a unique number, and columns of repeated values with NULLs and values that are equal but look different.
 pub fn random_rows(seed: u64, count: usize, spread: u64) -> Vec<Vec<Datum>> {
     let mut rng = Rng::new(seed);
-    let numerics = ["1.5", "1.50", "-2", "-2.000", "0", "1e20", "NaN", "123456789012345678901234567890123456789012345"];
+    let numerics =
+        ["1.5", "1.50", "-2", "-2.000", "0", "1e20", "NaN", "123456789012345678901234567890123456789012345"];
     let floats = [0.0, -0.0, f64::NAN, 1.5, -1e300, f64::INFINITY];
     let mut row = |number: usize| {
         let int = rng.below(spread) as i32 - (spread / 2) as i32;
-        let text: Arc<str> = ["", "a", "a\0b", "ab", "zürich", "a rather long string indeed"]
-            [rng.below(6) as usize]
-            .into();
+        let text: Arc<str> =
+            ["", "a", "a\0b", "ab", "zürich", "a rather long string indeed"][rng.below(6) as usize].into();
         let numeric = numerics[rng.below(8) as usize].parse().unwrap();
         let float = floats[rng.below(6) as usize];
         let mut nullable = |value: Datum| if rng.chance(1, 12) { Datum::Null } else { value };

@@ -1,7 +1,8 @@
 //! Every operator against a naive model on random rows, in memory and spilling.
 
 use super::testing::{
-    AMPLE, Disk, TINY, TYPES, call, column, literal, node, plan, random_rows, run, run_on, run_plan, same, sorted, values,
+    AMPLE, Disk, TINY, TYPES, call, column, literal, node, plan, random_rows, run, run_on, run_plan, same,
+    sorted, values,
 };
 use crate::datum::{Datum, Interval};
 use crate::expr::{AggregateCall, Expr, SubqueryUse};
@@ -52,7 +53,13 @@ fn less() -> Expr {
     call("<", column(0, SqlType::Int8), column(TYPES.len(), SqlType::Int8))
 }
 
-fn hash_join(left: &PlanNode, right: &PlanNode, keys: &[usize], kind: JoinKind, residual: Option<Expr>) -> PlanNode {
+fn hash_join(
+    left: &PlanNode,
+    right: &PlanNode,
+    keys: &[usize],
+    kind: JoinKind,
+    residual: Option<Expr>,
+) -> PlanNode {
     let exprs: Vec<Expr> = keys.iter().map(|&key| column(key, TYPES[key])).collect();
     let op = Op::HashJoin {
         left: Box::new(left.clone()),
@@ -75,12 +82,16 @@ fn hash_joins_agree_with_a_naive_join() {
         for kind in KINDS {
             for residual in [false, true] {
                 let expected = sorted(&naive_join(&left, &right, kind, |a, b| {
-                    keys.iter().all(|&key| same(&a[key], &b[key], false)) && (!residual || number(a) < number(b))
+                    keys.iter().all(|&key| same(&a[key], &b[key], false))
+                        && (!residual || number(a) < number(b))
                 }));
                 let join = hash_join(&left_node, &right_node, keys, kind, residual.then(less));
                 for budget in [AMPLE, TINY] {
                     let outcome = run(join.clone(), budget).unwrap();
-                    assert!(outcome.sorted() == expected, "{keys:?} {kind:?} residual {residual} budget {budget}");
+                    assert!(
+                        outcome.sorted() == expected,
+                        "{keys:?} {kind:?} residual {residual} budget {budget}"
+                    );
                     assert_eq!(outcome.written_bytes > 0, budget == TINY, "whether it spilled");
                     assert_eq!(outcome.metrics.node(0).rows, expected.len() as u64);
                 }
@@ -106,7 +117,9 @@ fn joins_with_an_empty_side() {
 
 #[test]
 fn a_join_of_one_key_only_ends() {
-    let rows: Vec<_> = (0..300).map(|n| vec![Datum::Int8(n), Datum::Int4(1), Datum::Null, Datum::Null, Datum::Null]).collect();
+    let rows: Vec<_> = (0..300)
+        .map(|n| vec![Datum::Int8(n), Datum::Int4(1), Datum::Null, Datum::Null, Datum::Null])
+        .collect();
     let side = values(&rows, &TYPES);
     let outcome = run(hash_join(&side, &side, &[1], JoinKind::Inner, None), TINY).unwrap();
     assert_eq!(outcome.rows.len(), 300 * 300);
@@ -131,7 +144,8 @@ fn nested_loops_agree_with_a_naive_join() {
                     (conditions < 1 || number(a) < number(b)) && (conditions < 2 || same(&a[1], &b[1], false))
                 }));
                 for budget in [AMPLE, TINY] {
-                    let outcome = run(nested_loop(&left_node, &right_node, kind, on.clone()), budget).unwrap();
+                    let outcome =
+                        run(nested_loop(&left_node, &right_node, kind, on.clone()), budget).unwrap();
                     assert!(outcome.sorted() == expected, "{kind:?} {conditions} {budget}");
                 }
             }
@@ -142,10 +156,14 @@ fn nested_loops_agree_with_a_naive_join() {
 fn aggregate(name: &str, args: Vec<Expr>, distinct: bool, filter: Option<Expr>) -> AggregateCall {
     let types: Vec<SqlType> = args.iter().map(Expr::ty).collect();
     let fits = |wanted: &[SqlType]| {
-        wanted.len() == types.len() && wanted.iter().zip(&types).all(|(a, b)| a == b || *a == SqlType::Unknown)
+        wanted.len() == types.len()
+            && wanted.iter().zip(&types).all(|(a, b)| a == b || *a == SqlType::Unknown)
     };
     let overloads = functions::aggregates(name);
-    let found = overloads.iter().find(|one| one.args == types).or_else(|| overloads.iter().find(|one| fits(one.args)));
+    let found = overloads
+        .iter()
+        .find(|one| one.args == types)
+        .or_else(|| overloads.iter().find(|one| fits(one.args)));
     let function = found.expect("there is such an aggregate");
     let ty = match function.result {
         functions::ResultType::Fixed(ty) => ty,
@@ -169,7 +187,9 @@ fn calls() -> Vec<AggregateCall> {
 fn naive_aggregate(rows: &[Vec<Datum>], groups: &[usize]) -> Vec<Vec<Datum>> {
     let mut found: Vec<Vec<&Vec<Datum>>> = if groups.is_empty() { vec![vec![]] } else { vec![] };
     for row in rows {
-        let fits = |members: &Vec<&Vec<Datum>>| groups.iter().all(|&group| same(&members[0][group], &row[group], true));
+        let fits = |members: &Vec<&Vec<Datum>>| {
+            groups.iter().all(|&group| same(&members[0][group], &row[group], true))
+        };
         match found.iter_mut().find(|members| groups.is_empty() || fits(members)) {
             Some(members) => members.push(row),
             None => found.push(vec![row]),
@@ -221,7 +241,11 @@ fn aggregates_agree_with_a_naive_model() {
             let keys = groups.iter().map(|&group| (group, false, false)).collect::<Vec<_>>();
             let streamed = aggregate_node(sort_node(input, &keys, None), groups, true);
             for budget in [AMPLE, TINY] {
-                assert_eq!(run(streamed.clone(), budget).unwrap().sorted(), sorted(&expected), "{groups:?} sorted");
+                assert_eq!(
+                    run(streamed.clone(), budget).unwrap().sorted(),
+                    sorted(&expected),
+                    "{groups:?} sorted"
+                );
             }
         }
     }
@@ -240,7 +264,8 @@ fn aggregates_of_nothing() {
 
 #[test]
 fn a_filtered_aggregate_does_not_evaluate_other_rows() {
-    let divide = functions::scalars("/").iter().find(|one| one.args == [SqlType::Int8, SqlType::Int8]).unwrap();
+    let divide =
+        functions::scalars("/").iter().find(|one| one.args == [SqlType::Int8, SqlType::Int8]).unwrap();
     let ten = literal(Datum::Int8(10), SqlType::Int8);
     let args = vec![ten, column(0, SqlType::Int8)];
     let quotient = Expr::Call { function: divide, args, ty: SqlType::Int8, position: 3 };
@@ -249,10 +274,13 @@ fn a_filtered_aggregate_does_not_evaluate_other_rows() {
         let guarded = filter.is_some();
         let call = aggregate("max", vec![quotient.clone()], false, filter);
         let input = values(&random_rows(3, 5, 2), &TYPES);
-        let op = Op::Aggregate { input: Box::new(input), groups: vec![], aggregates: vec![call], sorted: false };
+        let op =
+            Op::Aggregate { input: Box::new(input), groups: vec![], aggregates: vec![call], sorted: false };
         match run(node(op, &[SqlType::Int8]), AMPLE) {
             Ok(outcome) => assert!(guarded && outcome.rows == [[Datum::Int8(10)]]),
-            Err(error) => assert!(!guarded && error.code() == SqlState::DIVISION_BY_ZERO && error.position() == Some(3)),
+            Err(error) => {
+                assert!(!guarded && error.code() == SqlState::DIVISION_BY_ZERO && error.position() == Some(3))
+            }
         }
     }
 }
@@ -260,7 +288,8 @@ fn a_filtered_aggregate_does_not_evaluate_other_rows() {
 #[test]
 fn distinct_agrees_with_a_naive_model() {
     for (seed, spread) in [(1, 4), (2, 500)] {
-        let rows: Vec<Vec<Datum>> = random_rows(seed, 2500, spread).into_iter().map(|row| row[1..].to_vec()).collect();
+        let rows: Vec<Vec<Datum>> =
+            random_rows(seed, 2500, spread).into_iter().map(|row| row[1..].to_vec()).collect();
         let mut expected: Vec<Vec<Datum>> = Vec::new();
         for row in &rows {
             let seen = |other: &Vec<Datum>| row.iter().zip(other).all(|(a, b)| same(a, b, true));
@@ -314,13 +343,24 @@ fn sorts_are_stable_and_agree_with_a_naive_sort() {
     for keys in cases {
         let mut expected = rows.clone();
         expected.sort_by(|a, b| naive_order(a, b, keys));
-        for (limit, budget) in
-            [(None, AMPLE), (None, TINY * 4), (Some(0), AMPLE), (Some(10), AMPLE), (Some(10), TINY), (Some(3000), TINY * 4)]
-        {
+        for (limit, budget) in [
+            (None, AMPLE),
+            (None, TINY * 4),
+            (Some(0), AMPLE),
+            (Some(10), AMPLE),
+            (Some(10), TINY),
+            (Some(3000), TINY * 4),
+        ] {
             let outcome = run(sort_node(input.clone(), keys, limit), budget).unwrap();
             let wanted = limit.map_or(rows.len(), |limit| limit as usize);
-            assert!(format!("{:?}", outcome.rows) == format!("{:?}", &expected[..wanted]), "{keys:?} {limit:?} {budget}");
-            assert!(outcome.written_bytes > 0 || budget == AMPLE || wanted == 10, "{limit:?} {budget} spills");
+            assert!(
+                format!("{:?}", outcome.rows) == format!("{:?}", &expected[..wanted]),
+                "{keys:?} {limit:?} {budget}"
+            );
+            assert!(
+                outcome.written_bytes > 0 || budget == AMPLE || wanted == 10,
+                "{limit:?} {budget} spills"
+            );
         }
     }
 }

@@ -216,7 +216,10 @@ struct IntegerSum {
 fn sum_all<T: Copy + Into<i64>>(values: &[T], array: &ArrayRef) -> i128 {
     match array.nulls().filter(|nulls| nulls.null_count() > 0) {
         // 2^31 values of 32 bits fit 64: widen once per run.
-        None => values.chunks(1 << 16).map(|run| run.iter().map(|&value| i128::from(value.into())).sum::<i128>()).sum(),
+        None => values
+            .chunks(1 << 16)
+            .map(|run| run.iter().map(|&value| i128::from(value.into())).sum::<i128>())
+            .sum(),
         Some(nulls) => nulls.valid_indices().map(|row| i128::from(values[row].into())).sum(),
     }
 }
@@ -261,7 +264,9 @@ impl State for IntegerSum {
         }
         let sum = || Numeric::from_parts(self.sum, 0);
         match kind {
-            SumKind::Bigint => i64::try_from(self.sum).map(Datum::Int8).map_err(|_| out_of_range(SqlType::Int8)),
+            SumKind::Bigint => {
+                i64::try_from(self.sum).map(Datum::Int8).map_err(|_| out_of_range(SqlType::Int8))
+            }
             SumKind::Numeric => Ok(Datum::Numeric(sum())),
             SumKind::Average => sum().div(&Numeric::from_i64(self.count)).map(Datum::Numeric),
         }
@@ -311,7 +316,8 @@ impl State for NumericSum {
                 match self.small.checked_add(values[row]) {
                     Some(sum) => self.small = sum,
                     None => {
-                        let full = Numeric::from_parts(std::mem::replace(&mut self.small, values[row]), *scale);
+                        let full =
+                            Numeric::from_parts(std::mem::replace(&mut self.small, values[row]), *scale);
                         self.add_numeric(&full)?;
                     }
                 }
@@ -352,7 +358,8 @@ impl State for NumericSum {
             return Ok(Datum::Null);
         }
         let total = self.total()?;
-        let result = if *kind == SumKind::Average { total.div(&Numeric::from_i64(self.count))? } else { total };
+        let result =
+            if *kind == SumKind::Average { total.div(&Numeric::from_i64(self.count))? } else { total };
         Ok(Datum::Numeric(result))
     }
     fn extra_bytes(&self) -> usize {
@@ -492,7 +499,9 @@ fn datum(arg: &Arg<'_>, row: usize, ty: SqlType) -> Result<Datum> {
         (Arg::Decimal(..), _) | (Arg::Bytes(..), SqlType::Numeric) => Datum::Numeric(arg.numeric(row)?),
         (Arg::Text(array, _), _) => Datum::Text(array.value(row).into()),
         (Arg::Bytes(array, _), _) => Datum::Bytea(array.value(row).into()),
-        (Arg::Fixed16(array, _), SqlType::Interval) => Datum::Interval(columns::interval_from(array.value(row))),
+        (Arg::Fixed16(array, _), SqlType::Interval) => {
+            Datum::Interval(columns::interval_from(array.value(row)))
+        }
         (Arg::Fixed16(array, _), _) => Datum::Uuid(array.value(row).try_into().expect("sixteen bytes")),
         (Arg::Null, _) => Datum::Null,
     })
@@ -605,7 +614,8 @@ impl State for Joined {
         Ok(())
     }
     fn write(&self, into: &mut Vec<u8>) {
-        let (text, first) = self.0.as_ref().map_or(("", u32::MAX), |(text, first)| (text.as_str(), *first as u32));
+        let (text, first) =
+            self.0.as_ref().map_or(("", u32::MAX), |(text, first)| (text.as_str(), *first as u32));
         into.extend_from_slice(&first.to_le_bytes());
         into.extend_from_slice(&(text.len() as u32).to_le_bytes());
         into.extend_from_slice(text.as_bytes());
@@ -796,7 +806,11 @@ impl GroupedAccumulator for Wrapped {
                 let mut delimiters = ColumnBuilder::new(SqlType::Text, groups.len());
                 for row in 0..groups.len() {
                     let is_null = args[1].data_type() == &DataType::Null || args[1].is_null(row);
-                    delimiters.push_bytes(if is_null { b"" } else { args[1].as_string::<i32>().value(row).as_bytes() })?;
+                    delimiters.push_bytes(if is_null {
+                        b""
+                    } else {
+                        args[1].as_string::<i32>().value(row).as_bytes()
+                    })?;
                 }
                 self.inner.update(&[args[0].clone(), delimiters.finish()?], groups, selected, group_count)
             }
@@ -896,16 +910,17 @@ static SUMS: [Aggregate; 19] = {
         entry("avg", &[Interval], Interval, |_| boxed::<IntervalSum>(SumKind::Average, Interval)),
         entry("bool_and", &[Bool], Bool, |_| boxed::<Truth>(true, Bool)),
         entry("bool_or", &[Bool], Bool, |_| boxed::<Truth>(false, Bool)),
-        entry("string_agg", &[Text, Text], Text, |_| wrapped(boxed::<Joined>((), Text), WrapKind::EmptyDelimiters)),
+        entry("string_agg", &[Text, Text], Text, |_| {
+            wrapped(boxed::<Joined>((), Text), WrapKind::EmptyDelimiters)
+        }),
     ]
 };
 
 static EVERY: [Aggregate; 1] =
     [entry("every", &[SqlType::Bool], SqlType::Bool, |_| boxed::<Truth>(true, SqlType::Bool))];
 
-static EXTREMES: [Aggregate; 22] = extremes!(
-    Int2, Int4, Int8, Float4, Float8, Numeric, Text, Date, Timestamp, Timestamptz, Interval
-);
+static EXTREMES: [Aggregate; 22] =
+    extremes!(Int2, Int4, Int8, Float4, Float8, Numeric, Text, Date, Timestamp, Timestamptz, Interval);
 
 static SPREADS: [Aggregate; 24] = spreads! {
     "variance": false, false;

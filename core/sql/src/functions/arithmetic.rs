@@ -145,7 +145,6 @@ macro_rules! float_entries {
     };
 }
 
-
 static INT2: [Scalar; 16] = integer_entries!(Int2, Int16Type, i16);
 static INT4: [Scalar; 16] = integer_entries!(Int4, Int32Type, i32);
 static INT8: [Scalar; 16] = integer_entries!(Int8, Int64Type, i64);

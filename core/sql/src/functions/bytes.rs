@@ -31,7 +31,8 @@ fn substring(bytes: &[u8], start: i32, length: Option<i32>) -> Result<&[u8]> {
         return Err(Error::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed"));
     }
     let first = i64::from(start) - 1;
-    let end = length.map_or(bytes.len() as i64, |length| (first + i64::from(length)).clamp(0, bytes.len() as i64));
+    let end =
+        length.map_or(bytes.len() as i64, |length| (first + i64::from(length)).clamp(0, bytes.len() as i64));
     let first = first.clamp(0, end);
     Ok(&bytes[first as usize..end as usize])
 }

@@ -52,7 +52,11 @@ pub fn cast(
 ) -> Result<Value> {
     if value.array().data_type() == &DataType::Null {
         let nulls = columns::nulls_of(to, value.array().len())?;
-        return Ok(if matches!(value, Value::Constant(_)) { Value::Constant(nulls) } else { Value::Array(nulls) });
+        return Ok(if matches!(value, Value::Constant(_)) {
+            Value::Constant(nulls)
+        } else {
+            Value::Array(nulls)
+        });
     }
     if from == to || (matches!(to, SqlType::Text | SqlType::Varchar(None)) && from.base() == SqlType::Text) {
         return Ok(value.clone());
@@ -77,7 +81,11 @@ pub fn cast(
 
 fn widen(args: &[Value], from: SqlType, to: SqlType, rows: usize) -> Option<Result<Value>> {
     use SqlType::{Float4, Float8, Int2, Int4, Int8};
-    fn to_wider<A: ArrowPrimitiveType, O: ArrowPrimitiveType>(args: &[Value], rows: usize, f: impl Fn(A::Native) -> O::Native) -> Result<Value> {
+    fn to_wider<A: ArrowPrimitiveType, O: ArrowPrimitiveType>(
+        args: &[Value],
+        rows: usize,
+        f: impl Fn(A::Native) -> O::Native,
+    ) -> Result<Value> {
         kernel::unary::<A, O>(args, rows, |value| Some(f(value)), || Error::internal("widening cannot fail"))
     }
     Some(match (from, to) {
@@ -88,8 +96,18 @@ fn widen(args: &[Value], from: SqlType, to: SqlType, rows: usize) -> Option<Resu
         (Int4, Float8) => to_wider::<Int32Type, Float64Type>(args, rows, f64::from),
         (Int8, Float8) => to_wider::<Int64Type, Float64Type>(args, rows, |value| value as f64),
         (Float4, Float8) => to_wider::<Float32Type, Float64Type>(args, rows, f64::from),
-        (Int8, Int4) => kernel::unary::<Int64Type, Int32Type>(args, rows, |value| i32::try_from(value).ok(), || out_of_range(Int4)),
-        (Int4, Int2) => kernel::unary::<Int32Type, Int16Type>(args, rows, |value| i16::try_from(value).ok(), || out_of_range(Int2)),
+        (Int8, Int4) => kernel::unary::<Int64Type, Int32Type>(
+            args,
+            rows,
+            |value| i32::try_from(value).ok(),
+            || out_of_range(Int4),
+        ),
+        (Int4, Int2) => kernel::unary::<Int32Type, Int16Type>(
+            args,
+            rows,
+            |value| i16::try_from(value).ok(),
+            || out_of_range(Int2),
+        ),
         _ => return None,
     })
 }
@@ -119,7 +137,9 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
 pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSettings) -> Result<Datum> {
     Ok(match (value, to) {
         (Datum::Null, _) => Datum::Null,
-        (Datum::Text(text), SqlType::Varchar(Some(limit))) => Datum::Text(text::fit_varchar(text, limit, explicit)?.into()),
+        (Datum::Text(text), SqlType::Varchar(Some(limit))) => {
+            Datum::Text(text::fit_varchar(text, limit, explicit)?.into())
+        }
         (Datum::Text(_), SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown) => value.clone(),
         (Datum::Text(text), to) => text::parse_with(text, to, settings)?,
         (Datum::Bool(value), SqlType::Int4) => Datum::Int4(i32::from(*value)),
@@ -181,7 +201,9 @@ fn from_integer(value: i64, to: SqlType) -> Result<Datum> {
         SqlType::Float4 => Datum::Float4(value as f32),
         SqlType::Float8 => Datum::Float8(value as f64),
         SqlType::Numeric => Datum::Numeric(Numeric::from_i64(value)),
-        SqlType::Decimal { precision, scale } => Datum::Numeric(fit(&Numeric::from_i64(value), precision, scale)?),
+        SqlType::Decimal { precision, scale } => {
+            Datum::Numeric(fit(&Numeric::from_i64(value), precision, scale)?)
+        }
         _ => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast type bigint to {to}"))),
     })
 }
@@ -210,13 +232,23 @@ fn from_float(value: f64, single: Option<f32>, to: SqlType) -> Result<Datum> {
         }
         SqlType::Numeric => Datum::Numeric(numeric()),
         SqlType::Decimal { precision, scale } => Datum::Numeric(fit(&numeric(), precision, scale)?),
-        _ => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast type double precision to {to}"))),
+        _ => {
+            return Err(Error::new(
+                SqlState::CANNOT_COERCE,
+                format!("cannot cast type double precision to {to}"),
+            ));
+        }
     })
 }
 
 fn from_numeric(value: &Numeric, to: SqlType) -> Result<Datum> {
     let integer = |least: i64, most: i64| {
-        let named = |kind: &str| Error::new(SqlState::FEATURE_NOT_SUPPORTED, format!("cannot convert {kind} to {}", to.base_name()));
+        let named = |kind: &str| {
+            Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("cannot convert {kind} to {}", to.base_name()),
+            )
+        };
         if value.is_nan() {
             return Err(named("NaN"));
         }

@@ -169,7 +169,20 @@ macro_rules! operator {
 }
 
 pub(super) static ENTRIES: &[Scalar] = comparisons!(
-    Int4, Int8, Text, Numeric, Float8, Int2, Float4, Bool, Date, Timestamp, Timestamptz, Interval, Uuid, Bytea
+    Int4,
+    Int8,
+    Text,
+    Numeric,
+    Float8,
+    Int2,
+    Float4,
+    Bool,
+    Date,
+    Timestamp,
+    Timestamptz,
+    Interval,
+    Uuid,
+    Bytea
 );
 
 /// Equality of two values of type `ty`, NULL when one is NULL.

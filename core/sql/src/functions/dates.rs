@@ -127,7 +127,9 @@ pub(super) fn interval_over(interval: Interval, divisor: f64) -> Result<Interval
     let micros =
         (interval.micros as f64 / divisor + (seconds - carried * 86_400.0) * SECOND as f64).round_ties_even();
     let total_days = whole_days + month_days.trunc() + carried;
-    if [months, total_days].iter().any(|value| value.is_nan() || value.abs() > f64::from(i32::MAX)) || micros.is_nan() {
+    if [months, total_days].iter().any(|value| value.is_nan() || value.abs() > f64::from(i32::MAX))
+        || micros.is_nan()
+    {
         return Err(civil::interval_out_of_range());
     }
     Ok(Interval { months: whole_months as i32, days: total_days as i32, micros: micros as i64 })
@@ -204,8 +206,8 @@ fn moment_field(field: &str, local: i64, utc: i64, ty: SqlType, zone: i32) -> Re
         "timezone" if ty == SqlType::Timestamptz => whole(zone.into()),
         "timezone_hour" if ty == SqlType::Timestamptz => whole(i64::from(zone / 3600)),
         "timezone_minute" if ty == SqlType::Timestamptz => whole(i64::from(zone / 60 % 60)),
-        "hour" | "minute" | "second" | "millisecond" | "milliseconds" | "microsecond" | "microseconds" | "timezone"
-        | "timezone_hour" | "timezone_minute" => return Err(unsupported_field(field, ty)),
+        "hour" | "minute" | "second" | "millisecond" | "milliseconds" | "microsecond" | "microseconds"
+        | "timezone" | "timezone_hour" | "timezone_minute" => return Err(unsupported_field(field, ty)),
         _ => return Err(unknown_field(field, ty)),
     })
 }
@@ -242,7 +244,11 @@ fn interval_field(field: &str, interval: Interval) -> Result<Numeric> {
 /// EXTRACT of an infinite moment: an infinity for what grows without end, NULL for the rest.
 fn infinite_field(field: &str, above: bool) -> Option<Numeric> {
     let endless = ["year", "decade", "century", "millennium", "julian", "isoyear", "epoch"];
-    endless.contains(&field).then_some(if above { Numeric::PositiveInfinity } else { Numeric::NegativeInfinity })
+    endless.contains(&field).then_some(if above {
+        Numeric::PositiveInfinity
+    } else {
+        Numeric::NegativeInfinity
+    })
 }
 
 fn extract(context: &EvalContext<'_>, row: &Row<'_>, ty: SqlType) -> Result<Option<Numeric>> {
@@ -291,7 +297,9 @@ fn extract_float(context: &EvalContext<'_>, args: &[Value], rows: usize, ty: Sql
 fn truncate(field: &str, local: i64, ty: SqlType) -> Result<i64> {
     let (days, time) = civil::split_timestamp(local);
     let date = civil::civil_from_days(days);
-    let start = |year: i64, month: u32| civil::timestamp_from(civil::days_from_civil(Civil { year, month, day: 1 }), 0);
+    let start = |year: i64, month: u32| {
+        civil::timestamp_from(civil::days_from_civil(Civil { year, month, day: 1 }), 0)
+    };
     let cut = |unit: i64| Ok(local - time % unit);
     match field {
         "microsecond" | "microseconds" => Ok(local),
@@ -343,7 +351,11 @@ fn date_trunc(context: &EvalContext<'_>, args: &[Value], rows: usize, ty: SqlTyp
         }
         let micros = row.i64(1)?;
         let zone = if ty == SqlType::Timestamptz { context.time_zone } else { 0 };
-        let cut = if is_infinite(micros) { micros } else { shift(truncate(&field, shift(micros, zone)?, ty)?, -zone)? };
+        let cut = if is_infinite(micros) {
+            micros
+        } else {
+            shift(truncate(&field, shift(micros, zone)?, ty)?, -zone)?
+        };
         Ok(if ty == SqlType::Timestamptz { Datum::Timestamptz(cut) } else { Datum::Timestamp(cut) })
     })
 }
@@ -390,7 +402,8 @@ fn age(left: i64, right: i64) -> Result<Interval> {
     if left < right {
         return civil::negate(age(right, left)?);
     }
-    let ((left_days, left_time), (right_days, right_time)) = (civil::split_timestamp(left), civil::split_timestamp(right));
+    let ((left_days, left_time), (right_days, right_time)) =
+        (civil::split_timestamp(left), civil::split_timestamp(right));
     let (later, earlier) = (civil::civil_from_days(left_days), civil::civil_from_days(right_days));
     let mut months = (later.year - earlier.year) * 12 + i64::from(later.month) - i64::from(earlier.month);
     let mut days = i64::from(later.day) - i64::from(earlier.day);
@@ -522,7 +535,12 @@ static OPERATORS: &[Scalar] = &[
 
 static FUNCTIONS: &[Scalar] = &[
     stable("now", &[], SqlType::Timestamptz, |context, _, _| now(context.transaction_start)),
-    stable("transaction_timestamp", &[], SqlType::Timestamptz, |context, _, _| now(context.transaction_start)),
+    stable(
+        "transaction_timestamp",
+        &[],
+        SqlType::Timestamptz,
+        |context, _, _| now(context.transaction_start),
+    ),
     stable("current_timestamp", &[], SqlType::Timestamptz, |context, _, _| now(context.transaction_start)),
     stable("statement_timestamp", &[], SqlType::Timestamptz, |context, _, _| now(context.statement_start)),
     stable("localtimestamp", &[], SqlType::Timestamp, |context, _, _| {
@@ -539,9 +557,12 @@ static FUNCTIONS: &[Scalar] = &[
         let cut = if is_infinite(micros) { micros } else { truncate(&field, micros, SqlType::Timestamp)? };
         Ok(Datum::Timestamp(cut))
     }),
-    stable("date_trunc", &[SqlType::Text, SqlType::Timestamptz], SqlType::Timestamptz, |context, args, rows| {
-        date_trunc(context, args, rows, SqlType::Timestamptz)
-    }),
+    stable(
+        "date_trunc",
+        &[SqlType::Text, SqlType::Timestamptz],
+        SqlType::Timestamptz,
+        |context, args, rows| date_trunc(context, args, rows, SqlType::Timestamptz),
+    ),
     stable("date_trunc", &[SqlType::Text, SqlType::Interval], SqlType::Interval, |context, args, rows| {
         date_trunc(context, args, rows, SqlType::Interval)
     }),
@@ -550,7 +571,8 @@ static FUNCTIONS: &[Scalar] = &[
     op!("age", [Timestamp, Timestamp] => Interval, |row| age(row.i64(0)?, row.i64(1)?).map(Datum::Interval)),
     stable("age", &[SqlType::Timestamptz, SqlType::Timestamptz], SqlType::Interval, |context, args, rows| {
         datums(args, rows, SqlType::Interval, |row| {
-            age(shift(row.i64(0)?, context.time_zone)?, shift(row.i64(1)?, context.time_zone)?).map(Datum::Interval)
+            age(shift(row.i64(0)?, context.time_zone)?, shift(row.i64(1)?, context.time_zone)?)
+                .map(Datum::Interval)
         })
     }),
     op!("isfinite", [Date] => Bool, |row| Ok(Datum::Bool(row.i32(0)? != i32::MAX && row.i32(0)? != i32::MIN))),

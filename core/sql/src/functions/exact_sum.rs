@@ -34,7 +34,8 @@ impl ExactSum {
         let exponent = (bits >> 52 & 0x7ff) as usize;
         let fraction = bits & ((1 << 52) - 1);
         // Subnormals have exponent 1 without the hidden bit.
-        let (mantissa, position) = if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
+        let (mantissa, position) =
+            if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
         if mantissa == 0 {
             return;
         }
@@ -139,7 +140,8 @@ impl ExactSum {
     pub fn write(&self, into: &mut Vec<u8>) {
         let mut sum = self.clone();
         sum.carry();
-        let flags = u8::from(sum.has_nan) | u8::from(sum.has_infinity) << 1 | u8::from(sum.has_minus_infinity) << 2;
+        let flags =
+            u8::from(sum.has_nan) | u8::from(sum.has_infinity) << 1 | u8::from(sum.has_minus_infinity) << 2;
         into.push(flags);
         into.extend_from_slice(&(sum.base as u16).to_le_bytes());
         into.extend_from_slice(&(sum.chunks.len() as u16).to_le_bytes());
@@ -154,7 +156,10 @@ impl ExactSum {
         *bytes = rest;
         Some(ExactSum {
             base: base.into(),
-            chunks: chunks.chunks_exact(8).map(|chunk| i64::from_le_bytes(chunk.try_into().expect("eight"))).collect(),
+            chunks: chunks
+                .chunks_exact(8)
+                .map(|chunk| i64::from_le_bytes(chunk.try_into().expect("eight")))
+                .collect(),
             since_carry: 0,
             has_nan: head[0] & 1 != 0,
             has_infinity: head[0] & 2 != 0,
@@ -250,8 +255,10 @@ mod tests {
         let mut rng = Rng::new(1);
         for _ in 0..300 {
             let scale_bits = rng.below(60) as i32;
-            let integers: Vec<i64> = (0..rng.below(40) + 1).map(|_| rng.next_u64() as i64 >> rng.below(60)).collect();
-            let integers: Vec<i64> = integers.into_iter().map(|value| value as f64 as i64).filter(|v| *v != i64::MAX).collect();
+            let integers: Vec<i64> =
+                (0..rng.below(40) + 1).map(|_| rng.next_u64() as i64 >> rng.below(60)).collect();
+            let integers: Vec<i64> =
+                integers.into_iter().map(|value| value as f64 as i64).filter(|v| *v != i64::MAX).collect();
             let factor = 2f64.powi(-scale_bits);
             let exact: i128 = integers.iter().map(|&value| i128::from(value)).sum();
             let expected = exact as f64 * factor;

@@ -81,7 +81,9 @@ pub fn unary<A: ArrowPrimitiveType, O: ArrowPrimitiveType>(
 ) -> Result<Value> {
     let shape = Shape::of(args, row_count);
     if shape.all_null() {
-        return Ok(shape.value(columns::primitive::<O>(vec![O::Native::default(); shape.rows], shape.nulls.clone())));
+        return Ok(
+            shape.value(columns::primitive::<O>(vec![O::Native::default(); shape.rows], shape.nulls.clone()))
+        );
     }
     let input = args[0].array().as_primitive::<A>().values();
     let mut out = Vec::with_capacity(shape.rows);
@@ -104,7 +106,9 @@ pub fn binary<A: ArrowPrimitiveType, B: ArrowPrimitiveType, O: ArrowPrimitiveTyp
 ) -> Result<Value> {
     let shape = Shape::of(args, row_count);
     if shape.all_null() {
-        return Ok(shape.value(columns::primitive::<O>(vec![O::Native::default(); shape.rows], shape.nulls.clone())));
+        return Ok(
+            shape.value(columns::primitive::<O>(vec![O::Native::default(); shape.rows], shape.nulls.clone()))
+        );
     }
     let (left, left_mask) = (args[0].array().as_primitive::<A>().values(), index_mask(&args[0]));
     let (right, right_mask) = (args[1].array().as_primitive::<B>().values(), index_mask(&args[1]));

@@ -18,7 +18,12 @@ fn canonical(value: f64) -> f64 {
 }
 
 fn plain(args: &[Value], rows: usize, f: impl Fn(f64) -> f64) -> Result<Value> {
-    unary::<Float64Type, Float64Type>(args, rows, |value| Some(canonical(f(value))), || Error::internal("no error"))
+    unary::<Float64Type, Float64Type>(
+        args,
+        rows,
+        |value| Some(canonical(f(value))),
+        || Error::internal("no error"),
+    )
 }
 
 fn input_out_of_range() -> Error {

@@ -44,7 +44,11 @@ pub struct EvalContext<'a> {
 
 impl EvalContext<'_> {
     /// A context for constants: no parameters, no subqueries, no sequences.
-    pub fn constant(transaction_start: Micros, statement_start: Micros, time_zone: i32) -> EvalContext<'static> {
+    pub fn constant(
+        transaction_start: Micros,
+        statement_start: Micros,
+        time_zone: i32,
+    ) -> EvalContext<'static> {
         static SUBQUERIES: crate::exec::SubqueryResults = crate::exec::SubqueryResults::none();
         static SEQUENCES: SequencePool = SequencePool::empty();
         EvalContext {

@@ -60,7 +60,9 @@ fn same_type(args: &[SqlType]) -> SqlType {
 
 fn array_type(value: &Value) -> SqlType {
     match value.array().data_type() {
-        DataType::Decimal128(precision, scale) => SqlType::Decimal { precision: *precision, scale: *scale as u8 },
+        DataType::Decimal128(precision, scale) => {
+            SqlType::Decimal { precision: *precision, scale: *scale as u8 }
+        }
         _ => SqlType::Numeric,
     }
 }
@@ -74,8 +76,12 @@ pub fn align_for_comparison(args: &[Value]) -> Result<Option<Vec<Value>>> {
     let types = [array_type(&args[0]), array_type(&args[1])];
     let aligned = match (decimal_parts(types[0]), decimal_parts(types[1])) {
         (Some((_, s)), Some((_, t))) if s == t => Some(args.to_vec()),
-        (Some((_, scale)), None) => constant_at(&args[1], scale)?.map(|constant| vec![args[0].clone(), constant]),
-        (None, Some((_, scale))) => constant_at(&args[0], scale)?.map(|constant| vec![constant, args[1].clone()]),
+        (Some((_, scale)), None) => {
+            constant_at(&args[1], scale)?.map(|constant| vec![args[0].clone(), constant])
+        }
+        (None, Some((_, scale))) => {
+            constant_at(&args[0], scale)?.map(|constant| vec![constant, args[1].clone()])
+        }
         _ => None,
     };
     Ok(aligned)
@@ -106,9 +112,12 @@ fn arithmetic(
         return numerics(args, rows, |row| wide(&row.numeric(0)?, &row.numeric(1)?));
     };
     let shape = Shape::of(args, rows);
-    let factor = |value: &Value| decimal_parts(array_type(value)).filter(|_| align).map_or(1, |(_, s)| pow10(scale - s));
+    let factor = |value: &Value| {
+        decimal_parts(array_type(value)).filter(|_| align).map_or(1, |(_, s)| pow10(scale - s))
+    };
     let (left_factor, right_factor) = (factor(&args[0]), factor(&args[1]));
-    let (left, right) = (args[0].array().as_primitive::<Decimal128Type>(), args[1].array().as_primitive::<Decimal128Type>());
+    let (left, right) =
+        (args[0].array().as_primitive::<Decimal128Type>(), args[1].array().as_primitive::<Decimal128Type>());
     let mask = |value: &Value| if matches!(value, Value::Constant(_)) { 0 } else { usize::MAX };
     let (left_mask, right_mask) = (mask(&args[0]), mask(&args[1]));
     let compute = |row: usize| {
@@ -160,7 +169,10 @@ fn same_form(args: &[Value], rows: usize, f: impl Fn(&Numeric) -> Numeric) -> Re
 fn power(base: &Numeric, exponent: &Numeric) -> Result<Numeric> {
     // A whole exponent of moderate size is computed exactly; PostgreSQL rounds the rest to 16 digits or more by series.
     let whole = exponent.trunc(0);
-    let count = (whole == *exponent).then(|| whole.to_i64().ok()).flatten().filter(|count| (0..=10_000).contains(count));
+    let count = (whole == *exponent)
+        .then(|| whole.to_i64().ok())
+        .flatten()
+        .filter(|count| (0..=10_000).contains(count));
     let Some(mut count) = count else {
         return Err(Error::unsupported("power of numerics with a fractional, negative or huge exponent"));
     };

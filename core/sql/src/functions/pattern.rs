@@ -32,7 +32,9 @@ impl Pattern {
             let piece = match c {
                 _ if Some(c) == escape => {
                     let message = "LIKE pattern must not end with escape character";
-                    run.push(chars.next().ok_or_else(|| Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, message))?);
+                    run.push(
+                        chars.next().ok_or_else(|| Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, message))?,
+                    );
                     continue;
                 }
                 '%' => Piece::Any,

@@ -62,7 +62,9 @@ pub fn nextval() -> &'static Scalar {
 
 fn next_values(context: &EvalContext<'_>, args: &[Value], row_count: usize) -> Result<Value> {
     let arg = kernel::Arg::new(&args[0])?;
-    let kernel::Arg::I64(ids, _) = arg else { return Err(Error::internal("a sequence is named by a bigint")) };
+    let kernel::Arg::I64(ids, _) = arg else {
+        return Err(Error::internal("a sequence is named by a bigint"));
+    };
     let sequence = ids.first().and_then(|&id| u32::try_from(id).ok());
     let sequence = sequence.ok_or_else(|| Error::internal("a sequence id out of range"))?;
     // One for each row, although the arguments are constants.

@@ -59,7 +59,8 @@ fn left(text: &str, count: i32) -> &str {
 
 fn right(text: &str, count: i32) -> &str {
     let length = char_count(text);
-    let dropped = if count < 0 { count.unsigned_abs() as i64 } else { (i64::from(length) - i64::from(count)).max(0) };
+    let dropped =
+        if count < 0 { count.unsigned_abs() as i64 } else { (i64::from(length) - i64::from(count)).max(0) };
     &text[char_offset(text, dropped as usize)..]
 }
 
@@ -110,7 +111,8 @@ fn split_part<'a>(text: &'a str, delimiter: &str, field: i32) -> Result<&'a str>
         return Ok(if field == 1 || field == -1 { text } else { "" });
     }
     let index = field.unsigned_abs() as usize - 1;
-    Ok(if field > 0 { text.split(delimiter).nth(index) } else { text.rsplit(delimiter).nth(index) }.unwrap_or(""))
+    Ok(if field > 0 { text.split(delimiter).nth(index) } else { text.rsplit(delimiter).nth(index) }
+        .unwrap_or(""))
 }
 
 fn lower(c: char) -> char {
@@ -156,7 +158,11 @@ fn chr(code: i32) -> Result<char> {
         return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted"));
     }
     u32::try_from(code).ok().and_then(char::from_u32).ok_or_else(|| {
-        let code = if code < 0 { "character number must be positive".to_owned() } else { format!("requested character too large for encoding: {code}") };
+        let code = if code < 0 {
+            "character number must be positive".to_owned()
+        } else {
+            format!("requested character too large for encoding: {code}")
+        };
         Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, code)
     })
 }
@@ -214,10 +220,16 @@ fn any_type(ty: &arrow_schema::DataType) -> Result<SqlType> {
         DataType::Int64 => SqlType::Int8,
         DataType::Float32 => SqlType::Float4,
         DataType::Float64 => SqlType::Float8,
-        DataType::Decimal128(precision, scale) => SqlType::Decimal { precision: *precision, scale: *scale as u8 },
+        DataType::Decimal128(precision, scale) => {
+            SqlType::Decimal { precision: *precision, scale: *scale as u8 }
+        }
         DataType::Date32 => SqlType::Date,
         DataType::Utf8 => SqlType::Text,
-        other => return Err(Error::unsupported(format_args!("an argument laid out as {other} without a cast to text"))),
+        other => {
+            return Err(Error::unsupported(format_args!(
+                "an argument laid out as {other} without a cast to text"
+            )));
+        }
     })
 }
 
@@ -286,7 +298,13 @@ pub(super) static ENTRIES: &[Scalar] = &[
     text_fn!("lpad", [Text, Int4], |row, out| pad(out, row.text(0)?, row.i32(1)?, " ", true)?),
     text_fn!("lpad", [Text, Int4, Text], |row, out| pad(out, row.text(0)?, row.i32(1)?, row.text(2)?, true)?),
     text_fn!("rpad", [Text, Int4], |row, out| pad(out, row.text(0)?, row.i32(1)?, " ", false)?),
-    text_fn!("rpad", [Text, Int4, Text], |row, out| pad(out, row.text(0)?, row.i32(1)?, row.text(2)?, false)?),
+    text_fn!("rpad", [Text, Int4, Text], |row, out| pad(
+        out,
+        row.text(0)?,
+        row.i32(1)?,
+        row.text(2)?,
+        false
+    )?),
     scalar!("btrim", [Text] => Text, |_, args, rows| trims(args, rows, true, true)),
     scalar!("btrim", [Text, Text] => Text, |_, args, rows| trims(args, rows, true, true)),
     scalar!("ltrim", [Text] => Text, |_, args, rows| trims(args, rows, true, false)),
@@ -297,7 +315,12 @@ pub(super) static ENTRIES: &[Scalar] = &[
         let (text, from) = (row.text(0)?, row.text(1)?);
         out.push_str(&if from.is_empty() { text.to_owned() } else { text.replace(from, row.text(2)?) })
     }),
-    text_fn!("translate", [Text, Text, Text], |row, out| translate(out, row.text(0)?, row.text(1)?, row.text(2)?)),
+    text_fn!("translate", [Text, Text, Text], |row, out| translate(
+        out,
+        row.text(0)?,
+        row.text(1)?,
+        row.text(2)?
+    )),
     text_fn!("overlay", [Text, Text, Int4, Int4], |row, out| {
         overlay(out, row.text(0)?, row.text(1)?, row.i32(2)?, row.i32(3)?)?
     }),

@@ -67,11 +67,17 @@ impl Planner {
         for index in ways {
             let keys = key_columns(table, index);
             let matched = self.match_bounds(table, &keys, columns, predicates);
-            if index.is_some() && matched.bounds.is_unbounded() && wanted.order.is_empty() && !self.covers(table, index, columns, predicates, used) {
+            if index.is_some()
+                && matched.bounds.is_unbounded()
+                && wanted.order.is_empty()
+                && !self.covers(table, index, columns, predicates, used)
+            {
                 continue;
             }
             for reverse in [false, true] {
-                let path = self.access_path(table, columns, predicates, &tables, rows, index, &keys, &matched, reverse, used);
+                let path = self.access_path(
+                    table, columns, predicates, &tables, rows, index, &keys, &matched, reverse, used,
+                );
                 let not_null = |id: ColumnId| {
                     columns.iter().any(|(ordinal, column)| {
                         *column == id && table.columns.get(*ordinal).is_some_and(|column| column.not_null)
@@ -79,7 +85,11 @@ impl Planner {
                 };
                 let ordered = !wanted.order.is_empty() && path.satisfies(&wanted.order, not_null);
                 // Backwards only for the order's sake; a whole index only for its order or for covering.
-                let useful = if reverse { ordered } else { index.is_none() || ordered || !matched.bounds.is_unbounded() || path.is_covering() };
+                let useful = if reverse {
+                    ordered
+                } else {
+                    index.is_none() || ordered || !matched.bounds.is_unbounded() || path.is_covering()
+                };
                 if useful {
                     paths.push(Rc::new(path));
                 }
@@ -108,8 +118,12 @@ impl Planner {
             .filter(|(position, _)| !matched.said.contains(position))
             .map(|it| it.1.clone())
             .collect();
-        let bounding: Vec<Expr> =
-            matched.said.iter().chain(&matched.narrowed).map(|position| predicates[*position].clone()).collect();
+        let bounding: Vec<Expr> = matched
+            .said
+            .iter()
+            .chain(&matched.narrowed)
+            .map(|position| predicates[*position].clone())
+            .collect();
         let share = self.selectivity(&bounding, tables);
         let all = table_rows(table);
         let visited = if matched.bounds.is_unbounded() { all } else { (all * share).max(1.0) };
@@ -118,7 +132,9 @@ impl Planner {
         let visit = match index {
             None => visited * cost::CPU_TUPLE + (pages * visited / all).ceil() * cost::SEQ_PAGE,
             // Entries are smaller than rows, but decoded from their keys.
-            Some(_) if covering => visited * cost::CPU_TUPLE * 1.2 + (0.3 * pages * visited / all).ceil() * cost::SEQ_PAGE,
+            Some(_) if covering => {
+                visited * cost::CPU_TUPLE * 1.2 + (0.3 * pages * visited / all).ceil() * cost::SEQ_PAGE
+            }
             Some(index) => {
                 let fetch = visited * (cost::CPU_INDEX_TUPLE + cost::CPU_TUPLE);
                 // Where the index order is the table's order, neighbours share pages.
@@ -171,12 +187,14 @@ impl Planner {
         used: &ColumnSet,
     ) -> bool {
         let Some(index) = index else { return false };
-        let needed = |id: ColumnId| used.contains(id) || filter.iter().any(|it| !it.columns_all(|other| other != id));
+        let needed =
+            |id: ColumnId| used.contains(id) || filter.iter().any(|it| !it.columns_all(|other| other != id));
         let entry = &table.indexes[index].columns;
         entry.iter().all(|it| encode::is_invertible(table.columns[it.ordinal].ty))
-            && columns.iter().filter(|it| needed(it.1)).all(|(ordinal, _)| {
-                *ordinal == ROW_KEY || entry.iter().any(|it| it.ordinal == *ordinal)
-            })
+            && columns
+                .iter()
+                .filter(|it| needed(it.1))
+                .all(|(ordinal, _)| *ordinal == ROW_KEY || entry.iter().any(|it| it.ordinal == *ordinal))
     }
 
     /// The longest run of key columns that predicates pin, and a range on the next.
@@ -192,7 +210,9 @@ impl Planner {
             let Some(id) = columns.iter().find(|it| it.0 == *ordinal).map(|it| it.1) else { break };
             let column = &table.columns[*ordinal];
             let found = predicates.iter().enumerate().find_map(|(position, it)| {
-                column_bound(it, id, column.ty).filter(|(op, _)| *op == "=").map(|(_, value)| (position, value))
+                column_bound(it, id, column.ty)
+                    .filter(|(op, _)| *op == "=")
+                    .map(|(_, value)| (position, value))
             });
             if let Some((position, value)) = found {
                 matched.bounds.equal.push(value);
@@ -213,10 +233,9 @@ impl Planner {
                 }
             }
             if matched.bounds.lower.is_none() && matched.bounds.upper.is_none() {
-                let found = predicates
-                    .iter()
-                    .enumerate()
-                    .find_map(|(position, it)| prefix_bounds(it, id, column.ty).map(|bounds| (position, bounds)));
+                let found = predicates.iter().enumerate().find_map(|(position, it)| {
+                    prefix_bounds(it, id, column.ty).map(|bounds| (position, bounds))
+                });
                 if let Some((position, (lower, upper))) = found {
                     matched.bounds.lower = Some((lower, true));
                     matched.bounds.upper = upper.map(|upper| (upper, false));
@@ -246,7 +265,8 @@ pub(super) fn rows_per_lookup(table: &Table, keys: &[KeyColumn], count: usize, u
     if unique && count == keys.len() {
         return 1.0;
     }
-    let distinct: f64 = keys.iter().take(count).map(|(ordinal, _)| Known::of(table, *ordinal).distinct()).product();
+    let distinct: f64 =
+        keys.iter().take(count).map(|(ordinal, _)| Known::of(table, *ordinal).distinct()).product();
     (rows / distinct.max(1.0)).max(1.0)
 }
 
@@ -255,9 +275,8 @@ pub(super) fn prune(paths: Vec<Rc<Path>>, wanted: &Wanted) -> Vec<Rc<Path>> {
     let mut kept: Vec<Rc<Path>> = Vec::with_capacity(paths.len());
     for path in paths {
         let ordered = |it: &Path| !wanted.order.is_empty() && it.satisfies(&wanted.order, |_| true);
-        let beats = |a: &Path, b: &Path| {
-            a.total <= b.total && a.startup <= b.startup && (ordered(a) || !ordered(b))
-        };
+        let beats =
+            |a: &Path, b: &Path| a.total <= b.total && a.startup <= b.startup && (ordered(a) || !ordered(b));
         if kept.iter().any(|it| beats(it, &path)) {
             continue;
         }

@@ -22,7 +22,8 @@ pub(super) fn column_bound(predicate: &Expr, id: ColumnId, ty: SqlType) -> Optio
         _ => return None,
     };
     let [a, b] = args.as_slice() else { return None };
-    let is_widened = |expr: &Expr| matches!(expr, Expr::Cast { input, ty, .. } if is_it(input) && widens(input.ty(), *ty));
+    let is_widened =
+        |expr: &Expr| matches!(expr, Expr::Cast { input, ty, .. } if is_it(input) && widens(input.ty(), *ty));
     let (column, value, op) = if is_it(a) || is_widened(a) {
         (a, b, as_written(function.name)?)
     } else if is_it(b) || is_widened(b) {
@@ -61,10 +62,7 @@ fn turned_round(name: &str) -> Option<&'static str> {
 
 /// Whether the cast is from an integer type to a larger one: equal values stay equal, order stays order.
 fn widens(from: SqlType, to: SqlType) -> bool {
-    matches!(
-        (from, to),
-        (SqlType::Int2, SqlType::Int4 | SqlType::Int8) | (SqlType::Int4, SqlType::Int8)
-    )
+    matches!((from, to), (SqlType::Int2, SqlType::Int4 | SqlType::Int8) | (SqlType::Int4, SqlType::Int8))
 }
 
 /// An integer constant in a smaller type, when it fits.
@@ -145,7 +143,9 @@ pub(super) fn listed(predicate: &Expr, id: ColumnId, ty: SqlType) -> Option<Vec<
 /// asked.
 pub(super) fn prefix_bounds(predicate: &Expr, id: ColumnId, ty: SqlType) -> Option<(Expr, Option<Expr>)> {
     let Expr::Call { function, args, .. } = predicate else { return None };
-    let [Expr::Column { id: column, .. }, Expr::Literal { value: Datum::Text(pattern), .. }] = args.as_slice() else {
+    let [Expr::Column { id: column, .. }, Expr::Literal { value: Datum::Text(pattern), .. }] =
+        args.as_slice()
+    else {
         return None;
     };
     if function.name != "~~" || *column != id || ty.base() != SqlType::Text {
@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn values_that_fit_and_values_that_do_not() {
-        let number = |text: &str| Expr::Literal { value: Datum::Numeric(text.parse().unwrap()), ty: SqlType::Numeric };
+        let number =
+            |text: &str| Expr::Literal { value: Datum::Numeric(text.parse().unwrap()), ty: SqlType::Numeric };
         let decimal = SqlType::Decimal { precision: 5, scale: 2 };
         assert!(as_key(&number("1.5"), decimal).is_some());
         assert!(as_key(&number("1.500"), decimal).is_some());
@@ -215,8 +216,7 @@ mod tests {
         assert!(as_key(&number("1000.00"), decimal).is_none());
         assert!(as_key(&number("NaN"), decimal).is_none());
         let column = Expr::Column { id: 3, ty: SqlType::Int4 };
-        let widened =
-            Expr::Cast { input: Box::new(column), ty: SqlType::Int8, explicit: false, position: 0 };
+        let widened = Expr::Cast { input: Box::new(column), ty: SqlType::Int8, explicit: false, position: 0 };
         let list = vec![Datum::Int8(7), Datum::Null, Datum::Int8(1 << 40), Datum::Int8(7)];
         let values = listed(&Expr::InList { input: Box::new(widened), list }, 3, SqlType::Int4).unwrap();
         assert!(matches!(values.as_slice(), [Expr::Literal { value: Datum::Int4(7), ty: SqlType::Int4 }]));

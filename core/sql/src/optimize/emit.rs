@@ -68,7 +68,10 @@ impl Planner {
                 let input = self.emit(input, &with(required, predicates));
                 let predicate = conjunction(predicates, &input.layout);
                 let fields = input.node.fields.clone();
-                let op = Op::Filter { input: Box::new(input.node), predicate: predicate.unwrap_or_else(|| Expr::bool(true)) };
+                let op = Op::Filter {
+                    input: Box::new(input.node),
+                    predicate: predicate.unwrap_or_else(|| Expr::bool(true)),
+                };
                 Emitted { node: node(op, fields, path), layout: input.layout }
             }
             PathOp::Extend { input, exprs } => self.emit_extend(input, exprs, path, required),
@@ -114,7 +117,8 @@ impl Planner {
             PathOp::Limit { input, limit, offset } => {
                 let input = self.emit(input, required);
                 let fields = input.node.fields.clone();
-                let op = Op::Limit { input: Box::new(input.node), limit: limit.clone(), offset: offset.clone() };
+                let op =
+                    Op::Limit { input: Box::new(input.node), limit: limit.clone(), offset: offset.clone() };
                 Emitted { node: node(op, fields, path), layout: input.layout }
             }
             PathOp::Distinct { input, columns } => {
@@ -138,7 +142,8 @@ impl Planner {
         path: &Path,
         required: &ColumnSet,
     ) -> Emitted {
-        let places: Vec<usize> = (0..columns.len()).filter(|place| required.contains(columns[*place])).collect();
+        let places: Vec<usize> =
+            (0..columns.len()).filter(|place| required.contains(columns[*place])).collect();
         let layout: Vec<ColumnId> = places.iter().map(|place| columns[*place]).collect();
         let inputs = inputs.iter().map(|(input, own)| {
             let own: Vec<ColumnId> = places.iter().map(|place| own[*place]).collect();
@@ -198,8 +203,10 @@ impl Planner {
         let mut needed = required.clone();
         wanted.iter().for_each(|it| it.1.each_column(&mut |id| needed.insert(id)));
         let input = self.emit(input, &needed);
-        let mut layout: Vec<ColumnId> = input.layout.iter().copied().filter(|id| required.contains(*id)).collect();
-        let mut placed_exprs: Vec<Expr> = layout.iter().map(|id| placed(self.column(*id), &input.layout)).collect();
+        let mut layout: Vec<ColumnId> =
+            input.layout.iter().copied().filter(|id| required.contains(*id)).collect();
+        let mut placed_exprs: Vec<Expr> =
+            layout.iter().map(|id| placed(self.column(*id), &input.layout)).collect();
         for (id, expr) in wanted {
             layout.push(*id);
             placed_exprs.push(placed(expr.clone(), &input.layout));
@@ -297,7 +304,10 @@ fn join_layout(left: &[ColumnId], both: Vec<ColumnId>, kind: JoinKind) -> Vec<Co
 fn placed(mut expr: Expr, layout: &[ColumnId]) -> Expr {
     fn walk(expr: &mut Expr, layout: &[ColumnId]) {
         if let Expr::Column { id, .. } = expr {
-            *id = layout.iter().position(|it| it == id).expect("the input gives every column that is asked for");
+            *id = layout
+                .iter()
+                .position(|it| it == id)
+                .expect("the input gives every column that is asked for");
             return;
         }
         expr.children_mut(|child| walk(child, layout));

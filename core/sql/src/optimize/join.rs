@@ -79,7 +79,8 @@ impl Planner {
             })
             .collect();
         // A condition that joins nothing (it names one relation, or none) holds for the result.
-        let (conditions, above): (Vec<_>, Vec<_>) = conditions.into_iter().partition(|it| it.leaves.count_ones() > 1);
+        let (conditions, above): (Vec<_>, Vec<_>) =
+            conditions.into_iter().partition(|it| it.leaves.count_ones() > 1);
         let paths = if leaves.len() <= DYNAMIC_MAX {
             self.dynamic(&leaves, &conditions, wanted)
         } else {
@@ -99,7 +100,9 @@ impl Planner {
         let table = match part {
             Logical::Scan { table, columns } => Some((table.clone(), columns.clone(), Vec::new())),
             Logical::Filter { input, predicates } => match &**input {
-                Logical::Scan { table, columns } => Some((table.clone(), columns.clone(), predicates.clone())),
+                Logical::Scan { table, columns } => {
+                    Some((table.clone(), columns.clone(), predicates.clone()))
+                }
                 _ => None,
             },
             _ => None,
@@ -129,7 +132,9 @@ impl Planner {
                     let tried = count <= BUSHY_MAX || left.is_power_of_two() || right.is_power_of_two();
                     if let (true, Some(a), Some(b)) = (tried, &best[left], &best[right]) {
                         let is_connected = conditions.iter().any(|it| {
-                            it.leaves & a.leaves != 0 && it.leaves & b.leaves != 0 && it.leaves & !(set as u128) == 0
+                            it.leaves & a.leaves != 0
+                                && it.leaves & b.leaves != 0
+                                && it.leaves & !(set as u128) == 0
                         });
                         if is_connected == connected {
                             paths.extend(self.join_pair(a, b, leaves, conditions, wanted));
@@ -214,16 +219,19 @@ impl Planner {
             1 => leaves[b.leaves.trailing_zeros() as usize].table.as_ref(),
             _ => None,
         };
-        self.join_methods(&Sides {
-            left: &a.paths,
-            right: &b.paths,
-            left_columns: &|id| within(a.leaves, id),
-            right_columns: &|id| within(b.leaves, id),
-            right_table,
-            on,
-            kind: JoinKind::Inner,
-            rows: self.joined_rows(a, b, conditions),
-        }, wanted)
+        self.join_methods(
+            &Sides {
+                left: &a.paths,
+                right: &b.paths,
+                left_columns: &|id| within(a.leaves, id),
+                right_columns: &|id| within(b.leaves, id),
+                right_table,
+                on,
+                kind: JoinKind::Inner,
+                rows: self.joined_rows(a, b, conditions),
+            },
+            wanted,
+        )
     }
 
     /// LEFT, SEMI, ANTI: the sides stay where they are.
@@ -327,7 +335,13 @@ fn output_width(left: &Path, right: &Path, kind: JoinKind) -> f64 {
     }
 }
 
-fn hash_path(left: &Rc<Path>, right: &Rc<Path>, keys: &[(Expr, Expr)], residual: &[Expr], sides: &Sides<'_>) -> Path {
+fn hash_path(
+    left: &Rc<Path>,
+    right: &Rc<Path>,
+    keys: &[(Expr, Expr)],
+    residual: &[Expr],
+    sides: &Sides<'_>,
+) -> Path {
     let count = keys.len() as f64;
     let build = right.total + right.rows * (cost::CPU_OPERATOR * count + cost::CPU_TUPLE);
     let bytes = right.rows * (right.width + 16.0);
@@ -387,7 +401,11 @@ fn lookup_path(
         let Some(id) = columns.iter().find(|it| it.0 == *ordinal).map(|it| it.1) else { break };
         let ty = table.columns[*ordinal].ty;
         let by_outer = sides.on.iter().find_map(|it| outer_key(it, id, ty, sides).map(|value| (it, value)));
-        let by_constant = || predicates.iter().find_map(|it| column_bound(it, id, ty).filter(|it| it.0 == "=").map(|found| (it, found.1)));
+        let by_constant = || {
+            predicates
+                .iter()
+                .find_map(|it| column_bound(it, id, ty).filter(|it| it.0 == "=").map(|found| (it, found.1)))
+        };
         joined |= by_outer.is_some();
         let Some((condition, value)) = by_outer.or_else(by_constant) else { break };
         said.push(condition);
@@ -396,12 +414,18 @@ fn lookup_path(
     if !joined {
         return None;
     }
-    let residual: Vec<Expr> =
-        sides.on.iter().chain(predicates).filter(|it| !said.iter().any(|said| std::ptr::eq(*said, *it))).cloned().collect();
+    let residual: Vec<Expr> = sides
+        .on
+        .iter()
+        .chain(predicates)
+        .filter(|it| !said.iter().any(|said| std::ptr::eq(*said, *it)))
+        .cloned()
+        .collect();
     let unique = index.is_none_or(|index| table.indexes[index].unique);
     let found = rows_per_lookup(table, &key, keys.len(), unique);
     let fetch = if index.is_some() { cost::ROW_FETCH } else { cost::CPU_TUPLE };
-    let each = cost::ROW_FETCH + found * (fetch + cost::CPU_INDEX_TUPLE + cost::CPU_OPERATOR * residual.len() as f64);
+    let each = cost::ROW_FETCH
+        + found * (fetch + cost::CPU_INDEX_TUPLE + cost::CPU_OPERATOR * residual.len() as f64);
     let inner = &sides.right[0];
     Some(Path {
         rows: sides.rows,
@@ -431,16 +455,25 @@ fn outer_key(condition: &Expr, id: ColumnId, ty: SqlType, sides: &Sides<'_>) -> 
         return None;
     }
     let is_it = |expr: &Expr| matches!(expr, Expr::Column { id: column, .. } if *column == id);
-    let value = if is_it(a) { b } else if is_it(b) { a } else { return None };
+    let value = if is_it(a) {
+        b
+    } else if is_it(b) {
+        a
+    } else {
+        return None;
+    };
     if !value.columns_all(sides.left_columns) {
         return None;
     }
     match as_key(value, ty) {
         Some(value) => Some(value),
         // Text of another limit has the same key.
-        None if ty.base() == SqlType::Text && value.ty().base() == SqlType::Text => {
-            Some(Expr::Cast { input: Box::new(value.clone()), ty: SqlType::Text, explicit: false, position: 0 })
-        }
+        None if ty.base() == SqlType::Text && value.ty().base() == SqlType::Text => Some(Expr::Cast {
+            input: Box::new(value.clone()),
+            ty: SqlType::Text,
+            explicit: false,
+            position: 0,
+        }),
         None => None,
     }
 }

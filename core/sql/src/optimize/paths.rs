@@ -33,18 +33,61 @@ pub(super) struct Path {
 #[derive(Debug)]
 pub(super) enum PathOp {
     Access(Access),
-    Values { columns: Vec<ColumnId>, rows: Vec<Vec<Expr>> },
-    Series { args: Vec<Expr>, column: ColumnId, position: u32 },
-    Filter { input: Rc<Path>, predicates: Vec<Expr> },
-    Extend { input: Rc<Path>, exprs: Vec<(ColumnId, Expr)> },
-    Hash { left: Rc<Path>, right: Rc<Path>, keys: Vec<(Expr, Expr)>, kind: JoinKind, residual: Vec<Expr> },
-    Loop { left: Rc<Path>, right: Rc<Path>, kind: JoinKind, on: Vec<Expr> },
+    Values {
+        columns: Vec<ColumnId>,
+        rows: Vec<Vec<Expr>>,
+    },
+    Series {
+        args: Vec<Expr>,
+        column: ColumnId,
+        position: u32,
+    },
+    Filter {
+        input: Rc<Path>,
+        predicates: Vec<Expr>,
+    },
+    Extend {
+        input: Rc<Path>,
+        exprs: Vec<(ColumnId, Expr)>,
+    },
+    Hash {
+        left: Rc<Path>,
+        right: Rc<Path>,
+        keys: Vec<(Expr, Expr)>,
+        kind: JoinKind,
+        residual: Vec<Expr>,
+    },
+    Loop {
+        left: Rc<Path>,
+        right: Rc<Path>,
+        kind: JoinKind,
+        on: Vec<Expr>,
+    },
     Lookup(Lookup),
-    Aggregate { input: Rc<Path>, groups: Vec<(ColumnId, Expr)>, aggregates: Vec<(ColumnId, AggregateCall)>, sorted: bool },
-    Sort { input: Rc<Path>, keys: Vec<LogicalKey>, limit: Option<u64> },
-    Limit { input: Rc<Path>, limit: Option<Expr>, offset: Option<Expr> },
-    Distinct { input: Rc<Path>, columns: Vec<ColumnId> },
-    Append { inputs: Vec<(Rc<Path>, Vec<ColumnId>)>, columns: Vec<ColumnId> },
+    Aggregate {
+        input: Rc<Path>,
+        groups: Vec<(ColumnId, Expr)>,
+        aggregates: Vec<(ColumnId, AggregateCall)>,
+        sorted: bool,
+    },
+    Sort {
+        input: Rc<Path>,
+        keys: Vec<LogicalKey>,
+        limit: Option<u64>,
+    },
+    Limit {
+        input: Rc<Path>,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+    },
+    Distinct {
+        input: Rc<Path>,
+        columns: Vec<ColumnId>,
+    },
+    Append {
+        inputs: Vec<(Rc<Path>, Vec<ColumnId>)>,
+        columns: Vec<ColumnId>,
+    },
 }
 
 /// An index join.
@@ -63,7 +106,9 @@ impl Path {
     /// Cost of the first `rows` rows.
     fn cost_of(&self, rows: Option<f64>) -> f64 {
         match rows {
-            Some(rows) if rows < self.rows => self.startup + (self.total - self.startup) * rows / self.rows.max(1.0),
+            Some(rows) if rows < self.rows => {
+                self.startup + (self.total - self.startup) * rows / self.rows.max(1.0)
+            }
             _ => self.total,
         }
     }
@@ -101,7 +146,8 @@ fn log2(rows: f64) -> f64 {
 pub(super) fn sort_cost(rows: f64, width: f64, limit: Option<f64>) -> f64 {
     let kept = limit.map_or(rows, |limit| limit.min(rows));
     let bytes = kept * width;
-    let spill = if bytes > cost::WORK_MEMORY_BYTES { 2.0 * bytes / cost::PAGE_BYTES * cost::SEQ_PAGE } else { 0.0 };
+    let spill =
+        if bytes > cost::WORK_MEMORY_BYTES { 2.0 * bytes / cost::PAGE_BYTES * cost::SEQ_PAGE } else { 0.0 };
     2.0 * cost::CPU_OPERATOR * rows * log2(kept) + spill
 }
 
@@ -111,13 +157,18 @@ impl Planner {
         match node {
             Logical::Scan { table, columns } => self.access_paths(table, columns, &[], wanted, used),
             Logical::Filter { input, predicates } => match &**input {
-                Logical::Scan { table, columns } => self.access_paths(table, columns, predicates, wanted, used),
+                Logical::Scan { table, columns } => {
+                    self.access_paths(table, columns, predicates, wanted, used)
+                }
                 other => {
                     let tables = Tables::of(other, self);
                     let share = self.selectivity(predicates, &tables);
                     let inner = Wanted { row_count: None, ..wanted.clone() };
                     let inputs = self.paths(other, &inner, used);
-                    inputs.into_iter().map(|input| self.filter_path(input, predicates.clone(), share)).collect()
+                    inputs
+                        .into_iter()
+                        .map(|input| self.filter_path(input, predicates.clone(), share))
+                        .collect()
                 }
             },
             Logical::Extend { input, exprs } => {
@@ -129,7 +180,9 @@ impl Planner {
             Logical::Join { kind: JoinKind::Inner, .. } => self.inner_join(node, wanted, used),
             Logical::Join { left, right, kind, on } => self.outer_join(left, right, *kind, on, wanted, used),
             Logical::Values { columns, rows } => vec![Rc::new(self.values_path(columns, rows))],
-            Logical::Series { args, column, position } => vec![Rc::new(series_path(args, *column, *position))],
+            Logical::Series { args, column, position } => {
+                vec![Rc::new(series_path(args, *column, *position))]
+            }
             Logical::Aggregate { input, groups, aggregates } => {
                 self.aggregate_paths(input, groups, aggregates, wanted, used)
             }
@@ -224,11 +277,13 @@ impl Planner {
         let work = cost::CPU_OPERATOR * (groups.len() + aggregates.len()) as f64;
         let mut paths = Vec::new();
         for input in &inputs {
-            let sorted = !groups.is_empty() && inner.as_ref().is_some_and(|inner| grouped_order(input, inner));
+            let sorted =
+                !groups.is_empty() && inner.as_ref().is_some_and(|inner| grouped_order(input, inner));
             let rows = if groups.is_empty() { 1.0 } else { self.group_count(&exprs, input.rows, &tables) };
             let bytes = rows * (width + 32.0);
             let spills = !sorted && bytes > cost::WORK_MEMORY_BYTES;
-            let spill = if spills { 2.0 * input.rows * input.width / cost::PAGE_BYTES * cost::SEQ_PAGE } else { 0.0 };
+            let spill =
+                if spills { 2.0 * input.rows * input.width / cost::PAGE_BYTES * cost::SEQ_PAGE } else { 0.0 };
             // A hash table costs a little more a row than comparing with the row before.
             let hashing = if groups.is_empty() || sorted { 0.0 } else { cost::CPU_OPERATOR };
             let total = input.total + input.rows * (work + hashing) + rows * cost::CPU_TUPLE + spill;
@@ -253,10 +308,12 @@ impl Planner {
 
     /// The input order in which groups come together, the parent's wish first.
     fn group_order(&self, groups: &[(ColumnId, Expr)], wanted: &Wanted) -> Vec<LogicalKey> {
-        let input_of = |id: ColumnId| groups.iter().find(|it| it.0 == id).and_then(|it| match &it.1 {
-            Expr::Column { id, .. } => Some(*id),
-            _ => None,
-        });
+        let input_of = |id: ColumnId| {
+            groups.iter().find(|it| it.0 == id).and_then(|it| match &it.1 {
+                Expr::Column { id, .. } => Some(*id),
+                _ => None,
+            })
+        };
         let mut order: Vec<LogicalKey> = Vec::with_capacity(groups.len());
         for key in &wanted.order {
             let Some(column) = input_of(key.column) else { break };
@@ -273,7 +330,13 @@ impl Planner {
         order
     }
 
-    fn sort_paths(&self, input: &Logical, keys: &[LogicalKey], wanted: &Wanted, used: &ColumnSet) -> Vec<Rc<Path>> {
+    fn sort_paths(
+        &self,
+        input: &Logical,
+        keys: &[LogicalKey],
+        wanted: &Wanted,
+        used: &ColumnSet,
+    ) -> Vec<Rc<Path>> {
         let limit = wanted.row_count.filter(|rows| *rows < 1e6);
         // How many rows are wanted is said of this order only: a sort further down must keep all of its own.
         let inputs = self.paths(input, &Wanted { order: keys.to_vec(), row_count: None }, used);
@@ -314,7 +377,10 @@ impl Planner {
             Logical::Join { left, right, kind, .. } => {
                 self.is_not_null(left, id) || *kind == JoinKind::Inner && self.is_not_null(right, id)
             }
-            Logical::Values { .. } | Logical::Series { .. } | Logical::Aggregate { .. } | Logical::Append { .. } => false,
+            Logical::Values { .. }
+            | Logical::Series { .. }
+            | Logical::Aggregate { .. }
+            | Logical::Append { .. } => false,
         }
     }
 

@@ -27,16 +27,20 @@ pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
         }
         Logical::Join { left, right, kind, on } => push_outer(*left, *right, kind, on, predicates),
         Logical::Aggregate { input, groups, aggregates } => {
-            let of = |id| groups.iter().find(|(group, expr)| *group == id && !expr.is_volatile()).map(|it| it.1.clone());
+            let of = |id| {
+                groups.iter().find(|(group, expr)| *group == id && !expr.is_volatile()).map(|it| it.1.clone())
+            };
             // Without columns a condition would take rows from an aggregate that must give one.
-            let (down, above): (Vec<Expr>, Vec<Expr>) = predicates
-                .into_iter()
-                .partition(|it| it.has_columns() && !it.is_volatile() && it.columns_all(|id| of(id).is_some()));
+            let (down, above): (Vec<Expr>, Vec<Expr>) = predicates.into_iter().partition(|it| {
+                it.has_columns() && !it.is_volatile() && it.columns_all(|id| of(id).is_some())
+            });
             let down = down.into_iter().map(|it| it.replace_columns(&of)).collect();
             let input = Box::new(push_down(*input, down));
             filter(Logical::Aggregate { input, groups, aggregates }, above)
         }
-        Logical::Sort { input, keys } => Logical::Sort { input: Box::new(push_down(*input, predicates)), keys },
+        Logical::Sort { input, keys } => {
+            Logical::Sort { input: Box::new(push_down(*input, predicates)), keys }
+        }
         Logical::Limit { input, limit, offset } => {
             let input = Box::new(push_down(*input, Vec::new()));
             filter(Logical::Limit { input, limit, offset }, predicates)
@@ -56,8 +60,9 @@ fn filter(input: Logical, predicates: Vec<Expr>) -> Logical {
 
 fn push_through_extend(input: Logical, exprs: Vec<(ColumnId, Expr)>, predicates: Vec<Expr>) -> Logical {
     let of = |id| exprs.iter().find(|it| it.0 == id).map(|it| &it.1);
-    let (down, above): (Vec<Expr>, Vec<Expr>) =
-        predicates.into_iter().partition(|it| it.columns_all(|id| of(id).is_none_or(|expr| !expr.is_volatile())));
+    let (down, above): (Vec<Expr>, Vec<Expr>) = predicates
+        .into_iter()
+        .partition(|it| it.columns_all(|id| of(id).is_none_or(|expr| !expr.is_volatile())));
     let down = down.into_iter().map(|it| it.replace_columns(&|id| of(id).cloned())).collect();
     let input = push_down(input, down);
     // Projections over projections become one when that computes nothing twice.
@@ -75,7 +80,11 @@ fn names_any(exprs: &[(ColumnId, Expr)], inner: &[(ColumnId, Expr)]) -> bool {
     exprs.iter().any(|(_, expr)| !expr.columns_all(|id| inner.iter().all(|it| it.0 != id)))
 }
 
-fn push_append(inputs: Vec<(Logical, Vec<ColumnId>)>, columns: Vec<ColumnId>, predicates: Vec<Expr>) -> Logical {
+fn push_append(
+    inputs: Vec<(Logical, Vec<ColumnId>)>,
+    columns: Vec<ColumnId>,
+    predicates: Vec<Expr>,
+) -> Logical {
     let (above, down): (Vec<Expr>, Vec<Expr>) = predicates.into_iter().partition(Expr::is_volatile);
     let inputs = inputs.into_iter().map(|(input, own)| {
         let mut down = down.clone();
@@ -118,7 +127,8 @@ fn push_inner(left: Logical, right: Logical, mut pool: Vec<Expr>) -> Logical {
     for predicate in pool {
         if !predicate.has_columns() {
             above.push(predicate);
-        } else if let Some(leaf) = columns.iter().position(|set| predicate.columns_all(|id| set.contains(id))) {
+        } else if let Some(leaf) = columns.iter().position(|set| predicate.columns_all(|id| set.contains(id)))
+        {
             own[leaf].push(predicate);
         } else {
             on.push(predicate);
@@ -147,7 +157,9 @@ pub(super) fn flatten(node: Logical, leaves: &mut Vec<Logical>, pool: &mut Vec<E
             flatten(*left, leaves, pool);
             flatten(*right, leaves, pool);
         }
-        Logical::Filter { input, predicates } if matches!(*input, Logical::Join { kind: JoinKind::Inner, .. }) => {
+        Logical::Filter { input, predicates }
+            if matches!(*input, Logical::Join { kind: JoinKind::Inner, .. }) =>
+        {
             pool.extend(predicates);
             flatten(*input, leaves, pool);
         }
@@ -167,7 +179,8 @@ fn spread_constants(pool: &mut Vec<Expr>) {
         for other in pool.iter() {
             if let Expr::Call { function: same, args, ty, position } = other
                 && std::ptr::eq(*same, function)
-                && let [a @ Expr::Column { id: left, ty: s }, b @ Expr::Column { id: right, ty: t }] = args.as_slice()
+                && let [a @ Expr::Column { id: left, ty: s }, b @ Expr::Column { id: right, ty: t }] =
+                    args.as_slice()
                 && s == t
                 && (*left == column || *right == column)
                 && left != right
@@ -185,10 +198,13 @@ fn spread_constants(pool: &mut Vec<Expr>) {
         known += 1;
     }
     // What is pinned on both sides needs no comparison any more.
-    let pinned: Vec<(ColumnId, Expr)> = pool.iter().filter_map(column_is_constant).map(|it| (it.1, it.2)).collect();
+    let pinned: Vec<(ColumnId, Expr)> =
+        pool.iter().filter_map(column_is_constant).map(|it| (it.1, it.2)).collect();
     pool.retain(|it| match it {
         Expr::Call { function, args, .. } if function.name == "=" => match args.as_slice() {
-            [Expr::Column { id: left, ty: s }, Expr::Column { id: right, ty: t }] if s == t && left != right => {
+            [Expr::Column { id: left, ty: s }, Expr::Column { id: right, ty: t }]
+                if s == t && left != right =>
+            {
                 let of = |id: ColumnId| pinned.iter().filter(move |it| it.0 == id);
                 !of(*left).any(|a| of(*right).any(|b| a.1.same(&b.1)))
             }
@@ -201,7 +217,9 @@ fn spread_constants(pool: &mut Vec<Expr>) {
 fn column_is_constant(expr: &Expr) -> Option<(&'static crate::functions::Scalar, ColumnId, Expr)> {
     let Expr::Call { function, args, .. } = expr else { return None };
     match args.as_slice() {
-        [Expr::Column { id, .. }, constant @ (Expr::Literal { .. } | Expr::Param { .. })] if function.name == "=" => {
+        [Expr::Column { id, .. }, constant @ (Expr::Literal { .. } | Expr::Param { .. })]
+            if function.name == "=" =>
+        {
             Some((function, *id, constant.clone()))
         }
         _ => None,
@@ -209,7 +227,13 @@ fn column_is_constant(expr: &Expr) -> Option<(&'static crate::functions::Scalar,
 }
 
 /// LEFT, SEMI, ANTI: predicates over the left side go left; a LEFT JOIN whose made-up rows are refused is INNER.
-fn push_outer(left: Logical, right: Logical, kind: JoinKind, on: Vec<Expr>, predicates: Vec<Expr>) -> Logical {
+fn push_outer(
+    left: Logical,
+    right: Logical,
+    kind: JoinKind,
+    on: Vec<Expr>,
+    predicates: Vec<Expr>,
+) -> Logical {
     let left_columns = ColumnSet::of(left.columns());
     let right_columns = ColumnSet::of(right.columns());
     let refuses = |it: &Expr| refuses_null(it, &|id| right_columns.contains(id));
@@ -218,12 +242,12 @@ fn push_outer(left: Logical, right: Logical, kind: JoinKind, on: Vec<Expr>, pred
         pool.extend(predicates);
         return push_inner(left, right, pool);
     }
-    let (to_left, above): (Vec<Expr>, Vec<Expr>) = predicates
-        .into_iter()
-        .partition(|it| it.has_columns() && !it.is_volatile() && it.columns_all(|id| left_columns.contains(id)));
-    let (to_right, on): (Vec<Expr>, Vec<Expr>) = on
-        .into_iter()
-        .partition(|it| it.has_columns() && !it.is_volatile() && it.columns_all(|id| right_columns.contains(id)));
+    let (to_left, above): (Vec<Expr>, Vec<Expr>) = predicates.into_iter().partition(|it| {
+        it.has_columns() && !it.is_volatile() && it.columns_all(|id| left_columns.contains(id))
+    });
+    let (to_right, on): (Vec<Expr>, Vec<Expr>) = on.into_iter().partition(|it| {
+        it.has_columns() && !it.is_volatile() && it.columns_all(|id| right_columns.contains(id))
+    });
     let left = Box::new(push_down(left, to_left));
     let right = Box::new(push_down(right, to_right));
     filter(Logical::Join { left, right, kind, on }, above)
@@ -252,8 +276,12 @@ fn refuses_null(expr: &Expr, is_null: &dyn Fn(ColumnId) -> bool) -> bool {
 fn becomes_null(expr: &Expr, is_null: &dyn Fn(ColumnId) -> bool) -> bool {
     match expr {
         Expr::Column { id, .. } => is_null(*id),
-        Expr::Call { function, args, .. } => function.strict && args.iter().any(|it| becomes_null(it, is_null)),
-        Expr::Cast { input, .. } | Expr::Not(input) | Expr::InList { input, .. } => becomes_null(input, is_null),
+        Expr::Call { function, args, .. } => {
+            function.strict && args.iter().any(|it| becomes_null(it, is_null))
+        }
+        Expr::Cast { input, .. } | Expr::Not(input) | Expr::InList { input, .. } => {
+            becomes_null(input, is_null)
+        }
         _ => false,
     }
 }

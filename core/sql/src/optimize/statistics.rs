@@ -41,7 +41,10 @@ pub(super) struct Known<'a> {
 impl<'a> Known<'a> {
     pub(super) fn of(table: &'a Table, ordinal: usize) -> Known<'a> {
         let unique = table.primary_key == [ordinal]
-            || table.indexes.iter().any(|it| it.unique && it.columns.len() == 1 && it.columns[0].ordinal == ordinal);
+            || table
+                .indexes
+                .iter()
+                .any(|it| it.unique && it.columns.len() == 1 && it.columns[0].ordinal == ordinal);
         let statistics = table.statistics.as_ref().and_then(|it| it.columns.get(ordinal));
         Known { rows: table_rows(table), unique, statistics }
     }
@@ -168,9 +171,9 @@ impl Planner {
     /// What is known of a column, given the scans it may come from.
     fn known<'a>(&self, expr: &Expr, tables: &'a Tables<'a>) -> Option<(ColumnId, Option<Known<'a>>)> {
         let Expr::Column { id, .. } = plain(expr) else { return None };
-        let known = self.columns[*id].origin.and_then(|(occurrence, ordinal)| {
-            tables.find(occurrence).map(|table| Known::of(table, ordinal))
-        });
+        let known = self.columns[*id]
+            .origin
+            .and_then(|(occurrence, ordinal)| tables.find(occurrence).map(|table| Known::of(table, ordinal)));
         Some((*id, known))
     }
 
@@ -194,7 +197,9 @@ impl Planner {
         for (_, lower, upper, nulls) in ranges {
             share *= match (lower, upper) {
                 // Both from the defaults: PostgreSQL's guess for a pair.
-                (Some(low), Some(high)) if low == DEFAULT_INEQUALITY && high == DEFAULT_INEQUALITY => DEFAULT_RANGE,
+                (Some(low), Some(high)) if low == DEFAULT_INEQUALITY && high == DEFAULT_INEQUALITY => {
+                    DEFAULT_RANGE
+                }
                 (Some(low), Some(high)) => (low + high - 1.0 + nulls).max(1e-6),
                 (Some(part), None) | (None, Some(part)) => part,
                 (None, None) => 1.0,
@@ -233,7 +238,12 @@ impl Planner {
         match predicate {
             Expr::Literal { value, .. } => f64::from(u8::from(*value == Datum::Bool(true))),
             Expr::And(parts) => self.selectivity(parts, tables),
-            Expr::Or(parts) => 1.0 - parts.iter().map(|it| 1.0 - self.selectivity(std::slice::from_ref(it), tables)).product::<f64>(),
+            Expr::Or(parts) => {
+                1.0 - parts
+                    .iter()
+                    .map(|it| 1.0 - self.selectivity(std::slice::from_ref(it), tables))
+                    .product::<f64>()
+            }
             Expr::Not(inner) => match &**inner {
                 Expr::IsNull(_) | Expr::Literal { .. } => 1.0 - self.one(inner, tables),
                 inner => 1.0 - self.selectivity(std::slice::from_ref(inner), tables),

@@ -9,7 +9,13 @@ use crate::{explain, parse};
 use orrery_base::TreeId;
 use std::sync::Arc;
 
-fn table(id: u32, name: &str, rows: u64, columns: &[(&str, SqlType, f64)], indexes: &[(&str, &[usize])]) -> Table {
+fn table(
+    id: u32,
+    name: &str,
+    rows: u64,
+    columns: &[(&str, SqlType, f64)],
+    indexes: &[(&str, &[usize])],
+) -> Table {
     let column = |(ordinal, (name, ty, _)): (usize, &(&str, SqlType, f64))| Column {
         name: (*name).into(),
         ty: *ty,
@@ -124,7 +130,8 @@ fn twelve_and_thirteen_relations_are_planned() {
 fn estimates_follow_statistics() {
     let rows = |sql: &str| {
         let parsed = parse::statements(sql).unwrap().remove(0);
-        let Bound::Dml(crate::plan::Statement::Query(plan)) = bind::bind(&parsed, &catalog(), &[]).unwrap() else {
+        let Bound::Dml(crate::plan::Statement::Query(plan)) = bind::bind(&parsed, &catalog(), &[]).unwrap()
+        else {
             panic!()
         };
         plan.root.row_estimate

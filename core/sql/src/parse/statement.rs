@@ -2,8 +2,7 @@
 
 use super::Parsed;
 use super::ast::{
-    Copy, CopyValue, Delete, Expr, Insert, InsertSource, Name, SetValue, Statement,
-    TransactionModes, Update,
+    Copy, CopyValue, Delete, Expr, Insert, InsertSource, Name, SetValue, Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, Parser};

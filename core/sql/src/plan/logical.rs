@@ -165,7 +165,9 @@ impl Logical {
 
     fn columns_into(&self, all: &mut Vec<ColumnId>) {
         match self {
-            Logical::Values { columns, .. } | Logical::Distinct { columns, .. } | Logical::Append { columns, .. } => {
+            Logical::Values { columns, .. }
+            | Logical::Distinct { columns, .. }
+            | Logical::Append { columns, .. } => {
                 all.extend(columns);
             }
             Logical::Scan { columns, .. } => all.extend(columns.iter().map(|it| it.1)),

@@ -54,7 +54,12 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
             context.txn.delete(target.table.tree, key)?;
         }
         row_count += found.rows.len() as u64;
-        returning.extend(returned(statement.returning.as_ref(), &found.rows, &target.types, &runtime.eval())?);
+        returning.extend(returned(
+            statement.returning.as_ref(),
+            &found.rows,
+            &target.types,
+            &runtime.eval(),
+        )?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -64,9 +69,16 @@ fn update_lock(statement: &Update) -> RowLock {
     let table = &statement.table;
     let is_key = |ordinal: &usize| {
         table.primary_key.contains(ordinal)
-            || table.indexes.iter().any(|index| index.unique && index.columns.iter().any(|it| it.ordinal == *ordinal))
+            || table
+                .indexes
+                .iter()
+                .any(|index| index.unique && index.columns.iter().any(|it| it.ordinal == *ordinal))
     };
-    if statement.assignments.iter().any(|(ordinal, _)| is_key(ordinal)) { RowLock::Update } else { RowLock::NoKeyUpdate }
+    if statement.assignments.iter().any(|(ordinal, _)| is_key(ordinal)) {
+        RowLock::Update
+    } else {
+        RowLock::NoKeyUpdate
+    }
 }
 
 /// Locks the rows of a batch and looks at them again (M2): those that still qualify, in their newest version. `None`: the

@@ -37,15 +37,19 @@ impl<'a> Checks<'a> {
                     "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
                     column.name, target.table.name
                 );
-                return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).with_detail(failing(row, &target.types)));
+                return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message)
+                    .with_detail(failing(row, &target.types)));
             }
         }
         for (name, outcome) in &self.outcomes {
             let outcome = outcome.as_any().downcast_ref::<BooleanArray>();
             if outcome.is_some_and(|outcome| outcome.is_valid(at) && !outcome.value(at)) {
                 let relation = &target.table.name;
-                let message = format!("new row for relation \"{relation}\" violates check constraint \"{name}\"");
-                return Err(Error::new(SqlState::CHECK_VIOLATION, message).with_detail(failing(row, &target.types)));
+                let message =
+                    format!("new row for relation \"{relation}\" violates check constraint \"{name}\"");
+                return Err(
+                    Error::new(SqlState::CHECK_VIOLATION, message).with_detail(failing(row, &target.types))
+                );
             }
         }
         Ok(())
@@ -74,8 +78,10 @@ fn failing(row: &[Datum], types: &[SqlType]) -> String {
 /// 23505 with the columns and values of the key.
 pub(super) fn duplicate(table: &Table, constraint: &str, ordinals: &[usize], row: &[Datum]) -> Error {
     let names: Vec<_> = ordinals.iter().map(|&at| table.columns[at].name.as_str()).collect();
-    let values: Vec<_> =
-        ordinals.iter().map(|&at| text::format(&row[at], table.columns[at].ty, FormatSettings::default())).collect();
+    let values: Vec<_> = ordinals
+        .iter()
+        .map(|&at| text::format(&row[at], table.columns[at].ty, FormatSettings::default()))
+        .collect();
     let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
     let detail = format!("Key ({})=({}) already exists.", names.join(", "), values.join(", "));
     Error::new(SqlState::UNIQUE_VIOLATION, message).with_detail(detail)

@@ -70,9 +70,7 @@ pub(super) async fn put_new_row(
     key_is_new: bool,
     scratch: &mut Vec<u8>,
 ) -> Result<Option<Conflict>> {
-    if !key_is_new
-        && let Some(conflict) = target.primary_conflict(cx, key, row).await?
-    {
+    if !key_is_new && let Some(conflict) = target.primary_conflict(cx, key, row).await? {
         return Ok(Some(conflict));
     }
     let entries = target.entries(row, key)?;
@@ -94,7 +92,8 @@ struct RowIds {
 
 impl RowIds {
     async fn reserve(cx: &Cx, target: &Target<'_>, count: usize) -> Result<Option<RowIds>> {
-        let Some(sequence) = target.table.row_id_sequence.filter(|_| target.table.primary_key.is_empty()) else {
+        let Some(sequence) = target.table.row_id_sequence.filter(|_| target.table.primary_key.is_empty())
+        else {
             return Ok(None);
         };
         let count = u32::try_from(count).map_err(|_| Error::internal("a batch of more than 2^32 rows"))?;

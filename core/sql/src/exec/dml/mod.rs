@@ -15,7 +15,6 @@ mod insert;
 mod target;
 mod unique;
 
-
 use super::{Batch, DmlOutcome, ExecContext};
 use crate::columns::{array_of, datum_at};
 use crate::datum::Datum;
@@ -27,23 +26,36 @@ use arrow_array::ArrayRef;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
 
 /// Runs INSERT. Errors: 23502, 23505, 23514, what the source raises; 40001 for a conflict that the snapshot cannot see.
-pub fn insert<'a>(cx: &'a Cx, context: &'a ExecContext, statement: &'a Insert) -> BoxFuture<'a, Result<DmlOutcome>> {
+pub fn insert<'a>(
+    cx: &'a Cx,
+    context: &'a ExecContext,
+    statement: &'a Insert,
+) -> BoxFuture<'a, Result<DmlOutcome>> {
     Box::pin(insert::run(cx, context, statement))
 }
 
 /// Runs UPDATE. Errors: as INSERT; 40001 above READ COMMITTED when a row changed since the snapshot.
-pub fn update<'a>(cx: &'a Cx, context: &'a ExecContext, statement: &'a Update) -> BoxFuture<'a, Result<DmlOutcome>> {
+pub fn update<'a>(
+    cx: &'a Cx,
+    context: &'a ExecContext,
+    statement: &'a Update,
+) -> BoxFuture<'a, Result<DmlOutcome>> {
     Box::pin(change::update(cx, context, statement))
 }
 
 /// Runs DELETE. Errors: as UPDATE.
-pub fn delete<'a>(cx: &'a Cx, context: &'a ExecContext, statement: &'a Delete) -> BoxFuture<'a, Result<DmlOutcome>> {
+pub fn delete<'a>(
+    cx: &'a Cx,
+    context: &'a ExecContext,
+    statement: &'a Delete,
+) -> BoxFuture<'a, Result<DmlOutcome>> {
     Box::pin(change::delete(cx, context, statement))
 }
 
 /// The rows of some columns, as values.
 fn rows_of(columns: &[ArrayRef], types: &[SqlType], row_count: usize) -> Result<Vec<Vec<Datum>>> {
-    let row = |row: usize| columns.iter().zip(types).map(|(column, &ty)| datum_at(&**column, ty, row)).collect();
+    let row =
+        |row: usize| columns.iter().zip(types).map(|(column, &ty)| datum_at(&**column, ty, row)).collect();
     (0..row_count).map(row).collect()
 }
 

@@ -2,9 +2,9 @@
 
 use super::check::duplicate;
 use super::target::{Newest, Target};
+use crate::catalog::{Index, Table};
 use crate::datum::Datum;
 use crate::encode;
-use crate::catalog::{Index, Table};
 use crate::exec::ExecContext;
 use orrery_base::kv::{Lookup, ReadMode, RowLock};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId, plant};
@@ -31,7 +31,12 @@ impl Target<'_> {
     }
 
     /// Locks the row's primary key and says whether another row has it (M3, M4).
-    pub(super) async fn primary_conflict(&self, cx: &Cx, key: &[u8], row: &[Datum]) -> Result<Option<Conflict>> {
+    pub(super) async fn primary_conflict(
+        &self,
+        cx: &Cx,
+        key: &[u8],
+        row: &[Datum],
+    ) -> Result<Option<Conflict>> {
         self.lock(cx, self.table.tree, key, RowLock::Update).await?;
         match self.newest(cx, self.table.tree, key, mode(cx)).await? {
             Newest::Gone(_) => Ok(None),
