@@ -41,6 +41,7 @@ impl Statement {
 }
 
 /// What a statement gave.
+#[expect(clippy::large_enum_variant, reason = "one value a statement; a box would cost the short ones")]
 pub enum Outcome<'c> {
     /// Rows.
     Rows(Rows<'c>),

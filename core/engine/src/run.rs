@@ -15,7 +15,7 @@ use orrery_sql::datum::Datum;
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::eval;
 use orrery_sql::exec::{self, DmlOutcome, ExecContext, Query};
-use orrery_sql::plan::{Field, Returning, Statement};
+use orrery_sql::plan::{Returning, Statement};
 use orrery_sql::types::SqlType;
 use orrery_store::TxnOptions;
 use std::sync::Arc;
@@ -269,17 +269,6 @@ pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
         Statement::Update(update) => &update.source.param_types,
         Statement::Delete(delete) => &delete.source.param_types,
     }
-}
-
-/// The output columns of a statement; empty when it gives no rows.
-pub(crate) fn fields_of(statement: &Statement) -> &[Field] {
-    let returning = match statement {
-        Statement::Query(plan) => return &plan.root.fields,
-        Statement::Insert(insert) => &insert.returning,
-        Statement::Update(update) => &update.returning,
-        Statement::Delete(delete) => &delete.returning,
-    };
-    returning.as_ref().map_or(&[], |returning| &returning.fields)
 }
 
 /// Begins an explicit transaction.
