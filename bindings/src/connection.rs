@@ -272,3 +272,33 @@ impl CopyIn<'_> {
 fn copy_is_over() -> Error {
     Error::new(SqlState::BAD_COPY_FILE_FORMAT, "this COPY ended with an error")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Database, Value};
+
+    #[test]
+    fn point_statements_take_the_short_path() {
+        let db = Database::in_memory().unwrap();
+        let mut connection = db.connect();
+        connection.run("create table t (id bigint primary key, a integer)").unwrap();
+        let insert = connection.prepare("insert into t values ($1, $2)").unwrap();
+        let select = connection.prepare("select a from t where id = $1").unwrap();
+        let params = [Value::Int8(1), Value::Int4(2)];
+        assert_eq!(connection.point(&insert, &params, &mut |_| {}), None, "outside a block it must commit");
+        connection.run("begin").unwrap();
+        assert_eq!(connection.point(&insert, &params, &mut |_| {}), Some(1));
+        assert_eq!(connection.point(&insert, &params, &mut |_| {}), None, "a duplicate");
+        for sql in ["update t set a = 3 where id = $1", "delete from t where id = $1"] {
+            let change = connection.prepare(sql).unwrap();
+            let mut a = 0;
+            assert_eq!(connection.point(&select, &params[..1], &mut |row| a = row.i32(0)), Some(1));
+            assert_eq!(connection.point(&change, &params[..1], &mut |_| {}), Some(1));
+            assert!(a > 0);
+        }
+        connection.run("commit").unwrap();
+        assert_eq!(connection.point(&select, &params[..1], &mut |_| {}), Some(0));
+        let other = connection.prepare("select a from t where a = $1").unwrap();
+        assert_eq!(connection.point(&other, &params[1..], &mut |_| {}), None);
+    }
+}

@@ -103,12 +103,12 @@ fn the_error_codes() {
     let (_db, mut connection) = open();
     let insert = "insert into t values ($1, $2, $3, $4)";
     let mut run = |values: [Value; 4]| short(&mut connection, insert, &values);
-    assert_eq!(run([1.into(), 1.into(), Value::Null, Value::Null]), Ok(1));
-    assert_eq!(run([1.into(), 1.into(), Value::Null, Value::Null]), Err("23505".into()));
-    assert_eq!(run([2.into(), Value::Null, Value::Null, Value::Null]), Err("23502".into()));
-    assert_eq!(run([Value::Null, 1.into(), Value::Null, Value::Null]), Err("23502".into()));
-    assert_eq!(run([2.into(), Value::Int8(1 << 40), Value::Null, Value::Null]), Err("22003".into()));
-    assert_eq!(run([2.into(), 1.into(), Value::Null, text("long")]), Err("22001".into()));
+    assert_eq!(run([Value::Int4(1), Value::Int4(1), Value::Null, Value::Null]), Ok(1));
+    assert_eq!(run([Value::Int4(1), Value::Int4(1), Value::Null, Value::Null]), Err("23505".into()));
+    assert_eq!(run([Value::Int4(2), Value::Null, Value::Null, Value::Null]), Err("23502".into()));
+    assert_eq!(run([Value::Null, Value::Int4(1), Value::Null, Value::Null]), Err("23502".into()));
+    assert_eq!(run([Value::Int4(2), Value::Int8(1 << 40), Value::Null, Value::Null]), Err("22003".into()));
+    assert_eq!(run([Value::Int4(2), Value::Int4(1), Value::Null, text("long")]), Err("22001".into()));
     assert_eq!(rows(&mut connection).len(), 1);
 }
 
@@ -118,17 +118,17 @@ fn rows_are_read_in_place() {
     connection.run("insert into t values (1, 7, 'seven', null)").unwrap();
     for sql in ["select id, a, b, c from t where id = $1", "select id, a, b, c from t where id + 0 = $1"] {
         let get = connection.prepare(sql).unwrap();
-        let row = connection.query_row(&get, &[1.into()], |row| {
+        let row = connection.query_row(&get, &[Value::Int4(1)], |row| {
             assert_eq!((row.len(), row.is_null(2), row.is_null(3)), (4, false, true));
             assert_eq!(row.get::<Option<String>>(3).unwrap(), None);
             (row.i64(0), row.i32(1), row.text(2).to_owned(), row.bytes(2).len())
         });
         assert_eq!(row.unwrap(), Some((1, 7, "seven".to_owned(), 5)));
-        assert_eq!(connection.query_row(&get, &[2.into()], |row| row.i64(0)).unwrap(), None);
+        assert_eq!(connection.query_row(&get, &[Value::Int4(2)], |row| row.i64(0)).unwrap(), None);
         let error = |found: orrerydb::Result<Option<i64>>| code(found.unwrap_err());
-        assert_eq!(error(connection.query_row(&get, &[1.into()], |row| row.i64(2))), "42804");
-        assert_eq!(error(connection.query_row(&get, &[1.into()], |row| row.i64(3))), "22004");
-        assert_eq!(error(connection.query_row(&get, &[1.into()], |row| row.i64(9))), "42703");
+        assert_eq!(error(connection.query_row(&get, &[Value::Int4(1)], |row| row.i64(2))), "42804");
+        assert_eq!(error(connection.query_row(&get, &[Value::Int4(1)], |row| row.i64(3))), "22004");
+        assert_eq!(error(connection.query_row(&get, &[Value::Int4(1)], |row| row.i64(9))), "42703");
     }
     let insert = connection.prepare("insert into t values (3, 1, 'x', 'y')").unwrap();
     assert_eq!(code(connection.query_row(&insert, &[], |_| ()).unwrap_err()), "42601");
@@ -151,10 +151,10 @@ fn reads_see_own_writes_and_the_level_s_snapshot() {
         assert_eq!(short(&mut two, "update t set a = 3 where id = 1", &[]), Ok(1));
         assert_eq!(a_of(&mut one, 1), Some(sees), "{level}");
         assert_eq!(a_of(&mut two, 1), Some(3), "{level}");
-        assert_eq!(short(&mut one, "insert into t values ($1, 5, null, null)", &[5.into()]), Ok(1));
+        assert_eq!(short(&mut one, "insert into t values ($1, 5, null, null)", &[Value::Int4(5)]), Ok(1));
         assert_eq!(a_of(&mut one, 5), Some(5), "{level}");
         assert_eq!(a_of(&mut two, 5), None, "{level}");
-        let update = short(&mut one, "update t set a = $1 where id = 1", &[4.into()]);
+        let update = short(&mut one, "update t set a = $1 where id = 1", &[Value::Int4(4)]);
         let expected = if sees == 3 { Ok(1) } else { Err("40001".into()) };
         assert_eq!(update, expected, "{level}");
         assert_eq!(one.transaction_status(), Some(update.is_err()));
@@ -170,12 +170,12 @@ fn a_changed_schema_makes_a_new_plan() {
     let get = one.prepare("select a from t where id = $1").unwrap();
     let put = one.prepare("insert into t values ($1, $2, 'b', 'c')").unwrap();
     let read = |connection: &mut Connection, id: i32| {
-        connection.query_row(&get, &[id.into()], |row| row.i64(0)).map_err(code)
+        connection.query_row(&get, &[Value::Int4(id)], |row| row.i64(0)).map_err(code)
     };
-    assert_eq!(one.execute_prepared(&put, &[1.into(), 10.into()]).unwrap(), 1);
+    assert_eq!(one.execute_prepared(&put, &[Value::Int4(1), Value::Int4(10)]).unwrap(), 1);
     assert_eq!(read(&mut one, 1), Ok(Some(10)));
     two.run("create unique index by_a on t (a)").unwrap();
-    assert_eq!(one.execute_prepared(&put, &[2.into(), 10.into()]).map_err(code), Err("23505".into()));
+    assert_eq!(one.execute_prepared(&put, &[Value::Int4(2), Value::Int4(10)]).map_err(code), Err("23505".into()));
     assert_eq!(read(&mut one, 2), Ok(None));
     two.run("drop table t").unwrap();
     assert_eq!(read(&mut one, 1), Err("42P01".into()));
