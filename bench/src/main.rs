@@ -26,7 +26,9 @@ fn main() {
         match arg.as_str() {
             "--only" => only = args.next(),
             "--rows" => row_count = args.next().and_then(|rows| rows.parse().ok()).expect("--rows N"),
-            other => panic!("{other}? usage: orrery-bench [--rows N] [--only load|read|kv|scan|commit|flights]"),
+            other => {
+                panic!("{other}? usage: orrery-bench [--rows N] [--only load|read|kv|scan|commit|flights]")
+            }
         }
     }
     let wants = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
@@ -160,7 +162,9 @@ fn read_rows(
         let costs = interleaved(
             ROUNDS,
             &mut [
-                ("orrery", &mut || per_unit(units, || _ = black_box(shared.borrow().get_all_key_values(&keys)))),
+                ("orrery", &mut || {
+                    per_unit(units, || _ = black_box(shared.borrow().get_all_key_values(&keys)))
+                }),
                 ("redb", &mut || per_unit(units, || _ = black_box(redb.get_all(&keys)))),
                 ("lmdb", &mut || per_unit(units, || _ = black_box(lmdb.get_all(&keys)))),
             ],
