@@ -83,7 +83,10 @@ impl File {
 fn is_test_path(path: &str) -> bool {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.trim_end_matches(".rs");
-    folders.split('/').any(|folder| folder == "tests") || stem == "tests" || stem.ends_with("_tests")
+    // Examples run outside the core, as tests do; `testing.rs` is what tests share.
+    folders.split('/').any(|folder| matches!(folder, "tests" | "examples"))
+        || matches!(stem, "tests" | "testing")
+        || stem.ends_with("_tests")
 }
 
 /// The lines of every item under a `#[cfg(…test…)]`.

@@ -260,7 +260,7 @@ impl Numeric {
                 if small.unsigned_abs() < 1 << 53 && *scale <= 22 =>
             {
                 // Both operands are exact, so the one division rounds correctly.
-                *small as f64 / 10f64.powi(i32::from(*scale))
+                *small as f64 / 10u128.pow(u32::from(*scale)) as f64
             }
             finite => finite.to_string().parse().expect("a shown number is a number"),
         }

@@ -1,7 +1,7 @@
 //! The active memtable: committed versions by tree and key, newest first, until a checkpoint merges them into the trees.
 //!
 //! One writer at a time (whoever installs), many readers. A filter in front makes a miss cheap without the lock. A
-//! version goes as soon as no snapshot can read it. Frozen, it simply gets no more writes.
+//! version goes as soon as no snapshot can read it. Frozen, it gets no more writes.
 
 use super::filter::Filter;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
