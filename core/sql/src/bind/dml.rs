@@ -238,6 +238,13 @@ impl Binder<'_> {
         override_identity: bool,
         named: bool,
     ) -> Result<Query> {
+        if is_select(query) {
+            let target = |&ordinal: &usize| {
+                let column = &table.columns[ordinal];
+                (column.name.clone(), column.ty)
+            };
+            self.insert_targets = targets.iter().map(target).collect();
+        }
         let mut source = self.query(query)?;
         let width = source.fields.len();
         if width > targets.len() || width < targets.len() && named {
@@ -462,6 +469,15 @@ fn plain_values(query: &ast::Query) -> Option<&[Vec<ast::Expr>]> {
             Some(rows)
         }
         _ => None,
+    }
+}
+
+/// A query that is one SELECT, in parentheses or not.
+fn is_select(query: &ast::Query) -> bool {
+    match &query.body {
+        SetExpr::Select(_) => true,
+        SetExpr::Query(inner) => is_select(inner),
+        SetExpr::Values { .. } | SetExpr::SetOperation { .. } => false,
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr};
 use crate::types::SqlType;
+use orrery_base::TreeId;
 use std::sync::Arc;
 
 /// An output column.
