@@ -232,7 +232,7 @@ fn query(plan: &Plan) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 
 fn insert(statement: &Insert) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
-    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && !statement.skip_conflicts;
+    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && statement.skip.is_none();
     if !is_plain || !table.indexes.is_empty() || table.primary_key.is_empty() {
         return None;
     }
