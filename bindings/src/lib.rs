@@ -29,6 +29,11 @@ pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use rows::{FromValue, Row, Rows};
 
+/// Ranges and rows of the key-value interface.
+pub mod kv {
+    pub use orrery_engine::base::kv::{Flow, KeyRange, RowRef, RowSink};
+}
+
 pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};
 pub use orrery_engine::Tag;
 pub use orrery_engine::base::kv::Isolation;
