@@ -1,6 +1,6 @@
 //! The bench of "First light": Orrery beside SQLite, redb and LMDB in one process run, interleaved, medians of rounds.
 //!
-//! `cargo run --release -p orrery-bench -- [--rows N] [--only NAME,NAME]`; names: load, kv-load, read, kv-read, scan,
+//! `cargo run --release -p orrery-bench -- [--rows N] [--only NAME,NAME] [--ours]`; names: load, kv-load, read, kv-read, scan,
 //! kv-scan, commit, flights (a part of a name takes all that contain it). Files go to a fresh folder under
 //! `target/bench-data` (a real disk: `/tmp` may be memory). CPU time of the whole process, so of all threads; wall time where
 //! a disk is the question.
@@ -37,7 +37,8 @@ fn main() {
                 choice.only = args.next().expect("--only NAME,NAME").split(',').map(str::to_owned).collect()
             }
             "--rows" => row_count = args.next().and_then(|rows| rows.parse().ok()).expect("--rows N"),
-            other => panic!("{other}? usage: orrery-bench [--rows N] [--only NAME,NAME]"),
+            "--ours" => measure::OURS_ONLY.store(true, std::sync::atomic::Ordering::Relaxed),
+            other => panic!("{other}? usage: orrery-bench [--rows N] [--only NAME,NAME] [--ours]"),
         }
     }
     let folder = PathBuf::from("target/bench-data").join(std::process::id().to_string());
