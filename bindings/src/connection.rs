@@ -4,7 +4,7 @@ use crate::database::Shared;
 use crate::rows::Rows;
 use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::sql::datum::Datum;
-use orrery_engine::{Cancel, Execution, Prepared, Session, Tag, Task};
+use orrery_engine::{Cancel, Execution, Prepared, Session, TableDescription, Tag, Task};
 use std::sync::Arc;
 
 /// A session. `Send`, not `Sync`: one thread at a time.
@@ -139,6 +139,12 @@ impl Connection {
         let statement = self.prepare(sql)?;
         let copy = self.drive(self.session.copy_in(&statement.0))?;
         Ok(CopyIn { connection: self, copy: Some(copy) })
+    }
+
+    /// Describes the tables as this connection sees them now, by name: columns, indexes, constraints, sizes. Reads no rows.
+    /// Errors: 25P02 in a failed transaction.
+    pub fn describe(&self) -> Result<Vec<TableDescription>> {
+        self.drive(self.session.describe())
     }
 
     /// What cancels a running statement.

@@ -38,3 +38,6 @@ pub use orrery_engine::sql::exec::Batch;
 pub use orrery_engine::sql::plan::Field;
 pub use orrery_engine::sql::types::SqlType;
 pub use orrery_engine::store::{CheckFinding, CheckSummary};
+pub use orrery_engine::{
+    CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+};

@@ -10,6 +10,7 @@ mod bind;
 mod control;
 mod copy;
 mod database;
+mod describe;
 mod plans;
 mod result;
 mod run;
@@ -21,6 +22,9 @@ mod transaction;
 
 pub use copy::CopyIn;
 pub use database::{Database, DatabaseOptions};
+pub use describe::{
+    CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+};
 pub use plans::Prepared;
 pub use result::{Execution, Rows, Tag};
 pub use session::Session;

@@ -31,13 +31,10 @@ pub(crate) async fn statement(
     params: Vec<Datum>,
 ) -> Result<Execution> {
     let mut state = session.slot.take()?;
-    if let Some(explicit) = &state.explicit
-        && explicit.has_open_rows()
-    {
+    if let Err(error) = refuse_open_rows(&state) {
         // The transaction is sound: this is a mistake of the caller's, not a failure of a statement.
         state.ended_well();
-        let message = "a result of this transaction is still being read: finish or drop it first";
-        return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+        return Err(error);
     }
     let deadline = deadline(&state, cx);
     cx.set_deadline(deadline);
@@ -49,6 +46,15 @@ pub(crate) async fn statement(
         state.ended_well();
     }
     outcome
+}
+
+/// Errors: 55006 while a result of the open transaction is being read: a new statement would move its snapshot.
+pub(crate) fn refuse_open_rows(state: &StateGuard) -> Result<()> {
+    if state.explicit.as_ref().is_some_and(|explicit| explicit.has_open_rows()) {
+        let message = "a result of this transaction is still being read: finish or drop it first";
+        return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+    }
+    Ok(())
 }
 
 fn deadline(state: &StateGuard, cx: &Cx) -> Option<u64> {

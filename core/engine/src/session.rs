@@ -2,6 +2,7 @@
 
 use crate::copy::CopyIn;
 use crate::database::Inner;
+use crate::describe::{self, TableDescription};
 use crate::plans::Prepared;
 use crate::result::Execution;
 use crate::run;
@@ -147,6 +148,15 @@ impl Session {
         let (session, prepared) = (self.clone(), prepared.clone());
         Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
             CopyIn::begin(&session, &cx, &prepared).await
+        })
+    }
+
+    /// Describes the tables as the session sees them now, by name. Errors: 25P02 in a failed transaction block.
+    pub fn describe(&self) -> Task<Result<Vec<TableDescription>>> {
+        self.cancel.reset();
+        let session = self.clone();
+        Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
+            describe::tables(&session, &cx).await
         })
     }
 
