@@ -1,6 +1,6 @@
 //! The bench of "First light": Orrery beside SQLite, redb and LMDB in one process run, interleaved, medians of rounds.
 //!
-//! `cargo run --release -p orrery-bench -- [rows] [--only NAME]`; files go to a fresh folder under `target/bench-data`
+//! `cargo run --release -p orrery-bench -- [--rows N] [--only NAME]`; files go to a fresh folder under `target/bench-data`
 //! (a real disk: `/tmp` may be memory). CPU time of the whole process; wall time where a disk is the question.
 
 mod commits;
@@ -25,7 +25,10 @@ fn main() {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--only" => only = args.next(),
-            rows => row_count = rows.parse().expect("a number of rows"),
+            "--rows" => row_count = args.next().and_then(|rows| rows.parse().ok()).expect("--rows N"),
+            other => {
+                panic!("{other}? usage: orrery-bench [--rows N] [--only load|read|kv|scan|commit|flights]")
+            }
         }
     }
     let wants = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
@@ -135,8 +138,8 @@ fn read_rows(
         let costs = interleaved(
             ROUNDS,
             &mut [
-                ("orrery", &mut || per_unit(units, || drop(shared.borrow_mut().get_all(&keys)))),
-                ("sqlite", &mut || per_unit(units, || drop(sqlite.get_all(&keys)))),
+                ("orrery", &mut || per_unit(units, || _ = black_box(shared.borrow_mut().get_all(&keys)))),
+                ("sqlite", &mut || per_unit(units, || _ = black_box(sqlite.get_all(&keys)))),
             ],
         );
         print(&format!("point read, autocommit, {state}"), &costs);
@@ -159,9 +162,11 @@ fn read_rows(
         let costs = interleaved(
             ROUNDS,
             &mut [
-                ("orrery", &mut || per_unit(units, || drop(shared.borrow().get_all_key_values(&keys)))),
-                ("redb", &mut || per_unit(units, || drop(redb.get_all(&keys)))),
-                ("lmdb", &mut || per_unit(units, || drop(lmdb.get_all(&keys)))),
+                ("orrery", &mut || {
+                    per_unit(units, || _ = black_box(shared.borrow().get_all_key_values(&keys)))
+                }),
+                ("redb", &mut || per_unit(units, || _ = black_box(redb.get_all(&keys)))),
+                ("lmdb", &mut || per_unit(units, || _ = black_box(lmdb.get_all(&keys)))),
             ],
         );
         print(&format!("key-value point read, {state}"), &costs);
@@ -175,8 +180,8 @@ fn read_rows(
             let costs = interleaved(
                 ROUNDS,
                 &mut [
-                    ("orrery", &mut || per_unit(row_count as u64, || drop(orrery.number(sql)))),
-                    ("sqlite", &mut || per_unit(row_count as u64, || drop(sqlite.number(sql)))),
+                    ("orrery", &mut || per_unit(row_count as u64, || _ = black_box(orrery.number(sql)))),
+                    ("sqlite", &mut || per_unit(row_count as u64, || _ = black_box(sqlite.number(sql)))),
                 ],
             );
             print(&format!("scan {name}, {state}"), &costs);

@@ -22,11 +22,13 @@
 mod connection;
 mod database;
 mod key_value;
+mod row_ref;
 mod rows;
 
 pub use connection::{Connection, CopyIn, Interrupt, Outcome, Statement, Transaction};
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
+pub use row_ref::RowRef;
 pub use rows::{FromValue, Row, Rows};
 
 pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};

@@ -104,6 +104,11 @@ impl Row {
         datum_at(&*self.batch.columns[column], field.ty, self.index)
     }
 
+    /// All values.
+    pub fn values(&self) -> Result<Vec<Datum>> {
+        (0..self.len()).map(|column| self.value(column)).collect()
+    }
+
     /// A column's value as a Rust type; NULL only as an `Option`. Errors: 42703, 42804 when the type does not fit.
     pub fn get<T: FromValue>(&self, column: usize) -> Result<T> {
         let value = self.value(column)?;

@@ -1,5 +1,7 @@
 //! What a connection says of the tables (for `\d` of a shell and for clients' completion).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use orrerydb::{Database, IdentityDescription};
 
 #[test]

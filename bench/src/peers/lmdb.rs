@@ -23,7 +23,7 @@ impl Lmdb {
         let mut write = env.write_txn().expect("begin");
         let db = env.create_database(&mut write, None).expect("database");
         for &id in ids {
-            db.put(&mut write, &(id as u64), &value_of(id)).expect("put");
+            db.put(&mut write, &(id as u64), value_of(id).as_slice()).expect("put");
         }
         write.commit().expect("commit");
         Lmdb { env, db }

@@ -51,13 +51,10 @@ impl Orrery {
         let get = self.prepare("select a, b from t where id = $1");
         let mut sum = 0;
         for &key in keys {
-            let found = self
-                .connection
-                .query_row(&get, &[Value::Int8(key)], |row| {
-                    sum += i64::from(row.i32(0)) + row.bytes(1).len() as i64
-                })
-                .expect("get");
-            assert!(found, "every key is there");
+            let mut rows = self.connection.query_prepared(&get, &[Value::Int8(key)]).expect("get");
+            let row = rows.next().expect("every key is there").expect("a row");
+            let b: String = row.get(1).expect("text");
+            sum += row.get::<i64>(0).expect("a number") + b.len() as i64;
         }
         sum
     }
@@ -91,7 +88,8 @@ impl Orrery {
 
     /// Rows of the key-value interface, loaded in one transaction by SQL's side door: the same store.
     pub fn load_key_values(&self, ids: &[i64]) {
-        let pairs = ids.iter().map(|&id| (id.to_be_bytes().to_vec(), super::redb::value_of(id)));
+        let ids = ids.to_vec();
+        let pairs = ids.into_iter().map(|id| (id.to_be_bytes().to_vec(), super::redb::value_of(id)));
         self.db.key_value().set_all(pairs).expect("set");
         self.db.checkpoint().expect("checkpoint");
     }

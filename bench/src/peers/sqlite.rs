@@ -1,4 +1,4 @@
-//! SQLite (bundled), WAL. `synchronous=FULL` for durable rows, 64 MiB cache, mmap off, prepared statements.
+//! SQLite (bundled), WAL. `synchronous=FULL` for durable rows, 256 MiB cache, mmap off, prepared statements.
 
 use crate::measure::{a_of, b_of};
 use rusqlite::{Connection, params};

@@ -49,7 +49,7 @@ pub(crate) async fn immediate(
     }
     // None of these names anything in the catalog.
     let bound = match prepared.bind(&Arc::new(Catalog::default())) {
-        Ok(bound) => bound,
+        Ok(planned) => planned.bound,
         Err(error) => return Some(Err(error)),
     };
     let Bound::Control(control) = &*bound else {
@@ -287,7 +287,7 @@ async fn execute(
     ready: &Ready,
 ) -> Result<Execution> {
     let prepared = running.state.prepared.get(name).cloned().ok_or_else(|| no_such_statement(name))?;
-    let bound = prepared.bind(&ready.catalog)?;
+    let bound = prepared.bind(&ready.catalog)?.bound;
     let types: &[SqlType] = match &*bound {
         Bound::Dml(statement) => run::param_types(statement),
         _ => &[],

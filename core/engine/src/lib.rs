@@ -12,6 +12,7 @@ mod copy;
 mod database;
 mod describe;
 mod plans;
+mod point;
 mod result;
 mod run;
 mod schema;
@@ -26,6 +27,7 @@ pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
 };
 pub use plans::Prepared;
+pub use point::PointStep;
 pub use result::{Execution, Rows, Tag};
 pub use session::Session;
 pub use settings::Settings;

@@ -3,6 +3,7 @@
 use crate::bind::{self, Ready, Scope};
 use crate::control;
 use crate::plans::Prepared;
+use crate::point::{self, PointBuffers};
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::sequences::StatementEnvironment;
 use crate::session::{Session, StateGuard};
@@ -14,8 +15,9 @@ use orrery_sql::catalog::Catalog;
 use orrery_sql::datum::Datum;
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::eval;
+use orrery_sql::exec::point::{PointOutcome, PointPlan};
 use orrery_sql::exec::{self, DmlOutcome, ExecContext, Query};
-use orrery_sql::plan::{Field, Returning, Statement};
+use orrery_sql::plan::{Returning, Statement};
 use orrery_sql::types::SqlType;
 use orrery_store::TxnOptions;
 use std::sync::Arc;
@@ -162,17 +164,23 @@ impl Running<'_> {
 
     async fn dml(&mut self, statement: &Statement, ready: &Ready, params: &[Datum]) -> Result<Execution> {
         let types = param_types(statement);
+        if let Some(point) = ready.point.as_ref().filter(|point| point.is_write())
+            && let Some(row_count) = self.change_point(point, types, params).await?
+        {
+            return Ok(Execution::Done(Tag::rows(command_of(statement), row_count)));
+        }
         let context = self.context(&ready.catalog, types, params)?;
         if let Statement::Query(plan) = statement {
             let fields = plan.root.fields.clone();
             let query = Query::open(Arc::new(plan.clone()), context);
             return Ok(Execution::Rows(Rows::of_query(query, fields, self.link(true))));
         }
-        let (command, returning) = match statement {
+        let command = command_of(statement);
+        let returning = match statement {
             Statement::Query(_) => unreachable!("handled above"),
-            Statement::Insert(insert) => ("INSERT", &insert.returning),
-            Statement::Update(update) => ("UPDATE", &update.returning),
-            Statement::Delete(delete) => ("DELETE", &delete.returning),
+            Statement::Insert(insert) => &insert.returning,
+            Statement::Update(update) => &update.returning,
+            Statement::Delete(delete) => &delete.returning,
         };
         let (row_count, batches) = self.change_rows(statement, &context).await?;
         let Some(Returning { fields, .. }) = returning else {
@@ -185,6 +193,25 @@ impl Running<'_> {
         }
         let link = self.link(false);
         Ok(Execution::Rows(Rows::of_batches(batches, fields.clone(), Tag::rows(command, row_count), link)))
+    }
+
+    /// Changes one row by its key without a plan; `None` when the general path must do it.
+    async fn change_point(
+        &mut self,
+        point: &PointPlan,
+        types: &[SqlType],
+        params: &[Datum],
+    ) -> Result<Option<u64>> {
+        let PointBuffers { params: widened, scratch } = self.state.points.buffers();
+        let Some(params) = point::fitting(types, params, widened) else { return Ok(None) };
+        let (world, txn) = (self.cx.world(), &*self.scope.txn);
+        loop {
+            match point.try_run(world, txn, params, scratch, &mut |_| Ok(()))? {
+                PointOutcome::Done(row_count) => return Ok(Some(row_count)),
+                PointOutcome::Missing(page) => txn.load(self.cx, page).await?,
+                PointOutcome::Fallback => return Ok(None),
+            }
+        }
     }
 
     /// Runs INSERT, UPDATE or DELETE, again on a fresh snapshot when the executor asks for it. Its locks stay, so that it
@@ -267,6 +294,16 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
     }
 }
 
+/// The command tag of DML.
+fn command_of(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Query(_) => "SELECT",
+        Statement::Insert(_) => "INSERT",
+        Statement::Update(_) => "UPDATE",
+        Statement::Delete(_) => "DELETE",
+    }
+}
+
 /// The parameter types of a planned statement.
 pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
     match statement {
@@ -275,17 +312,6 @@ pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
         Statement::Update(update) => &update.source.param_types,
         Statement::Delete(delete) => &delete.source.param_types,
     }
-}
-
-/// The output columns of a statement; empty when it gives no rows.
-pub(crate) fn fields_of(statement: &Statement) -> &[Field] {
-    let returning = match statement {
-        Statement::Query(plan) => return &plan.root.fields,
-        Statement::Insert(insert) => &insert.returning,
-        Statement::Update(update) => &update.returning,
-        Statement::Delete(delete) => &delete.returning,
-    };
-    returning.as_ref().map_or(&[], |returning| &returning.fields)
 }
 
 /// Begins an explicit transaction.

@@ -4,6 +4,7 @@ use crate::copy::CopyIn;
 use crate::database::Inner;
 use crate::describe::{self, TableDescription};
 use crate::plans::Prepared;
+use crate::point::PointCache;
 use crate::result::Execution;
 use crate::run;
 use crate::settings::Settings;
@@ -30,6 +31,7 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) explicit: Option<Explicit>,
     pub(crate) prepared: BTreeMap<String, Arc<Prepared>>,
+    pub(crate) points: PointCache,
 }
 
 /// Where the state rests; empty while a statement runs.
@@ -54,11 +56,42 @@ impl StateSlot {
         Ok(StateGuard { state: Some(state), slot: self.clone(), ended_well: false })
     }
 
+    /// Takes the state for a moment in which nothing suspends. `None` while a statement runs.
+    pub(crate) fn borrow(&self) -> Option<StateLoan<'_>> {
+        let state = lock(&self.0).take();
+        state.map(|state| StateLoan { state: Some(state), slot: self })
+    }
+
     /// A result of an explicit transaction met an error while it was read.
     pub(crate) fn fail_transaction(&self) {
         if let Some(explicit) = lock(&self.0).as_mut().and_then(|state| state.explicit.as_mut()) {
             explicit.failed = true;
         }
+    }
+}
+
+/// The state, out of its slot for a moment. It goes back when this is dropped.
+pub(crate) struct StateLoan<'a> {
+    state: Option<Box<State>>,
+    slot: &'a StateSlot,
+}
+
+impl std::ops::Deref for StateLoan<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        self.state.as_ref().expect("a loan holds the state until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for StateLoan<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_mut().expect("a loan holds the state until it is dropped")
+    }
+}
+
+impl Drop for StateLoan<'_> {
+    fn drop(&mut self) {
+        *lock(&self.slot.0) = self.state.take();
     }
 }
 

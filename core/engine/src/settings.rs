@@ -220,7 +220,7 @@ fn time_zone(name: &str, value: &str) -> Result<i32> {
     let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "0"));
     let hours: i32 = hours.parse().map_err(|_| invalid(name, value))?;
     let minutes: i32 = minutes.parse().map_err(|_| invalid(name, value))?;
-    if hours > 15 || minutes > 59 || minutes < 0 || hours < 0 {
+    if hours > 15 || !(0..=59).contains(&minutes) || hours < 0 {
         return Err(invalid(name, value));
     }
     Ok(sign * (hours * 3600 + minutes * 60))

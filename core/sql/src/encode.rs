@@ -265,7 +265,7 @@ impl<'a> KeyColumns<'a> {
     }
 
     /// How many columns.
-    pub fn len(&self) -> usize {
+    pub fn column_count(&self) -> usize {
         self.columns.len()
     }
 

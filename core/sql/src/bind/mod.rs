@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 /// A bound statement.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one value a statement, moved a few times")]
 pub enum Bound {
     /// Reads or changes rows: planned.
     Dml(plan::Statement),

@@ -1,6 +1,6 @@
 //! Queries: SELECT, VALUES, set operations, ORDER BY, LIMIT.
 
-use super::binder::{Binder, Cte, Level};
+use super::binder::{Binder, Cte};
 use super::expr::location;
 use super::names::output_name;
 use super::scope::{Scope, no_from_entry};
@@ -293,7 +293,7 @@ impl Binder<'_> {
     }
 
     fn select(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<Query> {
-        let outer_level = std::mem::replace(&mut self.level, Level::default());
+        let outer_level = std::mem::take(&mut self.level);
         let result = self.select_level(select, order_by);
         self.level = outer_level;
         result
@@ -301,7 +301,7 @@ impl Binder<'_> {
 
     fn select_level(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<Query> {
         let Select { distinct, items, from, filter, group_by, having, at: _ } = select;
-        let (mut root, scope) = self.from_list(from)?;
+        let (mut root, scope) = self.bind_from_list(from)?;
         if let Some(filter) = filter {
             self.level.forbidden = Some("WHERE");
             let mut predicates = Vec::new();

@@ -275,18 +275,12 @@ impl State for IntegerSum {
 
 // ---- sum and avg of numeric
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct NumericSum {
     count: i64,
     small: i128,
     scale: u16,
     rest: Option<Box<Numeric>>,
-}
-
-impl Default for NumericSum {
-    fn default() -> Self {
-        NumericSum { count: 0, small: 0, scale: 0, rest: None }
-    }
 }
 
 impl NumericSum {

@@ -112,7 +112,7 @@ async fn lock_rows(
                 continue;
             }
             Newest::Row(bytes, true) => Some(bytes),
-            Newest::Gone(_) => None,
+            Newest::Gone => None,
         };
         if target.context.txn.isolation() != Isolation::ReadCommitted {
             return Err(changed_concurrently(if newest.is_some() { "update" } else { "delete" }));
