@@ -143,7 +143,11 @@ fn power_of_infinities(base: &Numeric, exponent: &Numeric) -> Numeric {
     if exponent.signum() == Some(-1) {
         return Numeric::ZERO;
     }
-    if base.signum() == Some(-1) && is_odd(exponent) { Numeric::NegativeInfinity } else { Numeric::PositiveInfinity }
+    if base.signum() == Some(-1) && is_odd(exponent) {
+        Numeric::NegativeInfinity
+    } else {
+        Numeric::PositiveInfinity
+    }
 }
 
 fn is_odd(whole: &Numeric) -> bool {
@@ -171,7 +175,8 @@ fn power_integer(base: &Numeric, exponent: i32) -> Result<Numeric> {
         return Ok(zero(scale));
     }
     let errors = f64::from(exponent).abs().log10() as i64;
-    let keep = (1 + i64::from(scale) + logarithm.abs() as i64 + errors + i64::from(GUARD_DIGITS)).max(40) as u64;
+    let keep =
+        (1 + i64::from(scale) + logarithm.abs() as i64 + errors + i64::from(GUARD_DIGITS)).max(40) as u64;
     let mut square = Digits { digits: coefficient.to_big(), exponent: -i64::from(*own) };
     let mut product = Digits { digits: BigInt::one(), exponent: 0 };
     let mut rest = exponent.unsigned_abs();
@@ -254,8 +259,7 @@ fn log10(value: &Numeric) -> f64 {
 
 /// PostgreSQL's `estimate_ln_dweight`: the decimal weight of the logarithm of a positive number.
 fn logarithm_weight(value: &Numeric) -> i64 {
-    let near_one =
-        *value >= Numeric::from_parts(9, 1) && *value <= Numeric::from_parts(11, 1);
+    let near_one = *value >= Numeric::from_parts(9, 1) && *value <= Numeric::from_parts(11, 1);
     if near_one {
         let Ok(beyond) = value.sub(&Numeric::from_i64(1)) else { return 0 };
         if beyond.is_zero() {
@@ -351,7 +355,10 @@ fn atanh(value: &BigInt, unit: &BigInt) -> BigInt {
 
 /// ln 10 = 46 atanh(1/31) + 34 atanh(1/49) + 20 atanh(1/161)
 fn ln_10(unit: &BigInt) -> BigInt {
-    [(46, 31), (34, 49), (20, 161)].iter().map(|&(times, divisor)| atanh(&(unit / divisor), unit) * times).sum()
+    [(46, 31), (34, 49), (20, 161)]
+        .iter()
+        .map(|&(times, divisor)| atanh(&(unit / divisor), unit) * times)
+        .sum()
 }
 
 #[cfg(test)]
@@ -379,7 +386,10 @@ mod tests {
         check(n("0.0").power(&n("0")), "1.0000000000000000");
         check(n("2.5").power(&n("2")), "6.2500000000000000");
         check(n("-8").power(&n("3")), "-512.0000000000000000");
-        check(n("2").power(&n("200")), "1606938044258990275541962092341162602522202993782792835301376.0000000000000000");
+        check(
+            n("2").power(&n("200")),
+            "1606938044258990275541962092341162602522202993782792835301376.0000000000000000",
+        );
         check(n("0").power(&n("0.5")), "0.0000000000000000");
         check(n("1.0000001").power(&n("10000000")), "2.7182816925449663");
     }
@@ -399,7 +409,10 @@ mod tests {
         assert_eq!(n("0").ln().unwrap_err().code(), SqlState::INVALID_ARGUMENT_FOR_LOGARITHM);
         assert_eq!(n("2").log(&n("1")).unwrap_err().code(), SqlState::DIVISION_BY_ZERO);
         assert_eq!(n("0").power(&n("-1")).unwrap_err().code(), SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION);
-        assert_eq!(n("-2").power(&n("0.5")).unwrap_err().code(), SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION);
+        assert_eq!(
+            n("-2").power(&n("0.5")).unwrap_err().code(),
+            SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION
+        );
         assert_eq!(n("6001").exp().unwrap_err().code(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
         assert_eq!(n("10").power(&n("1000000")).unwrap_err().code(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
         assert!(Numeric::NaN.power(&n("0")).unwrap() == n("1"));
