@@ -141,7 +141,9 @@ impl Binder<'_> {
                 SqlType::Int2 | SqlType::Int4 => SqlType::Int4,
                 SqlType::Int8 => SqlType::Int8,
                 SqlType::Numeric => SqlType::Numeric,
-                SqlType::Text if types.iter().all(|ty| *ty == SqlType::Unknown) => SqlType::Int4,
+                SqlType::Text if types.iter().all(|ty| *ty == SqlType::Unknown) => {
+                    return Err(super::resolve::ambiguous("generate_series", &types, at));
+                }
                 _ => return Err(super::resolve::no_function("generate_series", &types, at)),
             }
         };
