@@ -19,6 +19,7 @@ use orrery_sql::eval;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::explain;
 use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
+use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
 use std::sync::Arc;
@@ -268,7 +269,7 @@ pub(crate) async fn in_transaction(
                 return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
             }
             let prepared = Arc::new(Prepared::new(statement.clone(), types.clone()));
-            prepared.bind(&ready.catalog)?;
+            prepared.bind(&ready.catalog).map_err(|error| shift(error, statement.offset_chars))?;
             running.state.prepared.insert(name.clone(), prepared);
             Ok(Execution::Done(Tag::command("PREPARE")))
         }
@@ -306,7 +307,8 @@ async fn explain(
     statement: &Arc<orrery_sql::parse::Parsed>,
 ) -> Result<Execution> {
     let prepared = Prepared::new(statement.clone(), Vec::new());
-    let ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
+    let ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await;
+    let ready = ready.map_err(|error| shift(error, statement.offset_chars))?;
     let Bound::Dml(planned) = &*ready.bound else {
         return Err(Error::unsupported("EXPLAIN of this kind of statement"));
     };
