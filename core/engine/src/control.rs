@@ -19,6 +19,7 @@ use orrery_sql::eval;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::explain;
 use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
+use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
 use std::sync::Arc;
@@ -290,7 +291,7 @@ pub(crate) async fn in_transaction(
             // A parameter has no modifier: numeric(5,1) says numeric.
             let types = types.iter().map(SqlType::base).collect();
             let prepared = Arc::new(Prepared::new(statement.clone(), types));
-            prepared.bind(&ready.catalog)?;
+            prepared.bind(&ready.catalog).map_err(|error| shift(error, statement.offset_chars))?;
             running.state.prepared.insert(name.clone(), prepared);
             Ok(Execution::Done(Tag::command("PREPARE")))
         }
@@ -338,7 +339,9 @@ async fn explain(
     statement: &Arc<orrery_sql::parse::Parsed>,
 ) -> Result<Execution> {
     let mut prepared = Arc::new(Prepared::new(statement.clone(), Vec::new()));
-    let mut ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
+    let mut ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared)
+        .await
+        .map_err(|error| shift(error, statement.offset_chars))?;
     let mut params = Vec::new();
     if let Bound::Control(Control::Execute { name, args }) = &*ready.bound {
         (prepared, params) = prepared_with_arguments(running, name, args, &ready)?;

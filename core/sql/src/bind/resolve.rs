@@ -297,7 +297,8 @@ pub(super) fn no_function(name: &str, types: &[SqlType], at: u32) -> Error {
         .at(at)
 }
 
-fn ambiguous(name: &str, types: &[SqlType], at: u32) -> Error {
+/// 42725
+pub(super) fn ambiguous(name: &str, types: &[SqlType], at: u32) -> Error {
     let message = format!("function {name}({}) is not unique", type_list(types));
     Error::new(SqlState::AMBIGUOUS_FUNCTION, message)
         .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
