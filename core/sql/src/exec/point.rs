@@ -165,7 +165,7 @@ impl PointRow<'_> {
             SqlType::Float8 => PointValue::Float8(f64::from_le_bytes(view.fixed(column))),
             SqlType::Decimal { scale, .. } => {
                 let coefficient = i128::from_le_bytes(view.fixed(column));
-                PointValue::Numeric(Numeric::from_parts(coefficient, scale.into()))
+                PointValue::Numeric(Numeric::from_decimal128(coefficient, scale.into()))
             }
             SqlType::Numeric => PointValue::Numeric(crate::columns::numeric_from(view.bytes(column)?)?),
             SqlType::Text | SqlType::Varchar(_) => PointValue::Text(encode::utf8(view.bytes(column)?)?),
