@@ -41,7 +41,8 @@ mod unix {
                 return Ok(DiskReply::Done);
             }
             let file = lock(&self.open).get(&number).cloned();
-            let file = file.ok_or_else(|| DiskError::new(DiskErrorKind::NotFound, "the stream is not open"))?;
+            let file =
+                file.ok_or_else(|| DiskError::new(DiskErrorKind::NotFound, "the stream is not open"))?;
             on_file(&file, op).map_err(|error| disk_error(&error))
         }
 

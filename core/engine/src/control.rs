@@ -250,9 +250,7 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
         )));
     };
     let value = match (name, &state.explicit) {
-        ("transaction_isolation", Some(explicit)) => {
-            explicit.level.name().to_owned()
-        }
+        ("transaction_isolation", Some(explicit)) => explicit.level.name().to_owned(),
         ("durability", _) => session.db.store.durability().to_string(),
         _ => state.settings.show(name)?,
     };

@@ -8,8 +8,8 @@ use orrery_base::disk::{DiskOp, FileId};
 use orrery_base::task::{Task, lock};
 use orrery_base::{Cx, Result, World};
 use orrery_store::{CheckFinding, CheckSummary, Store, StoreOptions, StoreStats};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// How to open a database.
 #[derive(Clone, Debug, Default)]

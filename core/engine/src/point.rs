@@ -190,11 +190,10 @@ impl Session {
             if is_write {
                 return None;
             }
-            let options =
-                TxnOptions {
-                    isolation: state.settings.isolation.isolation(),
-                    read_only: state.settings.read_only,
-                };
+            let options = TxnOptions {
+                isolation: state.settings.isolation.isolation(),
+                read_only: state.settings.read_only,
+            };
             // Nothing of the transaction outlives this call, so nobody asks when it began.
             return self.db.store.begin(options, 0).ok();
         };

@@ -3,8 +3,8 @@
 use crate::database::Inner;
 use crate::session::StateSlot;
 use arrow_array::{ArrayRef, StringArray};
-use orrery_base::task::{Cancel, Task};
 use orrery_base::Result;
+use orrery_base::task::{Cancel, Task};
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::plan::Field;
 use orrery_sql::types::SqlType;

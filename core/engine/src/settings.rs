@@ -76,9 +76,7 @@ impl Settings {
     pub fn show(&self, name: &str) -> Result<String> {
         let folded = name.to_ascii_lowercase();
         Ok(match folded.as_str() {
-            "default_transaction_isolation" | "transaction_isolation" => {
-                self.isolation.name().to_owned()
-            }
+            "default_transaction_isolation" | "transaction_isolation" => self.isolation.name().to_owned(),
             "default_transaction_read_only" => on_off(self.read_only),
             "statement_timeout" if self.statement_timeout_ms == 0 => "0".to_owned(),
             "statement_timeout" => format!("{}ms", self.statement_timeout_ms),

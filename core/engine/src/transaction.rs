@@ -1,8 +1,8 @@
 //! The session's transaction: explicit between BEGIN and COMMIT, implicit around a single statement.
 
+use crate::Settings;
 use crate::bind::OwnCatalog;
 use crate::database::Inner;
-use crate::Settings;
 use crate::schema::ChangeInFlight;
 use orrery_base::kv::{Savepoint, Transaction};
 use orrery_base::{Cx, Error, Result, SqlState};

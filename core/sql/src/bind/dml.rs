@@ -69,8 +69,7 @@ impl TableScope {
 
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
-        let ast::Insert { table: name, alias, columns, source, override_identity, skip, returning } =
-            insert;
+        let ast::Insert { table: name, alias, columns, source, override_identity, skip, returning } = insert;
         let table = self.table(name)?;
         let targets = self.target_columns(&table, columns)?;
         let source = match source {
@@ -126,7 +125,8 @@ impl Binder<'_> {
                     .map(|index| index.tree)
                     .collect();
                 if !primary && indexes.is_empty() {
-                    let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+                    let message =
+                        "there is no unique or exclusion constraint matching the ON CONFLICT specification";
                     return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(*at));
                 }
                 Ok(Arbiters::Some { primary, indexes })
@@ -288,7 +288,8 @@ impl Binder<'_> {
             let sequence = self.catalog.sequences.get(&identity.sequence);
             let sequence = sequence.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
             let literal = |value: i64| Expr::Literal { value: Datum::Int8(value), ty: SqlType::Int8 };
-            let limit = if sequence.increment < 0 { column.ty.integer_min() } else { column.ty.integer_max() };
+            let limit =
+                if sequence.increment < 0 { column.ty.integer_min() } else { column.ty.integer_max() };
             let args =
                 vec![literal(i64::from(identity.sequence)), literal(sequence.increment), literal(limit)];
             let next = Expr::Call { function: functions::nextval(), args, ty: SqlType::Int8, position: 0 };

@@ -16,8 +16,8 @@ use orrery_base::task::Task;
 use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, PagePtr, Result, Timestamp, TreeId, TxnId, World};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 /// A budget in which nothing spills.

@@ -48,7 +48,8 @@ async fn insert_batch(
             None => encode::primary_key(target.table, &row, &mut key)?,
         }
         let row_id = ids.is_some();
-        let conflict = put_new_row(cx, target, &key, &row, row_id, statement.skip.as_ref(), &mut scratch).await?;
+        let conflict =
+            put_new_row(cx, target, &key, &row, row_id, statement.skip.as_ref(), &mut scratch).await?;
         if let Some(conflict) = conflict {
             if conflict.is_invisible && target.context.txn.isolation() != Isolation::ReadCommitted {
                 return Err(changed_concurrently("update"));
