@@ -238,6 +238,7 @@ impl Store {
             layer_count: view.layers.len() as u64,
             log_bytes: lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.used_bytes()),
             row_lock_count: self.locks.row_count() as u64,
+            lock_wait_count: self.locks.waiting_count() as u64,
             snapshot_count: self.views.snapshot_count(),
             published,
             pool: self.pages.pool_stats(),
