@@ -5,6 +5,8 @@
 //!    says something when reading fails.
 //! 3. A log that is gone or broken before its end is refused: never an older state.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use orrery_tests::history::{self, Verdict};
 use orrerydb::{Database, Duty, Error, Options};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Bad and outsized input: typed errors with position; the session goes on.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use orrerydb::{Connection, Database, Error};
 
 fn connection() -> Connection {

@@ -148,9 +148,10 @@ fn decode(
     for &column in which {
         if ordinals[column] == ROW_KEY {
             let mut key = Vec::new();
-            for row in 0..rows.len() {
+            let number_of = |row: usize| if renumbered.is_some() { numbers[row] } else { row };
+            for number in (0..rows.len()).map(number_of) {
                 key.clear();
-                keys(if renumbered.is_some() { numbers[row] } else { row }, &mut key);
+                keys(number, &mut key);
                 builders[column].push_bytes(&key)?;
             }
         } else {
