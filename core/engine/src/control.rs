@@ -138,11 +138,14 @@ async fn commit(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Ta
         return Ok(Tag::command("ROLLBACK"));
     }
     let outcome = match explicit.txn {
-        Some(txn) => transaction::commit(&session.db, cx, &txn, explicit.own.changed).await,
-        None => Ok(()),
+        Some(txn) => transaction::commit(&session.db, cx, &txn, explicit.own.changed).await.map(Some),
+        None => Ok(None),
     };
+    if let Ok(Some(at)) = outcome {
+        state.last_commit = Some(at);
+    }
     restore(state, if outcome.is_ok() { committed } else { rolled_back });
-    outcome.map(|()| Tag::command("COMMIT"))
+    outcome.map(|_| Tag::command("COMMIT"))
 }
 
 fn restore(state: &mut StateGuard, settings: Option<Box<Settings>>) {
