@@ -272,7 +272,7 @@ impl Store {
                 }
                 Chore::Grow => {
                     let next = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
-                    if self.grow_log(cx, next).await.is_err() {
+                    if self.grow_log(cx, next, true).await.is_err() {
                         self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                     }
                 }

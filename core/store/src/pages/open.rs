@@ -36,7 +36,7 @@ pub async fn create(cx: &Cx, options: PageStoreOptions, state: StoreState) -> Re
     if len > 0 && !is_unfinished(cx, len).await? {
         return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "there is a data file already"));
     }
-    cx.disk(DiskOp::Allocate { file: FileId::Data, len: FIRST_FILE_BYTES }).await?;
+    cx.disk(DiskOp::Allocate { file: FileId::Data, len: FIRST_FILE_BYTES, fill: false }).await?;
     let file_unit_count = FIRST_FILE_BYTES / options.page_unit_bytes as u64;
     let first = Superblock {
         unit_bytes: options.page_unit_bytes,
