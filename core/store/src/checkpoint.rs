@@ -175,8 +175,8 @@ impl Store {
     }
 
     /// Closes: nothing is accepted any more; what is in flight lands; a small memtable is folded into the trees and the
-    /// log goes, so that a plain small database is one file. Errors: as [`Store::checkpoint`]; the database is then as
-    /// after a crash, with nothing lost.
+    /// log goes, so that a plain small database is one file; on a full disk the log stays. Errors: as
+    /// [`Store::checkpoint`]; the database is then as after a crash, with nothing lost.
     pub async fn close(self: &Arc<Self>, cx: &Cx) -> Result<()> {
         self.is_closed.store(true, Ordering::Release);
         self.wake_housekeeping();
@@ -190,8 +190,12 @@ impl Store {
         let has_log = lock(&self.sequencer).log.as_ref().is_some_and(|log| !log.is_superblock_clean);
         if has_log {
             let _passage = self.checkpointing.enter().await;
-            self.checkpoint_alone(cx).await?;
-            self.seal_clean(cx).await?;
+            match self.checkpoint_alone(cx).await {
+                Ok(_) => self.seal_clean(cx).await?,
+                // Nothing is lost: the log holds what was not folded, and stays.
+                Err(error) if error.code() == SqlState::DISK_FULL && !self.pages.is_poisoned() => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
         let files = lock(&self.sequencer).log.as_mut().map_or(Vec::new(), |log| log.space.take_all());
         remove_segments(cx, files).await
