@@ -216,7 +216,10 @@ fn a_flipped_byte_in_a_superblock_copy_is_survived_and_told() {
             let error = said.unwrap_or_else(|| panic!("copy at {copy}, byte {offset}: nobody noticed"));
             let text = error.to_string();
             // A format number that is not known is not ours to open.
-            assert!(text.contains("superblock") || text.contains("format"), "copy at {copy}, byte {offset}: {text}");
+            assert!(
+                text.contains("superblock") || text.contains("format"),
+                "copy at {copy}, byte {offset}: {text}"
+            );
         }
     }
     let mut none = whole.clone();

@@ -4,6 +4,7 @@
 //! and frees the log past the *older* superblock generation. Readers keep the view they have; writers go on in the new
 //! memtable. Whatever fails leaves the layers where they are (I6).
 
+use crate::commit::queue::LogState;
 use crate::mem::merge::{AdoptedRun, MergedRun};
 use crate::mem::view::{Layer, View};
 use crate::options::Durability;
@@ -163,6 +164,10 @@ impl Store {
         let sealed = self.pages.seal(cx, state.clone()).await;
         if let Err(error) = sealed {
             self.poison_if_pages_are(&error);
+            // A copy of it may have been written, and that one needs the log.
+            if let Some(log) = lock(&self.sequencer).log.as_mut() {
+                log.is_superblock_in_doubt = true;
+            }
             return Err(error);
         }
         lock(&self.generations).push(state.log_position.batch_no);
@@ -187,7 +192,8 @@ impl Store {
         if self.views.current().0.byte_count() > FOLD_BYTES_MAX {
             return Ok(());
         }
-        let has_log = lock(&self.sequencer).log.as_ref().is_some_and(|log| !log.is_superblock_clean);
+        let is_needed = |log: &LogState| !log.is_superblock_clean || log.is_superblock_in_doubt;
+        let has_log = lock(&self.sequencer).log.as_ref().is_some_and(is_needed);
         if has_log {
             let _passage = self.checkpointing.enter().await;
             match self.checkpoint_alone(cx).await {
