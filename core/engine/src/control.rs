@@ -354,9 +354,12 @@ async fn explain(
         return Err(Error::unsupported("EXPLAIN of this kind of statement"));
     };
     let lines = if analyze {
+        // Time passes between polls only.
+        running.cx.yield_now().await;
         let started = running.cx.now();
         let metrics = run_for_metrics(running, planned, &ready, &params).await?;
         let mut lines = explain::text(planned, Some(&metrics));
+        running.cx.yield_now().await;
         let elapsed = running.cx.now().saturating_sub(started) as f64 / 1000.0;
         lines.push(format!("Execution Time: {elapsed:.3} ms"));
         lines
