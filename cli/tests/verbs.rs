@@ -105,7 +105,7 @@ fn kill_imports(home: &Path, file: &str, row_count: u64) {
     let life = start.elapsed();
     run(home, &["a.db", "-c", "DROP TABLE flights"], "").ok();
     let (mut absent, mut complete) = (0, 0);
-    for round in 0..10 {
+    for round in 0..10_u32 {
         // Spread over the whole life, the commit and the checkpoint at its end among it; never twice the same moment.
         let moment =
             life.mul_f64((f64::from(round) + 0.6) / 10.0) + Duration::from_micros(u64::from(round) * 337);
