@@ -57,8 +57,7 @@ pub fn run(folder: &Path) {
             flight_count += u64::from(table == "flights");
             let marks: Vec<String> = (1..=row.len()).map(|at| format!("${at}")).collect();
             let insert = format!("insert into {table} values ({})", marks.join(", "));
-            let ours: Vec<Value> =
-                row.iter().map(|cell| cell.as_deref().map_or(Value::Null, Value::from)).collect();
+            let ours: Vec<Value> = row.iter().map(|cell| Value::from(cell.as_deref())).collect();
             connection.execute(&insert, &ours).expect("insert");
             let theirs = rusqlite::params_from_iter(row.iter());
             sqlite

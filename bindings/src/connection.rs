@@ -1,11 +1,16 @@
 //! Connections: one session each, driven on the caller's thread.
 
 use crate::database::Shared;
+use crate::row_ref::RowRef;
 use crate::rows::Rows;
 use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::sql::datum::Datum;
-use orrery_engine::{Cancel, Execution, Prepared, Session, Tag, Task};
+use orrery_engine::sql::exec::point::PointRow;
+use orrery_engine::{Cancel, Execution, PointStep, Prepared, Session, TableDescription, Tag, Task};
 use std::sync::Arc;
+
+/// See [`Connection::query_row`].
+const POINT_LOAD_COUNT_MAX: usize = 16;
 
 /// A session. `Send`, not `Sync`: one thread at a time.
 pub struct Connection {
@@ -41,6 +46,7 @@ impl Statement {
 }
 
 /// What a statement gave.
+#[expect(clippy::large_enum_variant, reason = "one value a statement; a box would cost the short ones")]
 pub enum Outcome<'c> {
     /// Rows.
     Rows(Rows<'c>),
@@ -56,6 +62,12 @@ impl Connection {
 
     pub(crate) fn drive<T>(&self, task: Task<T>) -> T {
         orrery_drivers::run(&*self.shared.driver, task)
+    }
+
+    pub(crate) fn tidy(&self) {
+        if let Some(task) = self.session.tidy() {
+            self.drive(task);
+        }
     }
 
     /// Parses one statement, or finds it in the cache. Errors: 42601, 0A000.
@@ -85,6 +97,9 @@ impl Connection {
 
     /// As [`Connection::execute`], of a prepared statement.
     pub fn execute_prepared(&mut self, statement: &Statement, params: &[Datum]) -> Result<u64> {
+        if let Some(row_count) = self.point(statement, params, &mut |_| {}) {
+            return Ok(row_count);
+        }
         match self.execute_statement(statement, params)? {
             Outcome::Done(tag) => Ok(tag.row_count.unwrap_or(0)),
             Outcome::Rows(mut rows) => {
@@ -109,6 +124,51 @@ impl Connection {
                 Err(Error::new(SqlState::SYNTAX_ERROR, message))
             }
         }
+    }
+
+    /// Runs a statement that gives rows and hands its first row, in place, to `read`; `None` when there is no row. The
+    /// cheapest way to read one row. Errors: 42601 when the statement gives no rows; 42703 and 42804 when `read` asked a
+    /// getter for what is not there ([`RowRef`]).
+    pub fn query_row<T>(
+        &mut self,
+        statement: &Statement,
+        params: &[Datum],
+        read: impl FnOnce(&RowRef<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let (mut read, mut answer) = (Some(read), Ok(None));
+        let mut take = |row: RowRef<'_>| {
+            if let Some(read) = read.take() {
+                let value = read(&row);
+                answer = row.finish().map(|()| Some(value));
+            }
+        };
+        if statement.0.is_query() && self.point(statement, params, &mut |row| take(row)).is_some() {
+            return answer;
+        }
+        if let Some(row) = self.query_prepared(statement, params)?.next().transpose()? {
+            take(RowRef::of_values(&row.values()?));
+        }
+        answer
+    }
+
+    /// Runs a point statement on this thread's stack; `None` when it must go the general way.
+    fn point(
+        &self,
+        statement: &Statement,
+        params: &[Datum],
+        found: &mut dyn FnMut(RowRef<'_>),
+    ) -> Option<u64> {
+        let driver = &*self.shared.driver;
+        // Each round brings in a page on the way down; more rounds than a tree is deep mean that memory is short.
+        for _ in 0..POINT_LOAD_COUNT_MAX {
+            let found = &mut |row: &PointRow<'_>| found(RowRef::of_point(row));
+            match self.session.point(&statement.0, params, &|| driver.now(), found) {
+                PointStep::Done(row_count) => return Some(row_count),
+                PointStep::General => return None,
+                PointStep::Load(task) => orrery_drivers::run(driver, task).ok()?,
+            }
+        }
+        None
     }
 
     /// Runs a text of any number of statements, rows thrown away. Stops at the first error.
@@ -139,6 +199,12 @@ impl Connection {
         let statement = self.prepare(sql)?;
         let copy = self.drive(self.session.copy_in(&statement.0))?;
         Ok(CopyIn { connection: self, copy: Some(copy) })
+    }
+
+    /// Describes the tables as this connection sees them now, by name: columns, indexes, constraints, sizes. Reads no rows.
+    /// Errors: 25P02 in a failed transaction.
+    pub fn describe(&self) -> Result<Vec<TableDescription>> {
+        self.drive(self.session.describe())
     }
 
     /// What cancels a running statement.
@@ -218,4 +284,34 @@ impl CopyIn<'_> {
 
 fn copy_is_over() -> Error {
     Error::new(SqlState::BAD_COPY_FILE_FORMAT, "this COPY ended with an error")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Database, Value};
+
+    #[test]
+    fn point_statements_take_the_short_path() {
+        let db = Database::in_memory().unwrap();
+        let mut connection = db.connect();
+        connection.run("create table t (id bigint primary key, a integer)").unwrap();
+        let insert = connection.prepare("insert into t values ($1, $2)").unwrap();
+        let select = connection.prepare("select a from t where id = $1").unwrap();
+        let params = [Value::Int8(1), Value::Int4(2)];
+        assert_eq!(connection.point(&insert, &params, &mut |_| {}), None, "outside a block it must commit");
+        connection.run("begin").unwrap();
+        assert_eq!(connection.point(&insert, &params, &mut |_| {}), Some(1));
+        assert_eq!(connection.point(&insert, &params, &mut |_| {}), None, "a duplicate");
+        for sql in ["update t set a = 3 where id = $1", "delete from t where id = $1"] {
+            let change = connection.prepare(sql).unwrap();
+            let mut a = 0;
+            assert_eq!(connection.point(&select, &params[..1], &mut |row| a = row.i32(0)), Some(1));
+            assert_eq!(connection.point(&change, &params[..1], &mut |_| {}), Some(1));
+            assert!(a > 0);
+        }
+        connection.run("commit").unwrap();
+        assert_eq!(connection.point(&select, &params[..1], &mut |_| {}), Some(0));
+        let other = connection.prepare("select a from t where a = $1").unwrap();
+        assert_eq!(connection.point(&other, &params[1..], &mut |_| {}), None);
+    }
 }

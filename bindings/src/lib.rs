@@ -22,12 +22,19 @@
 mod connection;
 mod database;
 mod key_value;
+mod row_ref;
 mod rows;
 
 pub use connection::{Connection, CopyIn, Interrupt, Outcome, Statement, Transaction};
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
+pub use row_ref::RowRef;
 pub use rows::{FromValue, Row, Rows};
+
+/// Ranges and rows of the key-value interface.
+pub mod kv {
+    pub use orrery_engine::base::kv::{Flow, KeyRange, RowRef, RowSink};
+}
 
 pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};
 pub use orrery_engine::Tag;
@@ -38,3 +45,6 @@ pub use orrery_engine::sql::exec::Batch;
 pub use orrery_engine::sql::plan::Field;
 pub use orrery_engine::sql::types::SqlType;
 pub use orrery_engine::store::{CheckFinding, CheckSummary};
+pub use orrery_engine::{
+    CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+};

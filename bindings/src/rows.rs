@@ -69,6 +69,14 @@ impl<'c> Rows<'c> {
     }
 }
 
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        // A sort or join that was not read to its end leaves files behind.
+        self.rows = None;
+        self.connection.tidy();
+    }
+}
+
 impl Iterator for Rows<'_> {
     type Item = Result<Row>;
     fn next(&mut self) -> Option<Result<Row>> {
@@ -102,6 +110,11 @@ impl Row {
             return Err(Error::new(SqlState::UNDEFINED_COLUMN, message));
         };
         datum_at(&*self.batch.columns[column], field.ty, self.index)
+    }
+
+    /// All values.
+    pub fn values(&self) -> Result<Vec<Datum>> {
+        (0..self.len()).map(|column| self.value(column)).collect()
     }
 
     /// A column's value as a Rust type; NULL only as an `Option`. Errors: 42703, 42804 when the type does not fit.

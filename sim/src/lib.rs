@@ -8,9 +8,11 @@ pub mod disk;
 pub mod history;
 pub mod injure;
 pub mod knobs;
+pub mod report;
 pub mod seed;
 pub mod trace;
 pub mod workload;
 pub mod world;
 
-pub use seed::{SeedOptions, SeedOutcome, SeedReport, Trouble, run_seed};
+pub use report::{SeedOutcome, SeedReport, rerun_command};
+pub use seed::{SeedOptions, Trouble, run_seed};

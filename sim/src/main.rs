@@ -1,7 +1,7 @@
 //! `orrery-sim`: runs seeds and says what they found. Exit status: 0 pass, 1 wrong answer or lost data, 2 liveness,
 //! 3 crash, 4 usage.
 
-use orrery_sim::{SeedOptions, SeedOutcome, SeedReport, Trouble, run_seed};
+use orrery_sim::{SeedOptions, SeedReport, Trouble, rerun_command, run_seed};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -111,7 +111,7 @@ fn run(arguments: &Arguments) -> u8 {
             *reached.entry(name).or_default() += count;
         }
         if arguments.seeds.len() == 1 {
-            println!("seed {seed}: trace hash {:016x}", report.trace_hash);
+            println!("{report}");
         }
         // A wrong answer is worse than a crash, whatever their numbers.
         worst = [1, 3, 2].into_iter().find(|kind| [worst, code].contains(kind)).unwrap_or(0);
@@ -130,6 +130,9 @@ fn run(arguments: &Arguments) -> u8 {
 }
 
 fn summarise(arguments: &Arguments, reached: &BTreeMap<&'static str, u64>, start: Instant) {
+    if arguments.seeds.len() == 1 {
+        return;
+    }
     for (name, count) in reached {
         println!("{count:>10}  {name}");
     }
@@ -139,15 +142,9 @@ fn summarise(arguments: &Arguments, reached: &BTreeMap<&'static str, u64>, start
 }
 
 fn explain(report: &SeedReport, arguments: &Arguments) {
-    let kind = match report.outcome {
-        SeedOutcome::Pass => return,
-        SeedOutcome::Wrong(_) => "WRONG",
-        SeedOutcome::Stuck(_) => "STUCK",
-        SeedOutcome::Panic(_) => "PANIC",
-    };
-    eprintln!("seed {}: {kind}: {}", report.seed, report.outcome.message());
+    eprintln!("seed {}: {}", report.seed, report.outcome);
     eprintln!("commit {}", option_env!("ORRERY_COMMIT").map_or_else(commit, str::to_owned));
-    eprintln!("rerun: {}", rerun_command(report.seed, &arguments.options()));
+    eprintln!("rerun: {}", report.rerun_command());
     if arguments.shrink {
         let smaller = shrink(report, arguments.options());
         eprintln!("shrunk: {}", rerun_command(report.seed, &smaller));
@@ -159,19 +156,6 @@ fn commit() -> String {
     let output = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     let hash = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     hash.map_or_else(|| "unknown".into(), |hash| String::from_utf8_lossy(&hash).trim().to_owned())
-}
-
-fn rerun_command(seed: u64, options: &SeedOptions) -> String {
-    let mut command = format!("cargo run --release -p orrery-sim -- --seed {seed}");
-    if let Some(max) = options.op_count_max {
-        command += &format!(" --ops {max}");
-    }
-    for (trouble, name) in Trouble::ALL {
-        if options.without.contains(trouble) {
-            command += &format!(" --without {name}");
-        }
-    }
-    command
 }
 
 /// Turns off what the failure does not need, and cuts its operations.

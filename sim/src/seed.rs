@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use crate::history::{History, Key, State};
 use crate::injure::Injury;
 use crate::knobs::Knobs;
+use crate::report::{SeedOutcome, SeedReport};
 use crate::trace::Trace;
 use crate::workload::kv::{self, Legal, Log, Shared};
 use crate::workload::rows;
@@ -66,54 +67,6 @@ impl Trouble {
         (Trouble::Checkpoints, "checkpoints"),
         (Trouble::Latency, "latency"),
     ];
-}
-
-/// What a seed came to.
-#[derive(Clone, Debug)]
-pub struct SeedReport {
-    /// The seed.
-    pub seed: u64,
-    /// The hash over the whole trace.
-    pub trace_hash: u64,
-    /// How often each rare state was reached, and what was done.
-    pub reached: BTreeMap<&'static str, u64>,
-    /// Whether all was well.
-    pub outcome: SeedOutcome,
-    /// The trace, if it was kept.
-    pub trace: Vec<String>,
-}
-
-/// What a seed found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SeedOutcome {
-    /// Nothing.
-    Pass,
-    /// A wrong answer, or lost data.
-    Wrong(String),
-    /// Sessions that wait for ever.
-    Stuck(String),
-    /// A panic.
-    Panic(String),
-}
-
-impl SeedOutcome {
-    /// The exit status that tells the kinds apart.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            SeedOutcome::Pass => 0,
-            SeedOutcome::Wrong(_) => 1,
-            SeedOutcome::Stuck(_) => 2,
-            SeedOutcome::Panic(_) => 3,
-        }
-    }
-
-    /// What was found, in words; empty when nothing was.
-    pub fn message(&self) -> &str {
-        match self {
-            SeedOutcome::Pass => "",
-            SeedOutcome::Wrong(what) | SeedOutcome::Stuck(what) | SeedOutcome::Panic(what) => what,
-        }
-    }
 }
 
 /// Runs the world of one seed from beginning to end.
@@ -497,6 +450,7 @@ impl Run {
         let disk = self.world.disk.counts.clone();
         let mut reached = std::mem::take(&mut self.counts);
         reached.extend([
+            ("sim: crashes", self.world.crash_count()),
             ("sim: epochs", self.epoch),
             ("sim: operations", self.log.op_count),
             ("sim: steps", self.world.step_count()),
@@ -514,7 +468,14 @@ impl Run {
         reached.retain(|_, count| *count > 0);
         self.world.event("world", format_args!("{outcome:?}"));
         let trace = std::mem::replace(&mut self.world.trace, Trace::new(false));
-        SeedReport { seed: self.seed, trace_hash: trace.hash(), reached, outcome, trace: trace.into_lines() }
+        SeedReport {
+            seed: self.seed,
+            trace_hash: trace.hash(),
+            reached,
+            outcome,
+            trace: trace.into_lines(),
+            options: self.options,
+        }
     }
 }
 

@@ -65,6 +65,7 @@ pub struct SimWorld {
     pub trace: Trace,
     clock: Micros,
     step_count: u64,
+    crash_count: u64,
     actors: Vec<Actor>,
     in_flight: Vec<InFlight>,
     next_actor: u64,
@@ -112,6 +113,7 @@ impl SimWorld {
             trace,
             clock: START_MICROS,
             step_count: 0,
+            crash_count: 0,
             actors: vec![],
             in_flight: vec![],
             next_actor: 0,
@@ -155,6 +157,7 @@ impl SimWorld {
 
     /// Cuts the power: tasks are gone, the disk keeps what it keeps. The clock goes on, perhaps a little back.
     pub fn crash(&mut self) {
+        self.crash_count += 1;
         self.event("world", format_args!("crash"));
         let in_flight = std::mem::take(&mut self.in_flight);
         // A dying task must not see replies: its requests are taken apart first, and the tasks dropped before them.
@@ -221,6 +224,11 @@ impl SimWorld {
     /// Steps so far.
     pub fn step_count(&self) -> u64 {
         self.step_count
+    }
+
+    /// Power cuts so far.
+    pub fn crash_count(&self) -> u64 {
+        self.crash_count
     }
 
     /// The wall clock.
@@ -323,7 +331,7 @@ impl fmt::Display for Brief<'_> {
             }
             DiskOp::Read { file, offset, len } => write!(f, "read {file:?} {offset}+{len}"),
             DiskOp::Sync { file } => write!(f, "sync {file:?}"),
-            DiskOp::Allocate { file, len } => write!(f, "allocate {file:?} {len}"),
+            DiskOp::Allocate { file, len, .. } => write!(f, "allocate {file:?} {len}"),
             DiskOp::Truncate { file, len } => write!(f, "truncate {file:?} {len}"),
             DiskOp::Remove { file } => write!(f, "remove {file:?}"),
             other => write!(f, "{other:?}"),

@@ -1,6 +1,8 @@
 //! `kill -9` of a writing process, again and again on one file: nothing acknowledged is lost, no transaction is half there
 //! (the rules of `history`). It does not test `sync` — the kernel keeps what was written; the simulated disk does that.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use orrery_tests::history;
 use orrerydb::Database;
 use std::collections::BTreeMap;

@@ -8,6 +8,8 @@
 //! The full disk and the read-only directory need root on Linux; elsewhere they are skipped by name, with `CI=true` they
 //! must run.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use orrery_base::disk::DiskErrorKind;
 use orrery_drivers::Nastiness;
 use orrery_tests::history;

@@ -4,6 +4,8 @@
 //! 2. After the file, `check` must find nothing.
 //! 3. Under the nasty drivers only the topics that write run: their point is the store.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use orrery_tests::adapter::{self, Letter, TestSession};
 use orrery_tests::databases::{ALL, Under};

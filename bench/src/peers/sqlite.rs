@@ -1,4 +1,4 @@
-//! SQLite (bundled), WAL. `synchronous=FULL` for durable rows, 64 MiB cache, mmap off, prepared statements.
+//! SQLite (bundled), WAL. `synchronous=FULL` for durable rows, 256 MiB cache, mmap off, prepared statements.
 
 use crate::measure::{a_of, b_of};
 use rusqlite::{Connection, params};
@@ -54,6 +54,14 @@ impl Sqlite {
                 .expect("row")
             })
             .sum()
+    }
+
+    /// The same inside one transaction.
+    pub fn get_all_in_transaction(&self, keys: &[i64]) -> i64 {
+        self.db.execute_batch("begin").expect("begin");
+        let sum = self.get_all(keys);
+        self.db.execute_batch("commit").expect("commit");
+        sum
     }
 
     /// One number from a query.

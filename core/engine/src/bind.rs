@@ -1,13 +1,14 @@
 //! From a parsed statement to one that may run: the right catalog, a plan, the table locks.
 
 use crate::database::Inner;
-use crate::plans::Prepared;
+use crate::plans::{Planned, Prepared};
 use crate::schema::same_definition;
 use orrery_base::kv::{Isolation, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use orrery_sql::bind::{Bound, Control};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::ddl::{self, Ddl};
+use orrery_sql::exec::point::PointPlan;
 use orrery_sql::plan::{Plan, Statement};
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(crate) struct OwnCatalog {
 pub(crate) struct Ready {
     pub(crate) bound: Arc<Bound>,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) point: Option<Arc<PointPlan>>,
 }
 
 /// Rounds of waiting for locks and finding the schema changed before giving up.
@@ -56,7 +58,7 @@ pub(crate) async fn prepare_to_run(
     for _ in 0..ROUND_COUNT_MAX {
         scope.txn.begin_statement()?;
         let (catalog, from_cache) = catalog(db, cx, scope).await?;
-        let bound = prepared.bind(&catalog)?;
+        let Planned { bound, point, .. } = prepared.bind(&catalog)?;
         if scope.read_only {
             refuse_writes(&bound)?;
         }
@@ -66,12 +68,12 @@ pub(crate) async fn prepare_to_run(
         }
         if scope.isolation != Isolation::ReadCommitted {
             check_written_definitions(db, cx, scope, &bound).await?;
-            return Ok(Ready { bound, catalog });
+            return Ok(Ready { bound, catalog, point });
         }
         if from_cache && db.schema.is_current(&catalog)
             || is_unchanged(db, cx, scope, &bound, &catalog).await?
         {
-            return Ok(Ready { bound, catalog });
+            return Ok(Ready { bound, catalog, point });
         }
     }
     Err(Error::new(

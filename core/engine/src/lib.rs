@@ -10,7 +10,9 @@ mod bind;
 mod control;
 mod copy;
 mod database;
+mod describe;
 mod plans;
+mod point;
 mod result;
 mod run;
 mod schema;
@@ -21,7 +23,11 @@ mod transaction;
 
 pub use copy::CopyIn;
 pub use database::{Database, DatabaseOptions};
+pub use describe::{
+    CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+};
 pub use plans::Prepared;
+pub use point::PointStep;
 pub use result::{Execution, Rows, Tag};
 pub use session::Session;
 pub use settings::Settings;

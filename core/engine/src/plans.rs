@@ -5,7 +5,8 @@ use orrery_base::task::lock;
 use orrery_base::{Error, Result};
 use orrery_sql::bind::{self, Bound};
 use orrery_sql::catalog::Catalog;
-use orrery_sql::parse::{self, Parsed};
+use orrery_sql::exec::point::PointPlan;
+use orrery_sql::parse::{self, Parsed, ast};
 use orrery_sql::types::SqlType;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,18 +15,32 @@ use std::sync::{Arc, Mutex};
 pub struct Prepared {
     pub(crate) parsed: Arc<Parsed>,
     declared: Vec<SqlType>,
-    bound: Mutex<Option<(Arc<Catalog>, Arc<Bound>)>>,
+    planned: Mutex<Option<Planned>>,
+}
+
+/// A statement bound and planned under one catalog.
+#[derive(Clone)]
+pub(crate) struct Planned {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) bound: Arc<Bound>,
+    /// The short path, when it is a point statement.
+    pub(crate) point: Option<Arc<PointPlan>>,
 }
 
 impl Prepared {
     /// Wraps a parsed statement. `declared`: parameter types given beforehand.
     pub fn new(parsed: Arc<Parsed>, declared: Vec<SqlType>) -> Self {
-        Prepared { parsed, declared, bound: Mutex::new(None) }
+        Prepared { parsed, declared, planned: Mutex::new(None) }
     }
 
     /// Its text.
     pub fn text(&self) -> &str {
         &self.parsed.text
+    }
+
+    /// Whether it is a SELECT.
+    pub fn is_query(&self) -> bool {
+        matches!(self.parsed.statement, ast::Statement::Query(_))
     }
 
     /// How many parameters it has.
@@ -34,19 +49,20 @@ impl Prepared {
     }
 
     /// The statement bound and planned under this catalog. Errors: every error of names and types, with position.
-    pub(crate) fn bind(&self, catalog: &Arc<Catalog>) -> Result<Arc<Bound>> {
-        if let Some(bound) = self.bound_under(catalog) {
-            return Ok(bound);
+    pub(crate) fn bind(&self, catalog: &Arc<Catalog>) -> Result<Planned> {
+        if let Some(planned) = &*lock(&self.planned)
+            && Arc::ptr_eq(&planned.catalog, catalog)
+        {
+            return Ok(planned.clone());
         }
         let bound = Arc::new(bind::bind(&self.parsed, catalog, &self.declared)?);
-        *lock(&self.bound) = Some((catalog.clone(), bound.clone()));
-        Ok(bound)
-    }
-
-    /// The plan, if it was made under this very catalog.
-    pub(crate) fn bound_under(&self, catalog: &Arc<Catalog>) -> Option<Arc<Bound>> {
-        let bound = lock(&self.bound);
-        bound.as_ref().filter(|(under, _)| Arc::ptr_eq(under, catalog)).map(|(_, bound)| bound.clone())
+        let point = match &*bound {
+            Bound::Dml(statement) => PointPlan::new(statement).map(Arc::new),
+            _ => None,
+        };
+        let planned = Planned { catalog: catalog.clone(), bound, point };
+        *lock(&self.planned) = Some(planned.clone());
+        Ok(planned)
     }
 }
 

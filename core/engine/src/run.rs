@@ -3,6 +3,7 @@
 use crate::bind::{self, Ready, Scope};
 use crate::control;
 use crate::plans::Prepared;
+use crate::point::{self, PointBuffers};
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::sequences::StatementEnvironment;
 use crate::session::{Session, StateGuard};
@@ -14,8 +15,10 @@ use orrery_sql::catalog::Catalog;
 use orrery_sql::datum::Datum;
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::eval;
+use orrery_sql::exec::point::{PointOutcome, PointPlan};
 use orrery_sql::exec::{self, DmlOutcome, ExecContext, Query};
-use orrery_sql::plan::{Field, Returning, Statement};
+use orrery_sql::parse::ast::Level;
+use orrery_sql::plan::{Returning, Statement};
 use orrery_sql::types::SqlType;
 use orrery_store::TxnOptions;
 use std::sync::Arc;
@@ -31,13 +34,10 @@ pub(crate) async fn statement(
     params: Vec<Datum>,
 ) -> Result<Execution> {
     let mut state = session.slot.take()?;
-    if let Some(explicit) = &state.explicit
-        && explicit.has_open_rows()
-    {
+    if let Err(error) = refuse_open_rows(&state) {
         // The transaction is sound: this is a mistake of the caller's, not a failure of a statement.
         state.ended_well();
-        let message = "a result of this transaction is still being read: finish or drop it first";
-        return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+        return Err(error);
     }
     let deadline = deadline(&state, cx);
     cx.set_deadline(deadline);
@@ -48,7 +48,17 @@ pub(crate) async fn statement(
     if outcome.is_ok() || state.explicit.as_ref().is_none_or(|explicit| explicit.failed) {
         state.ended_well();
     }
+    session.db.empty_temp_trash(cx);
     outcome
+}
+
+/// Errors: 55006 while a result of the open transaction is being read: a new statement would move its snapshot.
+pub(crate) fn refuse_open_rows(state: &StateGuard) -> Result<()> {
+    if state.explicit.as_ref().is_some_and(|explicit| explicit.has_open_rows()) {
+        let message = "a result of this transaction is still being read: finish or drop it first";
+        return Err(Error::new(SqlState::OBJECT_IN_USE, message));
+    }
+    Ok(())
 }
 
 fn deadline(state: &StateGuard, cx: &Cx) -> Option<u64> {
@@ -73,6 +83,9 @@ async fn within_transaction(
     let start = scope.txn.savepoint();
     let mut running = Running { session, cx, state, scope: &mut scope, deadline, is_implicit };
     let outcome = running.prepared(prepared, params).await;
+    if is_implicit && scope.txn.is_open() {
+        state.last_snapshot = Some(scope.txn.snapshot_timestamp());
+    }
     match (&outcome, &mut state.explicit) {
         (Ok(_), Some(explicit)) => explicit.own = scope.own,
         // Gathering changes nothing, but a statement that fails half-way through applying must leave nothing (L6).
@@ -80,7 +93,8 @@ async fn within_transaction(
         (Err(_), None) => scope.txn.rollback(),
         (Ok(Execution::Rows(_)), None) => {}
         (Ok(Execution::Done(_)), None) => {
-            transaction::commit(&session.db, cx, &scope.txn, scope.own.changed).await?;
+            let at = transaction::commit(&session.db, cx, &scope.txn, scope.own.changed).await?;
+            state.last_commit = Some(at);
         }
     }
     outcome
@@ -90,13 +104,13 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,
-            isolation: explicit.isolation,
+            isolation: explicit.level.isolation(),
             read_only: explicit.read_only,
             start: explicit.start,
             own: explicit.own.clone(),
         });
     }
-    let (isolation, read_only) = (state.settings.isolation, state.settings.read_only);
+    let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
     Ok(Scope { txn, isolation, read_only, start: cx.now(), own: bind::OwnCatalog::default() })
 }
@@ -156,17 +170,23 @@ impl Running<'_> {
 
     async fn dml(&mut self, statement: &Statement, ready: &Ready, params: &[Datum]) -> Result<Execution> {
         let types = param_types(statement);
+        if let Some(point) = ready.point.as_ref().filter(|point| point.is_write())
+            && let Some(row_count) = self.change_point(point, types, params).await?
+        {
+            return Ok(Execution::Done(Tag::rows(command_of(statement), row_count)));
+        }
         let context = self.context(&ready.catalog, types, params)?;
         if let Statement::Query(plan) = statement {
             let fields = plan.root.fields.clone();
             let query = Query::open(Arc::new(plan.clone()), context);
             return Ok(Execution::Rows(Rows::of_query(query, fields, self.link(true))));
         }
-        let (command, returning) = match statement {
+        let command = command_of(statement);
+        let returning = match statement {
             Statement::Query(_) => unreachable!("handled above"),
-            Statement::Insert(insert) => ("INSERT", &insert.returning),
-            Statement::Update(update) => ("UPDATE", &update.returning),
-            Statement::Delete(delete) => ("DELETE", &delete.returning),
+            Statement::Insert(insert) => &insert.returning,
+            Statement::Update(update) => &update.returning,
+            Statement::Delete(delete) => &delete.returning,
         };
         let (row_count, batches) = self.change_rows(statement, &context).await?;
         let Some(Returning { fields, .. }) = returning else {
@@ -175,19 +195,41 @@ impl Running<'_> {
         if self.is_implicit {
             // Rows that a commit could still undo are not shown.
             let changed = self.scope.own.changed;
-            transaction::commit(&self.session.db, self.cx, &self.scope.txn, changed).await?;
+            self.state.last_snapshot = Some(self.scope.txn.snapshot_timestamp());
+            let at = transaction::commit(&self.session.db, self.cx, &self.scope.txn, changed).await?;
+            self.state.last_commit = Some(at);
         }
         let link = self.link(false);
         Ok(Execution::Rows(Rows::of_batches(batches, fields.clone(), Tag::rows(command, row_count), link)))
     }
 
-    /// Runs INSERT, UPDATE or DELETE, again on a fresh snapshot when the executor asks for it. Its locks stay, so that it
-    /// gets through in the end.
+    /// Changes one row by its key without a plan; `None` when the general path must do it.
+    async fn change_point(
+        &mut self,
+        point: &PointPlan,
+        types: &[SqlType],
+        params: &[Datum],
+    ) -> Result<Option<u64>> {
+        let PointBuffers { params: widened, scratch } = self.state.points.buffers();
+        let Some(params) = point::fitting(types, params, widened) else { return Ok(None) };
+        let (world, txn) = (self.cx.world(), &*self.scope.txn);
+        loop {
+            match point.try_run(world, txn, params, scratch, &mut |_| Ok(()))? {
+                PointOutcome::Done(row_count) => return Ok(Some(row_count)),
+                PointOutcome::Missing(page) => txn.load(self.cx, page).await?,
+                PointOutcome::Fallback => return Ok(None),
+            }
+        }
+    }
+
+    /// Runs INSERT, UPDATE or DELETE, again on a fresh snapshot when the executor asks for it: what it had written is undone,
+    /// and its locks stay, so that it gets through in the end.
     pub(crate) async fn change_rows(
         &mut self,
         statement: &Statement,
         context: &ExecContext,
     ) -> Result<(u64, Vec<exec::Batch>)> {
+        let start = self.scope.txn.savepoint();
         for _ in 0..RESTART_COUNT_MAX {
             let outcome = match statement {
                 Statement::Query(_) => unreachable!("queries change no rows"),
@@ -198,6 +240,7 @@ impl Running<'_> {
             match outcome {
                 DmlOutcome::Done { row_count, returning } => return Ok((row_count, returning)),
                 DmlOutcome::Restart if self.scope.isolation == Isolation::ReadCommitted => {
+                    self.scope.txn.undo_writes_to(start);
                     self.scope.txn.begin_statement()?;
                 }
                 DmlOutcome::Restart => break,
@@ -219,7 +262,7 @@ impl Running<'_> {
             explicit = Some((slot, token));
         }
         Link {
-            world: self.session.db.world.clone(),
+            db: self.session.db.clone(),
             cancel: self.session.cancel().clone(),
             txn: keeps_transaction.then(|| self.scope.txn.clone()),
             explicit,
@@ -261,6 +304,16 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
     }
 }
 
+/// The command tag of DML.
+fn command_of(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Query(_) => "SELECT",
+        Statement::Insert(_) => "INSERT",
+        Statement::Update(_) => "UPDATE",
+        Statement::Delete(_) => "DELETE",
+    }
+}
+
 /// The parameter types of a planned statement.
 pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
     match statement {
@@ -271,20 +324,9 @@ pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
     }
 }
 
-/// The output columns of a statement; empty when it gives no rows.
-pub(crate) fn fields_of(statement: &Statement) -> &[Field] {
-    let returning = match statement {
-        Statement::Query(plan) => return &plan.root.fields,
-        Statement::Insert(insert) => &insert.returning,
-        Statement::Update(update) => &update.returning,
-        Statement::Delete(delete) => &delete.returning,
-    };
-    returning.as_ref().map_or(&[], |returning| &returning.fields)
-}
-
 /// Begins an explicit transaction.
-pub(crate) fn begin(state: &mut StateGuard, cx: &Cx, isolation: Option<Isolation>, read_only: Option<bool>) {
-    let isolation = isolation.unwrap_or(state.settings.isolation);
+pub(crate) fn begin(state: &mut StateGuard, cx: &Cx, level: Option<Level>, read_only: Option<bool>) {
+    let level = level.unwrap_or(state.settings.isolation);
     let read_only = read_only.unwrap_or(state.settings.read_only);
-    state.explicit = Some(Explicit::new(isolation, read_only, cx.now()));
+    state.explicit = Some(Explicit::new(level, read_only, cx.now()));
 }

@@ -32,8 +32,13 @@ impl SchemaCache {
 
     /// The cached catalog, if nothing changed since. Ask *after* taking the snapshot that will read the data.
     pub(crate) fn current(&self) -> Option<Arc<Catalog>> {
+        self.current_with_epoch().map(|(_, catalog)| catalog)
+    }
+
+    /// As [`SchemaCache::current`], with the epoch at which it was read.
+    pub(crate) fn current_with_epoch(&self) -> Option<(u64, Arc<Catalog>)> {
         let epoch = self.quiet_epoch()?;
-        lock(&self.cached).as_ref().filter(|(cached, _)| *cached == epoch).map(|(_, catalog)| catalog.clone())
+        lock(&self.cached).as_ref().filter(|(cached, _)| *cached == epoch).cloned()
     }
 
     /// Whether `catalog` is the cached one and nothing changed since.

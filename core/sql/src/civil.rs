@@ -320,7 +320,7 @@ fn month_number(word: &str) -> Option<u32> {
             || (word.len() == 3 && name.starts_with(word))
             || (word == "sept" && **name == *"september")
     };
-    MONTHS.iter().position(|name| is(&name)).map(|index| index as u32 + 1)
+    MONTHS.iter().position(is).map(|index| index as u32 + 1)
 }
 
 fn is_weekday(word: &str) -> bool {
@@ -360,13 +360,14 @@ fn read_word(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
     let first = word.as_bytes()[0];
     if first.is_ascii_digit() {
         // 1999-01-08t04:05:06z: date and time in one word.
-        if fields.date.is_none() && fields.numbers.is_empty() && fields.month.is_none() {
-            if let Some(at) =
+        if fields.date.is_none()
+            && fields.numbers.is_empty()
+            && fields.month.is_none()
+            && let Some(at) =
                 word.find('t').filter(|&at| word[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
-            {
-                read_word(fields, &word[..at])?;
-                return read_word(fields, &word[at + 1..]);
-            }
+        {
+            read_word(fields, &word[..at])?;
+            return read_word(fields, &word[at + 1..]);
         }
         if word.contains(':') {
             return read_time(fields, word);

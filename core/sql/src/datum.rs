@@ -65,3 +65,22 @@ impl Datum {
         matches!(self, Datum::Null)
     }
 }
+
+macro_rules! datum_from {
+    ($($ty:ty => $variant:ident),*) => {$(
+        impl From<$ty> for Datum {
+            fn from(value: $ty) -> Self {
+                Datum::$variant(value.into())
+            }
+        }
+    )*};
+}
+
+datum_from!(bool => Bool, i16 => Int2, i32 => Int4, i64 => Int8, f32 => Float4, f64 => Float8, &str => Text, String => Text);
+datum_from!(&[u8] => Bytea, Vec<u8> => Bytea);
+
+impl<T: Into<Datum>> From<Option<T>> for Datum {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Datum::Null, Into::into)
+    }
+}

@@ -265,7 +265,7 @@ impl<'a> KeyColumns<'a> {
     }
 
     /// How many columns.
-    pub fn len(&self) -> usize {
+    pub fn column_count(&self) -> usize {
         self.columns.len()
     }
 
@@ -354,9 +354,9 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Int8 => reader.i64(descending)?.map(Datum::Int8),
         SqlType::Timestamp => reader.i64(descending)?.map(Datum::Timestamp),
         SqlType::Timestamptz => reader.i64(descending)?.map(Datum::Timestamptz),
-        SqlType::Decimal { scale, .. } => {
-            reader.i128(descending)?.map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into())))
-        }
+        SqlType::Decimal { scale, .. } => reader
+            .i128(descending)?
+            .map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into()))),
         SqlType::Text | SqlType::Varchar(_) => match reader.bytes(descending)? {
             Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
             None => None,

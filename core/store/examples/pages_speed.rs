@@ -1,5 +1,7 @@
 //! Measures the page store alone, over a disk in memory: bulk load, point reads, scans, merges of random updates.
 //! `cargo run --release -p orrery-store --example pages_speed [rows] [load]`
+
+#![allow(clippy::disallowed_types, reason = "it measures time, outside the core")]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

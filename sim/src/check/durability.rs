@@ -86,8 +86,7 @@ impl Verdicts<'_> {
             let chain: Vec<_> =
                 chain.iter().map(|it| (it.value, self.history.txns[it.txn].outcome)).collect();
             return Err(format!(
-                "{} holds {found:?} but one of {expected:?} is due; versions: {chain:?}",
-                format!("{key:?}")
+                "{key:?} holds {found:?} but one of {expected:?} is due; versions: {chain:?}"
             ));
         };
         for (index, version) in chain.iter().enumerate() {

@@ -13,7 +13,8 @@ use orrery_base::{Error, Result, SqlState};
 
 /// PostgreSQL's NUMERIC_MAX_RESULT_SCALE: `exp` beyond three times this is out of range.
 const RESULT_SCALE_MAX: f64 = 2000.0;
-/// log10(e)
+/// log10(e), with PostgreSQL's digits: it decides scales.
+#[expect(clippy::approx_constant, reason = "as PostgreSQL has it")]
 const LOG10_E: f64 = 0.434_294_481_903_252;
 /// Digits beyond the wanted ones.
 const GUARD_DIGITS: u32 = 12;
@@ -143,7 +144,11 @@ fn power_of_infinities(base: &Numeric, exponent: &Numeric) -> Numeric {
     if exponent.signum() == Some(-1) {
         return Numeric::ZERO;
     }
-    if base.signum() == Some(-1) && is_odd(exponent) { Numeric::NegativeInfinity } else { Numeric::PositiveInfinity }
+    if base.signum() == Some(-1) && is_odd(exponent) {
+        Numeric::NegativeInfinity
+    } else {
+        Numeric::PositiveInfinity
+    }
 }
 
 fn is_odd(whole: &Numeric) -> bool {
@@ -170,8 +175,9 @@ fn power_integer(base: &Numeric, exponent: i32) -> Result<Numeric> {
     if logarithm + 1.0 < -f64::from(scale) {
         return Ok(zero(scale));
     }
-    let errors = f64::from(exponent).abs().log10() as i64;
-    let keep = (1 + i64::from(scale) + logarithm.abs() as i64 + errors + i64::from(GUARD_DIGITS)).max(40) as u64;
+    let errors = libm::log10(f64::from(exponent).abs()) as i64;
+    let keep =
+        (1 + i64::from(scale) + logarithm.abs() as i64 + errors + i64::from(GUARD_DIGITS)).max(40) as u64;
     let mut square = Digits { digits: coefficient.to_big(), exponent: -i64::from(*own) };
     let mut product = Digits { digits: BigInt::one(), exponent: 0 };
     let mut rest = exponent.unsigned_abs();
@@ -249,22 +255,21 @@ fn power_fraction(base: &Numeric, exponent: &Numeric, is_integral: bool) -> Resu
 fn log10(value: &Numeric) -> f64 {
     let (digits, exponent) = value.key_digits();
     let head: f64 = digits[..digits.len().min(17)].parse().expect("digits are a number");
-    head.log10() - digits.len().min(17) as f64 + f64::from(exponent)
+    libm::log10(head) - digits.len().min(17) as f64 + f64::from(exponent)
 }
 
 /// PostgreSQL's `estimate_ln_dweight`: the decimal weight of the logarithm of a positive number.
 fn logarithm_weight(value: &Numeric) -> i64 {
-    let near_one =
-        *value >= Numeric::from_parts(9, 1) && *value <= Numeric::from_parts(11, 1);
+    let near_one = *value >= Numeric::from_parts(9, 1) && *value <= Numeric::from_parts(11, 1);
     if near_one {
         let Ok(beyond) = value.sub(&Numeric::from_i64(1)) else { return 0 };
         if beyond.is_zero() {
             return 0;
         }
         let (weight, head) = base_10000_head(&beyond.abs());
-        return weight * 4 + (head as f64).log10() as i64;
+        return weight * 4 + libm::log10(head as f64) as i64;
     }
-    (log10(value) * std::f64::consts::LN_10).abs().log10() as i64
+    libm::log10((log10(value) * std::f64::consts::LN_10).abs()) as i64
 }
 
 /// The value in units of `10^-digits`, cut.
@@ -351,7 +356,10 @@ fn atanh(value: &BigInt, unit: &BigInt) -> BigInt {
 
 /// ln 10 = 46 atanh(1/31) + 34 atanh(1/49) + 20 atanh(1/161)
 fn ln_10(unit: &BigInt) -> BigInt {
-    [(46, 31), (34, 49), (20, 161)].iter().map(|&(times, divisor)| atanh(&(unit / divisor), unit) * times).sum()
+    [(46, 31), (34, 49), (20, 161)]
+        .iter()
+        .map(|&(times, divisor)| atanh(&(unit / divisor), unit) * times)
+        .sum()
 }
 
 #[cfg(test)]
@@ -379,7 +387,10 @@ mod tests {
         check(n("0.0").power(&n("0")), "1.0000000000000000");
         check(n("2.5").power(&n("2")), "6.2500000000000000");
         check(n("-8").power(&n("3")), "-512.0000000000000000");
-        check(n("2").power(&n("200")), "1606938044258990275541962092341162602522202993782792835301376.0000000000000000");
+        check(
+            n("2").power(&n("200")),
+            "1606938044258990275541962092341162602522202993782792835301376.0000000000000000",
+        );
         check(n("0").power(&n("0.5")), "0.0000000000000000");
         check(n("1.0000001").power(&n("10000000")), "2.7182816925449663");
     }
@@ -399,7 +410,10 @@ mod tests {
         assert_eq!(n("0").ln().unwrap_err().code(), SqlState::INVALID_ARGUMENT_FOR_LOGARITHM);
         assert_eq!(n("2").log(&n("1")).unwrap_err().code(), SqlState::DIVISION_BY_ZERO);
         assert_eq!(n("0").power(&n("-1")).unwrap_err().code(), SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION);
-        assert_eq!(n("-2").power(&n("0.5")).unwrap_err().code(), SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION);
+        assert_eq!(
+            n("-2").power(&n("0.5")).unwrap_err().code(),
+            SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION
+        );
         assert_eq!(n("6001").exp().unwrap_err().code(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
         assert_eq!(n("10").power(&n("1000000")).unwrap_err().code(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
         assert!(Numeric::NaN.power(&n("0")).unwrap() == n("1"));

@@ -12,6 +12,9 @@ use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 
+/// A bound expression and where it begins.
+type Located = (Expr, u32);
+
 /// Where an expression begins: what PostgreSQL points at when the whole of it is wrong.
 pub(super) fn location(expr: &ast::Expr) -> u32 {
     let inner = match &expr.kind {
@@ -342,7 +345,7 @@ impl Binder<'_> {
         let bound = self.expr(scope, input)?;
         let at_query = query.at;
         let mut query = self.inner_query(scope, query)?;
-        let &[ref field] = query.fields.as_slice() else {
+        let [field] = query.fields.as_slice() else {
             let message = "subquery has too many columns";
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         };
@@ -583,7 +586,7 @@ impl Binder<'_> {
         scope: &Rc<Scope>,
         args: &[ast::Expr],
         filter: Option<&ast::Expr>,
-    ) -> Result<(Vec<(Expr, u32)>, Option<Expr>)> {
+    ) -> Result<(Vec<Located>, Option<Expr>)> {
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
             bound.push((self.expr(scope, arg)?, location(arg)));

@@ -1,6 +1,6 @@
 //! FROM: tables, names of WITH, subqueries, functions, joins.
 
-use super::binder::{Binder, Cte, Level};
+use super::binder::{Binder, Cte};
 use super::expr::location;
 use super::scope::{Scope, ScopeColumn, no_table};
 use crate::catalog::Table;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 impl Binder<'_> {
     /// The comma list of FROM.
-    pub(super) fn from_list(&mut self, from: &[TableExpr]) -> Result<(Logical, Rc<Scope>)> {
+    pub(super) fn bind_from_list(&mut self, from: &[TableExpr]) -> Result<(Logical, Rc<Scope>)> {
         let mut all: Option<(Logical, Scope)> = None;
         for item in from {
-            let (right, scope) = self.from_item(item)?;
+            let (right, scope) = self.bind_from_item(item)?;
             all = Some(match all {
                 None => (right, scope),
                 Some((left, before)) => {
@@ -31,9 +31,9 @@ impl Binder<'_> {
         Ok((root, Rc::new(scope)))
     }
 
-    fn from_item(&mut self, item: &TableExpr) -> Result<(Logical, Scope)> {
+    fn bind_from_item(&mut self, item: &TableExpr) -> Result<(Logical, Scope)> {
         match item {
-            TableExpr::Table { name, alias } => self.from_table(name, alias.as_ref()),
+            TableExpr::Table { name, alias } => self.bind_from_table(name, alias.as_ref()),
             TableExpr::Subquery { query, alias, at } => {
                 let Some(alias) = alias else { return Err(crate::parse::unnamed_subquery(*at)) };
                 self.count_relation(*at)?;
@@ -42,14 +42,14 @@ impl Binder<'_> {
                 self.level = level;
                 derived(query?, &alias.name, &alias.columns)
             }
-            TableExpr::Function { name, args, alias } => self.from_function(name, args, alias.as_ref()),
+            TableExpr::Function { name, args, alias } => self.bind_from_function(name, args, alias.as_ref()),
             TableExpr::Join { left, right, kind, condition, at } => {
-                self.from_join(left, right, *kind, condition, *at)
+                self.bind_from_join(left, right, *kind, condition, *at)
             }
         }
     }
 
-    fn from_table(&mut self, name: &Name, alias: Option<&Alias>) -> Result<(Logical, Scope)> {
+    fn bind_from_table(&mut self, name: &Name, alias: Option<&Alias>) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
         let shown = alias.map_or(name, |alias| &alias.name);
         let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
@@ -96,7 +96,7 @@ impl Binder<'_> {
         Ok(query)
     }
 
-    fn from_function(
+    fn bind_from_function(
         &mut self,
         name: &Name,
         args: &[ast::Expr],
@@ -147,7 +147,7 @@ impl Binder<'_> {
                 _ => return Err(super::resolve::no_function("generate_series", &types, at)),
             }
         };
-        if over_time && args.len() < 3 || over_time && bounds.len() < 2 {
+        if over_time && (args.len() < 3 || bounds.len() < 2) {
             return Err(super::resolve::no_function("generate_series", &types, at));
         }
         let mut cast = Vec::with_capacity(args.len());
@@ -158,7 +158,7 @@ impl Binder<'_> {
         Ok((cast, element))
     }
 
-    fn from_join(
+    fn bind_from_join(
         &mut self,
         left: &TableExpr,
         right: &TableExpr,
@@ -166,8 +166,8 @@ impl Binder<'_> {
         condition: &JoinCondition,
         at: u32,
     ) -> Result<(Logical, Scope)> {
-        let (left_root, left_scope) = self.from_item(left)?;
-        let (right_root, right_scope) = self.from_item(right)?;
+        let (left_root, left_scope) = self.bind_from_item(left)?;
+        let (right_root, right_scope) = self.bind_from_item(right)?;
         let (scope, on, merged) = match condition {
             JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new(), Vec::new()),
             JoinCondition::On(expr) => {
@@ -258,7 +258,7 @@ impl Binder<'_> {
     /// A subquery of an expression: it sees the names outside only to refuse them.
     pub(super) fn inner_query(&mut self, scope: &Rc<Scope>, query: &ast::Query) -> Result<Query> {
         self.outer.push(scope.clone());
-        let level = std::mem::replace(&mut self.level, Level::default());
+        let level = std::mem::take(&mut self.level);
         let result = self.query(query);
         self.level = level;
         self.outer.pop();

@@ -99,10 +99,8 @@ impl Binder<'_> {
         clause: &'static str,
     ) -> Result<Option<Expr>> {
         let Some(expr) = expr else { return Ok(None) };
-        let outside = std::mem::replace(
-            &mut self.level,
-            Level { forbidden: Some(clause), ..Level::default() },
-        );
+        let outside =
+            std::mem::replace(&mut self.level, Level { forbidden: Some(clause), ..Level::default() });
         let bound = self.expr(scope, expr);
         let inside = std::mem::replace(&mut self.level, outside);
         let bound = bound?;
@@ -322,7 +320,7 @@ impl Binder<'_> {
 
     /// A SELECT, and what it sees by FROM.
     fn select(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<(Query, Rc<Scope>)> {
-        let outer_level = std::mem::replace(&mut self.level, Level::default());
+        let outer_level = std::mem::take(&mut self.level);
         let result = self.select_level(select, order_by);
         self.level = outer_level;
         result
@@ -330,7 +328,8 @@ impl Binder<'_> {
 
     fn select_level(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<(Query, Rc<Scope>)> {
         let Select { distinct, items, from, filter, group_by, having, at: _ } = select;
-        let (mut root, scope) = self.from_list(from)?;
+        let targets = std::mem::take(&mut self.insert_targets);
+        let (mut root, scope) = self.bind_from_list(from)?;
         if let Some(filter) = filter {
             self.level.forbidden = Some("WHERE");
             let mut predicates = Vec::new();
@@ -340,6 +339,14 @@ impl Binder<'_> {
         self.level.forbidden = None;
         self.level.references.clear();
         let mut outputs = self.select_items(&scope, items)?;
+        if !distinct {
+            for (output, (column, ty)) in outputs.iter_mut().zip(&targets) {
+                if output.expr.ty() == SqlType::Unknown {
+                    let expr = std::mem::replace(&mut output.expr, Expr::bool(true));
+                    output.expr = self.coerce_assignment(expr, column, *ty, output.at)?;
+                }
+            }
+        }
         let having = match having {
             Some(having) => Some(self.condition(&scope, having, "HAVING")?),
             None => None,

@@ -179,7 +179,7 @@ impl Binder<'_> {
         match choose(functions::scalars(op), &types, true) {
             Choice::One(function) => self.call(function, args, at),
             Choice::None | Choice::Ambiguous
-                if types.iter().all(|ty| *ty == SqlType::Unknown) && is_comparison(op) =>
+                if types == [SqlType::Unknown; 2] && is_comparison(op) =>
             {
                 // Two literals compare as text.
                 let function =

@@ -294,12 +294,12 @@ impl IndexJoin {
         let columns = encode::KeyColumns::new(&values, &types)?;
         let mut prefixes = Vec::with_capacity(batch.row_count);
         for row in 0..batch.row_count {
-            if (0..columns.len()).any(|column| columns.is_null(column, row)) {
+            if (0..columns.column_count()).any(|column| columns.is_null(column, row)) {
                 prefixes.push(None);
                 continue;
             }
             let mut key = Vec::new();
-            for (column, &(_, descending)) in key_columns.iter().enumerate().take(columns.len()) {
+            for (column, &(_, descending)) in key_columns.iter().enumerate().take(columns.column_count()) {
                 columns.push(column, row, descending, &mut key)?;
             }
             prefixes.push(Some(key));

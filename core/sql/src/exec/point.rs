@@ -12,7 +12,7 @@ use crate::expr::Expr;
 use crate::plan::{Delete, Insert, KeyBounds, Op, Plan, PlanNode, ROW_KEY, Statement, Update};
 use crate::types::SqlType;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Transaction};
-use orrery_base::{Cx, Error, PagePtr, Result, plant};
+use orrery_base::{Error, PagePtr, Result, World, plant};
 use orrery_row::codec::{PhysicalType, RowLayout, RowView, RowWriter};
 use orrery_row::numeric::Numeric;
 use std::sync::Arc;
@@ -86,6 +86,50 @@ pub enum PointValue<'a> {
     Timestamptz(i64),
     Interval(Interval),
     Uuid([u8; 16]),
+}
+
+impl<'a> From<&'a Datum> for PointValue<'a> {
+    fn from(value: &'a Datum) -> Self {
+        match value {
+            Datum::Null => PointValue::Null,
+            Datum::Bool(value) => PointValue::Bool(*value),
+            Datum::Int2(value) => PointValue::Int2(*value),
+            Datum::Int4(value) => PointValue::Int4(*value),
+            Datum::Int8(value) => PointValue::Int8(*value),
+            Datum::Float4(value) => PointValue::Float4(*value),
+            Datum::Float8(value) => PointValue::Float8(*value),
+            Datum::Date(value) => PointValue::Date(*value),
+            Datum::Timestamp(value) => PointValue::Timestamp(*value),
+            Datum::Timestamptz(value) => PointValue::Timestamptz(*value),
+            Datum::Interval(value) => PointValue::Interval(*value),
+            Datum::Uuid(value) => PointValue::Uuid(*value),
+            Datum::Numeric(value) => PointValue::Numeric(value.clone()),
+            Datum::Text(value) => PointValue::Text(value),
+            Datum::Bytea(value) => PointValue::Bytea(value),
+        }
+    }
+}
+
+impl From<PointValue<'_>> for Datum {
+    fn from(value: PointValue<'_>) -> Self {
+        match value {
+            PointValue::Null => Datum::Null,
+            PointValue::Bool(value) => Datum::Bool(value),
+            PointValue::Int2(value) => Datum::Int2(value),
+            PointValue::Int4(value) => Datum::Int4(value),
+            PointValue::Int8(value) => Datum::Int8(value),
+            PointValue::Float4(value) => Datum::Float4(value),
+            PointValue::Float8(value) => Datum::Float8(value),
+            PointValue::Date(value) => Datum::Date(value),
+            PointValue::Timestamp(value) => Datum::Timestamp(value),
+            PointValue::Timestamptz(value) => Datum::Timestamptz(value),
+            PointValue::Interval(value) => Datum::Interval(value),
+            PointValue::Uuid(value) => Datum::Uuid(value),
+            PointValue::Numeric(value) => Datum::Numeric(value),
+            PointValue::Text(value) => Datum::Text(value.into()),
+            PointValue::Bytea(value) => Datum::Bytea(value.into()),
+        }
+    }
 }
 
 /// The row that a SELECT found, in place.
@@ -188,7 +232,7 @@ fn query(plan: &Plan) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 
 fn insert(statement: &Insert) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
-    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && !statement.skip_conflicts;
+    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && statement.skip.is_none();
     if !is_plain || !table.indexes.is_empty() || table.primary_key.is_empty() {
         return None;
     }
@@ -300,7 +344,7 @@ impl PointPlan {
     /// Errors: what the transaction and `found` give; nothing else (P1).
     pub fn try_run(
         &self,
-        cx: &Cx,
+        world: &World,
         txn: &dyn Transaction,
         params: &[Datum],
         scratch: &mut PointScratch,
@@ -318,9 +362,9 @@ impl PointPlan {
         }
         match &self.action {
             Action::Get(columns) => self.get(txn, columns, scratch, found),
-            Action::Insert(values) => self.insert(cx, txn, values, params, scratch),
-            Action::Update(values) => self.change(cx, txn, Some(values), params, scratch),
-            Action::Delete => self.change(cx, txn, None, params, scratch),
+            Action::Insert(values) => self.insert(world, txn, values, params, scratch),
+            Action::Update(values) => self.change(world, txn, Some(values), params, scratch),
+            Action::Delete => self.change(world, txn, None, params, scratch),
         }
     }
 
@@ -355,7 +399,7 @@ impl PointPlan {
 
     fn insert(
         &self,
-        cx: &Cx,
+        world: &World,
         txn: &dyn Transaction,
         values: &[Operand],
         params: &[Datum],
@@ -373,7 +417,7 @@ impl PointPlan {
         if !txn.try_lock(self.table.tree, &scratch.key, RowLock::Update)? {
             return Ok(PointOutcome::Fallback);
         }
-        let snapshot = plant!(cx.world(), SnapshotReadUniqueCheck);
+        let snapshot = plant!(world, SnapshotReadUniqueCheck);
         let mode = if snapshot { ReadMode::Snapshot } else { ReadMode::Current };
         match txn.get(self.table.tree, &scratch.key, mode, &mut |_| {})? {
             Lookup::Missing(page) => Ok(PointOutcome::Missing(page)),
@@ -388,7 +432,7 @@ impl PointPlan {
     /// UPDATE (with new values) or DELETE of a row.
     fn change(
         &self,
-        cx: &Cx,
+        world: &World,
         txn: &dyn Transaction,
         values: Option<&[Option<Operand>]>,
         params: &[Datum],
@@ -407,7 +451,7 @@ impl PointPlan {
         if !txn.try_lock(tree, key, mode)? {
             return Ok(PointOutcome::Fallback);
         }
-        if !plant!(cx.world(), SkipRecheckAfterLock) {
+        if !plant!(world, SkipRecheckAfterLock) {
             old.clear();
             match txn.get(tree, key, ReadMode::Current, &mut |bytes| old.extend_from_slice(bytes))? {
                 Lookup::Missing(page) => return Ok(PointOutcome::Missing(page)),

@@ -26,7 +26,6 @@ impl Project {
         let compute = |expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, &context);
         let columns = self.exprs.iter().map(compute).collect::<Result<_>>()?;
         let batch = Batch { columns, row_count: batch.row_count };
-        drop(context);
         cx.charge(batch_bytes(&batch)).await?;
         Ok(Some(batch))
     }

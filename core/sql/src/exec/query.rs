@@ -307,7 +307,7 @@ pub async fn reserve_sequences(cx: &Cx, shared: &Shared, exprs: &[Expr], row_cou
 
 /// Bytes that a batch's values take, whatever larger buffers they are cut from.
 pub fn batch_bytes(batch: &Batch) -> usize {
-    batch.columns.iter().map(|column| array_bytes(column)).sum::<usize>() + 16
+    batch.columns.iter().map(array_bytes).sum::<usize>() + 16
 }
 
 fn array_bytes(array: &ArrayRef) -> usize {

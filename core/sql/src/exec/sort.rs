@@ -151,7 +151,6 @@ impl Sort {
             |key: &SortKey| eval::evaluate_array(&key.expr, &batch.columns, batch.row_count, &context);
         let columns = self.keys.iter().map(evaluate).collect::<Result<Vec<ArrayRef>>>()?;
         let keys = encode_sort(&columns, &self.forms, batch.row_count)?;
-        drop(context);
         let Some(threshold) = &self.held.threshold else {
             self.held.push(batch, keys);
             return Ok(());
@@ -262,7 +261,7 @@ impl Held {
                 into.push(*b);
                 right = &right[1..];
             }
-            if into.len() % SEGMENT_ROW_COUNT == 0 {
+            if into.len().is_multiple_of(SEGMENT_ROW_COUNT) {
                 cx.charge(32 * SEGMENT_ROW_COUNT).await?;
             }
         }

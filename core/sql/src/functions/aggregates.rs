@@ -275,18 +275,12 @@ impl State for IntegerSum {
 
 // ---- sum and avg of numeric
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct NumericSum {
     count: i64,
     small: i128,
     scale: u16,
     rest: Option<Box<Numeric>>,
-}
-
-impl Default for NumericSum {
-    fn default() -> Self {
-        NumericSum { count: 0, small: 0, scale: 0, rest: None }
-    }
 }
 
 impl NumericSum {
@@ -668,7 +662,8 @@ fn take_part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 impl State for OrderedJoined {
     type Config = ();
     fn add(&mut self, (): &(), args: &[Arg<'_>], row: usize) -> Result<()> {
-        let (Arg::Text(values, _), Arg::Text(delimiters, _), Arg::Bytes(keys, _)) = (&args[0], &args[1], &args[2])
+        let (Arg::Text(values, _), Arg::Text(delimiters, _), Arg::Bytes(keys, _)) =
+            (&args[0], &args[1], &args[2])
         else {
             return Err(wrong_argument());
         };

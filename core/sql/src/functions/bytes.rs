@@ -34,7 +34,8 @@ fn encode_base64(bytes: &[u8]) -> String {
         if index > 0 && index % 19 == 0 {
             out.push('\n');
         }
-        let group = three.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let group =
+            three.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
         for place in 0..4 {
             let sextet = (group >> (18 - 6 * place)) as usize & 63;
             out.push(if place > three.len() { '=' } else { char::from(BASE64[sextet]) });

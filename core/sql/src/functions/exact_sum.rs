@@ -259,7 +259,7 @@ mod tests {
                 (0..rng.below(40) + 1).map(|_| rng.next_u64() as i64 >> rng.below(60)).collect();
             let integers: Vec<i64> =
                 integers.into_iter().map(|value| value as f64 as i64).filter(|v| *v != i64::MAX).collect();
-            let factor = 2f64.powi(-scale_bits);
+            let factor = libm::ldexp(1.0, -scale_bits);
             let exact: i128 = integers.iter().map(|&value| i128::from(value)).sum();
             let expected = exact as f64 * factor;
             let mut values: Vec<f64> = integers.iter().map(|&value| value as f64 * factor).collect();

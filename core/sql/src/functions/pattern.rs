@@ -61,7 +61,11 @@ impl Pattern {
     /// Whether the whole text matches. Errors: 22025 when the pattern ends in its escape character and the match comes
     /// to it with text left.
     pub fn matches(&self, text: &str) -> Result<bool> {
-        if self.fold { matches(&self.pieces, &text.to_ascii_lowercase()) } else { matches(&self.pieces, text) }
+        if self.fold {
+            matches(&self.pieces, &text.to_ascii_lowercase())
+        } else {
+            matches(&self.pieces, text)
+        }
     }
 
     fn is_dangling(&self) -> bool {

@@ -111,32 +111,10 @@ pub(super) fn as_key(value: &Expr, ty: SqlType) -> Option<Expr> {
             let coefficient = number.to_decimal128(scale)?;
             let scaled = number.with_scale(u32::from(scale));
             let fits = scaled == *number && coefficient.unsigned_abs() < 10u128.pow(u32::from(precision));
-            fits.then(|| Expr::Literal { value: Datum::Numeric(scaled), ty })
+            fits.then_some(Expr::Literal { value: Datum::Numeric(scaled), ty })
         }
         _ => None,
     }
-}
-
-/// `column IN (constants)`: the constants that the column can equal at all, each once, as literals of its type.
-pub(super) fn listed(predicate: &Expr, id: ColumnId, ty: SqlType) -> Option<Vec<Expr>> {
-    let Expr::InList { input, list } = predicate else { return None };
-    let is_it = |expr: &Expr| matches!(expr, Expr::Column { id: column, .. } if *column == id);
-    let is_widened = match input.as_ref() {
-        Expr::Cast { input, ty, .. } => is_it(input) && widens(input.ty(), *ty),
-        _ => false,
-    };
-    if !is_it(input) && !is_widened {
-        return None;
-    }
-    let from = input.ty();
-    let mut values: Vec<Datum> = list.iter().filter(|value| !value.is_null()).cloned().collect();
-    values.sort_by(|a, b| a.order(b));
-    values.dedup_by(|a, b| a.order(b).is_eq());
-    let as_literal = |value: Datum| {
-        let value = Expr::Literal { value, ty: from };
-        if is_widened { narrowed(&value, ty) } else { as_key(&value, ty) }
-    };
-    Some(values.into_iter().filter_map(as_literal).collect())
 }
 
 /// `column LIKE 'prefix…'`: the bounds of all texts that begin so; the upper one is exclusive. The predicate must still be
@@ -215,10 +193,5 @@ mod tests {
         assert!(as_key(&number("1.505"), decimal).is_none());
         assert!(as_key(&number("1000.00"), decimal).is_none());
         assert!(as_key(&number("NaN"), decimal).is_none());
-        let column = Expr::Column { id: 3, ty: SqlType::Int4 };
-        let widened = Expr::Cast { input: Box::new(column), ty: SqlType::Int8, explicit: false, position: 0 };
-        let list = vec![Datum::Int8(7), Datum::Null, Datum::Int8(1 << 40), Datum::Int8(7)];
-        let values = listed(&Expr::InList { input: Box::new(widened), list }, 3, SqlType::Int4).unwrap();
-        assert!(matches!(values.as_slice(), [Expr::Literal { value: Datum::Int4(7), ty: SqlType::Int4 }]));
     }
 }

@@ -22,12 +22,14 @@ const BUSHY_MAX: usize = 8;
 // Relations are bits of a u128.
 const _: () = assert!(crate::bind::RELATION_COUNT_MAX < 128);
 
+/// A table that can be looked up in, with its columns and the predicates on it alone.
+type LookupTable = (Arc<Table>, Vec<(usize, ColumnId)>, Vec<Expr>);
+
 /// A relation to be joined.
 struct Leaf {
     paths: Vec<Rc<Path>>,
     columns: ColumnSet,
-    /// For lookups: a table with its columns and the predicates on it alone.
-    table: Option<(Arc<Table>, Vec<(usize, ColumnId)>, Vec<Expr>)>,
+    table: Option<LookupTable>,
 }
 
 /// A join condition and which relations it names, as bits.
@@ -51,7 +53,7 @@ struct Sides<'a> {
     left_columns: &'a dyn Fn(ColumnId) -> bool,
     right_columns: &'a dyn Fn(ColumnId) -> bool,
     /// The right side when it can be looked up in.
-    right_table: Option<&'a (Arc<Table>, Vec<(usize, ColumnId)>, Vec<Expr>)>,
+    right_table: Option<&'a LookupTable>,
     on: Vec<Expr>,
     kind: JoinKind,
     rows: f64,

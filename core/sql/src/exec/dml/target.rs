@@ -22,8 +22,8 @@ pub(super) struct Target<'a> {
 pub(super) enum Newest {
     /// There, with its bytes; whether another transaction committed it after the snapshot.
     Row(Vec<u8>, bool),
-    /// Not there; whether another transaction's delete was committed after the snapshot (as far as that can be told).
-    Gone(bool),
+    /// Not there.
+    Gone,
 }
 
 impl<'a> Target<'a> {
@@ -46,7 +46,7 @@ impl<'a> Target<'a> {
             let mut found = |bytes: &[u8]| value.extend_from_slice(bytes);
             match self.context.txn.get(tree, key, mode, &mut found)? {
                 Lookup::Found { newer } => return Ok(Newest::Row(value, newer)),
-                Lookup::Absent { newer } => return Ok(Newest::Gone(newer)),
+                Lookup::Absent { .. } => return Ok(Newest::Gone),
                 Lookup::Missing(page) => self.context.txn.load(cx, page).await?,
             }
         }

@@ -2,12 +2,10 @@
 
 use super::check::duplicate;
 use super::target::{Newest, Target};
-use crate::catalog::{Index, Table};
 use crate::datum::Datum;
 use crate::encode;
-use crate::exec::ExecContext;
-use orrery_base::kv::{Lookup, ReadMode, RowLock};
-use orrery_base::{Cx, Error, Result, SqlState, TreeId, plant};
+use orrery_base::kv::{ReadMode, RowLock};
+use orrery_base::{Cx, Error, Result, TreeId, plant};
 
 /// An index entry of a row.
 pub(super) struct Entry {
@@ -39,7 +37,7 @@ impl Target<'_> {
     ) -> Result<Option<Conflict>> {
         self.lock(cx, self.table.tree, key, RowLock::Update).await?;
         match self.newest(cx, self.table.tree, key, mode(cx)).await? {
-            Newest::Gone(_) => Ok(None),
+            Newest::Gone => Ok(None),
             Newest::Row(_, is_invisible) => {
                 let name = self.table.primary_key_name.as_deref().unwrap_or(&self.table.name);
                 let error = duplicate(self.table, name, &self.table.primary_key, row);
@@ -94,30 +92,4 @@ impl Target<'_> {
 /// Uniqueness is a matter of the newest versions (M4).
 fn mode(cx: &Cx) -> ReadMode {
     if plant!(cx.world(), SnapshotReadUniqueCheck) { ReadMode::Snapshot } else { ReadMode::Current }
-}
-
-/// Errors: 23505 when a key of a unique index that is being built is there already.
-pub(in crate::exec) async fn index_conflict(
-    cx: &Cx,
-    context: &ExecContext,
-    table: &Table,
-    index: &Index,
-    key: &[u8],
-    row: &[Datum],
-) -> Result<()> {
-    let mut found = false;
-    loop {
-        match context.txn.get(index.tree, key, ReadMode::Current, &mut |_| found = true)? {
-            Lookup::Missing(page) => context.txn.load(cx, page).await?,
-            _ => break,
-        }
-    }
-    if !found {
-        return Ok(());
-    }
-    let ordinals: Vec<_> = index.columns.iter().map(|column| column.ordinal).collect();
-    let error = duplicate(table, &index.name, &ordinals, row);
-    let detail = error.detail().unwrap_or_default().replace("already exists", "is duplicated");
-    let message = format!("could not create unique index \"{}\"", index.name);
-    Err(Error::new(SqlState::UNIQUE_VIOLATION, message).with_detail(detail))
 }

@@ -1,0 +1,157 @@
+//! What the database holds, described for people and tools (`\d` of a shell, a client's completion): plain values taken
+//! from the catalog as the session sees it now. It takes no lock and reads no rows.
+
+use crate::bind;
+use crate::run;
+use crate::session::Session;
+use orrery_base::kv::Transaction;
+use orrery_base::{Cx, Result};
+use orrery_sql::catalog::{Catalog, Column, Index, Table};
+use orrery_sql::types::SqlType;
+
+/// A table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableDescription {
+    /// Its name.
+    pub name: String,
+    /// Its columns in order.
+    pub columns: Vec<ColumnDescription>,
+    /// Its indexes: the primary key's first, then the others in the order they were made.
+    pub indexes: Vec<IndexDescription>,
+    /// Its CHECK constraints.
+    pub checks: Vec<CheckDescription>,
+    /// About how many rows it has; no I/O is spent on it.
+    pub row_estimate: u64,
+    /// About how many bytes its pages take, without its indexes.
+    pub byte_estimate: u64,
+    /// How many rows it had when it was last analysed.
+    pub analyzed_row_count: Option<u64>,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnDescription {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: SqlType,
+    /// NOT NULL (primary key columns too).
+    pub not_null: bool,
+    /// DEFAULT, as SQL text.
+    pub default: Option<String>,
+    /// GENERATED … AS IDENTITY.
+    pub identity: Option<IdentityDescription>,
+}
+
+/// How an identity column takes its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentityDescription {
+    /// GENERATED ALWAYS (else BY DEFAULT).
+    pub always: bool,
+    /// The first value.
+    pub start: i64,
+    /// The step.
+    pub increment: i64,
+}
+
+/// An index, or the primary key (which is the table's own order).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexDescription {
+    /// Its name.
+    pub name: String,
+    /// Its columns in order: name, and whether it descends.
+    pub columns: Vec<(String, bool)>,
+    /// Whether equal keys are refused.
+    pub unique: bool,
+    /// Whether it is the primary key.
+    pub is_primary: bool,
+    /// Whether it belongs to a constraint (PRIMARY KEY, UNIQUE).
+    pub is_constraint: bool,
+    /// About how many bytes its pages take; those of the primary key are the table's.
+    pub byte_estimate: u64,
+}
+
+/// A CHECK constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckDescription {
+    /// Its name.
+    pub name: String,
+    /// Its expression, as SQL text.
+    pub expression: String,
+}
+
+/// All tables, by name.
+pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescription>> {
+    let mut state = session.slot.take()?;
+    // Nothing is changed here, whatever happens: an open transaction stays sound.
+    state.ended_well();
+    if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
+        return Err(run::failed_transaction());
+    }
+    run::refuse_open_rows(&state)?;
+    let mut scope = run::scope(session, cx, &mut state)?;
+    scope.txn.begin_statement()?;
+    let (catalog, _) = bind::catalog(&session.db, cx, &mut scope).await?;
+    let tables = catalog.tables.values().map(|table| describe(&*scope.txn, &catalog, table)).collect();
+    if state.explicit.is_none() {
+        scope.txn.rollback();
+    }
+    Ok(tables)
+}
+
+fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDescription {
+    let byte_estimate = txn.estimated_byte_count(table.tree);
+    let primary = (!table.primary_key.is_empty()).then(|| IndexDescription {
+        name: table.primary_key_name.clone().unwrap_or_else(|| format!("{}_pkey", table.name)),
+        columns: table.primary_key.iter().map(|&at| (table.columns[at].name.clone(), false)).collect(),
+        unique: true,
+        is_primary: true,
+        is_constraint: true,
+        byte_estimate,
+    });
+    let others = table.indexes.iter().map(|it| index(txn, table, it));
+    TableDescription {
+        name: table.name.clone(),
+        columns: table.columns.iter().map(|it| column(catalog, it)).collect(),
+        indexes: primary.into_iter().chain(others).collect(),
+        checks: table
+            .checks
+            .iter()
+            .map(|check| CheckDescription { name: check.name.clone(), expression: check.expression.clone() })
+            .collect(),
+        row_estimate: txn.estimated_row_count(table.tree),
+        byte_estimate,
+        analyzed_row_count: table.statistics.as_ref().map(|statistics| statistics.row_count),
+    }
+}
+
+fn column(catalog: &Catalog, column: &Column) -> ColumnDescription {
+    let identity = column.identity.and_then(|identity| {
+        let sequence = catalog.sequences.get(&identity.sequence)?;
+        Some(IdentityDescription {
+            always: identity.always,
+            start: sequence.start,
+            increment: sequence.increment,
+        })
+    });
+    ColumnDescription {
+        name: column.name.clone(),
+        ty: column.ty,
+        not_null: column.not_null,
+        default: column.default.clone(),
+        identity,
+    }
+}
+
+fn index(txn: &dyn Transaction, table: &Table, index: &Index) -> IndexDescription {
+    let column =
+        |it: &orrery_sql::catalog::IndexColumn| (table.columns[it.ordinal].name.clone(), it.descending);
+    IndexDescription {
+        name: index.name.clone(),
+        columns: index.columns.iter().map(column).collect(),
+        unique: index.unique,
+        is_primary: false,
+        is_constraint: index.is_constraint,
+        byte_estimate: txn.estimated_byte_count(index.tree),
+    }
+}

@@ -1,0 +1,243 @@
+//! Point statements without a task: SELECT, INSERT, UPDATE and DELETE of one row by its key, answered on the caller's stack
+//! when nothing has to be waited for (DESIGN §10).
+//!
+//! - P2: this path does what [`run`](crate::run) would do (statement begun, table locked, schema looked at in this order), or
+//!   it does nothing and says so ([`PointStep::General`]): the general path then runs the statement and raises its errors.
+//! - P3: a plan is used only in the schema epoch that it was made in, asked for after the snapshot and the lock were taken.
+//!
+//! A write outside a transaction block must commit, which waits for the disk: that is the general path's.
+
+use crate::database::Inner;
+use crate::plans::Prepared;
+use crate::session::{Session, State};
+use orrery_base::kv::{Isolation, TableLock, Transaction};
+use orrery_base::task::Task;
+use orrery_base::time::Micros;
+use orrery_base::{PagePtr, Result};
+use orrery_sql::bind::Bound;
+use orrery_sql::catalog::Catalog;
+use orrery_sql::datum::Datum;
+use orrery_sql::exec::point::{PointOutcome, PointPlan, PointRow, PointScratch};
+use orrery_sql::types::SqlType;
+use orrery_store::{Txn, TxnOptions};
+use std::sync::Arc;
+
+/// What came of a point statement.
+pub enum PointStep {
+    /// Done, with so many rows (0 or 1) given or changed.
+    Done(u64),
+    /// A page is not in memory: run this, then ask again.
+    Load(Task<Result<()>>),
+    /// Nothing was done: run it with [`Session::execute`].
+    General,
+}
+
+/// Statements a session remembers the plans of; more take turns.
+const ENTRY_COUNT_MAX: usize = 16;
+
+/// Point plans of a session's own, so that sessions do not meet at a lock or a counter. Invariant P3.
+#[derive(Default)]
+pub(crate) struct PointCache {
+    entries: Vec<Entry>,
+    next: usize,
+    buffers: PointBuffers,
+}
+
+/// Buffers that statements reuse.
+#[derive(Default)]
+pub(crate) struct PointBuffers {
+    pub(crate) params: Vec<Datum>,
+    pub(crate) scratch: PointScratch,
+}
+
+struct Entry {
+    prepared: Arc<Prepared>,
+    epoch: u64,
+    catalog: Arc<Catalog>,
+    bound: Arc<Bound>,
+    point: Option<Arc<PointPlan>>,
+}
+
+impl PointCache {
+    pub(crate) fn buffers(&mut self) -> &mut PointBuffers {
+        &mut self.buffers
+    }
+
+    /// The statement's entry, made anew when the schema has changed. `None` when it has no plan now.
+    fn find(&mut self, db: &Inner, prepared: &Arc<Prepared>) -> Option<usize> {
+        let epoch = db.schema.quiet_epoch()?;
+        let known = self.entries.iter().position(|entry| Arc::ptr_eq(&entry.prepared, prepared));
+        if let Some(index) = known
+            && self.entries[index].epoch == epoch
+        {
+            return Some(index);
+        }
+        let (epoch, catalog) = db.schema.current_with_epoch()?;
+        let planned = prepared.bind(&catalog).ok()?;
+        let entry =
+            Entry { prepared: prepared.clone(), epoch, catalog, bound: planned.bound, point: planned.point };
+        let index = known.unwrap_or_else(|| {
+            let turn = self.next;
+            self.next = (turn + 1) % ENTRY_COUNT_MAX;
+            turn
+        });
+        if index < self.entries.len() {
+            self.entries[index] = entry;
+        } else {
+            self.entries.push(entry);
+        }
+        Some(self.entries.len().min(index + 1) - 1)
+    }
+}
+
+/// The parameters as the plan's types, when that takes no more than widening integers. `widened` is a buffer.
+pub(crate) fn fitting<'a>(
+    types: &[SqlType],
+    params: &'a [Datum],
+    widened: &'a mut Vec<Datum>,
+) -> Option<&'a [Datum]> {
+    if types.len() != params.len() {
+        return None;
+    }
+    let mut all_fit = true;
+    for (value, &ty) in params.iter().zip(types) {
+        match fit(value, ty) {
+            Fit::Same => {}
+            Fit::Widen(_) => all_fit = false,
+            Fit::No => return None,
+        }
+    }
+    if all_fit {
+        return Some(params);
+    }
+    widened.clear();
+    widened.extend(params.iter().zip(types).map(|(value, &ty)| match fit(value, ty) {
+        Fit::Widen(wide) => wide,
+        Fit::Same | Fit::No => value.clone(),
+    }));
+    Some(widened)
+}
+
+enum Fit {
+    Same,
+    Widen(Datum),
+    No,
+}
+
+#[inline]
+fn fit(value: &Datum, ty: SqlType) -> Fit {
+    match (value, ty) {
+        (Datum::Null, _)
+        | (Datum::Bool(_), SqlType::Bool)
+        | (Datum::Int2(_), SqlType::Int2)
+        | (Datum::Int4(_), SqlType::Int4)
+        | (Datum::Int8(_), SqlType::Int8)
+        | (Datum::Float4(_), SqlType::Float4)
+        | (Datum::Float8(_), SqlType::Float8)
+        | (Datum::Numeric(_), SqlType::Numeric)
+        | (Datum::Text(_), SqlType::Text | SqlType::Varchar(None))
+        | (Datum::Bytea(_), SqlType::Bytea)
+        | (Datum::Date(_), SqlType::Date)
+        | (Datum::Timestamp(_), SqlType::Timestamp)
+        | (Datum::Timestamptz(_), SqlType::Timestamptz)
+        | (Datum::Interval(_), SqlType::Interval)
+        | (Datum::Uuid(_), SqlType::Uuid) => Fit::Same,
+        (Datum::Int2(value), SqlType::Int4) => Fit::Widen(Datum::Int4((*value).into())),
+        (Datum::Int2(value), SqlType::Int8) => Fit::Widen(Datum::Int8((*value).into())),
+        (Datum::Int4(value), SqlType::Int8) => Fit::Widen(Datum::Int8((*value).into())),
+        _ => Fit::No,
+    }
+}
+
+/// What a run came to, before the task that loads a page is made.
+enum Step {
+    Done(u64),
+    Missing(PagePtr),
+    General,
+}
+
+impl Session {
+    /// Runs a point statement at once, on the caller's thread; `found` gets the row of a SELECT, in place, at most once.
+    /// `now` is asked for at the beginning of a transaction only. Never an error: what fails is for the general path.
+    pub fn point(
+        &self,
+        prepared: &Arc<Prepared>,
+        params: &[Datum],
+        now: &dyn Fn() -> Micros,
+        found: &mut dyn FnMut(&PointRow<'_>),
+    ) -> PointStep {
+        let Some(mut state) = self.slot.borrow() else { return PointStep::General };
+        let Some(index) = state.points.find(&self.db, prepared) else { return PointStep::General };
+        if state.points.entries[index].point.is_none() {
+            return PointStep::General;
+        }
+        let Some(txn) = self.transaction_for(&mut state, index, now) else { return PointStep::General };
+        match run_in(&self.db, &txn, &mut state, index, params, found) {
+            Step::Done(row_count) => PointStep::Done(row_count),
+            Step::General => PointStep::General,
+            Step::Missing(page) => {
+                let body = |cx| async move { txn.load(&cx, page).await };
+                PointStep::Load(Task::with_cancel(self.db.world.clone(), self.cancel_handle(), body))
+            }
+        }
+    }
+
+    /// The transaction to run it in; `None` when the general path has something to say first.
+    fn transaction_for(&self, state: &mut State, index: usize, now: &dyn Fn() -> Micros) -> Option<Arc<Txn>> {
+        let entry = &state.points.entries[index];
+        let is_write = entry.point.as_ref().is_some_and(|point| point.is_write());
+        let Some(explicit) = &mut state.explicit else {
+            if is_write {
+                return None;
+            }
+            let options = TxnOptions {
+                isolation: state.settings.isolation.isolation(),
+                read_only: state.settings.read_only,
+            };
+            // Nothing of the transaction outlives this call, so nobody asks when it began.
+            return self.db.store.begin(options, 0).ok();
+        };
+        let is_refused = explicit.failed
+            || explicit.has_open_rows()
+            || explicit.own.changed
+            || (explicit.read_only && is_write);
+        let is_planned_for_it = explicit.level.isolation() == Isolation::ReadCommitted
+            || explicit.own.catalog.as_ref().is_some_and(|own| Arc::ptr_eq(own, &entry.catalog));
+        if is_refused || !is_planned_for_it {
+            return None;
+        }
+        match &explicit.txn {
+            Some(txn) => Some(txn.clone()),
+            None => explicit.txn(&self.db, now()).ok(),
+        }
+    }
+}
+
+fn run_in(
+    db: &Inner,
+    txn: &Txn,
+    state: &mut State,
+    index: usize,
+    params: &[Datum],
+    found: &mut dyn FnMut(&PointRow<'_>),
+) -> Step {
+    let PointCache { entries, buffers, .. } = &mut state.points;
+    let entry = &entries[index];
+    let (Some(point), Bound::Dml(statement)) = (&entry.point, &*entry.bound) else { return Step::General };
+    let types = crate::run::param_types(statement);
+    let Some(params) = fitting(types, params, &mut buffers.params) else { return Step::General };
+    let mode = if point.is_write() { TableLock::RowExclusive } else { TableLock::AccessShare };
+    let is_locked = txn.begin_statement().is_ok() && txn.try_lock_table(point.table().id, mode) == Ok(true);
+    if !is_locked || db.schema.quiet_epoch() != Some(entry.epoch) {
+        return Step::General;
+    }
+    let mut take = |row: &PointRow<'_>| {
+        found(row);
+        Ok(())
+    };
+    match point.try_run(&db.world, txn, params, &mut buffers.scratch, &mut take) {
+        Ok(PointOutcome::Done(row_count)) => Step::Done(row_count),
+        Ok(PointOutcome::Missing(page)) => Step::Missing(page),
+        Ok(PointOutcome::Fallback) | Err(_) => Step::General,
+    }
+}
