@@ -185,8 +185,8 @@ impl FileDisk {
                 self.sync_entry(file, &open)?;
                 DiskReply::Done
             }
-            DiskOp::Allocate { file, len } => {
-                self.allocate(file, len)?;
+            DiskOp::Allocate { file, len, fill } => {
+                self.allocate(file, len, fill)?;
                 DiskReply::Done
             }
             DiskOp::Truncate { file, len } => {
@@ -269,15 +269,16 @@ impl FileDisk {
         Ok(())
     }
 
-    fn allocate(&self, file: FileId, len: u64) -> io::Result<()> {
+    fn allocate(&self, file: FileId, len: u64, fill: bool) -> io::Result<()> {
         let open = self.find(file, true)?;
         let old_len = open.file.metadata()?.len();
         if old_len < len {
-            match file {
-                // Zeros are written, not only reserved: a sync of a block that was never written must also log the
-                // change of its extent, and that costs the commit path a second disk write.
-                FileId::Log(_) => write_zeros(&open.file, old_len, len)?,
-                _ => reserve(&open.file, old_len, len)?,
+            // A sync of a block that was reserved and never written must also log the change of its extent, and that
+            // costs the commit path a second disk write.
+            if fill {
+                write_zeros(&open.file, old_len, len)?;
+            } else {
+                reserve(&open.file, old_len, len)?;
             }
             open.file.sync_all()?;
         }

@@ -47,7 +47,7 @@ fn closed_without_log_is_one_file() {
     let path = dir.path().join("db");
     let driver = FileDriver::open(&path, &options()).unwrap();
     assert_eq!(names(dir.path()), ["db", "db-log"]);
-    driver.perform(DiskOp::Allocate { file: FileId::Log(3), len: 1 << 18 }).unwrap();
+    driver.perform(DiskOp::Allocate { file: FileId::Log(3), len: 1 << 18, fill: true }).unwrap();
     driver.perform(DiskOp::Write { file: FileId::Temp(0), offset: 0, data: AlignedBuf::zeroed(9) }).unwrap();
     assert_eq!(
         names(&dir.path().join("db-log")),
@@ -79,7 +79,9 @@ fn refusals_are_typed() {
     let missing = driver.perform(DiskOp::Read { file: FileId::Log(1), offset: 0, len: 1 }).unwrap_err();
     assert_eq!(missing.kind, DiskErrorKind::NotFound);
     // A length no file system takes.
-    let huge = driver.perform(DiskOp::Allocate { file: FileId::Data, len: i64::MAX as u64 }).unwrap_err();
+    let huge = driver
+        .perform(DiskOp::Allocate { file: FileId::Data, len: i64::MAX as u64, fill: false })
+        .unwrap_err();
     assert!(matches!(huge.kind, DiskErrorKind::Full | DiskErrorKind::Other), "{huge:?}");
     assert!(huge.os_code.is_some());
 }

@@ -101,7 +101,7 @@ pub fn run(path: Option<&str>) -> Result<ExitCode> {
     let name = path.to_str().ok_or_else(|| ShellError::Usage("the path is not UTF-8".into()))?;
     let start = Instant::now();
     let mut session = db::open(name, true)?;
-    say(format_args!("A database file: {name}\n"))?;
+    say(format_args!("A database file: {name}"))?;
     load(session.as_mut(), &path)?;
     tour(session.as_mut())?;
     plan(session.as_mut())?;

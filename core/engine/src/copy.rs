@@ -108,7 +108,7 @@ impl CopyIn {
             };
             match &mut self.state.explicit {
                 Some(explicit) => explicit.own = self.scope.own.clone(),
-                None => transaction::commit(&self.session.db, &cx, &self.scope.txn, false).await?,
+                None => drop(transaction::commit(&self.session.db, &cx, &self.scope.txn, false).await?),
             }
             self.state.ended_well();
             Ok(Tag::rows("COPY", count))

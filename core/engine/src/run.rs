@@ -83,6 +83,9 @@ async fn within_transaction(
     let start = scope.txn.savepoint();
     let mut running = Running { session, cx, state, scope: &mut scope, deadline, is_implicit };
     let outcome = running.prepared(prepared, params).await;
+    if is_implicit && scope.txn.is_open() {
+        state.last_snapshot = Some(scope.txn.snapshot_timestamp());
+    }
     match (&outcome, &mut state.explicit) {
         (Ok(_), Some(explicit)) => explicit.own = scope.own,
         // Gathering changes nothing, but a statement that fails half-way through applying must leave nothing (L6).
@@ -90,7 +93,8 @@ async fn within_transaction(
         (Err(_), None) => scope.txn.rollback(),
         (Ok(Execution::Rows(_)), None) => {}
         (Ok(Execution::Done(_)), None) => {
-            transaction::commit(&session.db, cx, &scope.txn, scope.own.changed).await?;
+            let at = transaction::commit(&session.db, cx, &scope.txn, scope.own.changed).await?;
+            state.last_commit = Some(at);
         }
     }
     outcome
@@ -191,7 +195,9 @@ impl Running<'_> {
         if self.is_implicit {
             // Rows that a commit could still undo are not shown.
             let changed = self.scope.own.changed;
-            transaction::commit(&self.session.db, self.cx, &self.scope.txn, changed).await?;
+            self.state.last_snapshot = Some(self.scope.txn.snapshot_timestamp());
+            let at = transaction::commit(&self.session.db, self.cx, &self.scope.txn, changed).await?;
+            self.state.last_commit = Some(at);
         }
         let link = self.link(false);
         Ok(Execution::Rows(Rows::of_batches(batches, fields.clone(), Tag::rows(command, row_count), link)))

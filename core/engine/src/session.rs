@@ -9,8 +9,9 @@ use crate::result::Execution;
 use crate::run;
 use crate::settings::Settings;
 use crate::transaction::Explicit;
+use orrery_base::kv::Transaction;
 use orrery_base::task::{Cancel, Task, lock};
-use orrery_base::{Error, Result, SqlState};
+use orrery_base::{Error, Result, SqlState, Timestamp};
 use orrery_sql::datum::Datum;
 use orrery_sql::parse;
 use std::collections::BTreeMap;
@@ -32,6 +33,10 @@ pub(crate) struct State {
     pub(crate) explicit: Option<Explicit>,
     pub(crate) prepared: BTreeMap<String, Arc<Prepared>>,
     pub(crate) points: PointCache,
+    /// See [`Session::last_snapshot`]; of the newest statement outside a transaction block.
+    pub(crate) last_snapshot: Option<Timestamp>,
+    /// See [`Session::last_commit`].
+    pub(crate) last_commit: Option<Timestamp>,
 }
 
 /// Where the state rests; empty while a statement runs.
@@ -151,6 +156,19 @@ impl Session {
     pub fn transaction_status(&self) -> Option<bool> {
         let state = lock(&self.slot.0);
         state.as_ref().and_then(|state| state.explicit.as_ref()).map(|explicit| explicit.failed)
+    }
+
+    /// Where the newest statement read: its snapshot.
+    pub fn last_snapshot(&self) -> Option<Timestamp> {
+        let state = lock(&self.slot.0);
+        let state = state.as_ref()?;
+        let open = state.explicit.as_ref().and_then(|explicit| explicit.txn.as_ref());
+        open.map(|txn| txn.snapshot_timestamp()).or(state.last_snapshot)
+    }
+
+    /// When the session's newest commit happened.
+    pub fn last_commit(&self) -> Option<Timestamp> {
+        lock(&self.slot.0).as_ref().and_then(|state| state.last_commit)
     }
 
     /// Parses a text of any number of statements. Errors: 42601, 0A000, 54001, with positions in the whole text; they fail an

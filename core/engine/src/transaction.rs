@@ -5,7 +5,7 @@ use crate::bind::OwnCatalog;
 use crate::database::Inner;
 use crate::schema::ChangeInFlight;
 use orrery_base::kv::{Savepoint, Transaction};
-use orrery_base::{Cx, Error, Result, SqlState};
+use orrery_base::{Cx, Error, Result, SqlState, Timestamp};
 use orrery_sql::parse::ast::Level;
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
@@ -143,12 +143,17 @@ impl Explicit {
     }
 }
 
-/// Commits, announcing a schema change around it.
-pub(crate) async fn commit(db: &Arc<Inner>, cx: &Cx, txn: &Arc<Txn>, changed_schema: bool) -> Result<()> {
+/// Commits, announcing a schema change around it. Answers the commit's timestamp.
+pub(crate) async fn commit(
+    db: &Arc<Inner>,
+    cx: &Cx,
+    txn: &Arc<Txn>,
+    changed_schema: bool,
+) -> Result<Timestamp> {
     let change: Option<ChangeInFlight> = changed_schema.then(|| db.schema.begin_change());
     let outcome = txn.commit(cx).await;
     if let Some(change) = change {
         change.done();
     }
-    outcome.map(drop)
+    outcome
 }

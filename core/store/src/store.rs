@@ -140,6 +140,7 @@ impl Store {
             sync_wanted: 0,
             unsynced: Vec::new(),
             is_superblock_clean: state.clean,
+            is_superblock_in_doubt: false,
         });
         let published = state.commit_timestamp;
         let sequencer = Sequencer {

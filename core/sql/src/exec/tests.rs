@@ -169,7 +169,7 @@ fn aggregate(name: &str, args: Vec<Expr>, distinct: bool, filter: Option<Expr>) 
         functions::ResultType::Fixed(ty) => ty,
         functions::ResultType::From(from) => from(&types),
     };
-    AggregateCall { function, args, distinct, filter, ty, position: 1 }
+    AggregateCall { function, args, order_by: Vec::new(), distinct, filter, ty, position: 1 }
 }
 
 /// count(*), sum(number), max(text), count(distinct numeric), count(*) filter (number < 500).
