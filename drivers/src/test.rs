@@ -179,7 +179,9 @@ mod tests {
             let outcomes = driver.run(Task::new(driver.world(), |cx| async move {
                 let mut outcomes = vec![];
                 for _ in 0..5 {
-                    outcomes.push(cx.disk(DiskOp::Allocate { file: FileId::Data, len: 1, fill: false }).await.is_ok());
+                    outcomes.push(
+                        cx.disk(DiskOp::Allocate { file: FileId::Data, len: 1, fill: false }).await.is_ok(),
+                    );
                 }
                 outcomes
             }));

@@ -79,7 +79,9 @@ fn refusals_are_typed() {
     let missing = driver.perform(DiskOp::Read { file: FileId::Log(1), offset: 0, len: 1 }).unwrap_err();
     assert_eq!(missing.kind, DiskErrorKind::NotFound);
     // A length no file system takes.
-    let huge = driver.perform(DiskOp::Allocate { file: FileId::Data, len: i64::MAX as u64, fill: false }).unwrap_err();
+    let huge = driver
+        .perform(DiskOp::Allocate { file: FileId::Data, len: i64::MAX as u64, fill: false })
+        .unwrap_err();
     assert!(matches!(huge.kind, DiskErrorKind::Full | DiskErrorKind::Other), "{huge:?}");
     assert!(huge.os_code.is_some());
 }
