@@ -122,6 +122,11 @@ impl RowRef<'_> {
 pub trait RowSink: Send {
     /// Takes all of `rows` (at most [`SINK_ROW_COUNT_MAX`]) in scan order; answers whether it wants more now.
     fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow>;
+
+    /// Whether it reads the rows' keys. Asked once a leaf; where not, they may be given as empty.
+    fn wants_keys(&self) -> bool {
+        true
+    }
 }
 
 /// Rows of one [`RowSink::rows`] call, at most.
@@ -198,7 +203,7 @@ pub trait Transaction: Send + Sync {
     fn snapshot_timestamp(&self) -> Timestamp;
 
     /// Starts a statement: later writes get a new statement number, and under READ COMMITTED the snapshot is renewed.
-    /// Called again to restart a statement on a fresh snapshot (with [`Transaction::rollback_to`] before).
+    /// Called again to restart a statement on a fresh snapshot (with [`Transaction::undo_writes_to`] before).
     fn begin_statement(&self) -> Result<()>;
 
     /// Reads one key. `found` is called at most once, with the value in place; it must not call back into the store.
@@ -235,6 +240,9 @@ pub trait Transaction: Send + Sync {
 
     /// Undoes the writes made since, and gives back the locks taken since.
     fn rollback_to(&self, savepoint: Savepoint);
+
+    /// Undoes the writes made since, and keeps the locks: before a statement starts again.
+    fn undo_writes_to(&self, savepoint: Savepoint);
 
     /// Takes a row lock without waiting; `false` when that would take a wait. A key is locked whether it exists or not.
     fn try_lock(&self, tree: TreeId, key: &[u8], mode: RowLock) -> Result<bool>;

@@ -227,6 +227,24 @@ impl Cx {
         self.submit(op).await
     }
 
+    /// Runs a task of its own kind inside this one, as a driver would: its requests, sub-tasks and timers become this
+    /// one's. For callers that are tasks themselves (the simulator's clients).
+    pub async fn run<T>(&self, mut task: Task<T>) -> T {
+        std::future::poll_fn(|context| {
+            let answer = task.poll(context.waker(), self.now());
+            let (mut requests, mut subtasks) = (task.take_requests(), task.take_subtasks());
+            let mut outbox = lock(&self.0.outbox);
+            outbox.requests.append(&mut requests);
+            outbox.subtasks.append(&mut subtasks);
+            drop(outbox);
+            if let Some(at) = task.wake_at() {
+                self.wake_no_later_than(at);
+            }
+            answer
+        })
+        .await
+    }
+
     /// Reads exactly `len` bytes, however short the single reads are; fewer only where the file ends.
     pub async fn read(&self, file: FileId, offset: u64, len: usize) -> Result<AlignedBuf, DiskError> {
         let mut all = AlignedBuf::default();

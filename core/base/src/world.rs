@@ -62,6 +62,11 @@ impl World {
         }
     }
 
+    /// How often one probe was reached.
+    pub fn probe_count(&self, name: &str) -> u64 {
+        self.simulated.as_ref().and_then(|it| lock(&it.probes).get(name).copied()).unwrap_or(0)
+    }
+
     /// How often each probe was reached, by name.
     pub fn probes(&self) -> BTreeMap<&'static str, u64> {
         self.simulated.as_ref().map(|simulated| lock(&simulated.probes).clone()).unwrap_or_default()

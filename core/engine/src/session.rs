@@ -9,8 +9,9 @@ use crate::result::Execution;
 use crate::run;
 use crate::settings::Settings;
 use crate::transaction::Explicit;
+use orrery_base::kv::Transaction;
 use orrery_base::task::{Cancel, Task, lock};
-use orrery_base::{Error, Result, SqlState};
+use orrery_base::{Error, Result, SqlState, Timestamp};
 use orrery_sql::datum::Datum;
 use orrery_sql::parse;
 use std::collections::BTreeMap;
@@ -32,6 +33,10 @@ pub(crate) struct State {
     pub(crate) explicit: Option<Explicit>,
     pub(crate) prepared: BTreeMap<String, Arc<Prepared>>,
     pub(crate) points: PointCache,
+    /// See [`Session::last_snapshot`]; of the newest statement outside a transaction block.
+    pub(crate) last_snapshot: Option<Timestamp>,
+    /// See [`Session::last_commit`].
+    pub(crate) last_commit: Option<Timestamp>,
 }
 
 /// Where the state rests; empty while a statement runs.
@@ -65,7 +70,7 @@ impl StateSlot {
     /// A result of an explicit transaction met an error while it was read.
     pub(crate) fn fail_transaction(&self) {
         if let Some(explicit) = lock(&self.0).as_mut().and_then(|state| state.explicit.as_mut()) {
-            explicit.failed = true;
+            explicit.fail();
         }
     }
 }
@@ -125,7 +130,7 @@ impl Drop for StateGuard {
         if !self.ended_well
             && let Some(explicit) = &mut self.explicit
         {
-            explicit.failed = true;
+            explicit.fail();
         }
         *lock(&self.slot.0) = self.state.take();
     }
@@ -153,15 +158,30 @@ impl Session {
         state.as_ref().and_then(|state| state.explicit.as_ref()).map(|explicit| explicit.failed)
     }
 
-    /// Parses a text of any number of statements. Errors: 42601, 0A000, 54001, with positions in the whole text.
+    /// Where the newest statement read: its snapshot.
+    pub fn last_snapshot(&self) -> Option<Timestamp> {
+        let state = lock(&self.slot.0);
+        let state = state.as_ref()?;
+        let open = state.explicit.as_ref().and_then(|explicit| explicit.txn.as_ref());
+        open.map(|txn| txn.snapshot_timestamp()).or(state.last_snapshot)
+    }
+
+    /// When the session's newest commit happened.
+    pub fn last_commit(&self) -> Option<Timestamp> {
+        lock(&self.slot.0).as_ref().and_then(|state| state.last_commit)
+    }
+
+    /// Parses a text of any number of statements. Errors: 42601, 0A000, 54001, with positions in the whole text; they fail an
+    /// open transaction block.
     pub fn parse(&self, text: &str) -> Result<Vec<Arc<Prepared>>> {
-        let all = parse::statements(text)?;
+        let all = parse::statements(text).inspect_err(|_| self.slot.fail_transaction())?;
         Ok(all.into_iter().map(|parsed| Arc::new(Prepared::new(Arc::new(parsed), Vec::new()))).collect())
     }
 
-    /// Parses a text of one statement, or finds it in the plan cache. Names and types are checked at execution.
+    /// Parses a text of one statement, or finds it in the plan cache. Names and types are checked at execution. Errors: as
+    /// [`Session::parse`].
     pub fn prepare(&self, text: &str) -> Result<Arc<Prepared>> {
-        self.db.plans.get(text)
+        self.db.plans.get(text).inspect_err(|_| self.slot.fail_transaction())
     }
 
     /// Runs one statement. Parameters are cast to the types the statement gives them. Errors leave the database as it was;
@@ -191,6 +211,15 @@ impl Session {
         Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
             describe::tables(&session, &cx).await
         })
+    }
+
+    /// What is left to do after a result was dropped before its end; `None` when nothing is: its temporary files are removed.
+    /// The next statement of any session would do it too.
+    pub fn tidy(&self) -> Option<Task<()>> {
+        let db = self.db.clone();
+        self.db
+            .has_temp_trash()
+            .then(|| Task::new(self.db.world.clone(), move |cx| async move { db.empty_temp_trash(&cx) }))
     }
 
     pub(crate) fn cancel(&self) -> &Cancel {

@@ -186,6 +186,7 @@ impl AggregateCall {
     pub fn same(&self, other: &AggregateCall) -> bool {
         std::ptr::eq(self.function, other.function)
             && self.distinct == other.distinct
+            && self.order_by == other.order_by
             && self.args.len() == other.args.len()
             && self.args.iter().zip(&other.args).all(|(a, b)| a.same(b))
             && match (&self.filter, &other.filter) {

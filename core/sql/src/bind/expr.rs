@@ -5,7 +5,7 @@ use super::coerce::category;
 use super::resolve::no_function;
 use super::scope::{Scope, no_column, no_from_entry};
 use crate::datum::Datum;
-use crate::expr::{Expr, SubqueryUse};
+use crate::expr::{ArgumentOrder, Expr, SubqueryUse};
 use crate::functions::{self, CastContext};
 use crate::parse::ast::{self, ExprKind, FunctionCall, Name};
 use crate::types::SqlType;
@@ -148,11 +148,10 @@ impl Binder<'_> {
                 Ok(Expr::Subquery { index, kind: SubqueryUse::Exists, ty: SqlType::Bool, position: at })
             }
             ExprKind::Subquery(query) => {
-                let at_query = query.at;
                 let query = self.inner_query(scope, query)?;
                 let [field] = query.fields.as_slice() else {
                     let message = "subquery must return only one column";
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at_query));
+                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
                 };
                 let ty = field.ty;
                 let index = self.subquery(query);
@@ -432,10 +431,28 @@ impl Binder<'_> {
             return Err(Error::unsupported("NULLIF of a volatile expression").at(at));
         }
         let second = self.expr(scope, b)?;
+        let equal = self.operator("=", vec![(first.clone(), at_a), (second.clone(), at_b)], at)?;
+        let first = self.compared_as(first, second.ty(), at_a)?;
         let ty = first.ty();
-        let equal = self.operator("=", vec![(first.clone(), at_a), (second, at_b)], at)?;
         let null = Expr::Literal { value: Datum::Null, ty };
         Ok(Expr::Case { branches: vec![(equal, null)], otherwise: Box::new(first), ty })
+    }
+
+    /// The first operand of a comparison in the type that PostgreSQL compares it in: its own, where there is an operator for
+    /// both types, otherwise the common one.
+    fn compared_as(&mut self, first: Expr, second: SqlType, at: u32) -> Result<Expr> {
+        let group = |ty: SqlType| match ty.base() {
+            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => 1,
+            SqlType::Float4 | SqlType::Float8 => 2,
+            SqlType::Numeric => 3,
+            _ => 0,
+        };
+        let (own, other) = (group(first.ty()), group(second));
+        if own == other || own == 0 || other == 0 {
+            return Ok(first);
+        }
+        let common = if own == 2 || other == 2 { SqlType::Float8 } else { SqlType::Numeric };
+        self.coerce_argument(first, common, at)
     }
 
     /// GREATEST and LEAST ignore NULLs.
@@ -462,15 +479,17 @@ impl Binder<'_> {
     }
 
     fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, filter, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
         if !functions::aggregates(&name.text).is_empty() {
             return self.aggregate_call(scope, function, at);
         }
-        if *star || *distinct || filter.is_some() {
+        if *star || *distinct || !order_by.is_empty() || filter.is_some() {
             let what = if *star {
                 "(*)"
             } else if *distinct {
                 "DISTINCT"
+            } else if !order_by.is_empty() {
+                "ORDER BY"
             } else {
                 "FILTER"
             };
@@ -482,6 +501,9 @@ impl Binder<'_> {
         }
         if name.text == "generate_series" {
             return Err(Error::unsupported("set-returning function outside FROM").at(at));
+        }
+        if ["nextval", "currval", "setval", "lastval"].contains(&name.text.as_str()) {
+            return Err(Error::unsupported(format!("function {}", name.text)).at(at));
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -502,7 +524,7 @@ impl Binder<'_> {
     }
 
     fn aggregate_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, filter, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
         if self.level.in_aggregate {
             let message = "aggregate function calls cannot be nested";
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
@@ -517,12 +539,15 @@ impl Binder<'_> {
         }
         self.level.in_aggregate = true;
         let parts = self.aggregate_parts(scope, args, filter.as_ref());
+        let keys = self.aggregate_keys(scope, order_by);
         self.level.in_aggregate = false;
-        let (bound, filter) = parts?;
-        let (aggregate, args, ty) = self.aggregate(&name.text, bound, at)?;
+        let ((bound, filter), keys) = (parts?, keys?);
+        let (aggregate, mut args, ty) = self.aggregate(&name.text, bound, at)?;
+        let order_by = argument_order(&name.text, &mut args, keys, *distinct)?;
         let call = crate::expr::AggregateCall {
             function: aggregate,
             args,
+            order_by,
             distinct: *distinct,
             filter,
             ty,
@@ -534,6 +559,22 @@ impl Binder<'_> {
         let id = self.column(ty);
         self.level.aggregates.push((id, call));
         Ok(Expr::Column { id, ty })
+    }
+
+    /// The keys of ORDER BY inside an aggregate's parentheses, and where each stands. Numbers are no columns here.
+    fn aggregate_keys(
+        &mut self,
+        scope: &Rc<Scope>,
+        order_by: &[ast::OrderItem],
+    ) -> Result<Vec<(Expr, u32, bool, bool)>> {
+        let mut keys = Vec::with_capacity(order_by.len());
+        for ast::OrderItem { expr, descending, nulls_first } in order_by {
+            let at = location(expr);
+            let bound = self.expr(scope, expr)?;
+            let bound = self.known(bound, at)?;
+            keys.push((bound, at, *descending, nulls_first.unwrap_or(*descending)));
+        }
+        Ok(keys)
     }
 
     fn aggregate_parts(
@@ -552,6 +593,41 @@ impl Binder<'_> {
         };
         Ok((bound, filter))
     }
+}
+
+/// The order in which `string_agg` joins; no other aggregate minds one. With DISTINCT and no order of its own it goes by the
+/// arguments. Keys that are no arguments are put behind those. Errors: 42P10.
+fn argument_order(
+    name: &str,
+    args: &mut Vec<Expr>,
+    keys: Vec<(Expr, u32, bool, bool)>,
+    distinct: bool,
+) -> Result<Vec<ArgumentOrder>> {
+    let own = args.len();
+    let mut order = Vec::with_capacity(keys.len());
+    for (key, at, descending, nulls_first) in keys {
+        let arg = match args.iter().position(|arg| arg.same(&key)) {
+            Some(arg) => arg,
+            None if distinct => {
+                let message =
+                    "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+                return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
+            }
+            None => {
+                args.push(key);
+                args.len() - 1
+            }
+        };
+        order.push(ArgumentOrder { arg, descending, nulls_first });
+    }
+    if name != "string_agg" {
+        args.truncate(own);
+        return Ok(Vec::new());
+    }
+    if distinct && order.is_empty() {
+        order = (0..own).map(|arg| ArgumentOrder { arg, descending: false, nulls_first: false }).collect();
+    }
+    Ok(order)
 }
 
 /// Types that may be called like a function.

@@ -1,5 +1,6 @@
 //! Scans of a table's main tree: rows are decoded column by column straight from the pages, filter columns first.
 
+use super::filter::select;
 use super::query::{Operator, Shared};
 use super::{Batch, ExecContext};
 use crate::catalog::Table;
@@ -11,7 +12,7 @@ use crate::expr::Expr;
 use crate::functions::EvalContext;
 use crate::plan::{KeyBounds, ROW_KEY};
 use crate::types::SqlType;
-use orrery_base::kv::{Flow, ReadMode, RowRef, RowSink, Scan};
+use orrery_base::kv::{Flow, ReadMode, RowRef, RowSink, SINK_ROW_COUNT_MAX, Scan};
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{BoxFuture, Cx, Error, Result};
 use orrery_row::codec::RowLayout;
@@ -161,6 +162,15 @@ fn decode(
     Ok(())
 }
 
+/// Whether all output columns but short ones are decoded for the filter in any case.
+fn is_decoded_anyway(table: &Table, columns: &[usize], filter: &Expr) -> bool {
+    let mut is_read = vec![false; columns.len()];
+    each_column(filter, &mut |id| is_read[id] = true);
+    columns.iter().zip(is_read).all(|(&ordinal, is_read)| {
+        is_read || encode::physical_type(column_type(table, ordinal)).width().is_some()
+    })
+}
+
 struct DecodingSink<'a> {
     decoder: &'a mut RowDecoder,
     context: EvalContext<'a>,
@@ -168,9 +178,15 @@ struct DecodingSink<'a> {
 
 impl RowSink for DecodingSink<'_> {
     fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
-        let values: Vec<&[u8]> = rows.iter().map(|row| row.value).collect();
-        self.decoder.push(&values, &|row, key| rows[row].key_into(key), &self.context)?;
+        let mut values: [&[u8]; SINK_ROW_COUNT_MAX] = [&[]; SINK_ROW_COUNT_MAX];
+        values.iter_mut().zip(rows).for_each(|(value, row)| *value = row.value);
+        let values = &values[..rows.len()];
+        self.decoder.push(values, &|row, key| rows[row].key_into(key), &self.context)?;
         Ok(if self.decoder.is_full() { Flow::Full } else { Flow::More })
+    }
+
+    fn wants_keys(&self) -> bool {
+        self.decoder.columns.contains(&ROW_KEY)
     }
 }
 
@@ -181,6 +197,8 @@ pub struct TableScan {
     bounds: KeyBounds,
     reverse: bool,
     decoder: RowDecoder,
+    /// The filter, where whole batches are filtered.
+    late_filter: Option<Expr>,
     scan: Option<Box<dyn Scan>>,
     done: bool,
 }
@@ -195,8 +213,40 @@ impl TableScan {
         filter: Option<Expr>,
         reverse: bool,
     ) -> Self {
-        let decoder = RowDecoder::new(&table, columns, filter);
-        TableScan { shared: shared.clone(), table, bounds, reverse, decoder, scan: None, done: false }
+        // Where the filter saves the decoding of long values, it is run on each run of rows before them; where it saves
+        // next to nothing, once a batch.
+        let (early, late) = match filter {
+            Some(filter) if is_decoded_anyway(&table, &columns, &filter) => (None, Some(filter)),
+            filter => (filter, None),
+        };
+        let decoder = RowDecoder::new(&table, columns, early);
+        TableScan {
+            shared: shared.clone(),
+            table,
+            bounds,
+            reverse,
+            decoder,
+            late_filter: late,
+            scan: None,
+            done: false,
+        }
+    }
+
+    /// Decodes the next batch, before the late filter.
+    async fn decode_batch(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        if self.scan.is_none() && !self.done {
+            self.scan = self.open()?;
+            self.done = self.scan.is_none();
+        }
+        while !self.done && !self.decoder.is_full() {
+            let Some(scan) = self.scan.as_mut() else { break };
+            let mut sink = DecodingSink { decoder: &mut self.decoder, context: self.shared.eval() };
+            self.done = !scan.next_batch(cx, &mut sink).await?;
+        }
+        if self.decoder.row_count() == 0 {
+            return Ok(None);
+        }
+        self.decoder.finish().map(Some)
     }
 
     fn open(&self) -> Result<Option<Box<dyn Scan>>> {
@@ -212,19 +262,16 @@ impl TableScan {
 impl Operator for TableScan {
     fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
         Box::pin(async move {
-            if self.scan.is_none() && !self.done {
-                self.scan = self.open()?;
-                self.done = self.scan.is_none();
+            while let Some(batch) = self.decode_batch(cx).await? {
+                let Some(filter) = &self.late_filter else { return Ok(Some(batch)) };
+                let mask = eval::filter_mask(filter, &batch.columns, batch.row_count, &self.shared.eval())?;
+                match mask.true_count() {
+                    0 => {}
+                    count if count == batch.row_count => return Ok(Some(batch)),
+                    _ => return select(&batch, &mask).map(Some),
+                }
             }
-            while !self.done && !self.decoder.is_full() {
-                let Some(scan) = self.scan.as_mut() else { break };
-                let mut sink = DecodingSink { decoder: &mut self.decoder, context: self.shared.eval() };
-                self.done = !scan.next_batch(cx, &mut sink).await?;
-            }
-            if self.decoder.row_count() == 0 {
-                return Ok(None);
-            }
-            self.decoder.finish().map(Some)
+            Ok(None)
         })
     }
 }

@@ -14,7 +14,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_schema::DataType;
 use orrery_base::{Error, Result};
-use orrery_row::numeric::Numeric;
+use orrery_row::numeric::{DECIMAL_NAN, Numeric};
 
 /// The state of one group.
 trait State: Default + Clone + Send + 'static {
@@ -305,6 +305,7 @@ impl State for NumericSum {
     fn add(&mut self, _: &SumKind, args: &[Arg<'_>], row: usize) -> Result<()> {
         self.count += 1;
         match &args[0] {
+            Arg::Decimal(values, ..) if values[row] == DECIMAL_NAN => self.add_numeric(&Numeric::NaN),
             Arg::Decimal(values, scale, _) => {
                 self.scale = *scale;
                 match self.small.checked_add(values[row]) {
@@ -637,6 +638,79 @@ impl State for Joined {
     }
 }
 
+/// Key, delimiter and value of a row.
+type OrderedRow = (Box<[u8]>, Box<str>, Box<str>);
+
+/// `string_agg(value, delimiter ORDER BY …)`: its rows in the order of arrival.
+#[derive(Clone, Default)]
+struct OrderedJoined {
+    rows: Vec<OrderedRow>,
+    bytes: usize,
+}
+
+impl OrderedJoined {
+    fn push(&mut self, key: &[u8], delimiter: &str, value: &str) {
+        self.bytes += key.len() + delimiter.len() + value.len() + 64;
+        self.rows.push((key.into(), delimiter.into(), value.into()));
+    }
+}
+
+fn take_part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_le_bytes(take(bytes)?) as usize;
+    let (part, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(part)
+}
+
+impl State for OrderedJoined {
+    type Config = ();
+    fn add(&mut self, (): &(), args: &[Arg<'_>], row: usize) -> Result<()> {
+        let (Arg::Text(values, _), Arg::Text(delimiters, _), Arg::Bytes(keys, _)) =
+            (&args[0], &args[1], &args[2])
+        else {
+            return Err(wrong_argument());
+        };
+        self.push(keys.value(row), delimiters.value(row), values.value(row));
+        Ok(())
+    }
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&(self.rows.len() as u32).to_le_bytes());
+        for (key, delimiter, value) in &self.rows {
+            for part in [key, delimiter.as_bytes(), value.as_bytes()] {
+                into.extend_from_slice(&(part.len() as u32).to_le_bytes());
+                into.extend_from_slice(part);
+            }
+        }
+    }
+    fn merge(&mut self, (): &(), bytes: &mut &[u8]) -> Option<Result<()>> {
+        for _ in 0..u32::from_le_bytes(take(bytes)?) {
+            let key = take_part(bytes)?;
+            let delimiter = std::str::from_utf8(take_part(bytes)?).ok()?;
+            let value = std::str::from_utf8(take_part(bytes)?).ok()?;
+            self.push(key, delimiter, value);
+        }
+        Some(Ok(()))
+    }
+    fn finish(&self, (): &()) -> Result<Datum> {
+        if self.rows.is_empty() {
+            return Ok(Datum::Null);
+        }
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut text = String::new();
+        for (index, (_, delimiter, value)) in rows.into_iter().enumerate() {
+            if index > 0 {
+                text.push_str(delimiter);
+            }
+            text.push_str(value);
+        }
+        Ok(Datum::Text(text.into()))
+    }
+    fn extra_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 // ---- variance and standard deviation of numerics
 
 #[derive(Clone, Copy)]
@@ -806,7 +880,9 @@ impl GroupedAccumulator for Wrapped {
                         args[1].as_string::<i32>().value(row).as_bytes()
                     })?;
                 }
-                self.inner.update(&[args[0].clone(), delimiters.finish()?], groups, selected, group_count)
+                let mut args = args.to_vec();
+                args[1] = delimiters.finish()?;
+                self.inner.update(&args, groups, selected, group_count)
             }
         }
     }
@@ -904,8 +980,11 @@ static SUMS: [Aggregate; 19] = {
         entry("avg", &[Interval], Interval, |_| boxed::<IntervalSum>(SumKind::Average, Interval)),
         entry("bool_and", &[Bool], Bool, |_| boxed::<Truth>(true, Bool)),
         entry("bool_or", &[Bool], Bool, |_| boxed::<Truth>(false, Bool)),
-        entry("string_agg", &[Text, Text], Text, |_| {
-            wrapped(boxed::<Joined>((), Text), WrapKind::EmptyDelimiters)
+        entry("string_agg", &[Text, Text], Text, |args| {
+            // A third argument is the key of ORDER BY.
+            let joined =
+                if args.len() > 2 { boxed::<OrderedJoined>((), Text) } else { boxed::<Joined>((), Text) };
+            wrapped(joined, WrapKind::EmptyDelimiters)
         }),
     ]
 };

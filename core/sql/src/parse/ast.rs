@@ -50,11 +50,42 @@ pub enum Statement {
     Checkpoint,
 }
 
+/// An isolation level as it was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum Level {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Level {
+    /// What it means here: nobody reads what is not committed.
+    pub fn isolation(self) -> Isolation {
+        match self {
+            Level::ReadUncommitted | Level::ReadCommitted => Isolation::ReadCommitted,
+            Level::RepeatableRead => Isolation::RepeatableRead,
+            Level::Serializable => Isolation::Serializable,
+        }
+    }
+
+    /// PostgreSQL's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::ReadUncommitted => "read uncommitted",
+            Level::ReadCommitted => "read committed",
+            Level::RepeatableRead => "repeatable read",
+            Level::Serializable => "serializable",
+        }
+    }
+}
+
 /// What BEGIN and SET TRANSACTION say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionModes {
     /// ISOLATION LEVEL
-    pub isolation: Option<Isolation>,
+    pub isolation: Option<Level>,
     /// READ ONLY (true), READ WRITE (false)
     pub read_only: Option<bool>,
 }
@@ -272,6 +303,8 @@ pub enum JoinCondition {
 /// INSERT
 #[derive(Clone, Debug)]
 pub struct Insert {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
     /// Into which table.
     pub table: Name,
     /// AS: what RETURNING may call it.
@@ -282,10 +315,26 @@ pub struct Insert {
     pub source: InsertSource,
     /// OVERRIDING SYSTEM VALUE
     pub override_identity: bool,
-    /// ON CONFLICT DO NOTHING without a target.
-    pub skip_conflicts: bool,
+    /// ON CONFLICT DO NOTHING.
+    pub skip: Option<ConflictTarget>,
     /// RETURNING
     pub returning: Option<Vec<SelectItem>>,
+}
+
+/// Which unique keys ON CONFLICT is about.
+#[derive(Clone, Debug)]
+pub enum ConflictTarget {
+    /// All: no target was given.
+    All,
+    /// Those of exactly these columns.
+    Columns {
+        /// The columns.
+        names: Vec<Name>,
+        /// Where the list stands.
+        at: u32,
+    },
+    /// ON CONSTRAINT
+    Constraint(Name),
 }
 
 /// Where INSERT's rows come from.
@@ -300,12 +349,14 @@ pub enum InsertSource {
 /// UPDATE
 #[derive(Clone, Debug)]
 pub struct Update {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
     /// Which table.
     pub table: Name,
     /// AS
     pub alias: Option<Name>,
-    /// SET column = value (or `ExprKind::Default`).
-    pub assignments: Vec<(Name, Expr)>,
+    /// SET
+    pub assignments: Vec<Assignment>,
     /// FROM
     pub from: Vec<TableExpr>,
     /// WHERE
@@ -314,9 +365,22 @@ pub struct Update {
     pub returning: Option<Vec<SelectItem>>,
 }
 
+/// SET column = value; `(a, b) = (1, 2)` is two of them.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// The column.
+    pub column: Name,
+    /// A field or an element of it is meant.
+    pub is_part: bool,
+    /// Its new value, or `ExprKind::Default`.
+    pub value: Expr,
+}
+
 /// DELETE
 #[derive(Clone, Debug)]
 pub struct Delete {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
     /// From which table.
     pub table: Name,
     /// AS
@@ -541,6 +605,8 @@ pub struct FunctionCall {
     pub star: bool,
     /// DISTINCT
     pub distinct: bool,
+    /// ORDER BY inside the parentheses.
+    pub order_by: Vec<OrderItem>,
     /// FILTER
     pub filter: Option<Expr>,
     /// What the output column is called when it is not the function's name (`EXTRACT`, `TRIM`, …).

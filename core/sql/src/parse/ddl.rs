@@ -3,6 +3,7 @@
 use super::ast::{
     ColumnDef, Constraint, ConstraintKind, CreateIndex, CreateTable, Expr, IdentityDef, Name, Statement,
 };
+use super::keywords;
 use super::lexer::Kind;
 use super::parser::Parser;
 use orrery_base::{Error, Result, SqlState};
@@ -18,10 +19,10 @@ impl Parser<'_> {
             return Ok(Statement::CreateIndex(self.create_index(unique)?));
         }
         let next = self.peek()?;
-        if unique || next.kind != Kind::Word {
+        let what = self.slice(next).to_ascii_uppercase();
+        if unique || next.kind != Kind::Word || !keywords::is_object(&what.to_ascii_lowercase()) {
             return Err(self.unexpected(next));
         }
-        let what = self.slice(next).to_ascii_uppercase();
         Err(Error::unsupported(format!("CREATE {what}")).at(at))
     }
 
@@ -30,10 +31,10 @@ impl Parser<'_> {
         let table = self.accept("table")?;
         if !table && !self.accept("index")? {
             let next = self.peek()?;
-            if next.kind != Kind::Word {
+            let what = self.slice(next).to_ascii_uppercase();
+            if next.kind != Kind::Word || !keywords::is_object(&what.to_ascii_lowercase()) {
                 return Err(self.unexpected(next));
             }
-            let what = self.slice(next).to_ascii_uppercase();
             return Err(Error::unsupported(format!("DROP {what}")).at(at));
         }
         self.refuse_word("concurrently", "DROP INDEX CONCURRENTLY")?;
@@ -50,7 +51,7 @@ impl Parser<'_> {
 
     fn create_table(&mut self) -> Result<CreateTable> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
-        let name = self.table_name()?;
+        let name = self.new_table_name()?;
         let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
         self.refuse_word("as", "CREATE TABLE AS")?;
         for word in ["of", "partition"] {

@@ -244,6 +244,11 @@ impl LockTable {
         }
     }
 
+    /// How many transactions wait.
+    pub fn waiting_count(&self) -> usize {
+        lock(&self.contended).waiting_count()
+    }
+
     /// How many row locks are held, about.
     pub fn row_count(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()

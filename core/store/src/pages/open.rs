@@ -7,7 +7,7 @@ use super::free_space::{Bitmap, CHUNK_UNIT_COUNT, Extent, FreeSpace, superblock_
 use super::merge::TreeRoot;
 use super::page::{self, PageKind};
 use super::pool::Pool;
-use super::superblock::{self, COPY_BYTES, PLACE_BYTES, PLACES, Superblock};
+use super::superblock::{self, COPY_BYTES, PLACES, Superblock};
 use super::{PageStore, PageStoreOptions, State, StoreState};
 use super::{inner::InnerView, leaf::LeafView};
 use orrery_base::disk::{DiskErrorKind, DiskOp, DiskReply, FileId};
@@ -34,7 +34,13 @@ pub async fn create(cx: &Cx, options: PageStoreOptions, state: StoreState) -> Re
     }
     let len = file_len(cx).await?.unwrap_or(0);
     if len > 0 && !is_unfinished(cx, len).await? {
-        return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "there is a data file already"));
+        let first = cx.read(FileId::Data, PLACES[0][0], COPY_BYTES).await?;
+        return Err(match Superblock::decode(&first, 0) {
+            Err(superblock::CopyFault::Empty | superblock::CopyFault::Foreign) => {
+                Error::new(SqlState::SYSTEM_ERROR, "not an Orrery database")
+            }
+            _ => Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "there is a data file already"),
+        });
     }
     cx.disk(DiskOp::Allocate { file: FileId::Data, len: FIRST_FILE_BYTES, fill: false }).await?;
     let file_unit_count = FIRST_FILE_BYTES / options.page_unit_bytes as u64;
@@ -77,8 +83,17 @@ async fn is_unfinished(cx: &Cx, len: u64) -> Result<bool> {
         return Ok(false);
     }
     let bytes = cx.read(FileId::Data, 0, len as usize).await?;
-    let in_place = |at: u64| PLACES.iter().flatten().any(|place| (*place..place + PLACE_BYTES).contains(&at));
-    let is_empty = bytes.iter().enumerate().all(|(at, byte)| *byte == 0 || in_place(at as u64));
+    // A small file of somebody else's is none of ours to write over: a torn copy has bytes where a copy has them.
+    let in_place = |at: u64| {
+        PLACES.iter().flatten().any(|place| at >= *place && superblock::has_field((at - place) as usize))
+    };
+    let is_empty = bytes.iter().enumerate().all(|(at, byte)| *byte == 0 || in_place(at as u64))
+        && PLACES
+            .iter()
+            .flatten()
+            .all(|&at| superblock::may_be_torn(bytes.get(at as usize..).unwrap_or_default()));
+    // The space is durable before the first copy is written: a shorter file with a copy in it was cut.
+    let is_empty = is_empty && (len == FIRST_FILE_BYTES || bytes.iter().all(|&byte| byte == 0));
     let is_whole = |generation: usize, at: u64| {
         let at = at as usize;
         bytes.get(at..at + COPY_BYTES).is_some_and(|copy| Superblock::decode(copy, generation).is_ok())
@@ -107,7 +122,19 @@ pub async fn open(
             copies[generation][copy] = cx.read(FileId::Data, *at, COPY_BYTES).await?.to_vec();
         }
     }
-    let mut chosen = superblock::choose(&copies)?;
+    let mut chosen = match superblock::choose(&copies) {
+        // The first copy ever written is torn: nothing was in the file yet.
+        Err(error)
+            if [SqlState::DATA_CORRUPTED, SqlState::SYSTEM_ERROR].contains(&error.code())
+                && is_unfinished(cx, len).await? =>
+        {
+            return Err(Error::new(
+                SqlState::UNDEFINED_FILE,
+                "there is no database: its creation never finished",
+            ));
+        }
+        chosen => chosen?,
+    };
     if !chosen.damaged.is_empty() {
         probe!(cx.world(), "pages: a damaged superblock copy at open");
     }

@@ -19,7 +19,7 @@ use crate::recovery::ADOPT_BYTES_MIN;
 use crate::store::Store;
 use orrery_base::kv::Isolation;
 use orrery_base::task::lock;
-use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TxnId};
+use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TxnId, probe};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -126,6 +126,7 @@ impl Txn {
         if writes.is_empty() {
             return Ok(snapshot);
         }
+        probe!(self.store.world, "commit: asked for");
         self.store.make_room(cx).await?;
         let is_adopted = writes.byte_count() >= ADOPT_BYTES_MIN;
         let writes = Arc::new(writes.seal(is_adopted));
