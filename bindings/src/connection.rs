@@ -64,6 +64,12 @@ impl Connection {
         orrery_drivers::run(&*self.shared.driver, task)
     }
 
+    pub(crate) fn tidy(&self) {
+        if let Some(task) = self.session.tidy() {
+            self.drive(task);
+        }
+    }
+
     /// Parses one statement, or finds it in the cache. Errors: 42601, 0A000.
     pub fn prepare(&self, sql: &str) -> Result<Statement> {
         self.session.prepare(sql).map(Statement)

@@ -2,7 +2,7 @@
 
 use crate::database::Shared;
 use orrery_engine::Task;
-use orrery_engine::base::kv::{Isolation, Lookup, ReadMode, Transaction};
+use orrery_engine::base::kv::{Isolation, KeyRange, Lookup, ReadMode, RowSink, Transaction};
 use orrery_engine::base::{Cx, Result, TreeId};
 use orrery_engine::store::kv::Map;
 use orrery_engine::store::{Txn, TxnOptions};
@@ -122,5 +122,17 @@ impl Reader {
         let mut value = None;
         self.get_with(key, |bytes| value = Some(bytes.to_vec()))?;
         Ok(value)
+    }
+
+    /// Hands the pairs of a range to `sink` in key order and in place, many a call; answers the sink. Errors: the sink's
+    /// and the disk's.
+    pub fn scan<S: RowSink + 'static>(&self, range: KeyRange, mut sink: S) -> Result<S> {
+        let txn = self.txn.clone();
+        let task = Task::new(self.shared.engine.world().clone(), move |cx| async move {
+            let mut scan = txn.scan(TREE, range, ReadMode::Snapshot, false)?;
+            while scan.next_batch(&cx, &mut sink).await? {}
+            Ok(sink)
+        });
+        orrery_drivers::run(&*self.shared.driver, task)
     }
 }

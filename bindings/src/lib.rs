@@ -31,6 +31,11 @@ pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;
 pub use rows::{FromValue, Row, Rows};
 
+/// Ranges and rows of the key-value interface.
+pub mod kv {
+    pub use orrery_engine::base::kv::{Flow, KeyRange, RowRef, RowSink};
+}
+
 pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};
 pub use orrery_engine::Tag;
 pub use orrery_engine::base::kv::Isolation;

@@ -69,6 +69,14 @@ impl<'c> Rows<'c> {
     }
 }
 
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        // A sort or join that was not read to its end leaves files behind.
+        self.rows = None;
+        self.connection.tidy();
+    }
+}
+
 impl Iterator for Rows<'_> {
     type Item = Result<Row>;
     fn next(&mut self) -> Option<Result<Row>> {

@@ -70,8 +70,11 @@ pub enum Verb {
         #[arg(long)]
         seed: u64,
         /// How many worlds, with consecutive seeds
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
+        /// Print every event
+        #[arg(long)]
+        trace: bool,
     },
     /// Make a database from real data, query it, kill it in the middle of a write and recover
     Demo {
@@ -173,7 +176,10 @@ mod tests {
         let (arguments, _) = parse_line("kv a.db list --prefix a --limit 3").unwrap();
         let verb = KeyValueVerb::List { prefix: "a".into(), limit: Some(3) };
         assert_eq!(arguments.verb, Some(Verb::Kv { database: "a.db".into(), verb }));
-        assert_eq!(parse_line("sim --seed 7").unwrap().0.verb, Some(Verb::Sim { seed: 7, seeds: 1 }));
+        assert_eq!(
+            parse_line("sim --seed 7").unwrap().0.verb,
+            Some(Verb::Sim { seed: 7, seeds: 1, trace: false })
+        );
         assert_eq!(parse_line("demo").unwrap().0.verb, Some(Verb::Demo { database: None }));
         assert!(parse_line("sim").is_err());
         assert!(parse_line("kv a.db get").is_err());

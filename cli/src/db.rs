@@ -1,10 +1,14 @@
-//! The one place where the shell meets the database. Everything else in this package speaks of [`Session`].
+//! The one place where the shell meets the database. Everything else in this package speaks of [`Session`] (and
+//! `describe` of the plain values that describe a table).
 //!
 //! It deliberately holds no logic: it opens, passes statements on, and turns errors and values into text.
 
 use std::sync::Arc;
 
-use orrerydb::{Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType, Tag};
+use orrerydb::{
+    CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType, TableDescription,
+    Tag,
+};
 
 use crate::error::{Result, ShellError, SqlError};
 use crate::format::{Column, Kind, RowSink};
@@ -34,6 +38,12 @@ pub trait Session {
         columns: &[String],
         next: &mut dyn FnMut() -> Result<Option<ImportRow>>,
     ) -> Result<u64>;
+
+    /// The tables, by name.
+    ///
+    /// # Errors
+    /// The transaction has failed.
+    fn describe(&mut self) -> Result<Vec<TableDescription>>;
 
     /// What cancels the statement that runs.
     fn canceller(&self) -> Canceller;
@@ -100,6 +110,10 @@ impl Session for Open {
         }
         copy.write(piece.as_bytes()).map_err(from_database)?;
         copy.finish().map_err(from_database)
+    }
+
+    fn describe(&mut self) -> Result<Vec<TableDescription>> {
+        self.connection().describe().map_err(from_database)
     }
 
     fn canceller(&self) -> Canceller {
@@ -176,16 +190,16 @@ fn from_database(error: Error) -> ShellError {
     })
 }
 
-/// Checks the whole database and answers one line a finding.
+/// Checks the whole database and answers what was walked, and one line a finding.
 ///
 /// # Errors
 /// When it cannot be opened at all.
-pub fn check(path: &str) -> Result<Vec<String>> {
+pub fn check(path: &str) -> Result<(CheckSummary, Vec<String>)> {
     let options = Options { create: false, ..Options::default() };
     let database = Database::open_with(path, &options).map_err(from_database)?;
-    let (_, findings) = database.check().map_err(from_database)?;
+    let (summary, findings) = database.check().map_err(from_database)?;
     database.close().map_err(from_database)?;
-    Ok(findings.iter().map(ToString::to_string).collect())
+    Ok((summary, findings.iter().map(ToString::to_string).collect()))
 }
 
 /// A key-value verb with its arguments.
@@ -237,12 +251,14 @@ pub enum KeyValueAnswer {
     Entries(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
-/// Runs a key-value verb in a transaction of its own.
+/// Runs a key-value verb in a transaction of its own. Only `set` makes a database that is not there.
 ///
 /// # Errors
 /// What the database says.
 pub fn key_value(path: &str, verb: &KeyValueVerb) -> Result<KeyValueAnswer> {
-    let database = Database::open(path).map_err(from_database)?;
+    let create = matches!(verb, KeyValueVerb::Set { .. });
+    let options = Options { create, ..Options::default() };
+    let database = Database::open_with(path, &options).map_err(from_database)?;
     let answer = run_verb(&database.key_value(), verb).map_err(from_database)?;
     database.close().map_err(from_database)?;
     Ok(answer)
@@ -265,10 +281,4 @@ fn run_verb(pairs: &KeyValue, verb: &KeyValueVerb) -> orrerydb::Result<KeyValueA
             KeyValueAnswer::Entries(pairs.list(prefix.as_bytes(), limit)?)
         }
     })
-}
-
-/// What is not built yet is refused by name.
-pub fn unsupported(what: &str) -> ShellError {
-    let message = format!("{what} is not supported");
-    ShellError::Sql(SqlError { code: "0A000".into(), message, ..SqlError::default() })
 }

@@ -78,6 +78,11 @@ impl<W: Write> Writer<W> {
         &mut self.out
     }
 
+    /// The format of the results to come.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Sets the format of the results to come.
     pub fn set_format(&mut self, format: Format) {
         self.format = format;

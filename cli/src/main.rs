@@ -5,6 +5,8 @@
 mod args;
 mod command;
 mod db;
+mod demo;
+mod describe;
 mod error;
 mod format;
 mod import;
@@ -13,6 +15,7 @@ mod shell;
 mod split;
 #[cfg(test)]
 mod testing;
+mod worlds;
 
 use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -72,17 +75,24 @@ fn run_verb(verb: Verb) -> Result<ExitCode> {
         }
         Verb::Check { database } => run_check(&database),
         Verb::Kv { database, verb } => run_key_value(&database, &verb),
-        Verb::Sim { .. } => Err(db::unsupported("sim")),
-        Verb::Demo { .. } => Err(db::unsupported("demo")),
+        Verb::Sim { seed, seeds, trace } => worlds::run(seed, seeds, trace),
+        Verb::Demo { database } => demo::run(database.as_deref()),
     }
 }
 
 fn run_check(database: &str) -> Result<ExitCode> {
-    let findings = db::check(database)?;
+    let (walked, findings) = db::check(database)?;
     for finding in &findings {
         println!("{finding}");
     }
-    println!("{database}: {} findings", findings.len());
+    println!(
+        "{database}: {} trees, {} entries, {} pages, {} free units: {} findings",
+        walked.tree_count,
+        walked.entry_count,
+        walked.page_count,
+        walked.free_unit_count,
+        findings.len()
+    );
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -94,7 +104,8 @@ fn run_key_value(database: &str, verb: &KeyValueVerb) -> Result<ExitCode> {
     Ok(if is_there { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Values are written as they are, with a line end; entries as `key<TAB>value`.
+/// A value is written as it is, with a line end; an entry as `key<TAB>value`, control characters and backslashes escaped so
+/// that it stays one line.
 fn write_answer(out: &mut impl Write, verb: &KeyValueVerb, answer: &KeyValueAnswer) -> io::Result<()> {
     match answer {
         KeyValueAnswer::Value(value) => {
@@ -103,10 +114,7 @@ fn write_answer(out: &mut impl Write, verb: &KeyValueVerb, answer: &KeyValueAnsw
         }
         KeyValueAnswer::Entries(entries) => {
             for (key, value) in entries {
-                out.write_all(key)?;
-                out.write_all(b"\t")?;
-                out.write_all(value)?;
-                out.write_all(b"\n")?;
+                writeln!(out, "{}\t{}", one_line(key), one_line(value))?;
             }
             Ok(())
         }
@@ -114,6 +122,22 @@ fn write_answer(out: &mut impl Write, verb: &KeyValueVerb, answer: &KeyValueAnsw
         KeyValueAnswer::No if matches!(verb, KeyValueVerb::Exists { .. }) => out.write_all(b"false\n"),
         KeyValueAnswer::Yes | KeyValueAnswer::No => Ok(()),
     }
+}
+
+/// Bytes as text without line ends, tabs and other controls; what is not UTF-8 becomes `\xNN`.
+fn one_line(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => shown.push_str("\\\\"),
+                c if c.is_control() => shown.extend(c.escape_default()),
+                c => shown.push(c),
+            }
+        }
+        shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    shown
 }
 
 fn run_shell(arguments: &ShellArguments, scripts: &[Script]) -> Result<()> {

@@ -11,6 +11,7 @@ use rustyline::error::ReadlineError;
 
 use crate::command::{self, Command};
 use crate::db::Session;
+use crate::describe;
 use crate::error::{Result, ShellError, report};
 use crate::format::{Format, Writer};
 use crate::interrupt::Interrupts;
@@ -171,11 +172,12 @@ impl<'s, W: Write, E: Write> Shell<'s, W, E> {
 
     fn run_command(&mut self, command: Command) -> Result<Flow> {
         match command {
-            Command::ListTables => self.run_statement(command::TABLES_QUERY)?,
-            Command::ListIndexes => self.run_statement(command::INDEXES_QUERY)?,
+            Command::ListTables => describe::list_tables(&self.session.describe()?, &mut self.writer)?,
+            Command::ListIndexes(table) => {
+                describe::list_indexes(&self.session.describe()?, table.as_deref(), &mut self.writer)?;
+            }
             Command::Describe(table) => {
-                self.run_statement(&command::columns_query(&table))?;
-                self.run_statement(&command::table_indexes_query(&table))?;
+                describe::table(&self.session.describe()?, &table, &mut self.writer)?;
             }
             Command::Timing(wanted) => {
                 self.is_timing = wanted.unwrap_or(!self.is_timing);

@@ -49,6 +49,10 @@ impl Session for FakeSession {
         Ok(count)
     }
 
+    fn describe(&mut self) -> Result<Vec<orrerydb::TableDescription>> {
+        Ok(Vec::new())
+    }
+
     fn canceller(&self) -> Canceller {
         Arc::new(|| {})
     }

@@ -329,7 +329,7 @@ fn log_number(name: &str) -> Option<u64> {
     (digits.len() >= 10).then(|| digits.parse().ok()).flatten()
 }
 
-fn read_whole(file: &File, offset: u64, len: usize) -> io::Result<AlignedBuf> {
+pub(crate) fn read_whole(file: &File, offset: u64, len: usize) -> io::Result<AlignedBuf> {
     let mut bytes = AlignedBuf::zeroed(len);
     let mut done = 0;
     while done < len {
@@ -405,7 +405,7 @@ fn host_name() -> String {
         .unwrap_or_else(|| "this host".into())
 }
 
-fn disk_error(error: &io::Error) -> DiskError {
+pub(crate) fn disk_error(error: &io::Error) -> DiskError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => DiskErrorKind::NotFound,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskErrorKind::Full,

@@ -15,6 +15,7 @@ pub mod memory;
 mod park;
 #[cfg(unix)]
 mod pool;
+mod streams;
 pub mod test;
 
 #[cfg(unix)]

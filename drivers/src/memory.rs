@@ -1,6 +1,8 @@
-//! A disk in memory: `:memory:` databases and tests. Everything is durable at once and gone with the driver.
+//! A disk in memory: `:memory:` databases and tests. Everything is durable at once and gone with the driver. The user's own
+//! files (COPY) are the system's, where there are any.
 
 use crate::Driver;
+use crate::streams::Streams;
 use orrery_base::AlignedBuf;
 use orrery_base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, DiskResult, FileId};
 use std::collections::BTreeMap;
@@ -10,6 +12,7 @@ use std::sync::{PoisonError, RwLock};
 #[derive(Default)]
 pub struct MemoryDriver {
     files: RwLock<BTreeMap<FileId, Vec<u8>>>,
+    streams: Streams,
 }
 
 impl MemoryDriver {
@@ -31,6 +34,9 @@ impl MemoryDriver {
 
 impl Driver for MemoryDriver {
     fn perform(&self, op: DiskOp) -> DiskResult {
+        if matches!(op, DiskOp::OpenStream { .. }) || matches!(op.file(), Some(FileId::Stream(_))) {
+            return self.streams.perform(op);
+        }
         if let DiskOp::Read { .. } | DiskOp::Len { .. } | DiskOp::List = op {
             look(&self.files.read().unwrap_or_else(PoisonError::into_inner), op)
         } else {
@@ -91,10 +97,6 @@ fn change(files: &mut BTreeMap<FileId, Vec<u8>>, op: DiskOp) -> DiskResult {
                 return Err(absent(file));
             }
             DiskReply::Done
-        }
-        DiskOp::OpenStream { name, .. } => {
-            let message = format!("a database in memory has no file {name:?}");
-            return Err(DiskError::new(DiskErrorKind::Denied, message));
         }
         other => unreachable!("{other:?} changes nothing"),
     })

@@ -19,8 +19,8 @@ pub enum Injury {
     LoseWrite,
     /// A bit of a synced log batch turns over; never of the newest, where it could not be told from a torn write.
     LogBit,
-    /// The log is removed while the database is closed, from the segment on in which replay must begin. (The loss of
-    /// later segments alone cannot be told from their never having been.)
+    /// The whole log is removed while the database is closed, where there must be one. (The loss of later segments alone
+    /// cannot be told from their never having been.)
     LoseLog,
     /// Both copies of the newest superblock are zeroed while the database is closed.
     NewestSuperblock,
@@ -75,10 +75,10 @@ fn flip_data_bit(disk: &mut Disk, rng: &mut Rng) -> bool {
 
 fn lose_logs(disk: &mut Disk) -> bool {
     let newest = superblocks(disk).into_iter().flatten().max_by_key(|superblock| superblock.sequence);
-    let Some(first) = newest.map(|superblock| superblock.log_segment).filter(|segment| *segment > 0) else {
+    if newest.is_none_or(|superblock| superblock.log_segment == 0) {
         return false;
-    };
-    let is_lost = |id: &FileId| matches!(id, FileId::Log(number) if *number >= first);
+    }
+    let is_lost = |id: &FileId| matches!(id, FileId::Log(_));
     let lost: Vec<FileId> = disk.file_ids().into_iter().filter(is_lost).collect();
     lost.iter().filter(|log| disk.remove_file(**log)).count() > 0
 }

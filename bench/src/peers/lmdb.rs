@@ -1,6 +1,6 @@
 //! LMDB through heed: one database, big-endian u64 keys → bytes, synchronous commits.
 
-use super::redb::value_of;
+use super::redb::{number_of, updated_value_of, value_of};
 use heed::byteorder::BE;
 use heed::types::{Bytes, U64};
 use heed::{Database, Env, EnvOpenOptions};
@@ -35,8 +35,23 @@ impl Lmdb {
         keys.iter()
             .map(|&key| {
                 let bytes = self.db.get(&read, &(key as u64)).expect("get").expect("row");
-                i64::from(i32::from_le_bytes(bytes[..4].try_into().expect("4"))) + bytes.len() as i64
+                number_of(bytes)
             })
             .sum()
+    }
+
+    /// Adds one to `a` of each key in one transaction.
+    pub fn update(&self, keys: &[i64]) {
+        let mut write = self.env.write_txn().expect("begin");
+        for &id in keys {
+            self.db.put(&mut write, &(id as u64), updated_value_of(id).as_slice()).expect("put");
+        }
+        write.commit().expect("commit");
+    }
+
+    /// Sums over all pairs.
+    pub fn sum(&self) -> i64 {
+        let read = self.env.read_txn().expect("begin");
+        self.db.iter(&read).expect("iter").map(|pair| number_of(pair.expect("pair").1)).sum()
     }
 }

@@ -1,9 +1,15 @@
 //! Orrery through its public API, as a user would: prepared statements, one connection. Settings are the defaults:
-//! durability full, checksums on, buffer pool 256 MiB (as much as SQLite's cache here).
+//! durability full, checksums on, buffer pool 256 MiB (as much as SQLite's cache here), memtable 64 MiB.
 
 use crate::measure::{a_of, b_of};
-use orrerydb::{Connection, Database, Options, Outcome, Statement, Value};
+use orrerydb::kv::{Flow, KeyRange, RowRef, RowSink};
+use orrerydb::{Connection, Database, Options, Outcome, Result, Statement, Value};
 use std::path::Path;
+
+/// Its memtable: "half full" is half of this.
+pub const MEMTABLE_BYTES: u64 = 64 << 20;
+/// Updates of one transaction: small enough that they stay in the memtable.
+const UPDATES: usize = 500;
 
 /// A database with the table `t(id bigint primary key, a int, b text)`.
 pub struct Orrery {
@@ -16,7 +22,11 @@ pub struct Orrery {
 impl Orrery {
     /// Opens or makes the file.
     pub fn open(path: &Path) -> Self {
-        let options = Options { pool_bytes: Some(256 << 20), ..Options::default() };
+        let options = Options {
+            pool_bytes: Some(256 << 20),
+            memtable_bytes: Some(MEMTABLE_BYTES),
+            ..Options::default()
+        };
         let db = Database::open_with(path, &options).expect("orrery opens");
         let mut connection = db.connect();
         connection
@@ -76,22 +86,57 @@ impl Orrery {
         }
     }
 
-    /// Updates `a` of each key in one transaction.
+    /// Updates `a` of each key, some in each transaction.
     pub fn update(&mut self, keys: &[i64]) {
         let update = self.prepare("update t set a = a + 1 where id = $1");
-        self.connection.execute("begin", &[]).expect("begin");
-        for &key in keys {
-            self.run(&update, &[Value::Int8(key)]);
+        for keys in keys.chunks(UPDATES) {
+            self.connection.execute("begin", &[]).expect("begin");
+            for &key in keys {
+                self.run(&update, &[Value::Int8(key)]);
+            }
+            self.connection.execute("commit", &[]).expect("commit");
         }
-        self.connection.execute("commit", &[]).expect("commit");
     }
 
-    /// Rows of the key-value interface, loaded in one transaction by SQL's side door: the same store.
+    /// Adds rows to another table until the memtable holds `bytes`.
+    pub fn pad(&mut self, bytes: u64) {
+        self.connection.run("create table pad(id bigint primary key, b text not null)").expect("table");
+        let insert = self.prepare("insert into pad values ($1, $2)");
+        let mut id = 0;
+        while self.db.stats().memtable_bytes < bytes {
+            self.connection.execute("begin", &[]).expect("begin");
+            for _ in 0..UPDATES {
+                id += 1;
+                self.run(&insert, &[Value::Int8(id), b_of(id).into()]);
+            }
+            self.connection.execute("commit", &[]).expect("commit");
+        }
+    }
+
+    /// Closes.
+    pub fn close(self) {
+        drop(self.connection);
+        self.db.close().expect("close");
+    }
+
+    /// Rows of the key-value interface, loaded in one transaction, then checkpointed.
     pub fn load_key_values(&self, ids: &[i64]) {
         let ids = ids.to_vec();
         let pairs = ids.into_iter().map(|id| (id.to_be_bytes().to_vec(), super::redb::value_of(id)));
         self.db.key_value().set_all(pairs).expect("set");
         self.db.checkpoint().expect("checkpoint");
+    }
+
+    /// Adds one to `a` of each key, some in each transaction.
+    pub fn update_key_values(&self, keys: &[i64]) {
+        let map = self.db.key_value();
+        for keys in keys.chunks(UPDATES) {
+            let pairs: Vec<_> = keys
+                .iter()
+                .map(|key| (key.to_be_bytes().to_vec(), super::redb::updated_value_of(*key)))
+                .collect();
+            map.set_all(pairs.into_iter()).expect("set");
+        }
     }
 
     /// Reads rows by key inside one read transaction of the key-value interface.
@@ -105,5 +150,21 @@ impl Orrery {
             assert!(found.expect("get"), "every key is there");
         }
         sum
+    }
+
+    /// Sums over all pairs of the key-value interface.
+    pub fn sum_key_values(&self) -> i64 {
+        struct Sum(i64);
+        impl RowSink for Sum {
+            fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
+                for row in rows {
+                    let a = i32::from_le_bytes(row.value[..4].try_into().expect("4"));
+                    self.0 += i64::from(a) + row.value.len() as i64;
+                }
+                Ok(Flow::More)
+            }
+        }
+        let reader = self.db.key_value().reader().expect("reader");
+        reader.scan(KeyRange::all(), Sum(0)).expect("scan").0
     }
 }

@@ -56,6 +56,14 @@ impl Sqlite {
             .sum()
     }
 
+    /// The same inside one transaction.
+    pub fn get_all_in_transaction(&self, keys: &[i64]) -> i64 {
+        self.db.execute_batch("begin").expect("begin");
+        let sum = self.get_all(keys);
+        self.db.execute_batch("commit").expect("commit");
+        sum
+    }
+
     /// One number from a query.
     pub fn number(&self, sql: &str) -> i64 {
         self.db.prepare_cached(sql).expect("prepare").query_row([], |row| row.get(0)).expect("row")

@@ -22,11 +22,30 @@ use infer::{ColumnType, Inference};
 /// # Errors
 /// The file, a row that does not fit (with its line), or the database; the transaction is rolled back.
 pub fn run(session: &mut dyn Session, arguments: &ImportArguments) -> Result<u64> {
-    let mut source = Source::open(&arguments.file, arguments.null.as_deref())?;
-    let table = table_name(&arguments.table);
-    let types = if arguments.create { Some(infer_types(arguments)?) } else { None };
+    let input = Input::File(arguments.file.clone());
+    let null = arguments.null.as_deref();
+    let count = import(session, &input, &arguments.table, null, arguments.create)?;
+    settle(session, &arguments.table);
+    Ok(count)
+}
+
+/// As [`run`], from any input, and without what comes after the commit.
+///
+/// # Errors
+/// As [`run`].
+pub fn import(
+    session: &mut dyn Session,
+    input: &Input,
+    table: &str,
+    null: Option<&str>,
+    is_new: bool,
+) -> Result<u64> {
+    let mut source = Source::open(input, null)?;
+    let table = table_name(table);
+    let types = if is_new { Some(infer_types(input, null)?) } else { None };
     session.execute("BEGIN", &mut Silent)?;
     let loaded = load(session, &table, &mut source, types.as_deref());
+    source.progress.set_message("committing");
     match loaded.and_then(|count| session.execute("COMMIT", &mut Silent).map(|()| count)) {
         Ok(count) => {
             source.progress.finish_and_clear();
@@ -37,6 +56,46 @@ pub fn run(session: &mut dyn Session, arguments: &ImportArguments) -> Result<u64
             // The first error is the one to tell; a rollback that fails too leaves nothing behind either.
             let _ = session.execute("ROLLBACK", &mut Silent);
             Err(error)
+        }
+    }
+}
+
+/// After the commit: statistics for the planner, and the log folded into the file. The rows are durable without either,
+/// so a failure is told and no error.
+fn settle(session: &mut dyn Session, table: &str) {
+    for statement in [format!("ANALYZE {}", table_name(table)), "CHECKPOINT".to_string()] {
+        if let Err(error) = session.execute(&statement, &mut Silent) {
+            eprintln!("the rows are in, but {statement} failed: {error}");
+        }
+    }
+}
+
+/// Where rows come from.
+pub enum Input {
+    /// A file, gzipped if its name ends with `.gz`.
+    File(String),
+    /// A file inside this program, likewise.
+    Embedded(&'static str, &'static [u8]),
+}
+
+impl Input {
+    fn name(&self) -> &str {
+        match self {
+            Input::File(path) => path,
+            Input::Embedded(name, _) => name,
+        }
+    }
+
+    /// Its bytes as they are, counted by the answered bar.
+    fn bytes(&self) -> Result<(Box<dyn Read>, ProgressBar)> {
+        match self {
+            Input::File(path) => {
+                let file = File::open(path).map_err(ShellError::io(path))?;
+                let length = file.metadata().map_err(ShellError::io(path))?.len();
+                let progress = ProgressBar::new(length).with_style(style());
+                Ok((Box::new(progress.wrap_read(file)), progress))
+            }
+            Input::Embedded(_, bytes) => Ok((Box::new(*bytes), ProgressBar::hidden())),
         }
     }
 }
@@ -55,8 +114,8 @@ fn load(
 }
 
 /// A first pass over the whole file.
-fn infer_types(arguments: &ImportArguments) -> Result<Vec<ColumnType>> {
-    let mut source = Source::open(&arguments.file, arguments.null.as_deref())?;
+fn infer_types(input: &Input, null: Option<&str>) -> Result<Vec<ColumnType>> {
+    let mut source = Source::open(input, null)?;
     source.progress.set_message("reading types");
     let mut inference = Inference::new(source.columns.len());
     while let Some(row) = source.next_row()? {
@@ -82,12 +141,10 @@ struct Source {
 }
 
 impl Source {
-    fn open(path: &str, null: Option<&str>) -> Result<Self> {
-        let file = File::open(path).map_err(ShellError::io(path))?;
-        let length = file.metadata().map_err(ShellError::io(path))?.len();
-        let progress = ProgressBar::new(length).with_style(style());
+    fn open(input: &Input, null: Option<&str>) -> Result<Self> {
+        let path = input.name();
         // The bar counts bytes of the file, before they are unpacked.
-        let counted: Box<dyn Read> = Box::new(progress.wrap_read(file));
+        let (counted, progress) = input.bytes()?;
         let input: Box<dyn BufRead> = match path.ends_with(".gz") {
             true => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(counted)))),
             false => Box::new(BufReader::new(counted)),
@@ -199,7 +256,8 @@ mod tests {
         let (result, session) = import("a.csv", b"Id,name,\n1,x,NA\n2,\"\",2013-01-01\n", Some("NA"), true);
         assert_eq!(result.unwrap(), 2);
         let create = "CREATE TABLE \"t\" (\"id\" integer, \"name\" text, \"column3\" date)";
-        assert_eq!(session.statements, ["BEGIN", create, "LOAD \"t\" (id, name, column3)", "COMMIT"]);
+        let load = "LOAD \"t\" (id, name, column3)";
+        assert_eq!(session.statements, ["BEGIN", create, load, "COMMIT", "ANALYZE \"t\"", "CHECKPOINT"]);
         let cell = |text: &str| Some(text.to_string());
         assert_eq!(session.loaded[0], [cell("1"), cell("x"), None]);
         assert_eq!(session.loaded[1], [cell("2"), cell(""), cell("2013-01-01")]);
@@ -211,7 +269,7 @@ mod tests {
         encoder.write_all(b"a\n1\n2\n").unwrap();
         let (result, session) = import("b.csv.gz", &encoder.finish().unwrap(), None, false);
         assert_eq!(result.unwrap(), 2);
-        assert_eq!(session.statements, ["BEGIN", "LOAD \"t\" (a)", "COMMIT"]);
+        assert_eq!(session.statements[..3], ["BEGIN", "LOAD \"t\" (a)", "COMMIT"]);
         assert!(import("c.csv.gz", b"not gzip", None, false).0.is_err());
     }
 
@@ -236,14 +294,7 @@ mod tests {
     fn types_of_the_demo_data() {
         let types = |file: &str| {
             let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/nycflights13/");
-            let arguments = ImportArguments {
-                database: String::new(),
-                table: String::new(),
-                file: format!("{root}{file}"),
-                null: Some("NA".into()),
-                create: true,
-            };
-            infer_types(&arguments)
+            infer_types(&Input::File(format!("{root}{file}")), Some("NA"))
                 .unwrap()
                 .into_iter()
                 .map(ColumnType::sql_name)

@@ -203,7 +203,7 @@ pub trait Transaction: Send + Sync {
     fn snapshot_timestamp(&self) -> Timestamp;
 
     /// Starts a statement: later writes get a new statement number, and under READ COMMITTED the snapshot is renewed.
-    /// Called again to restart a statement on a fresh snapshot (with [`Transaction::rollback_to`] before).
+    /// Called again to restart a statement on a fresh snapshot (with [`Transaction::undo_writes_to`] before).
     fn begin_statement(&self) -> Result<()>;
 
     /// Reads one key. `found` is called at most once, with the value in place; it must not call back into the store.
@@ -240,6 +240,9 @@ pub trait Transaction: Send + Sync {
 
     /// Undoes the writes made since, and gives back the locks taken since.
     fn rollback_to(&self, savepoint: Savepoint);
+
+    /// Undoes the writes made since, and keeps the locks: before a statement starts again.
+    fn undo_writes_to(&self, savepoint: Savepoint);
 
     /// Takes a row lock without waiting; `false` when that would take a wait. A key is locked whether it exists or not.
     fn try_lock(&self, tree: TreeId, key: &[u8], mode: RowLock) -> Result<bool>;

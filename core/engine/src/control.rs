@@ -4,7 +4,7 @@ use crate::bind::{self, Ready};
 use crate::plans::Prepared;
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::run::{self, Running};
-use crate::session::{Session, StateGuard};
+use crate::session::{Session, State, StateGuard};
 use crate::settings::Settings;
 use crate::transaction;
 use arrow_array::{ArrayRef, StringArray};
@@ -81,21 +81,23 @@ async fn run_immediate(
             Tag::command("ROLLBACK")
         }
         Control::SetTransaction { modes, session: true } => {
-            if let Some(isolation) = modes.isolation {
-                state.settings.isolation = isolation;
-            }
-            if let Some(read_only) = modes.read_only {
-                state.settings.read_only = read_only;
-            }
+            change_settings(state, false, |settings| {
+                settings.isolation = modes.isolation.unwrap_or(settings.isolation);
+                settings.read_only = modes.read_only.unwrap_or(settings.read_only);
+                Ok(())
+            })?;
             Tag::command("SET")
         }
         Control::SetTransaction { modes, session: false } => set_transaction(state, modes)?,
         Control::Set { name, value, local } => set(state, name, value, *local)?,
         Control::Reset(name) => {
-            match name {
-                Some(name) => state.settings.set(name, None)?,
-                None => state.settings = Settings::default(),
-            }
+            change_settings(state, false, |settings| match name {
+                Some(name) => settings.set(name, None),
+                None => {
+                    *settings = Settings::default();
+                    Ok(())
+                }
+            })?;
             Tag::command("RESET")
         }
         Control::Show(name) => return show(session, state, name.as_deref()),
@@ -120,33 +122,40 @@ fn begin(cx: &Cx, state: &mut StateGuard, modes: &TransactionModes) -> Tag {
 }
 
 async fn commit(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Tag> {
-    let Some(explicit) = state.explicit.take() else {
+    let Some(mut explicit) = state.explicit.take() else {
         let mut tag = Tag::command("COMMIT");
         tag.notice = Some("there is no transaction in progress".to_owned());
         return Ok(tag);
     };
-    if let Some(settings) = explicit.settings_before {
-        state.settings = *settings;
-    }
-    let Some(txn) = explicit.txn else {
-        return Ok(Tag::command(if explicit.failed { "ROLLBACK" } else { "COMMIT" }));
-    };
+    let rolled_back = explicit.settings_after(false);
+    let committed = explicit.settings_after(true);
     if explicit.failed {
-        txn.rollback();
+        restore(state, rolled_back);
+        if let Some(txn) = explicit.txn {
+            txn.rollback();
+        }
         return Ok(Tag::command("ROLLBACK"));
     }
-    transaction::commit(&session.db, cx, &txn, explicit.own.changed).await?;
-    Ok(Tag::command("COMMIT"))
+    let outcome = match explicit.txn {
+        Some(txn) => transaction::commit(&session.db, cx, &txn, explicit.own.changed).await,
+        None => Ok(()),
+    };
+    restore(state, if outcome.is_ok() { committed } else { rolled_back });
+    outcome.map(|()| Tag::command("COMMIT"))
+}
+
+fn restore(state: &mut StateGuard, settings: Option<Box<Settings>>) {
+    if let Some(settings) = settings {
+        state.settings = *settings;
+    }
 }
 
 fn rollback(state: &mut StateGuard) -> Tag {
     let mut tag = Tag::command("ROLLBACK");
     match state.explicit.take() {
         None => tag.notice = Some("there is no transaction in progress".to_owned()),
-        Some(explicit) => {
-            if let Some(settings) = explicit.settings_before {
-                state.settings = *settings;
-            }
+        Some(mut explicit) => {
+            restore(state, explicit.settings_after(false));
             if let Some(txn) = explicit.txn {
                 txn.rollback();
             }
@@ -175,11 +184,11 @@ fn set_transaction(state: &mut StateGuard, modes: &TransactionModes) -> Result<T
             format!("SET TRANSACTION {what} must be called before any query"),
         ))
     };
-    if let Some(isolation) = modes.isolation {
-        if begun && isolation != explicit.isolation {
+    if let Some(level) = modes.isolation {
+        if begun && level != explicit.level {
             return refuse("ISOLATION LEVEL");
         }
-        explicit.isolation = isolation;
+        explicit.level = level;
     }
     if let Some(read_only) = modes.read_only {
         if begun && !read_only && explicit.read_only {
@@ -196,18 +205,31 @@ fn set(state: &mut StateGuard, name: &str, value: &SetValue, local: bool) -> Res
         SetValue::Default => None,
         SetValue::Values(values) => Some(values.join(", ")),
     };
-    if local {
-        let before = Box::new(state.settings.clone());
-        match &mut state.explicit {
-            None => {
-                tag.notice = Some("SET LOCAL can only be used in transaction blocks".to_owned());
-                return Ok(tag);
-            }
-            Some(explicit) => drop(explicit.settings_before.get_or_insert(before)),
+    if local && state.explicit.is_none() {
+        tag.notice = Some("SET LOCAL can only be used in transaction blocks".to_owned());
+        return Ok(tag);
+    }
+    change_settings(state, local, |settings| settings.set(name, joined.as_deref()))?;
+    Ok(tag)
+}
+
+/// Changes settings so that the end of an open transaction can undo it.
+fn change_settings(
+    state: &mut StateGuard,
+    local: bool,
+    change: impl Fn(&mut Settings) -> Result<()>,
+) -> Result<()> {
+    let State { settings, explicit, .. } = &mut **state;
+    let mut changed = settings.clone();
+    change(&mut changed)?;
+    if let Some(explicit) = explicit {
+        explicit.before_set(settings, local);
+        if let (false, Some(session)) = (local, explicit.session_settings()) {
+            change(session)?;
         }
     }
-    state.settings.set(name, joined.as_deref())?;
-    Ok(tag)
+    *settings = changed;
+    Ok(())
 }
 
 fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Execution> {
@@ -228,9 +250,7 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
         )));
     };
     let value = match (name, &state.explicit) {
-        ("transaction_isolation", Some(explicit)) => {
-            crate::settings::isolation_name(explicit.isolation).to_owned()
-        }
+        ("transaction_isolation", Some(explicit)) => explicit.level.name().to_owned(),
         ("durability", _) => session.db.store.durability().to_string(),
         _ => state.settings.show(name)?,
     };
@@ -267,7 +287,9 @@ pub(crate) async fn in_transaction(
                 let message = format!("prepared statement \"{name}\" already exists");
                 return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
             }
-            let prepared = Arc::new(Prepared::new(statement.clone(), types.clone()));
+            // A parameter has no modifier: numeric(5,1) says numeric.
+            let types = types.iter().map(SqlType::base).collect();
+            let prepared = Arc::new(Prepared::new(statement.clone(), types));
             prepared.bind(&ready.catalog)?;
             running.state.prepared.insert(name.clone(), prepared);
             Ok(Execution::Done(Tag::command("PREPARE")))
@@ -286,6 +308,18 @@ async fn execute(
     args: &[ast::Expr],
     ready: &Ready,
 ) -> Result<Execution> {
+    let (prepared, params) = prepared_with_arguments(running, name, args, ready)?;
+    // One level deep: what was prepared is never itself EXECUTE.
+    Box::pin(running.prepared(&prepared, params)).await
+}
+
+/// The statement that EXECUTE names, and its arguments' values.
+fn prepared_with_arguments(
+    running: &Running<'_>,
+    name: &str,
+    args: &[ast::Expr],
+    ready: &Ready,
+) -> Result<(Arc<Prepared>, Vec<Datum>)> {
     let prepared = running.state.prepared.get(name).cloned().ok_or_else(|| no_such_statement(name))?;
     let bound = prepared.bind(&ready.catalog)?.bound;
     let types: &[SqlType] = match &*bound {
@@ -294,10 +328,8 @@ async fn execute(
     };
     let exprs = orrery_sql::bind::execute_arguments(args, types, &ready.catalog)?;
     let context = running.context(&ready.catalog, &[], &[])?;
-    let params: Vec<Datum> =
-        exprs.iter().map(|expr| eval::constant_in(&context, expr)).collect::<Result<_>>()?;
-    // One level deep: what was prepared is never itself EXECUTE.
-    Box::pin(running.prepared(&prepared, params)).await
+    let params = exprs.iter().map(|expr| eval::constant_in(&context, expr)).collect::<Result<_>>()?;
+    Ok((prepared, params))
 }
 
 async fn explain(
@@ -305,14 +337,19 @@ async fn explain(
     analyze: bool,
     statement: &Arc<orrery_sql::parse::Parsed>,
 ) -> Result<Execution> {
-    let prepared = Prepared::new(statement.clone(), Vec::new());
-    let ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
+    let mut prepared = Arc::new(Prepared::new(statement.clone(), Vec::new()));
+    let mut ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
+    let mut params = Vec::new();
+    if let Bound::Control(Control::Execute { name, args }) = &*ready.bound {
+        (prepared, params) = prepared_with_arguments(running, name, args, &ready)?;
+        ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
+    }
     let Bound::Dml(planned) = &*ready.bound else {
         return Err(Error::unsupported("EXPLAIN of this kind of statement"));
     };
     let lines = if analyze {
         let started = running.cx.now();
-        let metrics = run_for_metrics(running, planned, &ready).await?;
+        let metrics = run_for_metrics(running, planned, &ready, &params).await?;
         let mut lines = explain::text(planned, Some(&metrics));
         let elapsed = running.cx.now().saturating_sub(started) as f64 / 1000.0;
         lines.push(format!("Execution Time: {elapsed:.3} ms"));
@@ -332,8 +369,9 @@ async fn run_for_metrics(
     running: &mut Running<'_>,
     statement: &Statement,
     ready: &Ready,
+    params: &[Datum],
 ) -> Result<orrery_sql::exec::RunMetrics> {
-    let context = running.context(&ready.catalog, run::param_types(statement), &[])?.with_metrics();
+    let context = running.context(&ready.catalog, run::param_types(statement), params)?.with_metrics();
     if let Statement::Query(plan) = statement {
         let mut query = Query::open(Arc::new(plan.clone()), context.clone());
         while query.next(running.cx).await?.is_some() {}

@@ -38,16 +38,21 @@ pub(crate) async fn from_file(
     };
     let context = running.context(&ready.catalog, &[], &[])?;
     let mut into = copy::CopyIn::new(copy.clone(), context);
-    let mut offset = 0;
-    loop {
-        let piece = cx.read(file, offset, READ_BYTES).await?;
-        if piece.is_empty() {
-            break;
+    let outcome = async {
+        let mut offset = 0;
+        loop {
+            let piece = cx.read(file, offset, READ_BYTES).await?;
+            if piece.is_empty() {
+                return into.finish(cx).await;
+            }
+            offset += piece.len() as u64;
+            into.write(cx, &piece).await?;
         }
-        offset += piece.len() as u64;
-        into.write(cx, &piece).await?;
     }
-    Ok(Execution::Done(Tag::rows("COPY", into.finish(cx).await?)))
+    .await;
+    // Closes it, whatever came of it; nobody waits for that.
+    drop(cx.submit(DiskOp::Remove { file }));
+    Ok(Execution::Done(Tag::rows("COPY", outcome?)))
 }
 
 /// `COPY table FROM STDIN` under way. Dropping it unfinished undoes it.

@@ -4,11 +4,12 @@ use crate::plans::PlanCache;
 use crate::schema::SchemaCache;
 use crate::sequences::{self, Sequences};
 use crate::session::Session;
-use orrery_base::task::Task;
-use orrery_base::{Result, World};
+use orrery_base::disk::{DiskOp, FileId};
+use orrery_base::task::{Task, lock};
+use orrery_base::{Cx, Result, World};
 use orrery_store::{CheckFinding, CheckSummary, Store, StoreOptions, StoreStats};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// How to open a database.
 #[derive(Clone, Debug, Default)]
@@ -29,12 +30,32 @@ pub(crate) struct Inner {
     pub(crate) world: Arc<World>,
     next_session: AtomicU64,
     next_temp_file: AtomicU64,
+    /// Temporary files that nobody uses any more.
+    temp_trash: Mutex<Vec<u64>>,
 }
 
 impl Inner {
     /// A number for a temporary file that nobody else has.
     pub(crate) fn next_temp_file(&self) -> u64 {
         self.next_temp_file.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes a temporary file to be removed.
+    pub(crate) fn discard_temp(&self, file: u64) {
+        lock(&self.temp_trash).push(file);
+    }
+
+    /// Whether temporary files wait to be removed.
+    pub(crate) fn has_temp_trash(&self) -> bool {
+        !lock(&self.temp_trash).is_empty()
+    }
+
+    /// Asks the disk to remove the temporary files that nobody uses any more. A refusal is not waited for: what is left is
+    /// emptied at the next open.
+    pub(crate) fn empty_temp_trash(&self, cx: &Cx) {
+        for file in std::mem::take(&mut *lock(&self.temp_trash)) {
+            drop(cx.submit(DiskOp::Remove { file: FileId::Temp(file) }));
+        }
     }
 }
 
@@ -52,6 +73,7 @@ impl Database {
                 world,
                 next_session: AtomicU64::new(1),
                 next_temp_file: AtomicU64::new(1),
+                temp_trash: Mutex::default(),
             })))
         })
     }

@@ -190,8 +190,10 @@ impl Session {
             if is_write {
                 return None;
             }
-            let options =
-                TxnOptions { isolation: state.settings.isolation, read_only: state.settings.read_only };
+            let options = TxnOptions {
+                isolation: state.settings.isolation.isolation(),
+                read_only: state.settings.read_only,
+            };
             // Nothing of the transaction outlives this call, so nobody asks when it began.
             return self.db.store.begin(options, 0).ok();
         };
@@ -199,7 +201,7 @@ impl Session {
             || explicit.has_open_rows()
             || explicit.own.changed
             || (explicit.read_only && is_write);
-        let is_planned_for_it = explicit.isolation == Isolation::ReadCommitted
+        let is_planned_for_it = explicit.level.isolation() == Isolation::ReadCommitted
             || explicit.own.catalog.as_ref().is_some_and(|own| Arc::ptr_eq(own, &entry.catalog));
         if is_refused || !is_planned_for_it {
             return None;

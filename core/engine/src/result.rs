@@ -1,9 +1,10 @@
 //! What a statement gives: rows, or a tag.
 
+use crate::database::Inner;
 use crate::session::StateSlot;
 use arrow_array::{ArrayRef, StringArray};
+use orrery_base::Result;
 use orrery_base::task::{Cancel, Task};
-use orrery_base::{Result, World};
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::plan::Field;
 use orrery_sql::types::SqlType;
@@ -68,7 +69,7 @@ enum Source {
 
 /// What a result keeps of the session it came from.
 pub(crate) struct Link {
-    pub(crate) world: Arc<World>,
+    pub(crate) db: Arc<Inner>,
     pub(crate) cancel: Cancel,
     /// The implicit transaction that ends with the rows, or the explicit one that they keep alive.
     pub(crate) txn: Option<Arc<Txn>>,
@@ -80,8 +81,8 @@ pub(crate) struct Link {
 impl Link {
     /// For results that read nothing any more.
     pub(crate) fn detached(session: &crate::session::Session) -> Link {
-        let (world, cancel) = (session.db.world.clone(), session.cancel().clone());
-        Link { world, cancel, txn: None, explicit: None, deadline: None }
+        let (db, cancel) = (session.db.clone(), session.cancel().clone());
+        Link { db, cancel, txn: None, explicit: None, deadline: None }
     }
 }
 
@@ -121,7 +122,7 @@ impl Rows {
     /// The next batch; `None` at the end. After an error there is nothing more. The task borrows nothing: it may be dropped,
     /// which ends the statement.
     pub fn next_batch(mut self) -> Task<Result<(Rows, Option<Batch>)>> {
-        let (world, cancel) = (self.link.world.clone(), self.link.cancel.clone());
+        let (world, cancel) = (self.link.db.world.clone(), self.link.cancel.clone());
         let deadline = self.link.deadline;
         let task = Task::with_cancel(world, cancel, move |cx| async move {
             let batch = match &mut self.source {
@@ -130,6 +131,8 @@ impl Rows {
                 Some(Source::Query(query)) => match query.next(&cx).await {
                     Ok(batch) => batch,
                     Err(error) => {
+                        self.source = None;
+                        self.link.db.empty_temp_trash(&cx);
                         if let Some((slot, _)) = &self.link.explicit {
                             slot.fail_transaction();
                         }
@@ -144,6 +147,7 @@ impl Rows {
                     self.source = None;
                     self.link.txn = None;
                     self.link.explicit = None;
+                    self.link.db.empty_temp_trash(&cx);
                 }
             }
             Ok((self, batch))

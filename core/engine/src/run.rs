@@ -17,6 +17,7 @@ use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::eval;
 use orrery_sql::exec::point::{PointOutcome, PointPlan};
 use orrery_sql::exec::{self, DmlOutcome, ExecContext, Query};
+use orrery_sql::parse::ast::Level;
 use orrery_sql::plan::{Returning, Statement};
 use orrery_sql::types::SqlType;
 use orrery_store::TxnOptions;
@@ -47,6 +48,7 @@ pub(crate) async fn statement(
     if outcome.is_ok() || state.explicit.as_ref().is_none_or(|explicit| explicit.failed) {
         state.ended_well();
     }
+    session.db.empty_temp_trash(cx);
     outcome
 }
 
@@ -98,13 +100,13 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,
-            isolation: explicit.isolation,
+            isolation: explicit.level.isolation(),
             read_only: explicit.read_only,
             start: explicit.start,
             own: explicit.own.clone(),
         });
     }
-    let (isolation, read_only) = (state.settings.isolation, state.settings.read_only);
+    let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
     Ok(Scope { txn, isolation, read_only, start: cx.now(), own: bind::OwnCatalog::default() })
 }
@@ -214,13 +216,14 @@ impl Running<'_> {
         }
     }
 
-    /// Runs INSERT, UPDATE or DELETE, again on a fresh snapshot when the executor asks for it. Its locks stay, so that it
-    /// gets through in the end.
+    /// Runs INSERT, UPDATE or DELETE, again on a fresh snapshot when the executor asks for it: what it had written is undone,
+    /// and its locks stay, so that it gets through in the end.
     pub(crate) async fn change_rows(
         &mut self,
         statement: &Statement,
         context: &ExecContext,
     ) -> Result<(u64, Vec<exec::Batch>)> {
+        let start = self.scope.txn.savepoint();
         for _ in 0..RESTART_COUNT_MAX {
             let outcome = match statement {
                 Statement::Query(_) => unreachable!("queries change no rows"),
@@ -231,6 +234,7 @@ impl Running<'_> {
             match outcome {
                 DmlOutcome::Done { row_count, returning } => return Ok((row_count, returning)),
                 DmlOutcome::Restart if self.scope.isolation == Isolation::ReadCommitted => {
+                    self.scope.txn.undo_writes_to(start);
                     self.scope.txn.begin_statement()?;
                 }
                 DmlOutcome::Restart => break,
@@ -252,7 +256,7 @@ impl Running<'_> {
             explicit = Some((slot, token));
         }
         Link {
-            world: self.session.db.world.clone(),
+            db: self.session.db.clone(),
             cancel: self.session.cancel().clone(),
             txn: keeps_transaction.then(|| self.scope.txn.clone()),
             explicit,
@@ -315,8 +319,8 @@ pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
 }
 
 /// Begins an explicit transaction.
-pub(crate) fn begin(state: &mut StateGuard, cx: &Cx, isolation: Option<Isolation>, read_only: Option<bool>) {
-    let isolation = isolation.unwrap_or(state.settings.isolation);
+pub(crate) fn begin(state: &mut StateGuard, cx: &Cx, level: Option<Level>, read_only: Option<bool>) {
+    let level = level.unwrap_or(state.settings.isolation);
     let read_only = read_only.unwrap_or(state.settings.read_only);
-    state.explicit = Some(Explicit::new(isolation, read_only, cx.now()));
+    state.explicit = Some(Explicit::new(level, read_only, cx.now()));
 }

@@ -5,10 +5,11 @@
 use crate::database::Inner;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Transaction, Wait};
 use orrery_base::task::lock;
-use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
+use orrery_base::{BoxFuture, Cx, Error, Result};
 use orrery_sql::catalog::Sequence;
 use orrery_sql::ddl::SEQUENCE_VALUES;
 use orrery_sql::exec::Environment;
+use orrery_sql::functions::exhausted;
 use orrery_store::{Txn, TxnOptions};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -70,6 +71,10 @@ impl Environment for StatementEnvironment {
     fn temp_file(&self) -> u64 {
         self.db.next_temp_file()
     }
+
+    fn discard_temp(&self, file: u64) {
+        self.db.discard_temp(file);
+    }
 }
 
 /// Reserves at least `count` values durably. Two sessions that arrive together reserve a block each; the later block
@@ -80,11 +85,14 @@ async fn reserve_block(db: &Arc<Inner>, cx: &Cx, sequence: &Sequence, count: u32
     let key = sequence.id.to_be_bytes();
     txn.lock(cx, SEQUENCE_VALUES, &key, RowLock::Update, Wait::Block).await?;
     let first = read_value(&txn, cx, &key).await?.unwrap_or(sequence.start);
-    let block = count.max(sequence.cache).max(1);
-    let end = i64::from(block).checked_mul(sequence.increment).and_then(|span| first.checked_add(span));
-    let end = end.ok_or_else(|| {
-        Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "nextval: reached the limit of the sequence")
-    })?;
+    let end = |count: u32| {
+        i64::from(count).checked_mul(sequence.increment).and_then(|span| first.checked_add(span))
+    };
+    // Near the end of all numbers a block is what was asked for.
+    let whole = count.max(sequence.cache).max(1);
+    let block = if end(whole).is_some() { whole } else { count };
+    let limit = if sequence.increment < 0 { i64::MIN } else { i64::MAX };
+    let end = end(block).ok_or_else(|| exhausted(limit))?;
     txn.put(SEQUENCE_VALUES, &key, &end.to_le_bytes())?;
     txn.commit(cx).await?;
     let rest = first + i64::from(count) * sequence.increment;

@@ -65,7 +65,7 @@ impl StateSlot {
     /// A result of an explicit transaction met an error while it was read.
     pub(crate) fn fail_transaction(&self) {
         if let Some(explicit) = lock(&self.0).as_mut().and_then(|state| state.explicit.as_mut()) {
-            explicit.failed = true;
+            explicit.fail();
         }
     }
 }
@@ -125,7 +125,7 @@ impl Drop for StateGuard {
         if !self.ended_well
             && let Some(explicit) = &mut self.explicit
         {
-            explicit.failed = true;
+            explicit.fail();
         }
         *lock(&self.slot.0) = self.state.take();
     }
@@ -153,15 +153,17 @@ impl Session {
         state.as_ref().and_then(|state| state.explicit.as_ref()).map(|explicit| explicit.failed)
     }
 
-    /// Parses a text of any number of statements. Errors: 42601, 0A000, 54001, with positions in the whole text.
+    /// Parses a text of any number of statements. Errors: 42601, 0A000, 54001, with positions in the whole text; they fail an
+    /// open transaction block.
     pub fn parse(&self, text: &str) -> Result<Vec<Arc<Prepared>>> {
-        let all = parse::statements(text)?;
+        let all = parse::statements(text).inspect_err(|_| self.slot.fail_transaction())?;
         Ok(all.into_iter().map(|parsed| Arc::new(Prepared::new(Arc::new(parsed), Vec::new()))).collect())
     }
 
-    /// Parses a text of one statement, or finds it in the plan cache. Names and types are checked at execution.
+    /// Parses a text of one statement, or finds it in the plan cache. Names and types are checked at execution. Errors: as
+    /// [`Session::parse`].
     pub fn prepare(&self, text: &str) -> Result<Arc<Prepared>> {
-        self.db.plans.get(text)
+        self.db.plans.get(text).inspect_err(|_| self.slot.fail_transaction())
     }
 
     /// Runs one statement. Parameters are cast to the types the statement gives them. Errors leave the database as it was;
@@ -191,6 +193,15 @@ impl Session {
         Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
             describe::tables(&session, &cx).await
         })
+    }
+
+    /// What is left to do after a result was dropped before its end; `None` when nothing is: its temporary files are removed.
+    /// The next statement of any session would do it too.
+    pub fn tidy(&self) -> Option<Task<()>> {
+        let db = self.db.clone();
+        self.db
+            .has_temp_trash()
+            .then(|| Task::new(self.db.world.clone(), move |cx| async move { db.empty_temp_trash(&cx) }))
     }
 
     pub(crate) fn cancel(&self) -> &Cancel {

@@ -1,14 +1,14 @@
 //! Session settings: SET, SHOW and RESET. A setting that means something is a field; names that clients set out of habit
 //! are accepted only with the value that describes what Orrery does.
 
-use orrery_base::kv::Isolation;
 use orrery_base::{Error, Result, SqlState};
+use orrery_sql::parse::ast::Level;
 
 /// The settings of one session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// `default_transaction_isolation`
-    pub isolation: Isolation,
+    pub isolation: Level,
     /// `default_transaction_read_only`
     pub read_only: bool,
     /// `statement_timeout` in milliseconds; 0 is none.
@@ -24,7 +24,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            isolation: Isolation::ReadCommitted,
+            isolation: Level::ReadCommitted,
             read_only: false,
             statement_timeout_ms: 0,
             work_memory_bytes: 64 << 20,
@@ -76,9 +76,7 @@ impl Settings {
     pub fn show(&self, name: &str) -> Result<String> {
         let folded = name.to_ascii_lowercase();
         Ok(match folded.as_str() {
-            "default_transaction_isolation" | "transaction_isolation" => {
-                isolation_name(self.isolation).to_owned()
-            }
+            "default_transaction_isolation" | "transaction_isolation" => self.isolation.name().to_owned(),
             "default_transaction_read_only" => on_off(self.read_only),
             "statement_timeout" if self.statement_timeout_ms == 0 => "0".to_owned(),
             "statement_timeout" => format!("{}ms", self.statement_timeout_ms),
@@ -105,15 +103,6 @@ impl Settings {
         ]);
         names.sort_unstable();
         names
-    }
-}
-
-/// PostgreSQL's name of a level.
-pub fn isolation_name(level: Isolation) -> &'static str {
-    match level {
-        Isolation::ReadCommitted => "read committed",
-        Isolation::RepeatableRead => "repeatable read",
-        Isolation::Serializable => "serializable",
     }
 }
 
@@ -151,11 +140,12 @@ fn invalid(name: &str, value: &str) -> Error {
     )
 }
 
-fn isolation(name: &str, value: &str) -> Result<Isolation> {
+fn isolation(name: &str, value: &str) -> Result<Level> {
     match value.to_ascii_lowercase().as_str() {
-        "read committed" | "read uncommitted" => Ok(Isolation::ReadCommitted),
-        "repeatable read" => Ok(Isolation::RepeatableRead),
-        "serializable" => Ok(Isolation::Serializable),
+        "read uncommitted" => Ok(Level::ReadUncommitted),
+        "read committed" => Ok(Level::ReadCommitted),
+        "repeatable read" => Ok(Level::RepeatableRead),
+        "serializable" => Ok(Level::Serializable),
         _ => Err(invalid(name, value)),
     }
 }

@@ -1,17 +1,19 @@
 //! The session's transaction: explicit between BEGIN and COMMIT, implicit around a single statement.
 
+use crate::Settings;
 use crate::bind::OwnCatalog;
 use crate::database::Inner;
 use crate::schema::ChangeInFlight;
-use orrery_base::kv::{Isolation, Savepoint, Transaction};
+use orrery_base::kv::{Savepoint, Transaction};
 use orrery_base::{Cx, Error, Result, SqlState};
+use orrery_sql::parse::ast::Level;
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
 
 /// An open explicit transaction. The store's transaction begins with its first statement, so that its snapshot is that
 /// statement's (as in PostgreSQL).
 pub(crate) struct Explicit {
-    pub(crate) isolation: Isolation,
+    pub(crate) level: Level,
     pub(crate) read_only: bool,
     /// Begun at (its `now()`).
     pub(crate) start: u64,
@@ -21,8 +23,10 @@ pub(crate) struct Explicit {
     /// A statement failed: only ROLLBACK is taken (25P02).
     pub(crate) failed: bool,
     savepoints: Vec<NamedSavepoint>,
-    /// Settings as they were before SET LOCAL.
-    pub(crate) settings_before: Option<Box<crate::Settings>>,
+    /// Settings as they were before the transaction's first SET: what ROLLBACK goes back to.
+    settings_at_begin: Option<Box<Settings>>,
+    /// Settings without what SET LOCAL did, once it did: what COMMIT goes back to.
+    settings_session: Option<Box<Settings>>,
     /// A result of it is still being read while this is shared.
     pub(crate) open_rows: std::sync::Weak<()>,
 }
@@ -35,16 +39,17 @@ struct NamedSavepoint {
 }
 
 impl Explicit {
-    pub(crate) fn new(isolation: Isolation, read_only: bool, start: u64) -> Self {
+    pub(crate) fn new(level: Level, read_only: bool, start: u64) -> Self {
         Explicit {
-            isolation,
+            level,
             read_only,
             start,
             txn: None,
             own: OwnCatalog::default(),
             failed: false,
             savepoints: Vec::new(),
-            settings_before: None,
+            settings_at_begin: None,
+            settings_session: None,
             open_rows: std::sync::Weak::new(),
         }
     }
@@ -54,7 +59,7 @@ impl Explicit {
         if let Some(txn) = &self.txn {
             return Ok(txn.clone());
         }
-        let options = TxnOptions { isolation: self.isolation, read_only: self.read_only };
+        let options = TxnOptions { isolation: self.level.isolation(), read_only: self.read_only };
         let txn = db.store.begin(options, now)?;
         // Savepoints taken before the first statement go back to its beginning.
         let beginning = txn.savepoint();
@@ -99,6 +104,37 @@ impl Explicit {
         self.own = savepoint.own.clone();
         self.failed = false;
         Ok(())
+    }
+
+    /// A setting is about to change: remembers what the transaction's end goes back to.
+    pub(crate) fn before_set(&mut self, settings: &Settings, local: bool) {
+        self.settings_at_begin.get_or_insert_with(|| Box::new(settings.clone()));
+        if local {
+            self.settings_session.get_or_insert_with(|| Box::new(settings.clone()));
+        }
+    }
+
+    /// The settings that a plain SET changes beside those in force, after SET LOCAL.
+    pub(crate) fn session_settings(&mut self) -> Option<&mut Settings> {
+        self.settings_session.as_deref_mut()
+    }
+
+    /// The settings to go back to at the transaction's end, if they are not those in force.
+    pub(crate) fn settings_after(&mut self, committed: bool) -> Option<Box<Settings>> {
+        if committed { self.settings_session.take() } else { self.settings_at_begin.take() }
+    }
+
+    /// A statement failed: undoes what no savepoint keeps and gives back its locks at once, so that whoever waits for them
+    /// goes on; the block stays, failed, until its end.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
+        let Some(txn) = &self.txn else { return };
+        match self.savepoints.last() {
+            Some(NamedSavepoint { at: Some(at), .. }) => txn.rollback_to(*at),
+            // A savepoint from before the first statement gets its place when the transaction begins.
+            Some(NamedSavepoint { at: None, .. }) => {}
+            None => txn.rollback(),
+        }
     }
 
     /// Whether a result of this transaction is still being read.

@@ -288,6 +288,8 @@ pub enum BadMoment {
     Syntax,
     /// A field out of its range: 22008.
     Field,
+    /// A zone's offset out of its range: 22009.
+    Displacement,
     /// An unknown zone name: 22023.
     Zone(String),
     /// Depends on the clock: not built.
@@ -456,7 +458,7 @@ fn read_zone(word: &str) -> Result<i32, BadMoment> {
         _ => return Err(BadMoment::Syntax),
     };
     if hours > 15 || minutes > 59 || seconds > 59 {
-        return Err(BadMoment::Field);
+        return Err(BadMoment::Displacement);
     }
     Ok(sign * (hours * 3600 + minutes * 60 + seconds) as i32)
 }

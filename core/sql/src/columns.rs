@@ -223,9 +223,6 @@ fn fixed16(bytes: Vec<u8>, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
 /// The coefficient that a value has in a column of `numeric(p,s)`.
 pub fn decimal_of(value: &Numeric, ty: SqlType) -> Result<i128> {
     let SqlType::Decimal { scale, .. } = ty else { return Err(wrong_type(ty)) };
-    if !value.is_finite() {
-        return Err(Error::unsupported(format_args!("{value} in a column of {ty}")));
-    }
     value.to_decimal128(scale).ok_or_else(|| wrong_type(ty))
 }
 
@@ -268,7 +265,7 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
         }
         (SqlType::Decimal { .. } | SqlType::Numeric, DataType::Decimal128(_, scale)) => {
             let coefficient = array.as_primitive::<arrow::Decimal128Type>().value(row);
-            Datum::Numeric(Numeric::from_parts(coefficient, *scale as u16))
+            Datum::Numeric(Numeric::from_decimal128(coefficient, *scale as u16))
         }
         (SqlType::Numeric | SqlType::Decimal { .. }, DataType::Binary) => {
             Datum::Numeric(numeric_from(array.as_binary::<i32>().value(row))?)

@@ -136,7 +136,7 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
         SqlType::Float8 => Datum::Float8(f64::from_le_bytes(view.fixed(column))),
         SqlType::Decimal { scale, .. } => {
             let coefficient = i128::from_le_bytes(view.fixed(column));
-            Datum::Numeric(orrery_row::numeric::Numeric::from_parts(coefficient, scale.into()))
+            Datum::Numeric(orrery_row::numeric::Numeric::from_decimal128(coefficient, scale.into()))
         }
         SqlType::Numeric => Datum::Numeric(columns::numeric_from(view.bytes(column)?)?),
         SqlType::Text | SqlType::Varchar(_) => Datum::Text(utf8(view.bytes(column)?)?.into()),
@@ -354,9 +354,9 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Int8 => reader.i64(descending)?.map(Datum::Int8),
         SqlType::Timestamp => reader.i64(descending)?.map(Datum::Timestamp),
         SqlType::Timestamptz => reader.i64(descending)?.map(Datum::Timestamptz),
-        SqlType::Decimal { scale, .. } => {
-            reader.i128(descending)?.map(|value| Datum::Numeric(Numeric::from_parts(value, scale.into())))
-        }
+        SqlType::Decimal { scale, .. } => reader
+            .i128(descending)?
+            .map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into()))),
         SqlType::Text | SqlType::Varchar(_) => match reader.bytes(descending)? {
             Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
             None => None,

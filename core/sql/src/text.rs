@@ -285,6 +285,11 @@ fn parse_bytea(text: &str) -> Result<Vec<u8>> {
         }
         return Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect());
     }
+    unescape_bytea(text)
+}
+
+/// Reads bytea's older form, `\\` and `\ooo`. Errors: 22P02.
+pub fn unescape_bytea(text: &str) -> Result<Vec<u8>> {
     let bad = || Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bytea");
     let (bytes, mut at, mut out) = (text.as_bytes(), 0, Vec::with_capacity(text.len()));
     while at < bytes.len() {
@@ -346,6 +351,10 @@ fn bad_moment(bad: BadMoment, ty: SqlType, text: &str) -> Error {
         BadMoment::Field => Error::new(
             SqlState::DATETIME_FIELD_OVERFLOW,
             format!("date/time field value out of range: \"{text}\""),
+        ),
+        BadMoment::Displacement => Error::new(
+            SqlState::INVALID_TIME_ZONE_DISPLACEMENT_VALUE,
+            format!("time zone displacement out of range: \"{text}\""),
         ),
         BadMoment::Zone(zone) => {
             Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{zone}\" not recognized"))

@@ -113,6 +113,20 @@ impl SqlType {
         }
     }
 
+    /// The largest value of an integer type; of any other, of `bigint`.
+    pub fn integer_max(&self) -> i64 {
+        match self {
+            SqlType::Int2 => i16::MAX.into(),
+            SqlType::Int4 => i32::MAX.into(),
+            _ => i64::MAX,
+        }
+    }
+
+    /// The smallest value of an integer type; of any other, of `bigint`.
+    pub fn integer_min(&self) -> i64 {
+        -1 - self.integer_max()
+    }
+
     /// Whether it is one of the number types.
     pub fn is_numeric(&self) -> bool {
         matches!(

@@ -128,7 +128,10 @@ impl Store {
             if plant!(self.world, RecycleLogEarly) { generations.newer } else { generations.older }
         };
         let mut sequencer = lock(&self.sequencer);
-        sequencer.log.as_mut().map_or(Vec::new(), |log| log.space.free_before(free_before))
+        sequencer
+            .log
+            .as_mut()
+            .map_or(Vec::new(), |log| log.space.free_before(free_before, log.synced_through))
     }
 
     fn poison_if_pages_are(&self, error: &Error) {

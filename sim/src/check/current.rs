@@ -4,7 +4,7 @@
 //! With the lock granted, every earlier writer of the key has let it go, so has installed or rolled back: the newest
 //! version is the last of the chain among the commits asked for before the grant.
 
-use crate::history::{History, Outcome, Seen, Version};
+use crate::history::{History, Seen, Version};
 use orrery_base::kv::ReadMode;
 
 /// Checks every current read of the epoch.
@@ -17,14 +17,9 @@ pub fn check(history: &History) -> Result<(), String> {
                 it.commit_order < read.commit_order && history.txns[it.txn].number != txn.number
             };
             let chain: Vec<&Version> = versions.get(key).into_iter().flatten().filter(is_earlier).collect();
-            // An answer of 08007 lets the lock go although nothing was installed; relaxed, or when a task was dropped, it
-            // is not known either. Each of the last such versions may be the newest.
-            let is_sure = |it: &&Version| {
-                let writer = &history.txns[it.txn];
-                !(writer.outcome == Outcome::Unknown
-                    || history.relaxed && it.timestamp.is_none()
-                    || writer.dropped)
-            };
+            // A store whose sync failed lets locks go although nothing was installed; a dropped task's commit may never
+            // have begun. So only an answer makes it sure, and each later version may be the newest.
+            let is_sure = |it: &&Version| it.timestamp.is_some();
             let sure = chain.iter().rposition(is_sure).map_or(0, |index| index + 1);
             let value_at = |place: usize| match place {
                 0 => history.base.get(key).copied(),

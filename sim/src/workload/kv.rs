@@ -76,7 +76,7 @@ impl Legal {
             SqlState::DISK_FULL => self.full,
             SqlState::IO_ERROR => self.io || self.drops,
             SqlState::CANNOT_CONNECT_NOW => self.io || self.closing,
-            SqlState::TRANSACTION_RESOLUTION_UNKNOWN => self.io,
+            SqlState::TRANSACTION_RESOLUTION_UNKNOWN => self.io || self.drops,
             SqlState::DATA_CORRUPTED => self.damage,
             _ => false,
         }

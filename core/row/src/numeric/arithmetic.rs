@@ -7,9 +7,9 @@ use num_traits::{Signed, Zero};
 use orrery_base::{Error, Result, SqlState};
 
 /// PostgreSQL's NUMERIC_MIN_SIG_DIGITS: a quotient has at least so many significant digits.
-const SIGNIFICANT_DIGITS_MIN: i64 = 16;
+pub(super) const SIGNIFICANT_DIGITS_MIN: i64 = 16;
 /// PostgreSQL's NUMERIC_MAX_DISPLAY_SCALE.
-const DISPLAY_SCALE_MAX: i64 = 1000;
+pub(super) const DISPLAY_SCALE_MAX: i64 = 1000;
 
 fn division_by_zero() -> Error {
     Error::new(SqlState::DIVISION_BY_ZERO, "division by zero")
@@ -129,6 +129,31 @@ impl Numeric {
         self.div(other)
     }
 
+    /// The greatest common divisor, not negative; NaN when either is not finite. Its scale is the larger one.
+    pub fn gcd(&self, other: &Numeric) -> Result<Numeric> {
+        if !self.is_finite() || !other.is_finite() {
+            return Ok(Numeric::NaN);
+        }
+        let scale = u32::from(self.scale().max(other.scale()));
+        let (mut a, mut b) = (self.abs(), other.abs());
+        while !b.is_zero() {
+            let rest = a.rem(&b)?;
+            (a, b) = (b, rest);
+        }
+        Ok(a.with_scale(scale))
+    }
+
+    /// The least common multiple, likewise. Errors: 22003 beyond PostgreSQL's range.
+    pub fn lcm(&self, other: &Numeric) -> Result<Numeric> {
+        let divisor = self.gcd(other)?;
+        if divisor.is_nan() || divisor.is_zero() {
+            return Ok(divisor);
+        }
+        let scale = u32::from(self.scale().max(other.scale()));
+        let times = self.div_trunc(&divisor)?;
+        Ok(times.mul(other)?.abs().round(scale as i32))
+    }
+
     /// Negation.
     #[must_use]
     pub fn neg(&self) -> Numeric {
@@ -223,7 +248,7 @@ impl Numeric {
         Ok(Numeric::Finite { coefficient: divide_rounding(&root, 1), scale: result_scale as u16 })
     }
 
-    fn in_range(self) -> Result<Numeric> {
+    pub(super) fn in_range(self) -> Result<Numeric> {
         if let Numeric::Finite { coefficient: Coefficient::Big(big), scale } = &self {
             let digits = big.bits() as f64 * std::f64::consts::LOG10_2;
             if digits > INTEGER_DIGIT_COUNT_MAX as f64 + f64::from(*scale) {
@@ -242,7 +267,7 @@ fn negative_root() -> Error {
 }
 
 /// Divides by `10^power`, half away from zero.
-fn divide_rounding(coefficient: &Coefficient, power: u32) -> Coefficient {
+pub(super) fn divide_rounding(coefficient: &Coefficient, power: u32) -> Coefficient {
     match pow10(power) {
         Some(divisor) => quotient_rounding(coefficient, &Coefficient::Small(divisor)),
         None => quotient_rounding(coefficient, &Coefficient::from_big(pow10_big(power))),
@@ -250,7 +275,7 @@ fn divide_rounding(coefficient: &Coefficient, power: u32) -> Coefficient {
 }
 
 /// Divides, half away from zero.
-fn quotient_rounding(numerator: &Coefficient, denominator: &Coefficient) -> Coefficient {
+pub(super) fn quotient_rounding(numerator: &Coefficient, denominator: &Coefficient) -> Coefficient {
     if let (Coefficient::Small(numerator), Coefficient::Small(denominator)) = (numerator, denominator)
         && let (Some(quotient), Some(rest)) =
             (numerator.checked_div(*denominator), numerator.checked_rem(*denominator))
@@ -269,7 +294,7 @@ fn quotient_rounding(numerator: &Coefficient, denominator: &Coefficient) -> Coef
 }
 
 /// PostgreSQL thinks in digits of base 10,000: the weight of the first one that is not zero, and its value.
-fn base_10000_head(value: &Numeric) -> (i64, i64) {
+pub(super) fn base_10000_head(value: &Numeric) -> (i64, i64) {
     let (digits, exponent) = value.key_digits();
     if digits.is_empty() {
         return (0, 0);

@@ -3,11 +3,10 @@
 //! A finite value is `coefficient / 10^scale`. The scale is what is shown (1.10 has scale 2) and takes no part in
 //! equality, order or keys. Coefficients that fit an `i128` are kept there; the rest in a big integer. Result scales
 //! follow PostgreSQL's `numeric.c` (the rules are documented at each operation).
-//!
-//! Does not do: transcendental functions.
 
 mod arithmetic;
 mod text;
+mod transcendental;
 mod wide;
 
 use num_bigint::BigInt;
@@ -19,6 +18,11 @@ use std::cmp::Ordering;
 pub const SCALE_MAX: u32 = 16_383;
 /// Most digits before the point that PostgreSQL keeps.
 pub const INTEGER_DIGIT_COUNT_MAX: u64 = 131_072;
+
+/// NaN among the 128-bit coefficients of `numeric(p,s)`: above every one of 38 digits, as NaN is above every number.
+pub const DECIMAL_NAN: i128 = i128::MAX;
+/// Coefficients of 38 digits are below this.
+const DECIMAL_LIMIT: u128 = 10u128.pow(38);
 
 /// A `numeric` value.
 #[derive(Clone, Debug)]
@@ -172,19 +176,30 @@ impl Numeric {
         }
     }
 
-    /// The value times `10^scale` when that is a whole number of 128 bits: the array form of `numeric(p, scale)`. The
-    /// caller has rounded to `scale`.
+    /// The value times `10^scale` when that is a whole number of at most 38 digits: the array form of
+    /// `numeric(p, scale)`. The caller has rounded to `scale`. NaN is [`DECIMAL_NAN`]; infinities have no such form.
     pub fn to_decimal128(&self, scale: u8) -> Option<i128> {
-        let Numeric::Finite { coefficient: Coefficient::Small(small), scale: own } = self else {
-            return None;
+        let (small, own) = match self {
+            Numeric::Finite { coefficient: Coefficient::Small(small), scale: own } => {
+                (*small, u32::from(*own))
+            }
+            Numeric::NaN => return Some(DECIMAL_NAN),
+            _ => return None,
         };
-        let own = u32::from(*own);
         let wanted = u32::from(scale);
-        if own <= wanted {
-            return small.checked_mul(pow10(wanted - own)?);
-        }
-        let divisor = pow10(own - wanted)?;
-        (small % divisor == 0).then(|| small / divisor)
+        let coefficient = if own <= wanted {
+            small.checked_mul(pow10(wanted - own)?)
+        } else {
+            let divisor = pow10(own - wanted)?;
+            (small % divisor == 0).then(|| small / divisor)
+        };
+        coefficient.filter(|it| it.unsigned_abs() < DECIMAL_LIMIT)
+    }
+
+    /// The inverse of [`Numeric::to_decimal128`].
+    #[inline]
+    pub fn from_decimal128(coefficient: i128, scale: u16) -> Self {
+        if coefficient == DECIMAL_NAN { Numeric::NaN } else { Numeric::from_parts(coefficient, scale) }
     }
 
     /// Rounds to `numeric(precision, scale)`. Errors: 22003 when it has too many digits before the point.

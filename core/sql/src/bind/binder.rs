@@ -30,6 +30,8 @@ pub(super) struct Binder<'a> {
     /// The SELECT being bound.
     pub(super) level: Level,
     relation_count: usize,
+    /// Columns that the SELECT about to be bound is inserted into: its bare literals take their types.
+    pub(super) insert_targets: Vec<(String, SqlType)>,
 }
 
 /// A name of WITH.
@@ -64,6 +66,7 @@ impl<'a> Binder<'a> {
             outer: Vec::new(),
             level: Level::default(),
             relation_count: 0,
+            insert_targets: Vec::new(),
         }
     }
 

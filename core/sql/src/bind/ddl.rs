@@ -76,6 +76,17 @@ impl Binder<'_> {
                 let message = "identity column type must be smallint, integer, or bigint";
                 return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
             }
+            let (start, min, max) = (identity.start, ty.integer_min(), ty.integer_max());
+            // PostgreSQL's bounds: an ascending sequence begins at 1 or above, a descending one at -1 or below.
+            let (low, high) = if identity.increment < 0 { (min, -1) } else { (1, max) };
+            if start < low {
+                let message = format!("START value ({start}) cannot be less than MINVALUE ({low})");
+                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
+            }
+            if start > high {
+                let message = format!("START value ({start}) cannot be greater than MAXVALUE ({high})");
+                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
+            }
             table.identities.push((table.columns.len(), identity.always, identity.start, identity.increment));
         }
         let text = default.as_ref().map(|(text, _)| text.clone());

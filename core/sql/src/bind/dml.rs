@@ -2,15 +2,15 @@
 
 use super::binder::{Binder, Level};
 use super::expr::location;
-use super::scope::{Scope, ScopeColumn};
+use super::scope::{Scope, ScopeColumn, no_column};
 use super::{CopyFormat, CopyFrom};
-use crate::catalog::{Column, Table};
+use crate::catalog::{Column, Index, Table};
 use crate::datum::Datum;
 use crate::expr::Expr;
 use crate::functions::{self, CastContext};
-use crate::parse::ast::{self, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
+use crate::parse::ast::{self, ConflictTarget, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
 use crate::plan::logical::{ColumnId, Logical, Query};
-use crate::plan::{Field, ROW_KEY, Returning};
+use crate::plan::{Arbiters, Field, ROW_KEY, Returning};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub(super) struct BoundInsert {
     pub(super) table: Arc<Table>,
     pub(super) source: Query,
     pub(super) checks: Vec<(String, Expr)>,
-    pub(super) skip_conflicts: bool,
+    pub(super) skip: Option<Arbiters>,
     pub(super) returning: Option<Returning>,
 }
 
@@ -69,8 +69,7 @@ impl TableScope {
 
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
-        let ast::Insert { table: name, alias, columns, source, override_identity, skip_conflicts, returning } =
-            insert;
+        let ast::Insert { table: name, alias, columns, source, override_identity, skip, returning } = insert;
         let table = self.table(name)?;
         let targets = self.target_columns(&table, columns)?;
         let source = match source {
@@ -89,7 +88,50 @@ impl Binder<'_> {
         let scope = TableScope::new(self, &table, &shown.text);
         let checks = self.checks(&table, &scope)?;
         let returning = self.returning(&table, &scope, returning.as_deref())?;
-        Ok(BoundInsert { table, source, checks, skip_conflicts: *skip_conflicts, returning })
+        let skip = skip.as_ref().map(|target| self.arbiters(&table, target)).transpose()?;
+        Ok(BoundInsert { table, source, checks, skip, returning })
+    }
+
+    /// The unique keys that ON CONFLICT is about. Errors: 42703, 42P10, 42704.
+    fn arbiters(&self, table: &Table, target: &ConflictTarget) -> Result<Arbiters> {
+        match target {
+            ConflictTarget::All => Ok(Arbiters::All),
+            ConflictTarget::Constraint(name) => {
+                let primary = table.primary_key_name.as_deref() == Some(name.text.as_str());
+                let is_named = |index: &&Index| index.is_constraint && index.name == name.text;
+                let indexes: Vec<_> = table.indexes.iter().filter(is_named).map(|index| index.tree).collect();
+                if !primary && indexes.is_empty() {
+                    let message =
+                        format!("constraint \"{}\" for table \"{}\" does not exist", name.text, table.name);
+                    return Err(Error::new(SqlState::UNDEFINED_OBJECT, message).at(name.at));
+                }
+                Ok(Arbiters::Some { primary, indexes })
+            }
+            ConflictTarget::Columns { names, at } => {
+                let mut wanted = names
+                    .iter()
+                    .map(|name| table.column(&name.text).ok_or_else(|| no_column(None, name)))
+                    .collect::<Result<Vec<_>>>()?;
+                wanted.sort_unstable();
+                wanted.dedup();
+                let same = |mut ordinals: Vec<usize>| {
+                    ordinals.sort_unstable();
+                    ordinals == wanted
+                };
+                let primary = same(table.primary_key.clone());
+                let unique = table.indexes.iter().filter(|index| index.unique);
+                let indexes: Vec<_> = unique
+                    .filter(|index| same(index.columns.iter().map(|column| column.ordinal).collect()))
+                    .map(|index| index.tree)
+                    .collect();
+                if !primary && indexes.is_empty() {
+                    let message =
+                        "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+                    return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(*at));
+                }
+                Ok(Arbiters::Some { primary, indexes })
+            }
+        }
     }
 
     /// The ordinals that INSERT or COPY names; all when it names none. Errors: 42703, 42701.
@@ -196,6 +238,13 @@ impl Binder<'_> {
         override_identity: bool,
         named: bool,
     ) -> Result<Query> {
+        if is_select(query) {
+            let target = |&ordinal: &usize| {
+                let column = &table.columns[ordinal];
+                (column.name.clone(), column.ty)
+            };
+            self.insert_targets = targets.iter().map(target).collect();
+        }
         let mut source = self.query(query)?;
         let width = source.fields.len();
         if width > targets.len() || width < targets.len() && named {
@@ -239,7 +288,10 @@ impl Binder<'_> {
             let sequence = self.catalog.sequences.get(&identity.sequence);
             let sequence = sequence.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
             let literal = |value: i64| Expr::Literal { value: Datum::Int8(value), ty: SqlType::Int8 };
-            let args = vec![literal(i64::from(identity.sequence)), literal(sequence.increment)];
+            let limit =
+                if sequence.increment < 0 { column.ty.integer_min() } else { column.ty.integer_max() };
+            let args =
+                vec![literal(i64::from(identity.sequence)), literal(sequence.increment), literal(limit)];
             let next = Expr::Call { function: functions::nextval(), args, ty: SqlType::Int8, position: 0 };
             return self.coerce(next, column.ty, CastContext::Assignment, 0);
         }
@@ -312,9 +364,12 @@ impl Binder<'_> {
         let scope = TableScope::new(self, &table, &shown.text);
         self.level.forbidden = Some("UPDATE");
         let mut bound: Vec<(usize, Expr)> = Vec::with_capacity(assignments.len());
-        for (column, value) in assignments {
+        for ast::Assignment { column, is_part, value } in assignments {
             let ordinal = self.table_column(&table, column)?;
             let definition = &table.columns[ordinal];
+            if *is_part {
+                return Err(Error::unsupported("assignment to a part of a column").at(column.at));
+            }
             if bound.iter().any(|known| known.0 == ordinal) {
                 let message = format!("multiple assignments to same column \"{}\"", column.text);
                 return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(column.at));
@@ -418,6 +473,15 @@ fn plain_values(query: &ast::Query) -> Option<&[Vec<ast::Expr>]> {
     }
 }
 
+/// A query that is one SELECT, in parentheses or not.
+fn is_select(query: &ast::Query) -> bool {
+    match &query.body {
+        SetExpr::Select(_) => true,
+        SetExpr::Query(inner) => is_select(inner),
+        SetExpr::Values { .. } | SetExpr::SetOperation { .. } => false,
+    }
+}
+
 fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
     if overridden || !column.identity.is_some_and(|identity| identity.always) {
         return Ok(());
@@ -468,10 +532,14 @@ fn copy_format(options: &[(Name, CopyValue)]) -> Result<CopyFormat> {
             CopyValue::None => Err(bad(name, format!("{} requires a parameter", name.text))),
         };
         let byte = || match text()?.as_bytes() {
-            [one] if one.is_ascii() && !matches!(one, b'\n' | b'\r') => Ok(*one),
+            [b'\n' | b'\r'] => {
+                let message = format!("COPY {} cannot be newline or carriage return", name.text);
+                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at))
+            }
+            [one] if one.is_ascii() => Ok(*one),
             _ => {
                 let message = format!("COPY {} must be a single one-byte character", name.text);
-                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at))
+                Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.at))
             }
         };
         match name.text.as_str() {

@@ -233,9 +233,9 @@ fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
 }
 
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
-    let dml::BoundInsert { table, source, checks, skip_conflicts, returning } = binder.insert(insert)?;
+    let dml::BoundInsert { table, source, checks, skip, returning } = binder.insert(insert)?;
     let source = optimize::plan(finish(binder)?, source)?;
-    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert { table, source, checks, skip_conflicts, returning })))
+    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert { table, source, checks, skip, returning })))
 }
 
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {

@@ -301,6 +301,7 @@ impl Binder<'_> {
 
     fn select_level(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<Query> {
         let Select { distinct, items, from, filter, group_by, having, at: _ } = select;
+        let targets = std::mem::take(&mut self.insert_targets);
         let (mut root, scope) = self.bind_from_list(from)?;
         if let Some(filter) = filter {
             self.level.forbidden = Some("WHERE");
@@ -311,6 +312,14 @@ impl Binder<'_> {
         self.level.forbidden = None;
         self.level.references.clear();
         let mut outputs = self.select_items(&scope, items)?;
+        if !distinct {
+            for (output, (column, ty)) in outputs.iter_mut().zip(&targets) {
+                if output.expr.ty() == SqlType::Unknown {
+                    let expr = std::mem::replace(&mut output.expr, Expr::bool(true));
+                    output.expr = self.coerce_assignment(expr, column, *ty, output.at)?;
+                }
+            }
+        }
         let having = match having {
             Some(having) => Some(self.condition(&scope, having, "HAVING")?),
             None => None,

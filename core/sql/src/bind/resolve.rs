@@ -3,7 +3,7 @@
 use super::binder::Binder;
 use super::coerce::{Category, category, is_implicit, is_preferred};
 use crate::expr::Expr;
-use crate::functions::{self, Aggregate, ResultType, Scalar};
+use crate::functions::{self, Aggregate, CastContext, ResultType, Scalar};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 
@@ -173,7 +173,9 @@ fn type_list(types: &[SqlType]) -> String {
 impl Binder<'_> {
     /// An operator: one argument is a prefix operator, two an infix one. Errors: 42883, 42725.
     pub(super) fn operator(&mut self, op: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
-        let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        let args = if op == "||" { self.concatenated(args)? } else { args };
+        let mut types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        widen_real(&mut types);
         match choose(functions::scalars(op), &types, true) {
             Choice::One(function) => self.call(function, args, at),
             Choice::None | Choice::Ambiguous
@@ -201,6 +203,22 @@ impl Binder<'_> {
                 .at(at))
             }
         }
+    }
+
+    /// The operands of `||`: beside a text, anything else becomes text (PostgreSQL's `text || anynonarray`).
+    fn concatenated(&mut self, mut args: Vec<(Expr, u32)>) -> Result<Vec<(Expr, u32)>> {
+        let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        let other = match types.as_slice() {
+            [SqlType::Text | SqlType::Unknown, SqlType::Text | SqlType::Unknown] => return Ok(args),
+            [SqlType::Unknown, SqlType::Bytea] | [SqlType::Bytea, SqlType::Unknown] => return Ok(args),
+            [SqlType::Text | SqlType::Unknown, _] => 1,
+            [_, SqlType::Text | SqlType::Unknown] => 0,
+            _ => return Ok(args),
+        };
+        let (expr, at) = args.remove(other);
+        let text = self.coerce(expr, SqlType::Text, CastContext::Explicit, at)?;
+        args.insert(other, (text, at));
+        Ok(args)
     }
 
     /// A function by name. `None`: no function has this name. Errors: 42883, 42725.
@@ -251,6 +269,17 @@ impl Binder<'_> {
         }
         let ty = result_type(function.result, &cast);
         Ok((function, cast, ty))
+    }
+}
+
+/// PostgreSQL has operators of `real` beside `double precision`, but none of `real` beside other numbers: those resolve to
+/// the former.
+fn widen_real(types: &mut [SqlType]) {
+    let [a, b] = types else { return };
+    match (*a, *b) {
+        (SqlType::Float4, other) if other != SqlType::Float4 && other.is_numeric() => *a = SqlType::Float8,
+        (other, SqlType::Float4) if other != SqlType::Float4 && other.is_numeric() => *b = SqlType::Float8,
+        _ => {}
     }
 }
 

@@ -81,6 +81,10 @@ pub trait Environment: Send + Sync {
 
     /// A number for `FileId::Temp` that no other statement uses while this one runs. No I/O.
     fn temp_file(&self) -> u64;
+
+    /// A temporary file is not used any more: whoever owns the environment removes it. Called while dropping, when no
+    /// request can be made; possibly for a file that was never written.
+    fn discard_temp(&self, file: u64);
 }
 
 /// What the uncorrelated subqueries of a plan gave, by index.

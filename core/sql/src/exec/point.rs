@@ -165,7 +165,7 @@ impl PointRow<'_> {
             SqlType::Float8 => PointValue::Float8(f64::from_le_bytes(view.fixed(column))),
             SqlType::Decimal { scale, .. } => {
                 let coefficient = i128::from_le_bytes(view.fixed(column));
-                PointValue::Numeric(Numeric::from_parts(coefficient, scale.into()))
+                PointValue::Numeric(Numeric::from_decimal128(coefficient, scale.into()))
             }
             SqlType::Numeric => PointValue::Numeric(crate::columns::numeric_from(view.bytes(column)?)?),
             SqlType::Text | SqlType::Varchar(_) => PointValue::Text(encode::utf8(view.bytes(column)?)?),
@@ -232,7 +232,7 @@ fn query(plan: &Plan) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 
 fn insert(statement: &Insert) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
-    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && !statement.skip_conflicts;
+    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && statement.skip.is_none();
     if !is_plain || !table.indexes.is_empty() || table.primary_key.is_empty() {
         return None;
     }

@@ -12,17 +12,17 @@
 //! Values: bitmaps as they are; fixed-width values as they lie; strings as row count × u32 lengths, u32 total, bytes.
 //! The types are known to the reader, not written.
 //!
-//! Invariant P1: a file is removed when its [`SpillFile`] is dropped. If the statement is dropped with it the request may
-//! be lost; temporary files are emptied at open.
+//! Invariant P1: a file is given back to the [`Environment`](super::Environment) when its [`SpillFile`] is dropped,
+//! whatever ends the statement: its end, an error, or its owner dropping it half-way.
 
 use super::metrics::Counters;
 use super::query::Place;
-use super::{Batch, arrow_result};
+use super::{Batch, Environment, arrow_result};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, make_array, new_empty_array};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_schema::DataType;
-use orrery_base::disk::{DiskOp, FileId};
+use orrery_base::disk::FileId;
 use orrery_base::hash::checksum;
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{AlignedBuf, Cx, Error, Result};
@@ -38,8 +38,8 @@ const BLOCK_ROW_COUNT_MAX: usize = 2 * BATCH_ROW_COUNT;
 
 /// A temporary file under construction, or complete.
 pub struct SpillFile {
-    file: FileId,
-    cx: Cx,
+    file: u64,
+    environment: Arc<dyn Environment>,
     written_bytes: u64,
     pending: AlignedBuf,
     chunk_bytes: usize,
@@ -52,11 +52,12 @@ pub struct SpillFile {
 impl SpillFile {
     /// A new file for batches of these types. No I/O.
     pub fn new(place: &Place, types: Vec<DataType>, cx: &Cx) -> Self {
-        let file = FileId::Temp(place.shared.context.environment.temp_file());
+        let environment = place.shared.context.environment.clone();
+        let file = environment.temp_file();
         cx.world().probe("exec: spill file made");
         SpillFile {
             file,
-            cx: cx.clone(),
+            environment,
             written_bytes: 0,
             pending: AlignedBuf::default(),
             chunk_bytes: (place.shared.memory.budget_bytes() / 64).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
@@ -110,7 +111,7 @@ impl SpillFile {
         let data = std::mem::take(&mut self.pending);
         let len = data.len() as u64;
         if len > 0 {
-            cx.write(self.file, self.written_bytes, data).await?;
+            cx.write(FileId::Temp(self.file), self.written_bytes, data).await?;
             self.written_bytes += len;
         }
         Ok(())
@@ -130,9 +131,8 @@ impl SpillFile {
 
 impl Drop for SpillFile {
     fn drop(&mut self) {
-        if self.written_bytes > 0 {
-            drop(self.cx.submit(DiskOp::Remove { file: self.file }));
-        }
+        // Also when nothing was written: a write may have been under way.
+        self.environment.discard_temp(self.file);
     }
 }
 
@@ -205,7 +205,7 @@ impl SpillReader {
             let start = usize::try_from(at).map_err(|_| damaged())?;
             AlignedBuf::from(&self.file.pending[start..start + wanted])
         } else {
-            cx.read(self.file.file, at, wanted).await?
+            cx.read(FileId::Temp(self.file.file), at, wanted).await?
         };
         if buffer.len() < len {
             return Err(damaged());

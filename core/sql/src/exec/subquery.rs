@@ -151,6 +151,7 @@ pub fn each_sequence(expr: &Expr, f: &mut dyn FnMut(u32, i64)) {
             && let [
                 Expr::Literal { value: Datum::Int8(id), .. },
                 Expr::Literal { value: Datum::Int8(step), .. },
+                ..,
             ] = args.as_slice()
             && let Ok(id) = u32::try_from(*id)
         {

@@ -16,8 +16,8 @@ use orrery_base::task::Task;
 use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, PagePtr, Result, Timestamp, TreeId, TxnId, World};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 /// A budget in which nothing spills.
@@ -76,6 +76,7 @@ impl Transaction for NoTransaction {
         Savepoint(0)
     }
     fn rollback_to(&self, _: Savepoint) {}
+    fn undo_writes_to(&self, _: Savepoint) {}
     fn try_lock(&self, _: TreeId, _: &[u8], _: RowLock) -> Result<bool> {
         none()
     }
@@ -97,9 +98,9 @@ impl Transaction for NoTransaction {
     }
 }
 
-/// Counts temporary files and sequence values.
+/// Counts temporary files and sequence values, and keeps the numbers of files given back.
 #[derive(Default)]
-struct Counting(AtomicU64, AtomicU64);
+struct Counting(AtomicU64, AtomicU64, Mutex<Vec<u64>>);
 
 impl Environment for Counting {
     fn reserve<'a>(&'a self, _: &'a Cx, _: u32, count: u32) -> BoxFuture<'a, Result<i64>> {
@@ -108,6 +109,9 @@ impl Environment for Counting {
     }
     fn temp_file(&self) -> u64 {
         self.0.fetch_add(1, Atomic::Relaxed)
+    }
+    fn discard_temp(&self, file: u64) {
+        self.2.lock().unwrap().push(file);
     }
 }
 
@@ -216,7 +220,8 @@ pub fn run_plan(plan: Plan, budget: usize) -> Result<Outcome> {
 
 pub fn run_on(disk: &mut Disk, plan: Plan, budget: usize) -> Result<Outcome> {
     let types: Vec<SqlType> = plan.root.fields.iter().map(|field| field.ty).collect();
-    let context = context(budget);
+    let environment = Arc::new(Counting::default());
+    let context = ExecContext { environment: environment.clone(), ..context(budget) };
     let counting = context.clone();
     let task: Task<Result<Vec<Batch>>> = Task::new(World::shortening(), |cx| async move {
         let mut query = Query::open(Arc::new(plan), context);
@@ -226,7 +231,11 @@ pub fn run_on(disk: &mut Disk, plan: Plan, budget: usize) -> Result<Outcome> {
         }
         Ok(batches)
     });
-    let batches: Vec<Batch> = drive(disk, task)?;
+    let batches = drive(disk, task);
+    for file in environment.2.lock().unwrap().drain(..) {
+        disk.files.remove(&FileId::Temp(file));
+    }
+    let batches: Vec<Batch> = batches?;
     let mut rows = Vec::new();
     for batch in &batches {
         assert!(batch.row_count > 0 && batch.columns.iter().all(|column| column.len() == batch.row_count));

@@ -464,7 +464,7 @@ fn filter_project_append_and_values() {
 
 #[test]
 fn identity_values_are_reserved_by_batch() {
-    let args = vec![int8(4), int8(1)];
+    let args = vec![int8(4), int8(1), int8(i64::MAX)];
     let next = Expr::Call { function: nextval(), args, ty: SqlType::Int8, position: 0 };
     let input = Box::new(series(vec![int8(1), int8(3000)], SqlType::Int8));
     let project = node(Op::Project { input, exprs: vec![next] }, &[SqlType::Int8]);

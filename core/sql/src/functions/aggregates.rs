@@ -14,7 +14,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_schema::DataType;
 use orrery_base::{Error, Result};
-use orrery_row::numeric::Numeric;
+use orrery_row::numeric::{DECIMAL_NAN, Numeric};
 
 /// The state of one group.
 trait State: Default + Clone + Send + 'static {
@@ -305,6 +305,7 @@ impl State for NumericSum {
     fn add(&mut self, _: &SumKind, args: &[Arg<'_>], row: usize) -> Result<()> {
         self.count += 1;
         match &args[0] {
+            Arg::Decimal(values, ..) if values[row] == DECIMAL_NAN => self.add_numeric(&Numeric::NaN),
             Arg::Decimal(values, scale, _) => {
                 self.scale = *scale;
                 match self.small.checked_add(values[row]) {

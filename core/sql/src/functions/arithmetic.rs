@@ -219,7 +219,30 @@ pub fn gcd(a: i64, b: i64) -> Option<i64> {
     i64::try_from(a).ok()
 }
 
-pub(super) fn bigint_pair(args: &[Value], rows: usize, f: impl Fn(i64, i64) -> Option<i64>) -> Result<Value> {
+/// Least common multiple, likewise.
+pub fn lcm(a: i64, b: i64) -> Option<i64> {
+    match gcd(a, b)? {
+        0 => Some(0),
+        divisor => (a / divisor).checked_mul(b)?.checked_abs(),
+    }
+}
+
+pub(super) fn integer_pair(
+    args: &[super::Value],
+    rows: usize,
+    f: impl Fn(i64, i64) -> Option<i64>,
+) -> Result<super::Value> {
+    kernel::binary::<Int32Type, Int32Type, Int32Type>(args, rows, |a, b| {
+        let value = f(a.into(), b.into()).and_then(|value| i32::try_from(value).ok());
+        value.ok_or_else(|| out_of_range(SqlType::Int4))
+    })
+}
+
+pub(super) fn bigint_pair(
+    args: &[super::Value],
+    rows: usize,
+    f: impl Fn(i64, i64) -> Option<i64>,
+) -> Result<super::Value> {
     kernel::binary::<Int64Type, Int64Type, Int64Type>(args, rows, |a, b| {
         f(a, b).ok_or_else(|| out_of_range(SqlType::Int8))
     })

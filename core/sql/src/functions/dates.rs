@@ -533,7 +533,37 @@ static OPERATORS: &[Scalar] = &[
     }),
 ];
 
+/// The offset of a zone in seconds east. Errors: 0A000 for a zone that needs the data base of zones.
+fn zone_offset(name: &str) -> Result<i32> {
+    match name.to_ascii_lowercase().as_str() {
+        "utc" | "gmt" | "z" | "zulu" | "etc/utc" => Ok(0),
+        _ => Err(Error::unsupported(format_args!("time zone \"{name}\""))
+            .with_hint("Use UTC or an interval such as interval '2 hours'.")),
+    }
+}
+
+/// The offset that an interval stands for. Errors: 22023 when it has months or days.
+fn interval_offset(interval: Interval) -> Result<i32> {
+    if interval.months != 0 || interval.days != 0 {
+        let message = "interval time zone must not include months or days";
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    }
+    i32::try_from(interval.micros / SECOND).map_err(|_| civil::timestamp_out_of_range())
+}
+
 static FUNCTIONS: &[Scalar] = &[
+    op!("timezone", [Text, Timestamp] => Timestamptz, |row| {
+        shift(row.i64(1)?, -zone_offset(row.text(0)?)?).map(Datum::Timestamptz)
+    }),
+    op!("timezone", [Text, Timestamptz] => Timestamp, |row| {
+        shift(row.i64(1)?, zone_offset(row.text(0)?)?).map(Datum::Timestamp)
+    }),
+    op!("timezone", [Interval, Timestamp] => Timestamptz, |row| {
+        shift(row.i64(1)?, -interval_offset(row.interval(0)?)?).map(Datum::Timestamptz)
+    }),
+    op!("timezone", [Interval, Timestamptz] => Timestamp, |row| {
+        shift(row.i64(1)?, interval_offset(row.interval(0)?)?).map(Datum::Timestamp)
+    }),
     stable("now", &[], SqlType::Timestamptz, |context, _, _| now(context.transaction_start)),
     stable(
         "transaction_timestamp",

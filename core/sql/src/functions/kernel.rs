@@ -212,7 +212,7 @@ impl<'a> Arg<'a> {
     /// The numeric of a row.
     pub fn numeric(&self, row: usize) -> Result<Numeric> {
         match self {
-            Arg::Decimal(values, scale, mask) => Ok(Numeric::from_parts(values[row & mask], *scale)),
+            Arg::Decimal(values, scale, mask) => Ok(Numeric::from_decimal128(values[row & mask], *scale)),
             Arg::Bytes(array, mask) => columns::numeric_from(array.value(row & mask)),
             _ => Err(wrong_argument()),
         }

@@ -1,7 +1,7 @@
 //! Mathematical functions of `double precision`. Transcendental ones come from `libm`: the same bits on every platform
 //! (DESIGN §3).
 
-use super::arithmetic::{bigint_pair, float_overflow, float_underflow, gcd};
+use super::arithmetic::{bigint_pair, float_overflow, float_underflow, gcd, integer_pair, lcm};
 use super::kernel::{binary, unary};
 use super::{Scalar, Value, scalar};
 use arrow_array::types::*;
@@ -143,12 +143,9 @@ static OTHERS: &[Scalar] = &[
         Ok(Value::Constant(crate::columns::primitive::<Float64Type>(vec![std::f64::consts::PI], None)))
     }),
     scalar!("gcd", [Int8, Int8] => Int8, |_, args, rows| bigint_pair(args, rows, gcd)),
-    scalar!("lcm", [Int8, Int8] => Int8, |_, args, rows| {
-        bigint_pair(args, rows, |a, b| match gcd(a, b)? {
-            0 => Some(0),
-            divisor => (a / divisor).checked_mul(b)?.checked_abs(),
-        })
-    }),
+    scalar!("gcd", [Int4, Int4] => Int4, |_, args, rows| integer_pair(args, rows, gcd)),
+    scalar!("lcm", [Int8, Int8] => Int8, |_, args, rows| bigint_pair(args, rows, lcm)),
+    scalar!("lcm", [Int4, Int4] => Int4, |_, args, rows| integer_pair(args, rows, lcm)),
 ];
 
 pub(super) static ENTRIES: [&[Scalar]; 3] = [CHECKED, PLAIN, OTHERS];

@@ -22,7 +22,7 @@ use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
-pub use sequence::{SequencePool, nextval};
+pub use sequence::{SequencePool, exhausted, nextval};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 

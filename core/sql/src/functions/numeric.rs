@@ -12,17 +12,14 @@ use arrow_array::types::Decimal128Type;
 use arrow_array::{Array, Decimal128Array};
 use arrow_schema::DataType;
 use orrery_base::{Error, Result, SqlState};
-use orrery_row::numeric::Numeric;
+use orrery_row::numeric::{DECIMAL_NAN, Numeric};
 use std::sync::Arc;
 
 /// Most digits of a 128-bit decimal.
 const DECIMAL_DIGITS_MAX: u8 = 38;
 
-/// Rounds to `numeric(precision, scale)`. Errors: 22003; 0A000 for NaN, which the 128-bit form cannot hold.
+/// Rounds to `numeric(precision, scale)`. Errors: 22003.
 pub fn fit(value: &Numeric, precision: u8, scale: u8) -> Result<Numeric> {
-    if value.is_nan() {
-        return Err(Error::unsupported(format_args!("NaN in numeric({precision},{scale})")));
-    }
     value.with_modifier(u32::from(precision), scale)
 }
 
@@ -122,6 +119,9 @@ fn arithmetic(
     let (left_mask, right_mask) = (mask(&args[0]), mask(&args[1]));
     let compute = |row: usize| {
         let (a, b) = (left.values()[row & left_mask], right.values()[row & right_mask]);
+        if a == DECIMAL_NAN || b == DECIMAL_NAN {
+            return DECIMAL_NAN;
+        }
         // What lies under a NULL may be anything: wrap there, it is not looked at.
         small(a.wrapping_mul(left_factor), b.wrapping_mul(right_factor))
     };
@@ -160,41 +160,14 @@ pub fn numerics(args: &[Value], rows: usize, f: impl Fn(&Row<'_>) -> Result<Nume
     })
 }
 
+fn log10(value: &Numeric) -> Result<Numeric> {
+    value.log(&Numeric::from_i64(10))
+}
+
 /// A result in the array form of the one argument.
 fn same_form(args: &[Value], rows: usize, f: impl Fn(&Numeric) -> Numeric) -> Result<Value> {
     let ty = array_type(&args[0]);
     kernel::datums(args, rows, ty, |row| Ok(Datum::Numeric(f(&row.numeric(0)?))))
-}
-
-fn power(base: &Numeric, exponent: &Numeric) -> Result<Numeric> {
-    // A whole exponent of moderate size is computed exactly; PostgreSQL rounds the rest to 16 digits or more by series.
-    let whole = exponent.trunc(0);
-    let count = (whole == *exponent)
-        .then(|| whole.to_i64().ok())
-        .flatten()
-        .filter(|count| (0..=10_000).contains(count));
-    let Some(mut count) = count else {
-        return Err(Error::unsupported("power of numerics with a fractional, negative or huge exponent"));
-    };
-    let digits = decimal_power_scale(base, count);
-    let (mut result, mut square) = (Numeric::from_i64(1), base.clone());
-    while count > 0 {
-        if count & 1 == 1 {
-            result = result.mul(&square)?;
-        }
-        count >>= 1;
-        if count > 0 {
-            square = square.mul(&square)?;
-        }
-    }
-    Ok(result.round(digits).with_scale(digits as u32))
-}
-
-/// The display scale of PostgreSQL's `power_var_int`: 16 significant digits, at least the base's scale.
-fn decimal_power_scale(base: &Numeric, exponent: i64) -> i32 {
-    let magnitude = base.abs().to_f64();
-    let logarithm = if magnitude > 0.0 { exponent as f64 * libm::log10(magnitude) } else { 0.0 };
-    (16 - logarithm as i32).max(i32::from(base.scale())).clamp(0, 1000)
 }
 
 const fn typed(
@@ -248,16 +221,42 @@ pub(super) static ENTRIES: &[Scalar] = &[
         })
     }),
     scalar!("power", [Numeric, Numeric] => Numeric, |_, args, rows| {
-        numerics(args, rows, |row| power(&row.numeric(0)?, &row.numeric(1)?))
+        numerics(args, rows, |row| row.numeric(0)?.power(&row.numeric(1)?))
     }),
     scalar!("pow", [Numeric, Numeric] => Numeric, |_, args, rows| {
-        numerics(args, rows, |row| power(&row.numeric(0)?, &row.numeric(1)?))
+        numerics(args, rows, |row| row.numeric(0)?.power(&row.numeric(1)?))
     }),
     scalar!("^", [Numeric, Numeric] => Numeric, |_, args, rows| {
-        numerics(args, rows, |row| power(&row.numeric(0)?, &row.numeric(1)?))
+        numerics(args, rows, |row| row.numeric(0)?.power(&row.numeric(1)?))
+    }),
+    scalar!("exp", [Numeric] => Numeric, |_, args, rows| numerics(args, rows, |row| row.numeric(0)?.exp())),
+    scalar!("ln", [Numeric] => Numeric, |_, args, rows| numerics(args, rows, |row| row.numeric(0)?.ln())),
+    scalar!("log", [Numeric] => Numeric, |_, args, rows| numerics(args, rows, |row| log10(&row.numeric(0)?))),
+    scalar!("log10", [Numeric] => Numeric, |_, args, rows| numerics(args, rows, |row| log10(&row.numeric(0)?))),
+    scalar!("log", [Numeric, Numeric] => Numeric, |_, args, rows| {
+        numerics(args, rows, |row| row.numeric(1)?.log(&row.numeric(0)?))
+    }),
+    scalar!("gcd", [Numeric, Numeric] => Numeric, |_, args, rows| {
+        numerics(args, rows, |row| row.numeric(0)?.gcd(&row.numeric(1)?))
+    }),
+    scalar!("lcm", [Numeric, Numeric] => Numeric, |_, args, rows| {
+        numerics(args, rows, |row| row.numeric(0)?.lcm(&row.numeric(1)?))
     }),
     scalar!("scale", [Numeric] => Int4, |_, args, rows| {
-        kernel::datums(args, rows, SqlType::Int4, |row| Ok(Datum::Int4(i32::from(row.numeric(0)?.scale()))))
+        kernel::datums(args, rows, SqlType::Int4, |row| {
+            Ok(match row.numeric(0)? {
+                Numeric::Finite { scale, .. } => Datum::Int4(i32::from(scale)),
+                _ => Datum::Null,
+            })
+        })
+    }),
+    scalar!("min_scale", [Numeric] => Int4, |_, args, rows| {
+        kernel::datums(args, rows, SqlType::Int4, |row| {
+            Ok(match row.numeric(0)?.without_trailing_zeros() {
+                value @ Numeric::Finite { .. } => Datum::Int4(i32::from(value.scale())),
+                _ => Datum::Null,
+            })
+        })
     }),
     scalar!("trim_scale", [Numeric] => Numeric, |_, args, rows| {
         numerics(args, rows, |row| Ok(row.numeric(0)?.without_trailing_zeros()))

@@ -2,7 +2,6 @@
 //! names another) the next one literally.
 
 use super::kernel::{Arg, Shape, bools, predicate};
-use super::strings::lowered;
 use super::{Scalar, Value, scalar};
 use arrow_array::Array;
 use orrery_base::{Error, Result, SqlState};
@@ -12,6 +11,8 @@ enum Piece {
     Text(String),
     One,
     Any,
+    /// An escape character with nothing after it: an error when the match comes to it with text left.
+    Dangling,
 }
 
 /// A pattern taken apart once for many texts.
@@ -22,21 +23,21 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Errors: 22025 when the pattern ends in its escape character.
-    pub fn new(pattern: &str, escape: Option<char>, fold: bool) -> Result<Pattern> {
-        let pattern = if fold { lowered(pattern) } else { pattern.to_owned() };
+    /// Takes a pattern apart.
+    pub fn new(pattern: &str, escape: Option<char>, fold: bool) -> Pattern {
+        let pattern = if fold { pattern.to_ascii_lowercase() } else { pattern.to_owned() };
         let mut pieces = Vec::new();
         let mut run = String::new();
         let mut chars = pattern.chars();
         while let Some(c) = chars.next() {
             let piece = match c {
-                _ if Some(c) == escape => {
-                    let message = "LIKE pattern must not end with escape character";
-                    run.push(
-                        chars.next().ok_or_else(|| Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, message))?,
-                    );
-                    continue;
-                }
+                _ if Some(c) == escape => match chars.next() {
+                    Some(escaped) => {
+                        run.push(escaped);
+                        continue;
+                    }
+                    None => Piece::Dangling,
+                },
                 '%' => Piece::Any,
                 '_' => Piece::One,
                 c => {
@@ -54,17 +55,26 @@ impl Pattern {
         if !run.is_empty() {
             pieces.push(Piece::Text(run));
         }
-        Ok(Pattern { pieces, fold })
+        Pattern { pieces, fold }
     }
 
-    /// Whether the whole text matches.
-    pub fn matches(&self, text: &str) -> bool {
-        if self.fold { matches(&self.pieces, &lowered(text)) } else { matches(&self.pieces, text) }
+    /// Whether the whole text matches. Errors: 22025 when the pattern ends in its escape character and the match comes
+    /// to it with text left.
+    pub fn matches(&self, text: &str) -> Result<bool> {
+        if self.fold {
+            matches(&self.pieces, &text.to_ascii_lowercase())
+        } else {
+            matches(&self.pieces, text)
+        }
+    }
+
+    fn is_dangling(&self) -> bool {
+        self.pieces.last() == Some(&Piece::Dangling)
     }
 }
 
 /// Greedy with one point to go back to: what stands before the last `%` seen never needs another look.
-fn matches(pieces: &[Piece], text: &str) -> bool {
+fn matches(pieces: &[Piece], text: &str) -> Result<bool> {
     let (mut piece, mut at) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
@@ -72,14 +82,19 @@ fn matches(pieces: &[Piece], text: &str) -> bool {
         let step = match pieces.get(piece) {
             Some(Piece::Any) => {
                 if piece + 1 == pieces.len() {
-                    return true;
+                    return Ok(true);
                 }
                 retry = Some((piece, at));
                 Some(0)
             }
             Some(Piece::One) => rest.chars().next().map(char::len_utf8),
             Some(Piece::Text(run)) => rest.starts_with(run.as_str()).then_some(run.len()),
-            None if rest.is_empty() => return true,
+            Some(Piece::Dangling) if !rest.is_empty() => {
+                let message = "LIKE pattern must not end with escape character";
+                return Err(Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, message));
+            }
+            Some(Piece::Dangling) => None,
+            None if rest.is_empty() => return Ok(true),
             None => None,
         };
         if let Some(step) = step {
@@ -88,13 +103,13 @@ fn matches(pieces: &[Piece], text: &str) -> bool {
             continue;
         }
         // Back to the last %, one character further.
-        let Some((any, from)) = retry else { return false };
-        let Some(next) = text[from..].chars().next() else { return false };
+        let Some((any, from)) = retry else { return Ok(false) };
+        let Some(next) = text[from..].chars().next() else { return Ok(false) };
         let mut from = from + next.len_utf8();
         if let Some(Piece::Text(run)) = pieces.get(any + 1) {
             match text[from..].find(run.as_str()) {
                 Some(found) => from += found,
-                None => return false,
+                None => return Ok(false),
             }
         }
         retry = Some((any, from));
@@ -108,12 +123,16 @@ fn like(args: &[Value], rows: usize, fold: bool, negated: bool) -> Result<Value>
         (&args[1], Arg::new(&args[0])?, Arg::new(&args[1])?)
         && !pattern.is_null(0)
     {
-        let pattern = Pattern::new(pattern_text.value(0), Some('\\'), fold)?;
+        let pattern = Pattern::new(pattern_text.value(0), Some('\\'), fold);
+        if pattern.is_dangling() {
+            return predicate(args, rows, |row| Ok(pattern.matches(row.text(0)?)? != negated));
+        }
         let shape = Shape::of(args, rows);
-        return Ok(bools(&shape, |row| pattern.matches(texts.value(row & mask)) != negated));
+        // Only a dangling escape character can fail.
+        return Ok(bools(&shape, |row| pattern.matches(texts.value(row & mask)).unwrap_or(false) != negated));
     }
     predicate(args, rows, |row| {
-        Ok(Pattern::new(row.text(1)?, Some('\\'), fold)?.matches(row.text(0)?) != negated)
+        Ok(Pattern::new(row.text(1)?, Some('\\'), fold).matches(row.text(0)?)? != negated)
     })
 }
 
@@ -175,10 +194,12 @@ mod tests {
             ("a", "%_%_%", false),
         ];
         for (text, pattern, expected) in cases {
-            let got = Pattern::new(pattern, Some('\\'), false).unwrap().matches(text);
+            let got = Pattern::new(pattern, Some('\\'), false).matches(text).unwrap();
             assert_eq!(got, expected, "{text:?} LIKE {pattern:?}");
         }
-        assert!(Pattern::new("ABC%", Some('\\'), true).unwrap().matches("abcd"));
-        assert_eq!(Pattern::new("a\\", Some('\\'), false).unwrap_err().code().as_str(), "22025");
+        assert!(Pattern::new("ABC%", Some('\\'), true).matches("abcd").unwrap());
+        let dangling = Pattern::new("a\\", Some('\\'), false);
+        assert!(!dangling.matches("a").unwrap() && !dangling.matches("b").unwrap());
+        assert_eq!(dangling.matches("ab").unwrap_err().code().as_str(), "22025");
     }
 }

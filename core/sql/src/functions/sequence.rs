@@ -6,7 +6,7 @@ use crate::columns;
 use crate::types::SqlType;
 use arrow_array::types::Int64Type;
 use orrery_base::task::lock;
-use orrery_base::{Error, Result};
+use orrery_base::{Error, Result, SqlState};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -46,7 +46,7 @@ impl SequencePool {
 
 static NEXTVAL: Scalar = Scalar {
     name: "nextval",
-    args: &[SqlType::Int8, SqlType::Int8],
+    args: &[SqlType::Int8, SqlType::Int8, SqlType::Int8],
     variadic: false,
     result: ResultType::Fixed(SqlType::Int8),
     strict: true,
@@ -54,20 +54,33 @@ static NEXTVAL: Scalar = Scalar {
     eval: next_values,
 };
 
-/// The function that the binder puts in for identity columns: `nextval(sequence id, increment)`, both literals. It is not
-/// in the catalogue: users cannot call it.
+/// The function that the binder puts in for identity columns: `nextval(sequence id, increment, limit)`, all literals. It is
+/// not in the catalogue: users cannot call it.
 pub fn nextval() -> &'static Scalar {
     &NEXTVAL
 }
 
+/// 2200H: the sequence has passed the last value of its column's type.
+pub fn exhausted(limit: i64) -> Error {
+    let end = if limit < 0 { "minimum" } else { "maximum" };
+    let message = format!("nextval: reached {end} value of sequence ({limit})");
+    Error::new(SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED, message)
+}
+
 fn next_values(context: &EvalContext<'_>, args: &[Value], row_count: usize) -> Result<Value> {
     let arg = kernel::Arg::new(&args[0])?;
-    let kernel::Arg::I64(ids, _) = arg else {
+    let limits = kernel::Arg::new(&args[2])?;
+    let (kernel::Arg::I64(ids, _), kernel::Arg::I64(limits, _)) = (arg, limits) else {
         return Err(Error::internal("a sequence is named by a bigint"));
     };
+    let limit = limits.first().copied().unwrap_or(i64::MAX);
     let sequence = ids.first().and_then(|&id| u32::try_from(id).ok());
     let sequence = sequence.ok_or_else(|| Error::internal("a sequence id out of range"))?;
     // One for each row, although the arguments are constants.
-    let values = (0..row_count).map(|_| context.sequences.take(sequence)).collect::<Result<Vec<_>>>()?;
+    let take = |_| match context.sequences.take(sequence)? {
+        value if limit > 0 && value > limit || limit < 0 && value < limit => Err(exhausted(limit)),
+        value => Ok(value),
+    };
+    let values = (0..row_count).map(take).collect::<Result<Vec<_>>>()?;
     Ok(Value::Array(columns::primitive::<Int64Type>(values, None)))
 }

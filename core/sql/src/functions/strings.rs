@@ -1,5 +1,5 @@
-//! String functions. Lengths and positions count characters; case mapping is Unicode's simple one per character (as
-//! PostgreSQL's C.UTF-8), collation is C.
+//! String functions. Lengths and positions count characters; case mapping and collation are those of
+//! PostgreSQL's locale C: only ASCII letters have a case.
 
 use super::kernel::{self, Row, texts};
 use super::{EvalContext, ResultType, Scalar, Value, Volatility, scalar};
@@ -115,32 +115,11 @@ fn split_part<'a>(text: &'a str, delimiter: &str, field: i32) -> Result<&'a str>
         .unwrap_or(""))
 }
 
-fn lower(c: char) -> char {
-    let mut mapped = c.to_lowercase();
-    match (mapped.next(), mapped.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
-}
-
-fn upper(c: char) -> char {
-    let mut mapped = c.to_uppercase();
-    match (mapped.next(), mapped.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
-}
-
-/// Lower case, character by character.
-pub fn lowered(text: &str) -> String {
-    text.chars().map(lower).collect()
-}
-
 fn initcap(out: &mut String, text: &str) {
     let mut inside = false;
     for c in text.chars() {
-        out.push(if inside { lower(c) } else { upper(c) });
-        inside = c.is_alphanumeric();
+        out.push(if inside { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() });
+        inside = c.is_ascii_alphanumeric();
     }
 }
 
@@ -154,16 +133,15 @@ fn translate(out: &mut String, text: &str, from: &str, to: &str) {
 }
 
 fn chr(code: i32) -> Result<char> {
+    if code < 0 {
+        return Err(bad_parameter("character number must be positive"));
+    }
     if code == 0 {
         return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted"));
     }
     u32::try_from(code).ok().and_then(char::from_u32).ok_or_else(|| {
-        let code = if code < 0 {
-            "character number must be positive".to_owned()
-        } else {
-            format!("requested character too large for encoding: {code}")
-        };
-        Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, code)
+        let message = format!("requested character too large for encoding: {code}");
+        Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
     })
 }
 
@@ -282,8 +260,8 @@ pub(super) static ENTRIES: &[Scalar] = &[
     scalar!("character_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(char_count(row.text(0)?)))),
     scalar!("octet_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32))),
     scalar!("bit_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32 * 8))),
-    text_fn!("lower", [Text], |row, out| out.extend(row.text(0)?.chars().map(lower))),
-    text_fn!("upper", [Text], |row, out| out.extend(row.text(0)?.chars().map(upper))),
+    text_fn!("lower", [Text], |row, out| out.push_str(&row.text(0)?.to_ascii_lowercase())),
+    text_fn!("upper", [Text], |row, out| out.push_str(&row.text(0)?.to_ascii_uppercase())),
     text_fn!("initcap", [Text], |row, out| initcap(out, row.text(0)?)),
     text_fn!("substr", [Text, Int4], |row, out| out.push_str(substring(row.text(0)?, row.i32(1)?, None)?)),
     text_fn!("substr", [Text, Int4, Int4], |row, out| {
@@ -352,7 +330,7 @@ pub(super) static ENTRIES: &[Scalar] = &[
     text_fn!("to_hex", [Int8], |row, out| out.push_str(&format!("{:x}", row.i64(0)?))),
     text_fn!("quote_literal", [Text], |row, out| {
         let text = row.text(0)?;
-        out.push_str(if text.contains('\\') { " E'" } else { "'" });
+        out.push_str(if text.contains('\\') { "E'" } else { "'" });
         out.push_str(&text.replace('\'', "''").replace('\\', "\\\\"));
         out.push('\'')
     }),

@@ -50,11 +50,42 @@ pub enum Statement {
     Checkpoint,
 }
 
+/// An isolation level as it was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum Level {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Level {
+    /// What it means here: nobody reads what is not committed.
+    pub fn isolation(self) -> Isolation {
+        match self {
+            Level::ReadUncommitted | Level::ReadCommitted => Isolation::ReadCommitted,
+            Level::RepeatableRead => Isolation::RepeatableRead,
+            Level::Serializable => Isolation::Serializable,
+        }
+    }
+
+    /// PostgreSQL's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::ReadUncommitted => "read uncommitted",
+            Level::ReadCommitted => "read committed",
+            Level::RepeatableRead => "repeatable read",
+            Level::Serializable => "serializable",
+        }
+    }
+}
+
 /// What BEGIN and SET TRANSACTION say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionModes {
     /// ISOLATION LEVEL
-    pub isolation: Option<Isolation>,
+    pub isolation: Option<Level>,
     /// READ ONLY (true), READ WRITE (false)
     pub read_only: Option<bool>,
 }
@@ -282,10 +313,26 @@ pub struct Insert {
     pub source: InsertSource,
     /// OVERRIDING SYSTEM VALUE
     pub override_identity: bool,
-    /// ON CONFLICT DO NOTHING without a target.
-    pub skip_conflicts: bool,
+    /// ON CONFLICT DO NOTHING.
+    pub skip: Option<ConflictTarget>,
     /// RETURNING
     pub returning: Option<Vec<SelectItem>>,
+}
+
+/// Which unique keys ON CONFLICT is about.
+#[derive(Clone, Debug)]
+pub enum ConflictTarget {
+    /// All: no target was given.
+    All,
+    /// Those of exactly these columns.
+    Columns {
+        /// The columns.
+        names: Vec<Name>,
+        /// Where the list stands.
+        at: u32,
+    },
+    /// ON CONSTRAINT
+    Constraint(Name),
 }
 
 /// Where INSERT's rows come from.
@@ -304,14 +351,25 @@ pub struct Update {
     pub table: Name,
     /// AS
     pub alias: Option<Name>,
-    /// SET column = value (or `ExprKind::Default`).
-    pub assignments: Vec<(Name, Expr)>,
+    /// SET
+    pub assignments: Vec<Assignment>,
     /// FROM
     pub from: Vec<TableExpr>,
     /// WHERE
     pub filter: Option<Expr>,
     /// RETURNING
     pub returning: Option<Vec<SelectItem>>,
+}
+
+/// SET column = value; `(a, b) = (1, 2)` is two of them.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// The column.
+    pub column: Name,
+    /// A field or an element of it is meant.
+    pub is_part: bool,
+    /// Its new value, or `ExprKind::Default`.
+    pub value: Expr,
 }
 
 /// DELETE

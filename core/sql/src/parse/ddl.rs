@@ -50,7 +50,7 @@ impl Parser<'_> {
 
     fn create_table(&mut self) -> Result<CreateTable> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
-        let name = self.table_name()?;
+        let name = self.new_table_name()?;
         let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
         self.refuse_word("as", "CREATE TABLE AS")?;
         for word in ["of", "partition"] {

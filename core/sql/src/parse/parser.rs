@@ -282,14 +282,38 @@ impl<'a> Parser<'a> {
 
     /// A table's name; the schema may be `public`.
     pub(super) fn table_name(&mut self) -> Result<Name> {
-        let name = self.name()?;
+        let (schema, name) = self.qualified_name()?;
+        match schema {
+            Some(schema) => {
+                let message = format!("relation \"{}.{}\" does not exist", schema.text, name.text);
+                Err(Error::new(SqlState::UNDEFINED_TABLE, message).at(schema.at))
+            }
+            None => Ok(name),
+        }
+    }
+
+    /// The name of a table to be made, as [`Parser::table_name`].
+    pub(super) fn new_table_name(&mut self) -> Result<Name> {
+        match self.qualified_name()? {
+            (Some(schema), _) => {
+                let message = format!("schema \"{}\" does not exist", schema.text);
+                Err(Error::new(SqlState::UNDEFINED_SCHEMA, message).at(schema.at))
+            }
+            (None, name) => Ok(name),
+        }
+    }
+
+    /// A name and the schema before it that does not exist.
+    fn qualified_name(&mut self) -> Result<(Option<Name>, Name)> {
+        let first = self.name()?;
         if !self.accept_punct(b'.')? {
-            return Ok(name);
+            return Ok((None, first));
         }
-        if name.text != "public" {
-            return Err(Error::unsupported(format!("schema \"{}\"", name.text)).at(name.at));
+        if matches!(first.text.as_str(), "pg_catalog" | "information_schema" | "pg_temp" | "orrery") {
+            return Err(Error::unsupported(format!("schema \"{}\"", first.text)).at(first.at));
         }
-        Ok(Name { at: name.at, ..self.label()? })
+        let name = Name { at: first.at, ..self.label()? };
+        Ok(((first.text != "public").then_some(first), name))
     }
 
     /// Names in parentheses, at least one.

@@ -2,13 +2,13 @@
 
 use super::Parsed;
 use super::ast::{
-    Copy, CopyValue, Delete, Expr, Insert, InsertSource, Name, SetValue, Statement, TransactionModes, Update,
+    Assignment, ConflictTarget, Copy, CopyValue, Delete, Expr, Insert, InsertSource, Level, Name, SetValue,
+    Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, Parser};
 use super::{char_count, keywords, shift};
-use orrery_base::kv::Isolation;
-use orrery_base::{Error, Result};
+use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
 impl Parser<'_> {
@@ -102,18 +102,41 @@ impl Parser<'_> {
         } else {
             InsertSource::Query(Box::new(self.query()?))
         };
-        let mut skip_conflicts = false;
-        if self.accept_all(&["on", "conflict"])? {
-            if self.is_punct(b'(')? || self.is_word("on")? {
-                return self.refuse("ON CONFLICT with a target");
-            }
-            self.expect("do")?;
-            self.refuse_word("update", "ON CONFLICT DO UPDATE")?;
-            self.expect("nothing")?;
-            skip_conflicts = true;
-        }
+        let skip = self.on_conflict()?;
         let returning = self.returning()?;
-        Ok(Insert { table, alias, columns, source, override_identity, skip_conflicts, returning })
+        Ok(Insert { table, alias, columns, source, override_identity, skip, returning })
+    }
+
+    fn on_conflict(&mut self) -> Result<Option<ConflictTarget>> {
+        if !self.accept_all(&["on", "conflict"])? {
+            return Ok(None);
+        }
+        let at = self.at()?;
+        let target = if self.accept_all(&["on", "constraint"])? {
+            ConflictTarget::Constraint(self.name()?)
+        } else if self.accept_punct(b'(')? {
+            let names = self.list(|parser| parser.conflict_column())?;
+            self.expect_punct(b')')?;
+            self.refuse_word("where", "ON CONFLICT on a partial index")?;
+            ConflictTarget::Columns { names, at }
+        } else {
+            ConflictTarget::All
+        };
+        self.expect("do")?;
+        self.refuse_word("update", "ON CONFLICT DO UPDATE")?;
+        self.expect("nothing")?;
+        Ok(Some(target))
+    }
+
+    fn conflict_column(&mut self) -> Result<Name> {
+        if self.is_punct(b'(')? || self.peek_at(1)?.kind == Kind::Punct(b'(') {
+            return self.refuse("ON CONFLICT on an expression");
+        }
+        let name = self.name()?;
+        if !self.is_punct(b',')? && !self.is_punct(b')')? {
+            return self.refuse("ON CONFLICT with a collation or an operator class");
+        }
+        Ok(name)
     }
 
     fn is_query_in_parens(&mut self) -> Result<bool> {
@@ -134,24 +157,61 @@ impl Parser<'_> {
         let table = self.table_name()?;
         let alias = if self.is_word("set")? { None } else { self.alias()? };
         self.expect("set")?;
-        let assignments = self.list(|parser| {
-            if parser.is_punct(b'(')? {
-                return parser.refuse("assignment to several columns at once");
-            }
-            let column = parser.name()?;
-            if parser.is_punct(b'.')? || parser.is_punct(b'[')? {
-                return parser.refuse("assignment to a part of a column");
-            }
-            if !parser.accept_operator("=")? {
-                let next = parser.peek()?;
-                return Err(parser.unexpected(next));
-            }
-            Ok((column, parser.expr()?))
-        })?;
+        let assignments = self.list(|parser| parser.assignments())?.into_iter().flatten().collect();
         let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = self.where_clause()?;
         let returning = self.returning()?;
         Ok(Update { table, alias, assignments, from, filter, returning })
+    }
+
+    /// One item of SET, of one column or of several.
+    fn assignments(&mut self) -> Result<Vec<Assignment>> {
+        let at = self.at()?;
+        if !self.accept_punct(b'(')? {
+            let (column, is_part) = self.assigned_column()?;
+            self.expect_equals()?;
+            return Ok(vec![Assignment { column, is_part, value: self.expr()? }]);
+        }
+        let columns = self.list(|parser| parser.assigned_column())?;
+        self.expect_punct(b')')?;
+        self.expect_equals()?;
+        self.accept("row")?;
+        if !self.is_punct(b'(')? || self.is_query_in_parens()? {
+            return self.refuse("assignment to several columns from anything but a row");
+        }
+        self.expect_punct(b'(')?;
+        let values = self.list(|parser| parser.expr())?;
+        self.expect_punct(b')')?;
+        if columns.len() != values.len() {
+            let message = "number of columns does not match number of values";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        }
+        let pairs = columns.into_iter().zip(values);
+        Ok(pairs.map(|((column, is_part), value)| Assignment { column, is_part, value }).collect())
+    }
+
+    /// A column to assign to, and whether a part of it is meant.
+    fn assigned_column(&mut self) -> Result<(Name, bool)> {
+        let column = self.name()?;
+        let mut is_part = false;
+        while self.accept_punct(b'.')? {
+            self.label()?;
+            is_part = true;
+        }
+        while self.accept_punct(b'[')? {
+            self.expr()?;
+            self.expect_punct(b']')?;
+            is_part = true;
+        }
+        Ok((column, is_part))
+    }
+
+    fn expect_equals(&mut self) -> Result<()> {
+        if self.accept_operator("=")? {
+            return Ok(());
+        }
+        let next = self.peek()?;
+        Err(self.unexpected(next))
     }
 
     fn delete(&mut self) -> Result<Delete> {
@@ -285,15 +345,18 @@ impl Parser<'_> {
         }
     }
 
-    fn isolation_level(&mut self) -> Result<Isolation> {
+    fn isolation_level(&mut self) -> Result<Level> {
         if self.accept("serializable")? {
-            return Ok(Isolation::Serializable);
+            return Ok(Level::Serializable);
         }
         if self.accept_all(&["repeatable", "read"])? {
-            return Ok(Isolation::RepeatableRead);
+            return Ok(Level::RepeatableRead);
         }
-        if self.accept_all(&["read", "committed"])? || self.accept_all(&["read", "uncommitted"])? {
-            return Ok(Isolation::ReadCommitted);
+        if self.accept_all(&["read", "committed"])? {
+            return Ok(Level::ReadCommitted);
+        }
+        if self.accept_all(&["read", "uncommitted"])? {
+            return Ok(Level::ReadUncommitted);
         }
         let next = self.peek()?;
         Err(self.unexpected(next))

@@ -158,8 +158,8 @@ impl Parser<'_> {
             return Ok(SqlType::Numeric);
         }
         let at = self.at()?;
-        let precision = self.integer()?;
-        let scale = if self.accept_punct(b',')? { self.integer()? } else { 0 };
+        let precision = self.type_modifier()?;
+        let scale = if self.accept_punct(b',')? { self.type_modifier()? } else { 0 };
         self.expect_punct(b')')?;
         if !(1..=1000).contains(&precision) {
             let message = format!("NUMERIC precision {precision} must be between 1 and 1000");
@@ -171,12 +171,22 @@ impl Parser<'_> {
         Ok(SqlType::Decimal { precision: precision as u8, scale: scale as u8 })
     }
 
+    /// A number in a type's parentheses. Errors: 22P02 for a word, which PostgreSQL reads as the number's text.
+    fn type_modifier(&mut self) -> Result<i64> {
+        let next = self.peek()?;
+        if matches!(next.kind, Kind::Word | Kind::Quoted | Kind::String) {
+            let message = format!("invalid input syntax for type integer: \"{}\"", self.slice(next));
+            return Err(Error::new(SqlState::INVALID_TEXT_REPRESENTATION, message).at(next.at));
+        }
+        self.integer()
+    }
+
     fn varchar_type(&mut self) -> Result<SqlType> {
         if !self.accept_punct(b'(')? {
             return Ok(SqlType::Varchar(None));
         }
         let at = self.at()?;
-        let limit = self.integer()?;
+        let limit = self.type_modifier()?;
         self.expect_punct(b')')?;
         if !(1..=10_485_760).contains(&limit) {
             let message = "length for type varchar must be between 1 and 10485760";

@@ -4,6 +4,7 @@
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr};
 use crate::types::SqlType;
+use orrery_base::TreeId;
 use std::sync::Arc;
 
 /// An output column.
@@ -255,10 +256,39 @@ pub struct Insert {
     pub source: Plan,
     /// CHECK constraints over the table's columns: name and predicate (NULL passes).
     pub checks: Vec<(String, Expr)>,
-    /// ON CONFLICT DO NOTHING.
-    pub skip_conflicts: bool,
+    /// ON CONFLICT DO NOTHING: on which unique keys. `None`: a conflict is 23505.
+    pub skip: Option<Arbiters>,
     /// RETURNING over the table's columns.
     pub returning: Option<Returning>,
+}
+
+/// The unique keys on which ON CONFLICT looks away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arbiters {
+    /// All of the table.
+    All,
+    /// Those that the statement's target names.
+    Some {
+        /// The primary key is one.
+        primary: bool,
+        /// Trees of the unique indexes.
+        indexes: Vec<TreeId>,
+    },
+}
+
+impl Arbiters {
+    /// Whether the primary key is one.
+    pub fn has_primary(&self) -> bool {
+        matches!(self, Arbiters::All | Arbiters::Some { primary: true, .. })
+    }
+
+    /// Whether the unique index with this tree is one.
+    pub fn has_index(&self, tree: TreeId) -> bool {
+        match self {
+            Arbiters::All => true,
+            Arbiters::Some { indexes, .. } => indexes.contains(&tree),
+        }
+    }
 }
 
 /// UPDATE: `source` gives all table columns in order, then [`ROW_KEY`]. Its filter is also kept in `recheck` for

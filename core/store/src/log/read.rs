@@ -57,10 +57,11 @@ pub async fn read_log(
     let found = find_segments(cx, database).await?;
     let mut reader =
         Reader { cx, database, found, at: position, used: Vec::new(), window: Window::default() };
-    if !clean || reader.successor().is_some() {
-        if !clean {
-            reader.check_connection()?;
-        }
+    if reader.successor().is_some() {
+        // The position is the end of a segment that nobody needs any more.
+        probe!(cx.world(), "recovery: replay begins with the next segment");
+    } else if !clean {
+        reader.check_connection()?;
         if position.offset > 0 {
             reader.note_use(position.segment, position.batch_no);
         }

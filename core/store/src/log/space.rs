@@ -176,8 +176,11 @@ impl LogSpace {
     }
 
     /// Frees the segments that lie wholly before batch `batch_no`. Gives the files to remove.
-    pub fn free_before(&mut self, batch_no: u64) -> Vec<u64> {
-        while self.used.len() > 1 && self.used[1].first_batch <= batch_no {
+    ///
+    /// The segment in which replay begins stays until the first batch of the next one is durable: a superblock may name
+    /// the end of the one, and a crash may leave nothing in the other.
+    pub fn free_before(&mut self, batch_no: u64, synced_through: u64) -> Vec<u64> {
+        while self.used.len() > 1 && self.used[1].first_batch <= batch_no.min(synced_through) {
             let freed = self.used.pop_front().expect("there are two").segment;
             self.idle.push(freed);
         }
@@ -274,7 +277,9 @@ mod tests {
         let second = space.place(1024, 2);
         assert!(second.salt > first.salt && second.file != first.file);
         space.advance(1024);
-        assert!(space.free_before(2).is_empty());
+        assert!(space.free_before(2, 1).is_empty());
+        assert!(space.grow(512).is_err(), "a crash may leave nothing of batch 2");
+        assert!(space.free_before(2, 2).is_empty());
         assert_eq!(space.grow(512), Ok(()));
         let third = space.place(512, 3);
         assert_eq!(third.file, first.file);

@@ -7,7 +7,7 @@ use super::free_space::{Bitmap, CHUNK_UNIT_COUNT, Extent, FreeSpace, superblock_
 use super::merge::TreeRoot;
 use super::page::{self, PageKind};
 use super::pool::Pool;
-use super::superblock::{self, COPY_BYTES, PLACE_BYTES, PLACES, Superblock};
+use super::superblock::{self, COPY_BYTES, PLACES, Superblock};
 use super::{PageStore, PageStoreOptions, State, StoreState};
 use super::{inner::InnerView, leaf::LeafView};
 use orrery_base::disk::{DiskErrorKind, DiskOp, DiskReply, FileId};
@@ -77,8 +77,15 @@ async fn is_unfinished(cx: &Cx, len: u64) -> Result<bool> {
         return Ok(false);
     }
     let bytes = cx.read(FileId::Data, 0, len as usize).await?;
-    let in_place = |at: u64| PLACES.iter().flatten().any(|place| (*place..place + PLACE_BYTES).contains(&at));
-    let is_empty = bytes.iter().enumerate().all(|(at, byte)| *byte == 0 || in_place(at as u64));
+    // A small file of somebody else's is none of ours to write over: a torn copy has bytes where a copy has them.
+    let in_place = |at: u64| {
+        PLACES.iter().flatten().any(|place| at >= *place && superblock::has_field((at - place) as usize))
+    };
+    let is_empty = bytes.iter().enumerate().all(|(at, byte)| *byte == 0 || in_place(at as u64))
+        && PLACES
+            .iter()
+            .flatten()
+            .all(|&at| superblock::may_be_torn(bytes.get(at as usize..).unwrap_or_default()));
     let is_whole = |generation: usize, at: u64| {
         let at = at as usize;
         bytes.get(at..at + COPY_BYTES).is_some_and(|copy| Superblock::decode(copy, generation).is_ok())
@@ -107,7 +114,19 @@ pub async fn open(
             copies[generation][copy] = cx.read(FileId::Data, *at, COPY_BYTES).await?.to_vec();
         }
     }
-    let mut chosen = superblock::choose(&copies)?;
+    let mut chosen = match superblock::choose(&copies) {
+        // The first copy ever written is torn: nothing was in the file yet.
+        Err(error)
+            if [SqlState::DATA_CORRUPTED, SqlState::SYSTEM_ERROR].contains(&error.code())
+                && is_unfinished(cx, len).await? =>
+        {
+            return Err(Error::new(
+                SqlState::UNDEFINED_FILE,
+                "there is no database: its creation never finished",
+            ));
+        }
+        chosen => chosen?,
+    };
     if !chosen.damaged.is_empty() {
         probe!(cx.world(), "pages: a damaged superblock copy at open");
     }

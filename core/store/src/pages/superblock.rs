@@ -52,6 +52,8 @@ pub const PLACE_BYTES: u64 = 8192;
 pub const PLACES: [[u64; 2]; 2] = [[0, 524_288], [8_192, 532_480]];
 const MAGIC: [u8; 8] = *b"ORRERYDB";
 const FORMAT_VERSION: u32 = 0;
+/// Where the fields end and the reserved space begins.
+const FIELD_BYTES: usize = 224;
 
 /// A superblock.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,6 +194,17 @@ impl Superblock {
 /// Whether a page unit may have this size.
 pub fn is_unit_bytes(bytes: usize) -> bool {
     bytes.is_power_of_two() && (8192..=32_768).contains(&bytes)
+}
+
+/// Whether a byte of a copy belongs to a field, not to the reserved space.
+pub fn has_field(at: usize) -> bool {
+    at < FIELD_BYTES || (COPY_BYTES - 4..COPY_BYTES).contains(&at)
+}
+
+/// Whether these bytes may be a copy of which not all sectors were written: its magic is there, or nothing in its place.
+pub fn may_be_torn(bytes: &[u8]) -> bool {
+    let magic = &bytes[..MAGIC.len().min(bytes.len())];
+    magic == MAGIC || magic.iter().all(|&byte| byte == 0)
 }
 
 /// Why a copy is not taken.

@@ -96,11 +96,14 @@ impl Transaction for Txn {
     }
 
     fn rollback_to(&self, savepoint: Savepoint) {
-        let mark = u32::try_from(savepoint.0).expect("savepoints come from the 32-bit mark");
+        self.undo_writes_to(savepoint);
+        lock(&self.held).rollback_to(mark_of(savepoint), &self.store.locks, self.id);
+    }
+
+    fn undo_writes_to(&self, savepoint: Savepoint) {
         if !plant!(self.store.world, RollbackKeepsWrites) {
-            lock(&self.writes).rollback_to(mark);
+            lock(&self.writes).rollback_to(mark_of(savepoint));
         }
-        lock(&self.held).rollback_to(mark, &self.store.locks, self.id);
     }
 
     fn try_lock(&self, tree: TreeId, key: &[u8], mode: RowLock) -> Result<bool> {
@@ -134,6 +137,10 @@ impl Transaction for Txn {
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(self.acquire(cx, LockId::Table(table), table_mode(mode), wait))
     }
+}
+
+fn mark_of(savepoint: Savepoint) -> u32 {
+    u32::try_from(savepoint.0).expect("savepoints come from the 32-bit mark")
 }
 
 impl Txn {

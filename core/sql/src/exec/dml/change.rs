@@ -225,8 +225,5 @@ async fn move_row(
     }
     target.delete_entries(cx, &target.entries(row, key)?).await?;
     target.context.txn.delete(target.table.tree, key)?;
-    match put_new_row(cx, target, new_key, new_row, false, scratch).await? {
-        Some(conflict) => Err(conflict.error),
-        None => Ok(()),
-    }
+    put_new_row(cx, target, new_key, new_row, false, None, scratch).await.map(drop)
 }

@@ -8,7 +8,7 @@ use crate::datum::Datum;
 use crate::encode;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
 use crate::functions::EvalContext;
-use crate::plan::Insert;
+use crate::plan::{Arbiters, Insert};
 use orrery_base::kv::Isolation;
 use orrery_base::{Cx, Error, Result};
 use std::sync::Arc;
@@ -47,10 +47,10 @@ async fn insert_batch(
             Some(ids) => encode::row_id_key(ids.next()?, &mut key),
             None => encode::primary_key(target.table, &row, &mut key)?,
         }
-        if let Some(conflict) = put_new_row(cx, target, &key, &row, ids.is_some(), &mut scratch).await? {
-            if !statement.skip_conflicts {
-                return Err(conflict.error);
-            }
+        let row_id = ids.is_some();
+        let conflict =
+            put_new_row(cx, target, &key, &row, row_id, statement.skip.as_ref(), &mut scratch).await?;
+        if let Some(conflict) = conflict {
             if conflict.is_invisible && target.context.txn.isolation() != Isolation::ReadCommitted {
                 return Err(changed_concurrently("update"));
             }
@@ -61,22 +61,32 @@ async fn insert_batch(
     Ok(inserted)
 }
 
-/// Writes a row that was not there, with its index entries; or says which unique key it would repeat, and writes nothing.
+/// Writes a row that was not there, with its index entries; or says which key of `skip` it would repeat, and writes
+/// nothing. Errors: 23505 for the other keys.
 pub(super) async fn put_new_row(
     cx: &Cx,
     target: &Target<'_>,
     key: &[u8],
     row: &[Datum],
     key_is_new: bool,
+    skip: Option<&Arbiters>,
     scratch: &mut Vec<u8>,
 ) -> Result<Option<Conflict>> {
-    if !key_is_new && let Some(conflict) = target.primary_conflict(cx, key, row).await? {
-        return Ok(Some(conflict));
-    }
     let entries = target.entries(row, key)?;
-    for entry in &entries {
-        if let Some(conflict) = target.entry_conflict(cx, entry, row, None).await? {
-            return Ok(Some(conflict));
+    // The keys that may be skipped come first: a row that is skipped violates nothing.
+    for skipping in [true, false] {
+        if !key_is_new
+            && skip.is_some_and(Arbiters::has_primary) == skipping
+            && let Some(conflict) = target.primary_conflict(cx, key, row).await?
+        {
+            return if skipping { Ok(Some(conflict)) } else { Err(conflict.error) };
+        }
+        for entry in &entries {
+            if skip.is_some_and(|skip| skip.has_index(entry.tree)) == skipping
+                && let Some(conflict) = target.entry_conflict(cx, entry, row, None).await?
+            {
+                return if skipping { Ok(Some(conflict)) } else { Err(conflict.error) };
+            }
         }
     }
     target.put_row(key, row, scratch)?;
