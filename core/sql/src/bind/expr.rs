@@ -506,7 +506,7 @@ impl Binder<'_> {
         if name.text == "generate_series" {
             return Err(Error::unsupported("set-returning function outside FROM").at(at));
         }
-        if ["nextval", "currval", "setval", "lastval"].contains(&name.text.as_str()) {
+        if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
             return Err(Error::unsupported(format!("function {}", name.text)).at(at));
         }
         let mut bound = Vec::with_capacity(args.len());
