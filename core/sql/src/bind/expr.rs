@@ -507,6 +507,9 @@ impl Binder<'_> {
         if !functions::aggregates(&name.text).is_empty() {
             return self.aggregate_call(scope, function, at);
         }
+        if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
+            return Err(Error::unsupported(format!("function {}", name.text)).at(at));
+        }
         if *star || *distinct || !order_by.is_empty() || filter.is_some() {
             let what = if *star {
                 "(*)"
@@ -525,9 +528,6 @@ impl Binder<'_> {
         }
         if name.text == "generate_series" {
             return Err(Error::unsupported("set-returning function outside FROM").at(at));
-        }
-        if ["nextval", "currval", "setval", "lastval"].contains(&name.text.as_str()) {
-            return Err(Error::unsupported(format!("function {}", name.text)).at(at));
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -554,6 +554,14 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }
         if let Some(clause) = self.level.forbidden {
+            for arg in args {
+                // An aggregate of outer columns belongs to the outer query.
+                if let Err(error) = self.expr(scope, arg)
+                    && error.code() == SqlState::FEATURE_NOT_SUPPORTED
+                {
+                    return Err(error);
+                }
+            }
             let message = format!("aggregate functions are not allowed in {clause}");
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }

@@ -73,6 +73,8 @@ struct Fields {
     zone: Option<i32>,
     month: Option<u32>,
     numbers: Vec<(i64, usize)>,
+    /// A year of one or two digits as it was written.
+    short_year: Option<i64>,
     bc: bool,
     afternoon: Option<bool>,
 }
@@ -124,6 +126,8 @@ fn read_word(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
         _ => {
             if let Some(month) = month_number(word).filter(|_| fields.month.is_none()) {
                 fields.month = Some(month);
+            } else if word.split_once('-').is_some_and(|(name, _)| month_number(name).is_some()) {
+                return read_date(fields, word);
             } else if word.chars().all(|c| c.is_ascii_alphabetic()) && is_weekday(word) {
             } else if word.contains('/')
                 || (fields.time.is_some() && word.chars().all(|c| c.is_ascii_alphabetic()))
@@ -160,15 +164,18 @@ fn read_date(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
     }
     let parts: Vec<&str> = word.split(separator).collect();
     let [a, b, c] = parts[..] else { return Err(BadMoment::Syntax) };
+    let year = |text: &str| year(text).map(|year| (year, number(text).ok().filter(|_| text.len() <= 2)));
     let named = [a, b].iter().position(|part| month_number(part).is_some());
-    fields.date = Some(match named {
+    let ((year, short), month, day) = match named {
         // 1999-jan-08, jan-08-1999, 08-jan-1999
-        Some(1) if a.len() > 2 => (number(a)?, month_number(b).unwrap_or(0), number(c)? as u32),
+        Some(1) if a.len() > 2 => ((number(a)?, None), month_number(b).unwrap_or(0), number(c)? as u32),
         Some(1) => (year(c)?, month_number(b).unwrap_or(0), number(a)? as u32),
         Some(_) => (year(c)?, month_number(a).unwrap_or(0), number(b)? as u32),
-        None if a.len() > 2 => (number(a)?, number(b)? as u32, number(c)? as u32),
+        None if a.len() > 2 => ((number(a)?, None), number(b)? as u32, number(c)? as u32),
         None => (year(c)?, number(a)? as u32, number(b)? as u32),
-    });
+    };
+    fields.date = Some((year, month, day));
+    fields.short_year = short;
     Ok(())
 }
 
@@ -268,6 +275,7 @@ fn finish_moment(mut fields: Fields) -> Result<Moment, BadMoment> {
             1 | 2 => value + 1900,
             _ => value,
         };
+        fields.short_year = (first_len <= 2 && second_len <= 2).then_some(second);
         fields.date = Some(match first_len > 2 {
             true => (first, month, second as u32),
             false => (as_year(second, second_len), month, first as u32),
@@ -280,7 +288,8 @@ fn finish_moment(mut fields: Fields) -> Result<Moment, BadMoment> {
         return Err(BadMoment::Field);
     }
     if fields.bc {
-        year = 1 - year;
+        // Two digits before Christ are no year of our century.
+        year = 1 - fields.short_year.unwrap_or(year);
     }
     let mut micros = fields.time.unwrap_or(0);
     if let Some(afternoon) = fields.afternoon {
