@@ -14,6 +14,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", is_slow: false, run: tests },
     Step { name: "doctests", is_slow: false, run: doctests },
     Step { name: "wasm", is_slow: false, run: wasm::run },
+    Step { name: "slow tests", is_slow: true, run: slow_tests },
     Step { name: "bench", is_slow: true, run: build_bench },
 ];
 
@@ -40,6 +41,11 @@ fn tests() -> Result<Outcome, Failure> {
 /// Apart from the other tests, because nextest does not run them.
 fn doctests() -> Result<Outcome, Failure> {
     cargo(&["test", "--locked", "--doc"]).run()
+}
+
+/// The tests marked `#[ignore]` of the binary: they take minutes, or need the whole year of flights (`ORRERY_FLIGHTS`).
+fn slow_tests() -> Result<Outcome, Failure> {
+    cargo(&["test", "--locked", "--test", "verbs", "--", "--ignored", "--nocapture"]).run()
 }
 
 /// The peers are C libraries: building them is slow.
