@@ -422,11 +422,18 @@ impl PointPlan {
         match txn.get(self.table.tree, &scratch.key, mode, &mut |_| {})? {
             Lookup::Missing(page) => Ok(PointOutcome::Missing(page)),
             Lookup::Found { .. } => Ok(PointOutcome::Fallback),
-            Lookup::Absent { .. } => {
-                txn.put(self.table.tree, &scratch.key, &scratch.new)?;
-                Ok(PointOutcome::Done(1))
+            Lookup::Absent { .. } => {}
+        }
+        if txn.isolation() != Isolation::ReadCommitted {
+            // A row that the snapshot still has and that was deleted since: the general path says 40001.
+            match txn.get(self.table.tree, &scratch.key, ReadMode::Snapshot, &mut |_| {})? {
+                Lookup::Missing(page) => return Ok(PointOutcome::Missing(page)),
+                Lookup::Found { .. } => return Ok(PointOutcome::Fallback),
+                Lookup::Absent { .. } => {}
             }
         }
+        txn.put(self.table.tree, &scratch.key, &scratch.new)?;
+        Ok(PointOutcome::Done(1))
     }
 
     /// UPDATE (with new values) or DELETE of a row.
