@@ -420,8 +420,8 @@ impl PointPlan {
         let snapshot = plant!(world, SnapshotReadUniqueCheck);
         let mode = if snapshot { ReadMode::Snapshot } else { ReadMode::Current };
         match txn.get(self.table.tree, &scratch.key, mode, &mut |_| {})? {
-            Lookup::Missing(page) => Ok(PointOutcome::Missing(page)),
-            Lookup::Found { .. } => Ok(PointOutcome::Fallback),
+            Lookup::Missing(page) => return Ok(PointOutcome::Missing(page)),
+            Lookup::Found { .. } => return Ok(PointOutcome::Fallback),
             Lookup::Absent { .. } => {}
         }
         if txn.isolation() != Isolation::ReadCommitted {
