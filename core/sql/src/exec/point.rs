@@ -420,13 +420,20 @@ impl PointPlan {
         let snapshot = plant!(world, SnapshotReadUniqueCheck);
         let mode = if snapshot { ReadMode::Snapshot } else { ReadMode::Current };
         match txn.get(self.table.tree, &scratch.key, mode, &mut |_| {})? {
-            Lookup::Missing(page) => Ok(PointOutcome::Missing(page)),
-            Lookup::Found { .. } => Ok(PointOutcome::Fallback),
-            Lookup::Absent { .. } => {
-                txn.put(self.table.tree, &scratch.key, &scratch.new)?;
-                Ok(PointOutcome::Done(1))
+            Lookup::Missing(page) => return Ok(PointOutcome::Missing(page)),
+            Lookup::Found { .. } => return Ok(PointOutcome::Fallback),
+            Lookup::Absent { .. } => {}
+        }
+        if txn.isolation() != Isolation::ReadCommitted {
+            // A row that the snapshot still has and that was deleted since: the general path says 40001.
+            match txn.get(self.table.tree, &scratch.key, ReadMode::Snapshot, &mut |_| {})? {
+                Lookup::Missing(page) => return Ok(PointOutcome::Missing(page)),
+                Lookup::Found { .. } => return Ok(PointOutcome::Fallback),
+                Lookup::Absent { .. } => {}
             }
         }
+        txn.put(self.table.tree, &scratch.key, &scratch.new)?;
+        Ok(PointOutcome::Done(1))
     }
 
     /// UPDATE (with new values) or DELETE of a row.
