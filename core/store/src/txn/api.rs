@@ -191,6 +191,13 @@ impl Txn {
 
     fn attempt(&self, id: LockId, mode: u8) -> Result<bool> {
         self.check_open()?;
+        if let LockId::Row(hash) = id {
+            let held = lock(&self.held);
+            let mark = self.mark.load(Ordering::Relaxed);
+            if self.is_open() && held.take_private(hash, mode, mark, &self.store.locks) {
+                return Ok(true);
+            }
+        }
         Ok(match self.store.locks.attempt(id, self.id, mode)? {
             Attempt::Held => true,
             Attempt::Granted(before) => {
@@ -207,6 +214,7 @@ impl Txn {
         let mut held = lock(&self.held);
         if self.is_open() {
             held.note(id, mode, before, self.mark.load(Ordering::Relaxed));
+            held.consider_privacy(&self.store.locks, self.id);
         } else {
             self.store.locks.reduce(id, self.id, before);
         }
