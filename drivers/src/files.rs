@@ -276,7 +276,10 @@ impl FileDisk {
             match file {
                 // Zeros are written, not only reserved: a sync of a block that was never written must also log the
                 // change of its extent, and that costs the commit path a second disk write.
-                FileId::Log(_) => write_zeros(&open.file, old_len, len)?,
+                FileId::Log(number) => {
+                    let done = zero_directly(&self.log_path(number), old_len, len);
+                    write_zeros(&open.file, done, len)?;
+                }
                 _ => reserve(&open.file, old_len, len)?,
             }
             open.file.sync_all()?;
@@ -353,6 +356,39 @@ fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
         at += part as u64;
     }
     Ok(())
+}
+
+/// Segments from this size on are zeroed past the page cache: copying zeros into it would cost a large load as much CPU
+/// as writing its log.
+#[cfg(target_os = "linux")]
+const DIRECT_BYTES_MIN: u64 = 4 << 20;
+
+/// Writes zeros by direct I/O where the file system takes it; answers up to where it did. What it did not is the caller's.
+#[cfg(target_os = "linux")]
+fn zero_directly(path: &Path, from: u64, to: u64) -> u64 {
+    use std::os::unix::fs::OpenOptionsExt;
+    const BLOCK: usize = 4096;
+    const PART: usize = 1 << 20;
+    let is_worth_it = to - from >= DIRECT_BYTES_MIN && from % BLOCK as u64 == 0;
+    let flags = rustix::fs::OFlags::DIRECT.bits() as i32;
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path);
+    let (true, Ok(file)) = (is_worth_it, file) else { return from };
+    let buffer = vec![0; PART + BLOCK];
+    let start = buffer.as_ptr().align_offset(BLOCK);
+    let mut at = from;
+    while to - at >= BLOCK as u64 {
+        let part = PART.min((to - at) as usize) / BLOCK * BLOCK;
+        if start + part > buffer.len() || file.write_all_at(&buffer[start..start + part], at).is_err() {
+            break;
+        }
+        at += part as u64;
+    }
+    at
+}
+
+#[cfg(not(target_os = "linux"))]
+fn zero_directly(_: &Path, from: u64, _: u64) -> u64 {
+    from
 }
 
 /// Reserves space that reads as zeros, so that a later write cannot meet a full disk.

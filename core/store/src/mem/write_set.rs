@@ -4,13 +4,14 @@
 //! numbered below its start; a savepoint is a number to go back to. So statement visibility, savepoints and rollback are one mechanism: per key a chain of
 //! entries, newest first, and per tree the entries in the order they were made, which is the undo log.
 //!
-//! Keys that come in order (a sorted load) are only appended; the others go through a B-tree.
+//! Keys that come in order (a sorted load) are only appended. From the first on that does not, all are found by a hash index
+//! ([`super::key_index`]), and the order is made when somebody asks for it: by a scan ([`WriteSet::tidy`]), or at the end.
 //!
 //! Nothing is spilled: beyond its budget a write set is refused with 53200 (I7).
 
 use super::arena::{Arena, ArenaAt};
 use super::filter::Filter;
-use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
+use super::key_index::KeyIndex;
 use super::{KeyBounds, key_hash};
 use orrery_base::TreeId;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ struct Entry {
     value_len: u32,
     sequence: u32,
     older: u32,
+    /// Of a key's first entry: its newest one.
+    newest: u32,
     key_len: u16,
 }
 
@@ -37,8 +40,14 @@ struct Entry {
 struct TreeWrites {
     arena: Arena,
     entries: Vec<Entry>,
+    /// The first entries of keys, in key order.
     sorted: Vec<u32>,
-    unsorted: BTreeMap<IndexKey, u32>,
+    /// The first entries of keys that are not in `sorted` yet, as they came.
+    recent: Vec<u32>,
+    /// All keys, once one came out of order.
+    index: Option<KeyIndex>,
+    /// The numbers in `sorted` are below this.
+    sorted_end: u32,
 }
 
 /// See the file's head.
@@ -81,11 +90,17 @@ impl TreeWrites {
         }
     }
 
-    fn newest(&self, key: &[u8]) -> Option<u32> {
-        match self.search_sorted(key) {
-            Ok(index) => Some(self.sorted[index]),
-            Err(_) => self.unsorted.get::<dyn Headed>(&Wanted::new(key)).copied(),
+    /// The first entry of a key.
+    #[inline]
+    fn first(&self, key: &[u8]) -> Option<u32> {
+        match &self.index {
+            None => self.search_sorted(key).ok().map(|at| self.sorted[at]),
+            Some(index) => index.find(KeyIndex::hash(key), |id| self.key(id) == key),
         }
+    }
+
+    fn newest(&self, key: &[u8]) -> Option<u32> {
+        self.first(key).map(|first| self.entries[first as usize].newest)
     }
 
     /// The newest entry of the chain from `id` on that is numbered below `limit`.
@@ -104,60 +119,122 @@ impl TreeWrites {
     fn write(&mut self, key: &[u8], value: Option<&[u8]>, sequence: u32) {
         let id = self.entries.len() as u32;
         assert!(id != NONE, "a transaction makes fewer than 2^32 writes");
-        let older = match self.search_sorted(key) {
-            Ok(index) => std::mem::replace(&mut self.sorted[index], id),
-            Err(index) => match self.unsorted.get_mut::<dyn Headed>(&Wanted::new(key)) {
-                Some(newest) => std::mem::replace(newest, id),
-                None if index == self.sorted.len() => {
-                    self.sorted.push(id);
-                    NONE
-                }
-                None => {
-                    self.unsorted.insert(Wanted::new(key).to_owned_key(), id);
-                    NONE
-                }
-            },
+        let older = match self.first(key) {
+            Some(first) => std::mem::replace(&mut self.entries[first as usize].newest, id),
+            None => {
+                self.add_key(key, id);
+                NONE
+            }
         };
         let at = self.arena.push(key, value.unwrap_or_default());
         let value_len = value.map_or(TOMBSTONE, |value| value.len() as u32);
-        self.entries.push(Entry { at, value_len, sequence, older, key_len: key.len() as u16 });
+        self.entries.push(Entry { at, value_len, sequence, older, newest: id, key_len: key.len() as u16 });
     }
 
-    /// Undoes the newest write if it is numbered `limit` or above.
-    fn undo_one(&mut self, limit: u32) -> bool {
-        let Some(&entry) = self.entries.last().filter(|entry| entry.sequence >= limit) else { return false };
-        let id = self.entries.len() as u32 - 1;
-        let key = self.key(id).to_vec();
-        match self.search_sorted(&key) {
-            Ok(index) if entry.older != NONE => self.sorted[index] = entry.older,
-            Ok(index) => {
-                // What was appended later is undone already, so this is the last.
-                assert_eq!(index + 1, self.sorted.len(), "writes are undone newest first");
-                self.sorted.pop();
+    /// Adds a key that is not there, by the number of its first entry.
+    #[inline]
+    fn add_key(&mut self, key: &[u8], id: u32) {
+        let in_order = self.recent.is_empty() && self.sorted.last().is_none_or(|&last| self.key(last) < key);
+        if in_order {
+            self.sorted.push(id);
+            self.sorted_end = id + 1;
+        } else {
+            if self.index.is_none() {
+                self.index =
+                    Some(KeyIndex::of(self.sorted.iter().map(|&id| (KeyIndex::hash(self.key(id)), id))));
             }
-            Err(_) if entry.older != NONE => {
-                *self.unsorted.get_mut::<dyn Headed>(&Wanted::new(&key)).expect("a written key is indexed") =
-                    entry.older;
-            }
-            Err(_) => {
-                self.unsorted.remove::<dyn Headed>(&Wanted::new(&key));
-            }
+            self.recent.push(id);
         }
-        self.entries.pop();
-        self.arena.truncate(entry.at);
-        true
+        if let Some(index) = &mut self.index {
+            index.insert(KeyIndex::hash(key), id);
+        }
+    }
+
+    /// Undoes the writes numbered `limit` or above, newest first.
+    fn rollback_to(&mut self, limit: u32) {
+        let kept = self.entries.iter().rposition(|entry| entry.sequence < limit).map_or(0, |at| at + 1);
+        let end = kept as u32;
+        while self.recent.pop_if(|id| *id >= end).is_some() {}
+        if self.sorted_end > end {
+            self.sorted.retain(|&id| id < end);
+            self.sorted_end = end;
+        }
+        for id in (end..self.entries.len() as u32).rev() {
+            let Entry { at, older, .. } = self.entries[id as usize];
+            let key = self.key(id).to_vec();
+            if older != NONE && older >= end {
+                // Undone too, in a moment.
+            } else if older != NONE {
+                let first = self.first(&key).expect("an older entry's key is known");
+                self.entries[first as usize].newest = older;
+            } else if let Some(index) = &mut self.index {
+                index.remove(KeyIndex::hash(&key), id);
+            }
+            self.entries.pop();
+            self.arena.truncate(at);
+        }
+    }
+
+    /// Puts the recent keys in order.
+    fn tidy(&mut self) {
+        if self.recent.is_empty() {
+            return;
+        }
+        let recent = self.in_key_order(&self.recent);
+        let mut merged = Vec::with_capacity(self.sorted.len() + recent.len());
+        let mut rest = self.sorted.as_slice();
+        for id in recent {
+            let key = self.key(id);
+            if rest.first().is_some_and(|&next| self.key(next) < key) {
+                let below = rest.partition_point(|&it| self.key(it) < key);
+                merged.extend_from_slice(&rest[..below]);
+                rest = &rest[below..];
+            }
+            merged.push(id);
+        }
+        merged.extend_from_slice(rest);
+        self.sorted = merged;
+        self.sorted_end = self.entries.len() as u32;
+        self.recent.clear();
+    }
+
+    /// These entries by their keys, which differ. Eight bytes behind what all keys begin with stand beside the number, so
+    /// that hardly a comparison looks at the keys.
+    fn in_key_order(&self, ids: &[u32]) -> Vec<u32> {
+        let first = ids.first().map_or(&[][..], |&id| self.key(id));
+        let shared = ids.iter().fold(first.len(), |shared, &id| {
+            let same = self.key(id).iter().zip(&first[..shared]).take_while(|(a, b)| a == b);
+            same.count()
+        });
+        let head = |id: u32| {
+            let rest = &self.key(id)[shared..];
+            let mut head = [0; 8];
+            let len = rest.len().min(8);
+            head[..len].copy_from_slice(&rest[..len]);
+            u64::from_be_bytes(head)
+        };
+        let mut order: Vec<(u64, u32)> = ids.iter().map(|&id| (head(id), id)).collect();
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.key(a.1).cmp(self.key(b.1))));
+        order.into_iter().map(|(_, id)| id).collect()
     }
 
     fn byte_count(&self) -> usize {
-        let indexed = self.unsorted.len() * 48;
-        self.arena.reserved_bytes() + self.entries.len() * ENTRY_BYTES + indexed
+        self.reserved_bytes() + self.entries.len() * ENTRY_BYTES
     }
 
-    fn seal(self) -> SealedTree {
-        if self.unsorted.is_empty() && self.sorted.len() == self.entries.len() {
+    /// Bytes taken beside the entries.
+    #[inline]
+    fn reserved_bytes(&self) -> usize {
+        self.arena.reserved_bytes() + self.index.as_ref().map_or(0, KeyIndex::byte_count)
+    }
+
+    fn seal(mut self) -> SealedTree {
+        if self.index.is_none() && self.sorted.len() == self.entries.len() {
             return SealedTree { arena: self.arena, entries: self.entries, order: None };
         }
-        let order = self.merged_order();
+        self.tidy();
+        self.index = None;
+        let order: Vec<u32> = self.sorted.iter().map(|&first| self.entries[first as usize].newest).collect();
         if order.len() >= COMPACT_COUNT_MIN {
             return self.compacted(&order);
         }
@@ -173,22 +250,9 @@ impl TreeWrites {
             let entry = self.entries[id as usize];
             let value_len = if entry.value_len == TOMBSTONE { 0 } else { entry.value_len as usize };
             let at = arena.push(self.arena.get(entry.at, 0, usize::from(entry.key_len) + value_len), &[]);
-            entries.push(Entry { at, older: NONE, ..entry });
+            entries.push(Entry { at, ..entry });
         }
         SealedTree { arena, entries, order: None }
-    }
-
-    fn merged_order(&self) -> Vec<u32> {
-        let mut order = Vec::with_capacity(self.sorted.len() + self.unsorted.len());
-        let mut sorted = self.sorted.iter().copied().peekable();
-        for (key, &id) in &self.unsorted {
-            while let Some(first) = sorted.next_if(|&first| self.key(first) < key.bytes()) {
-                order.push(first);
-            }
-            order.push(id);
-        }
-        order.extend(sorted);
-        order
     }
 }
 
@@ -207,9 +271,9 @@ impl WriteSet {
     #[inline]
     pub fn write(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>, sequence: u32) {
         let writes = self.trees.entry(tree).or_default();
-        let reserved = writes.arena.reserved_bytes();
+        let reserved = writes.reserved_bytes();
         writes.write(key, value, sequence);
-        self.byte_count += ENTRY_BYTES + writes.arena.reserved_bytes() - reserved;
+        self.byte_count += ENTRY_BYTES + writes.reserved_bytes() - reserved;
     }
 
     /// Marks a tree to be dropped at commit.
@@ -237,14 +301,21 @@ impl WriteSet {
     /// Undoes every write numbered `limit` or above.
     pub fn rollback_to(&mut self, limit: u32) {
         for writes in self.trees.values_mut() {
-            while writes.undo_one(limit) {}
+            writes.rollback_to(limit);
         }
         self.dropped.retain(|&(_, sequence)| sequence < limit);
         self.byte_count = self.trees.values().map(TreeWrites::byte_count).sum();
     }
 
+    /// Puts the writes of a tree in order, as [`WriteSet::gather`] needs them.
+    pub fn tidy(&mut self, tree: TreeId) {
+        if let Some(writes) = self.trees.get_mut(&tree) {
+            writes.tidy();
+        }
+    }
+
     /// Hands own writes of a range to `each`, in scan order; only those numbered below `limit`. `each` answers whether
-    /// it took the write; the first it did not take ends the walk. Answers whether all were taken.
+    /// it took the write; the first it did not take ends the walk. Answers whether all were taken. The tree is tidy.
     pub fn gather<'a>(
         &'a self,
         tree: TreeId,
@@ -254,22 +325,14 @@ impl WriteSet {
         each: &mut dyn FnMut(&'a [u8], Option<&'a [u8]>) -> bool,
     ) -> bool {
         let Some(writes) = self.trees.get(&tree) else { return true };
-        if bounds_inverted(bounds) {
-            return true;
-        }
         let (low, high) = sorted_span(writes.sorted.len(), bounds, |index| writes.key(writes.sorted[index]));
-        let sorted = writes.sorted[low..high].iter().copied();
-        let wanted = wanted_bounds(bounds);
-        let unsorted = writes.unsorted.range::<dyn Headed, _>(as_dyn(&wanted)).map(|(_, &id)| id);
-        let mut ids = Both::new(writes, sorted, unsorted, reverse);
-        while let Some(id) = ids.next() {
-            if let Some(id) = writes.visible(id, limit)
-                && !each(writes.key(id), writes.value(id))
-            {
-                return false;
-            }
-        }
-        true
+        debug_assert!(writes.recent.is_empty(), "the tree is tidy");
+        let mut take = |&first: &u32| {
+            let newest = writes.entries[first as usize].newest;
+            writes.visible(newest, limit).is_none_or(|id| each(writes.key(id), writes.value(id)))
+        };
+        let mut firsts = writes.sorted[low..high].iter();
+        if reverse { firsts.rev().all(&mut take) } else { firsts.all(&mut take) }
     }
 
     /// The immutable form. `with_filter`: it is to be adopted as a layer.
@@ -323,51 +386,6 @@ pub fn bounds_inverted(bounds: KeyBounds<'_>) -> bool {
         (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
         (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
             start >= end
-        }
-    }
-}
-
-/// Merges two sequences of entry ids by key, forwards or backwards.
-struct Both<'a, A: Iterator<Item = u32>, B: Iterator<Item = u32>> {
-    writes: &'a TreeWrites,
-    a: A,
-    b: B,
-    next_a: Option<u32>,
-    next_b: Option<u32>,
-    reverse: bool,
-}
-
-impl<'a, A, B> Both<'a, A, B>
-where
-    A: DoubleEndedIterator<Item = u32>,
-    B: DoubleEndedIterator<Item = u32>,
-{
-    fn new(writes: &'a TreeWrites, a: A, b: B, reverse: bool) -> Self {
-        let mut both = Both { writes, a, b, next_a: None, next_b: None, reverse };
-        both.next_a = both.pull_a();
-        both.next_b = both.pull_b();
-        both
-    }
-
-    fn pull_a(&mut self) -> Option<u32> {
-        if self.reverse { self.a.next_back() } else { self.a.next() }
-    }
-
-    fn pull_b(&mut self) -> Option<u32> {
-        if self.reverse { self.b.next_back() } else { self.b.next() }
-    }
-
-    fn next(&mut self) -> Option<u32> {
-        let a_first = match (self.next_a, self.next_b) {
-            (Some(a), Some(b)) => (self.writes.key(a) < self.writes.key(b)) != self.reverse,
-            (a, _) => a.is_some(),
-        };
-        if a_first {
-            let next = self.pull_a();
-            std::mem::replace(&mut self.next_a, next)
-        } else {
-            let next = self.pull_b();
-            std::mem::replace(&mut self.next_b, next)
         }
     }
 }
@@ -488,8 +506,9 @@ mod tests {
     const TREE: TreeId = TreeId(1000);
     type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-    fn gathered(set: &WriteSet, reverse: bool, limit: u32) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    fn gathered(set: &mut WriteSet, reverse: bool, limit: u32) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let mut rows = Vec::new();
+        set.tidy(TREE);
         let all = (Bound::Unbounded, Bound::Unbounded);
         let done = set.gather(TREE, all, reverse, limit, &mut |key, value| {
             rows.push((key.to_vec(), value.map(<[u8]>::to_vec)));
@@ -499,7 +518,7 @@ mod tests {
         rows
     }
 
-    fn compare(set: &WriteSet, model: &Model, limit: u32) {
+    fn compare(set: &mut WriteSet, model: &Model, limit: u32) {
         let expected: Vec<_> = model.clone().into_iter().collect();
         assert_eq!(gathered(set, false, limit), expected);
         let mut reversed = gathered(set, true, limit);
@@ -520,6 +539,9 @@ mod tests {
             let mut model = Model::new();
             for step in 0..200u64 {
                 let sequence = step as u32;
+                if seed % 2 == 0 && rng.below(10) == 0 {
+                    compare(&mut set, &model, u32::MAX);
+                }
                 match rng.below(12) {
                     0 => marks.push((sequence, model.clone())),
                     1 if !marks.is_empty() => {
@@ -542,9 +564,9 @@ mod tests {
                     }
                 }
             }
-            compare(&set, &model, u32::MAX);
+            compare(&mut set, &model, u32::MAX);
             for (limit, then) in &marks {
-                compare(&set, then, *limit);
+                compare(&mut set, then, *limit);
             }
             let sealed = set.seal(true);
             let empty = Model::new();

@@ -239,7 +239,8 @@ fn refill(patches: &mut Patches, from: &SourcesOf<'_>) {
     match from.own {
         None => patches.refill(Sources { own: None, layers }),
         Some((writes, limit)) => {
-            let writes = lock(writes);
+            let mut writes = lock(writes);
+            writes.tidy(patches.tree());
             patches.refill(Sources { own: Some((&writes, *limit)), layers });
         }
     }
