@@ -1,6 +1,6 @@
 //! Row and table locks with PostgreSQL's modes and conflict tables (documentation, 13.3).
 //!
-//! A row lock nobody else wants is a *thin* entry of 24 bytes in a sharded table keyed by the 64-bit hash of (tree,
+//! A row lock nobody else wants is a *thin* entry of 24 bytes in a sharded table keyed by a 64-bit hash of (tree,
 //! key). Two keys of one hash share a lock: that can only make someone wait who need not. As soon as a lock is shared
 //! or waited for it is *fat*: holders and a fair queue under one mutex, where the wait-for graph is looked at whenever
 //! somebody starts to wait. Table locks are always fat.
@@ -16,6 +16,7 @@ pub mod held;
 mod private;
 mod queue;
 
+use crate::mem::key_hash;
 use orrery_base::kv::{RowLock, TableLock};
 use orrery_base::task::lock;
 use orrery_base::{Error, Result, SqlState, TreeId, TxnId, World, plant, probe};
@@ -47,6 +48,17 @@ const TABLE_CONFLICTS: [Modes; 8] =
     [0b1000_0000, 0b1100_0000, 0b1111_0000, 0b1111_1000, 0b1110_1100, 0b1111_1100, 0b1111_1110, 0b1111_1111];
 
 impl LockId {
+    /// The lock of a row. Sixteen keys that differ in the low bits of their last byte only get neighbouring hashes: the locks
+    /// of rows written in order then share cache lines of the table, which costs a large load less than two misses a row.
+    /// The top bits, by which the table tells neighbours apart, differ too.
+    #[inline]
+    pub fn of_row(tree: TreeId, key: &[u8]) -> LockId {
+        let (&last, rest) = key.split_last().unwrap_or((&0, &[]));
+        let (block, place) = (u64::from(last >> 4), u64::from(last & 15));
+        let hash = key_hash(tree, rest) ^ (block | 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        LockId::Row(((hash & !15) | place) ^ (place << 57))
+    }
+
     fn conflicts(self, mode: u8) -> Modes {
         match self {
             LockId::Row(_) => ROW_CONFLICTS[usize::from(mode)],

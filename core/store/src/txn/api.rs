@@ -4,7 +4,6 @@ use super::Txn;
 use crate::lock::{
     Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode,
 };
-use crate::mem::key_hash;
 use crate::mem::write_set::OwnWrite;
 use orrery_base::kv::{
     Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait,
@@ -107,7 +106,7 @@ impl Transaction for Txn {
     }
 
     fn try_lock(&self, tree: TreeId, key: &[u8], mode: RowLock) -> Result<bool> {
-        self.attempt(LockId::Row(key_hash(tree, key)), row_mode(mode))
+        self.attempt(LockId::of_row(tree, key), row_mode(mode))
     }
 
     fn lock<'a>(
@@ -118,7 +117,7 @@ impl Transaction for Txn {
         mode: RowLock,
         wait: Wait,
     ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.acquire(cx, LockId::Row(key_hash(tree, key)), row_mode(mode), wait))
+        Box::pin(self.acquire(cx, LockId::of_row(tree, key), row_mode(mode), wait))
     }
 
     fn try_lock_table(&self, table: TreeId, mode: TableLock) -> Result<bool> {
