@@ -230,7 +230,7 @@ fn the_demo_shows_what_it_promises() {
         "all that was acknowledged is there",
         "no findings",
         "run twice, the same trace",
-        "demo.db  # the shell on these flights",
+        "# the shell on these flights",
     ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
