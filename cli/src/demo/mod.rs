@@ -51,7 +51,7 @@ const TABLES: [(&str, Input, &str); 5] = [
 ];
 
 /// The world that is replayed.
-const SEED: u64 = 7;
+const SEED: u64 = 5;
 
 /// What the tour asks, each with the question in words.
 const TOUR: [(&str, &str); 4] = [
