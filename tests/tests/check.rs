@@ -2,7 +2,7 @@
 
 use orrery_drivers::{Driver, MemoryDriver, run};
 use orrery_engine::base::kv::{Flow, Isolation, KeyRange, ReadMode, RowRef, RowSink, Transaction};
-use orrery_engine::base::{Result, TreeId};
+use orrery_engine::base::{Error, Result, TreeId};
 use orrery_engine::sql::ddl::load_catalog;
 use orrery_engine::store::TxnOptions;
 use orrery_engine::{Database, DatabaseOptions, Task};
@@ -53,7 +53,7 @@ impl Opened {
             while scan.next_batch(&cx, &mut all).await? {}
             drop(scan);
             txn.rollback();
-            Result::Ok((tree, all.0))
+            Ok::<_, Error>((tree, all.0))
         });
         run(&*self.driver, task).unwrap()
     }
