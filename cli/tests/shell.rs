@@ -1,5 +1,7 @@
 //! The shell as a program meets it: arguments, scripts, formats, exit statuses.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{orrery, run};

@@ -1,4 +1,6 @@
 //! The shell as a person meets it: on a pseudo-terminal, with prompts, lines to be continued, history and Ctrl-C.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(unix)]
 
 mod common;

@@ -1,5 +1,7 @@
 //! The verbs beside the shell: `import`, `check`, `kv`, `sim`, `demo`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{data, full_data, orrery, run};

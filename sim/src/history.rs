@@ -4,6 +4,7 @@
 //! came from. Transactions are numbered through all epochs of a seed; an epoch lasts from one recovery to the next
 //! crash, and begins with the state that was recovered.
 
+use crate::workload::tables;
 use orrery_base::kv::{Isolation, KeyRange, ReadMode};
 use orrery_base::{Timestamp, TreeId};
 use std::collections::BTreeMap;
@@ -109,8 +110,8 @@ pub enum Seen {
         key: Key,
         /// The value, if there was one.
         value: Option<ValueId>,
-        /// Whether it was said to be newer than the snapshot.
-        newer: bool,
+        /// Whether it was said to be newer than the snapshot, where that is said at all.
+        newer: Option<bool>,
     },
     /// Of a range, all of it.
     Range {
@@ -123,6 +124,36 @@ pub enum Seen {
         /// Keys that own writes covered.
         own: Vec<Vec<u8>>,
     },
+    /// Of all rows of which a condition holds.
+    Where {
+        /// The table.
+        tree: TreeId,
+        /// The condition.
+        predicate: Predicate,
+        /// The rows in key order, own writes left out.
+        rows: Vec<(Vec<u8>, ValueId)>,
+        /// Keys that own writes covered.
+        own: Vec<Vec<u8>>,
+    },
+}
+
+/// A condition on columns that follow from a row's write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predicate {
+    /// `k` lies between these.
+    K(i64, i64),
+    /// `u` is this.
+    U(i64),
+}
+
+impl Predicate {
+    /// Whether a row satisfies it.
+    pub fn holds(self, id: i64, value: ValueId, unique_count: u64) -> bool {
+        match self {
+            Predicate::K(low, high) => (low..=high).contains(&tables::k_of(value, id)),
+            Predicate::U(u) => tables::u_of(value, unique_count) == Some(u),
+        }
+    }
 }
 
 /// All transactions of one epoch over the state it began with.
@@ -133,6 +164,10 @@ pub struct History {
     /// In the order in which they began, which is not the order of their numbers.
     pub txns: Vec<TxnRecord>,
     by_number: BTreeMap<u64, TxnIndex>,
+    /// Which write each write replaced, as rows say it themselves.
+    pub previous: BTreeMap<(Key, ValueId), Option<ValueId>>,
+    /// Different values of the tables' unique column.
+    pub unique_count: u64,
     /// The newest acknowledged commit, of earlier epochs too.
     pub newest_acked: Timestamp,
     /// Calls to commit so far.
@@ -203,6 +238,11 @@ impl History {
     /// The transaction of this number, if it began in this epoch.
     pub fn find(&self, number: u64) -> Option<TxnIndex> {
         self.by_number.get(&number).copied()
+    }
+
+    /// A row was read that says which write it replaced.
+    pub fn note_previous(&mut self, key: Key, value: ValueId, previous: Option<ValueId>) {
+        self.previous.insert((key, value), previous);
     }
 
     /// Who wrote a value, if it was written in this epoch.

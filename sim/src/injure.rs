@@ -19,8 +19,8 @@ pub enum Injury {
     LoseWrite,
     /// A bit of a synced log batch turns over; never of the newest, where it could not be told from a torn write.
     LogBit,
-    /// The whole log is removed while the database is closed, where there must be one. (The loss of later segments alone
-    /// cannot be told from their never having been.)
+    /// The log is removed while the database is closed, from the batch on at which replay must begin. (The loss of later
+    /// segments alone cannot be told from their never having been.)
     LoseLog,
     /// Both copies of the newest superblock are zeroed while the database is closed.
     NewestSuperblock,
@@ -69,16 +69,25 @@ impl Injury {
 }
 
 fn flip_data_bit(disk: &mut Disk, rng: &mut Rng) -> bool {
-    let len = disk.durable(FileId::Data).map_or(0, <[u8]>::len) as u64;
-    len > 0 && disk.flip_bit(FileId::Data, rng.below(len), rng.below(8) as u8)
+    let data = disk.durable(FileId::Data).unwrap_or_default();
+    // Most of a small file is empty, where a bit says nothing: what is written is what may rot.
+    let written = |rng: &mut Rng| {
+        let at = rng.below(data.len() as u64);
+        Some(at).filter(|&at| data[at as usize] != 0)
+    };
+    let at = if data.is_empty() { None } else { (0..1000).find_map(|_| written(rng)) };
+    at.is_some_and(|at| disk.flip_bit(FileId::Data, at, rng.below(8) as u8))
 }
 
 fn lose_logs(disk: &mut Disk) -> bool {
     let newest = superblocks(disk).into_iter().flatten().max_by_key(|superblock| superblock.sequence);
-    if newest.is_none_or(|superblock| superblock.log_segment == 0) {
-        return false;
-    }
-    let is_lost = |id: &FileId| matches!(id, FileId::Log(_));
+    let Some(first_salt) = newest.filter(|it| it.log_segment > 0).map(|it| it.log_salt) else { return false };
+    // Segments are used again: a newer salt says which of them lie behind the position, not their number.
+    let salt = |id: &FileId| {
+        let bytes = disk.durable(*id).filter(|bytes| bytes.starts_with(b"OrLb"))?;
+        Some(u64::from_le_bytes(bytes[16..24].try_into().expect("eight bytes")))
+    };
+    let is_lost = |id: &FileId| matches!(id, FileId::Log(_)) && salt(id).is_some_and(|it| it >= first_salt);
     let lost: Vec<FileId> = disk.file_ids().into_iter().filter(is_lost).collect();
     lost.iter().filter(|log| disk.remove_file(**log)).count() > 0
 }
@@ -90,6 +99,7 @@ const SUPERBLOCK_BYTES: usize = 4096;
 struct Superblock {
     sequence: u64,
     log_segment: u64,
+    log_salt: u64,
 }
 
 /// The newest readable copy of each generation.
@@ -100,7 +110,7 @@ fn superblocks(disk: &Disk) -> [Option<Superblock>; 2] {
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let sum = u32::from_le_bytes(bytes[4092..].try_into().expect("four bytes"));
         let whole = bytes.starts_with(b"ORRERYDB") && orrery_base::hash::checksum(&bytes[..4092]) == sum;
-        whole.then(|| Superblock { sequence: word(32), log_segment: word(152) })
+        whole.then(|| Superblock { sequence: word(32), log_segment: word(152), log_salt: word(160) })
     };
     SUPERBLOCK_PLACES.map(|copies| copies.into_iter().filter_map(read).max_by_key(|it| it.sequence))
 }

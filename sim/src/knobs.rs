@@ -36,8 +36,19 @@ pub struct Knobs {
     pub drop_per_mille: u64,
     /// The longest pause between checkpoints.
     pub checkpoint_pause_micros_max: u64,
+    /// Through which door.
+    pub door: Door,
     /// What transactions do.
     pub mix: Mix,
+}
+
+/// Where the workload enters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The store's transactions.
+    KeyValue,
+    /// The engine's sessions.
+    Sql,
 }
 
 /// The workload's proportions; weights are relative.
@@ -97,6 +108,7 @@ impl Knobs {
             drop_per_mille: *rng.pick(&[0, 0, 20, 100]),
             checkpoint_pause_micros_max: *rng.pick(&[500, 3_000, 20_000, 1_000_000]),
             mix: draw_mix(rng),
+            door: *rng.pick(&[Door::KeyValue, Door::Sql]),
         }
     }
 }

@@ -5,19 +5,20 @@
 
 use crate::check;
 use crate::disk::Disk;
-use crate::history::{History, Key, State};
+use crate::history::{History, Key, State, ValueId};
 use crate::injure::Injury;
-use crate::knobs::Knobs;
+use crate::knobs::{Door, Knobs};
 use crate::report::{SeedOutcome, SeedReport};
 use crate::trace::Trace;
 use crate::workload::kv::{self, Legal, Log, Shared};
-use crate::workload::rows;
+use crate::workload::{Everything, rows, sql, tables};
 use crate::world::{ActorId, SimWorld, Step};
-use orrery_base::kv::{Flow, Isolation, KeyRange, ReadMode, RowRef, RowSink, Transaction};
+use orrery_base::kv::{Isolation, KeyRange, ReadMode, Transaction};
 use orrery_base::rng::Rng;
 use orrery_base::task::{Task, lock};
 use orrery_base::world::Plant;
 use orrery_base::{Cx, Error, Result, Timestamp, World};
+use orrery_engine::{Database, DatabaseOptions};
 use orrery_store::{Durability, Store, TxnOptions};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -112,7 +113,9 @@ struct Run {
 /// What one recovery found.
 struct Recovered {
     store: Arc<Store>,
+    db: Option<Database>,
     state: State,
+    previous: Vec<(Key, ValueId, Option<ValueId>)>,
     snapshot: Timestamp,
 }
 
@@ -154,12 +157,13 @@ impl Run {
             let before = if relaxed { Timestamp::ZERO } else { self.log.history.newest_acked };
             let newest_acked = before.max(recovered.snapshot);
             self.log.history = History::starting(recovered.state, newest_acked, relaxed);
+            self.log.history.unique_count = tables::unique_count(&self.knobs.mix);
             self.count("sim: recoveries checked", u64::from(self.epoch > 0));
             if self.log.op_count >= self.knobs.op_count && self.epoch >= self.knobs.epoch_count_min {
                 return Ok(());
             }
             self.epoch += 1;
-            self.work(recovered.store)?;
+            self.work(recovered.store, recovered.db)?;
         }
     }
 
@@ -194,9 +198,10 @@ impl Run {
     /// One attempt; `None` when the power went first.
     fn try_recover(&mut self, crash_in: Option<u64>) -> Result<Option<Result<Recovered>>, Stop> {
         let slot: Slot<Recovered> = Arc::default();
-        let (into, options, mix) = (slot.clone(), self.knobs.store.clone(), self.knobs.mix.clone());
+        let (into, options) = (slot.clone(), self.knobs.store.clone());
+        let knobs = (self.knobs.door, self.knobs.mix.clone());
         let task = Task::new(self.hooks.clone(), |cx| async move {
-            let answer = recover_task(&cx, options, &mix).await;
+            let answer = recover_task(&cx, options, knobs).await;
             *lock(&into) = Some(answer);
         });
         let actor = self.world.spawn("recovery", task);
@@ -221,6 +226,9 @@ impl Run {
             return Err(Stop::Wrong(failure.clone()));
         }
         let wrong = |what| Stop::Wrong(what);
+        for (key, value, previous) in &recovered.previous {
+            self.log.history.note_previous(key.clone(), *value, *previous);
+        }
         let happened = check::durability::resolve(&self.log.history, &recovered.state).map_err(wrong)?;
         check::durability::settle(&mut self.log.history, &happened);
         let unanswered = happened.values().filter(|happened| **happened).count();
@@ -230,11 +238,12 @@ impl Run {
     }
 
     /// Sessions at work, until the crash or the close.
-    fn work(&mut self, store: Arc<Store>) -> Result<(), Stop> {
+    fn work(&mut self, store: Arc<Store>, db: Option<Database>) -> Result<(), Stop> {
         let log = Mutex::new(std::mem::take(&mut self.log));
         let legal = Mutex::new(self.legal(true));
         let shared = Arc::new(Shared {
             store,
+            db,
             mix: self.knobs.mix.clone(),
             log,
             legal,
@@ -330,8 +339,12 @@ impl Run {
         let (number, shared) = (self.next_txn, shared.clone());
         self.next_txn += 1;
         let rng = Rng::fork(self.seed, &format!("txn-{number}"));
-        let body = |cx| kv::transaction(cx, shared, session, number, rng);
-        let id = self.world.spawn(format!("s{session}.t{number}"), Task::new(self.hooks.clone(), body));
+        let hooks = self.hooks.clone();
+        let task = match self.knobs.door {
+            Door::KeyValue => Task::new(hooks, |cx| kv::transaction(cx, shared, session, number, rng)),
+            Door::Sql => Task::new(hooks, |cx| sql::transaction(cx, shared, session, number, rng)),
+        };
+        let id = self.world.spawn(format!("s{session}.t{number}"), task);
         crew.actors.insert(id, (session, number));
     }
 
@@ -375,7 +388,11 @@ impl Run {
             let shared = shared.clone();
             Task::new(self.hooks.clone(), |cx| async move {
                 let acked = lock(&shared.log).history.newest_acked;
-                match shared.store.close(&cx).await {
+                let closed = match &shared.db {
+                    Some(db) => cx.run(db.close()).await,
+                    None => shared.store.close(&cx).await,
+                };
+                match closed {
                     Ok(()) => kv::note_durable(&shared, acked),
                     Err(error) => kv::note_error(&shared, "close", &error),
                 }
@@ -492,18 +509,22 @@ const PATIENCE_MICROS: u64 = 100_000_000;
 async fn recover_task(
     cx: &Cx,
     options: orrery_store::StoreOptions,
-    mix: &crate::knobs::Mix,
+    knobs: (Door, crate::knobs::Mix),
 ) -> Result<Recovered> {
-    let store = Store::open(cx, options).await?;
-    let findings = check::structure::check(cx, &store).await?;
-    if !findings.is_empty() {
-        return Err(Error::corrupt(findings.join("; ")));
+    let (door, mix) = knobs;
+    if door == Door::Sql {
+        let db = cx.run(Database::open(cx.world().clone(), DatabaseOptions { store: options })).await?;
+        check_structure(cx, db.store()).await?;
+        let tables::Contents { state, previous, snapshot } = tables::read_all(cx, &db, &mix).await?;
+        return Ok(Recovered { store: db.store().clone(), db: Some(db), state, previous, snapshot });
     }
+    let store = Store::open(cx, options).await?;
+    check_structure(cx, &store).await?;
     let txn = store.begin(TxnOptions { isolation: Isolation::RepeatableRead, read_only: true }, cx.now())?;
     txn.begin_statement()?;
     let mut state = State::new();
-    for tree in rows::trees(mix) {
-        let mut sink = Everything { rows: vec![] };
+    for tree in rows::trees(&mix) {
+        let mut sink = Everything::default();
         let mut scan = txn.scan(tree, KeyRange::all(), ReadMode::Snapshot, false)?;
         while scan.next_batch(cx, &mut sink).await? {}
         drop(scan);
@@ -514,22 +535,12 @@ async fn recover_task(
     }
     let snapshot = txn.snapshot_timestamp();
     txn.rollback();
-    Ok(Recovered { store, state, snapshot })
+    Ok(Recovered { store, db: None, state, previous: vec![], snapshot })
 }
 
-struct Everything {
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-impl RowSink for Everything {
-    fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
-        for row in rows {
-            let mut key = vec![];
-            row.key_into(&mut key);
-            self.rows.push((key, row.value.to_vec()));
-        }
-        Ok(Flow::More)
-    }
+async fn check_structure(cx: &Cx, store: &Arc<Store>) -> Result<()> {
+    let findings = check::structure::check(cx, store).await?;
+    if findings.is_empty() { Ok(()) } else { Err(Error::corrupt(findings.join("; "))) }
 }
 
 fn turn_off(knobs: &mut Knobs, without: &[Trouble]) {

@@ -1,5 +1,7 @@
 //! `check` holds indexes against their tables (I8): each kind of mismatch, made on purpose below SQL, is found and named.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use orrery_drivers::{Driver, MemoryDriver, run};
 use orrery_engine::base::kv::{Flow, Isolation, KeyRange, ReadMode, RowRef, RowSink, Transaction};
 use orrery_engine::base::{Error, Result, TreeId};
@@ -10,6 +12,9 @@ use std::sync::Arc;
 
 /// A key, and what to put there (`None`: delete it).
 type Change = (TreeId, Vec<u8>, Option<Vec<u8>>);
+
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
 
 struct Opened {
     driver: Arc<MemoryDriver>,
@@ -38,7 +43,7 @@ impl Opened {
     }
 
     /// Everything in one of the trees of `t`: its rows (`None`) or an index.
-    fn entries(&self, index: Option<&'static str>) -> (TreeId, Vec<(Vec<u8>, Vec<u8>)>) {
+    fn entries(&self, index: Option<&'static str>) -> (TreeId, Vec<Entry>) {
         let store = self.database.store().clone();
         let task = Task::new(self.driver.world(), move |cx| async move {
             let options = TxnOptions { isolation: Isolation::RepeatableRead, read_only: true };

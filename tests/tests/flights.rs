@@ -7,6 +7,8 @@
 //!
 //! SQLite is Python's (`flights_on_sqlite.py`): where there is none the test is skipped by name, with `CI=true` it fails.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use orrerydb::{Connection, Database};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -121,7 +121,9 @@ impl Expr {
     pub fn same(&self, other: &Expr) -> bool {
         let all = |a: &[Expr], b: &[Expr]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b));
         match (self, other) {
-            (Expr::Literal { value: a, ty: s }, Expr::Literal { value: b, ty: t }) => s == t && a == b,
+            (Expr::Literal { value: a, ty: s }, Expr::Literal { value: b, ty: t }) => {
+                s == t && a.identical(b)
+            }
             (Expr::Param { index: a, ty: s }, Expr::Param { index: b, ty: t }) => a == b && s == t,
             (Expr::Column { id: a, .. }, Expr::Column { id: b, .. }) => a == b,
             (Expr::Call { function: f, args: a, .. }, Expr::Call { function: g, args: b, .. }) => {

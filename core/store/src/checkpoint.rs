@@ -199,7 +199,9 @@ impl Store {
             match self.checkpoint_alone(cx).await {
                 Ok(_) => self.seal_clean(cx).await?,
                 // Nothing is lost: the log holds what was not folded, and stays.
-                Err(error) if error.code() == SqlState::DISK_FULL && !self.pages.is_poisoned() => return Ok(()),
+                Err(error) if error.code() == SqlState::DISK_FULL && !self.pages.is_poisoned() => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }

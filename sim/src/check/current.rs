@@ -37,9 +37,9 @@ pub fn check(history: &History) -> Result<(), String> {
             let Some(timestamp) = newest.and_then(|it| it.timestamp) else { continue };
             // A tombstone may be gone already, so for an absent row only a wrong "newer" is an error.
             let is_newer = timestamp > snapshot;
-            if *newer != is_newer && (value.is_some() || *newer) {
+            if newer.is_some_and(|newer| newer != is_newer && (value.is_some() || newer)) {
                 return Err(format!(
-                    "transaction {} at {snapshot} was told newer = {newer} of {key:?} committed at {timestamp}",
+                    "transaction {} at {snapshot} was told newer = {newer:?} of {key:?} committed at {timestamp}",
                     txn.number
                 ));
             }

@@ -128,7 +128,9 @@ impl Verdicts<'_> {
             for read in &txn.reads {
                 let values: Vec<_> = match &read.seen {
                     Seen::Point { value, .. } => value.iter().copied().collect(),
-                    Seen::Range { rows, .. } => rows.iter().map(|(_, value)| *value).collect(),
+                    Seen::Range { rows, .. } | Seen::Where { rows, .. } => {
+                        rows.iter().map(|(_, value)| *value).collect()
+                    }
                 };
                 for value in values {
                     let Some(writer) = self.history.writer(value).filter(|&writer| writer != reader) else {

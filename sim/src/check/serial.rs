@@ -4,7 +4,8 @@
 //!
 //! Only transactions with known timestamps take part; edges through transactions of lower levels are left out.
 
-use crate::history::{History, Key, Outcome, Seen, TxnIndex, Versions};
+use crate::history::{History, Key, Outcome, Seen, TxnIndex, ValueId, Versions};
+use crate::workload::tables;
 use orrery_base::Timestamp;
 use orrery_base::kv::Isolation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,24 @@ fn edges(history: &History) -> Edges {
             let snapshot = txn.statements[read.statement].snapshot;
             match &read.seen {
                 Seen::Point { key, .. } => depend(&mut edges, &versions, reader, key, snapshot),
+                Seen::Where { tree, predicate, rows, .. } => {
+                    let is_row = |key: &Key| rows.binary_search_by(|(row, _)| row.cmp(&key.1)).is_ok();
+                    for (key, chain) in versions.iter().filter(|(key, _)| key.0 == *tree) {
+                        if is_row(key) {
+                            depend(&mut edges, &versions, reader, key, snapshot);
+                            continue;
+                        }
+                        // Missed: who made it a row of the condition afterwards comes after the reader.
+                        let id = tables::id_of(&key.1);
+                        let holds = |value: ValueId| predicate.holds(id, value, history.unique_count);
+                        for version in chain.iter().filter(|version| version.txn != reader) {
+                            let is_later = version.timestamp.is_some_and(|at| at > snapshot);
+                            if is_later && version.value.is_some_and(holds) {
+                                edges.entry(reader).or_default().insert(version.txn);
+                            }
+                        }
+                    }
+                }
                 Seen::Range { tree, range, .. } => {
                     for key in versions.keys().filter(|key| key.0 == *tree && range.contains(&key.1)) {
                         depend(&mut edges, &versions, reader, key, snapshot);

@@ -2,10 +2,16 @@
 //! else; rows of a range come once each. Commits without an answer have no known timestamp, but one: what two readers
 //! say about it must fit.
 
-use crate::history::{History, Key, Read, Seen, Statement, TxnIndex, TxnRecord, ValueId, Version, Versions};
-use orrery_base::Timestamp;
+use crate::history::{
+    History, Key, Predicate, Read, Seen, Statement, TxnIndex, TxnRecord, ValueId, Version, Versions,
+};
+use crate::workload::tables;
 use orrery_base::kv::ReadMode;
-use std::collections::BTreeMap;
+use orrery_base::{Timestamp, TreeId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A key and the value found there.
+type FoundRow = (Vec<u8>, ValueId);
 
 /// Checks every snapshot read of the epoch.
 pub fn check(history: &History) -> Result<(), String> {
@@ -45,6 +51,9 @@ impl Check<'_> {
     fn read(&mut self, txn: &TxnRecord, read: &Read, statement: Statement) -> Result<(), String> {
         match &read.seen {
             Seen::Point { key, value, .. } => self.key(txn, key, *value, statement.snapshot),
+            Seen::Where { tree, predicate, rows, own } => {
+                self.condition(txn, (*tree, *predicate), (rows, own), statement.snapshot)
+            }
             Seen::Range { tree, range, rows, own } => {
                 if let Some(pair) = rows.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
                     return Err(format!("transaction {} got rows out of order: {pair:?}", txn.number));
@@ -59,6 +68,43 @@ impl Check<'_> {
                 expected.iter().try_for_each(|(key, value)| self.key(txn, key, *value, statement.snapshot))
             }
         }
+    }
+
+    /// Every row found is one of the snapshot; none is missing of which the condition holds for sure.
+    fn condition(
+        &mut self,
+        txn: &TxnRecord,
+        (tree, predicate): (TreeId, Predicate),
+        (rows, own): (&[FoundRow], &[Vec<u8>]),
+        snapshot: Timestamp,
+    ) -> Result<(), String> {
+        for (key, value) in rows {
+            self.key(txn, &Key(tree, key.clone()), Some(*value), snapshot)?;
+        }
+        let keys: BTreeSet<&Key> =
+            self.history.base.keys().chain(self.versions.keys()).filter(|key| key.0 == tree).collect();
+        let found = |key: &Key| rows.binary_search_by(|(row, _)| row.cmp(&key.1)).is_ok();
+        for key in keys.into_iter().filter(|key| !found(key) && own.binary_search(&key.1).is_err()) {
+            let Some(value) = self.sure_value(key, snapshot) else { continue };
+            if predicate.holds(tables::id_of(&key.1), value, self.history.unique_count) {
+                return Err(format!(
+                    "transaction {} at snapshot {snapshot} asked for {predicate:?} and was not given {key:?}, which is {value:?}",
+                    txn.number
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a key holds at a snapshot, when no commit without an answer makes that uncertain.
+    fn sure_value(&self, key: &Key, snapshot: Timestamp) -> Option<ValueId> {
+        let chain = self.versions.get(key).map_or(&[][..], Vec::as_slice);
+        let newest = chain.iter().rposition(|it| it.timestamp.is_some_and(|at| at <= snapshot));
+        let next = newest.map_or(0, |index| index + 1);
+        if chain.get(next).is_some_and(|it| it.timestamp.is_none()) {
+            return None;
+        }
+        newest.map_or_else(|| self.history.base.get(key).copied(), |index| chain[index].value)
     }
 
     fn key(

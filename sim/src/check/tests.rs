@@ -49,7 +49,7 @@ fn committed(at: u64) -> Outcome {
 }
 
 fn point(name: &str, value: Option<ValueId>) -> Read {
-    let seen = Seen::Point { key: key(name), value, newer: false };
+    let seen = Seen::Point { key: key(name), value, newer: Some(false) };
     Read { statement: 0, mode: ReadMode::Snapshot, commit_order: 0, seen }
 }
 
@@ -153,7 +153,7 @@ fn current_reads_see_the_newest() {
         let mut made = Builder::default();
         made.txn(RC, 0, &["a"], committed(10));
         made.txn(RC, 10, &["a"], committed(20));
-        let seen = Seen::Point { key: key("a"), value, newer };
+        let seen = Seen::Point { key: key("a"), value, newer: Some(newer) };
         let read = Read { statement: 0, mode: ReadMode::Current, commit_order, seen };
         made.txn(RC, 10, &[], committed(30)).reads.push(read);
         current::check(&made.0)

@@ -15,6 +15,7 @@ use orrery_base::kv::{
 use orrery_base::rng::Rng;
 use orrery_base::task::lock;
 use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId};
+use orrery_engine::Database;
 use orrery_store::{Store, Txn, TxnOptions};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -25,6 +26,8 @@ use std::sync::{Arc, Mutex};
 pub struct Shared {
     /// The store.
     pub store: Arc<Store>,
+    /// The engine over it, where the workload is SQL.
+    pub db: Option<Database>,
     /// What they do.
     pub mix: Mix,
     /// What they did.
@@ -72,6 +75,7 @@ impl Legal {
             SqlState::SERIALIZATION_FAILURE
             | SqlState::DEADLOCK_DETECTED
             | SqlState::LOCK_NOT_AVAILABLE
+            | SqlState::UNIQUE_VIOLATION
             | SqlState::SNAPSHOT_TOO_OLD => true,
             SqlState::DISK_FULL => self.full,
             SqlState::IO_ERROR => self.io || self.drops,
@@ -317,7 +321,7 @@ impl Client {
         match self.own_value(&key, ReadMode::Snapshot) {
             Some(own) if own != value => self.fail(format!("{key:?}: own write {own:?} reads as {value:?}")),
             Some(_) => {}
-            None => self.note_read(ReadMode::Snapshot, 0, Seen::Point { key, value, newer: false }),
+            None => self.note_read(ReadMode::Snapshot, 0, Seen::Point { key, value, newer: Some(false) }),
         }
         Ok(())
     }
@@ -333,7 +337,7 @@ impl Client {
                 self.note_read(
                     ReadMode::Current,
                     commit_order,
-                    Seen::Point { key: key.clone(), value, newer },
+                    Seen::Point { key: key.clone(), value, newer: Some(newer) },
                 );
                 if self.txn.isolation() != Isolation::ReadCommitted {
                     let (before, _) = self.get(&key, ReadMode::Snapshot).await?;
@@ -516,7 +520,7 @@ impl RowSink for Collect {
     }
 }
 
-fn draw_weighted(rng: &mut Rng, weights: &[u64]) -> usize {
+pub(super) fn draw_weighted(rng: &mut Rng, weights: &[u64]) -> usize {
     let mut at = rng.below(weights.iter().sum());
     weights
         .iter()
@@ -528,7 +532,7 @@ fn draw_weighted(rng: &mut Rng, weights: &[u64]) -> usize {
         .expect("the sum is the bound")
 }
 
-fn draw_level(rng: &mut Rng, mix: &Mix) -> Isolation {
+pub(super) fn draw_level(rng: &mut Rng, mix: &Mix) -> Isolation {
     let levels = [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable];
     levels[draw_weighted(rng, &mix.levels)]
 }

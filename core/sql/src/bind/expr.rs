@@ -74,7 +74,11 @@ impl Binder<'_> {
             }
             ExprKind::IsNull { input, negated } => {
                 let inner = self.expr(scope, input)?;
-                let inner = self.known(inner, location(input))?;
+                // It says nothing about the type of a parameter.
+                let inner = match inner {
+                    Expr::Param { .. } => inner,
+                    inner => self.known(inner, location(input))?,
+                };
                 let test = match inner {
                     Expr::Literal { value, .. } => Expr::bool(value.is_null()),
                     inner => Expr::IsNull(Box::new(inner)),

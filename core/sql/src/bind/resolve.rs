@@ -178,9 +178,7 @@ impl Binder<'_> {
         widen_real(&mut types);
         match choose(functions::scalars(op), &types, true) {
             Choice::One(function) => self.call(function, args, at),
-            Choice::None | Choice::Ambiguous
-                if types == [SqlType::Unknown; 2] && is_comparison(op) =>
-            {
+            Choice::None | Choice::Ambiguous if types == [SqlType::Unknown; 2] && is_comparison(op) => {
                 // Two literals compare as text.
                 let function =
                     functions::scalars(op).iter().find(|it| it.args == [SqlType::Text, SqlType::Text]);

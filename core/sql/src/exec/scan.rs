@@ -5,14 +5,14 @@ use super::query::{Operator, Shared};
 use super::{Batch, ExecContext};
 use crate::catalog::Table;
 use crate::columns::ColumnBuilder;
-use crate::encode;
+use crate::encode::{self, RowBytes};
 use crate::eval;
 use crate::eval::each_column;
 use crate::expr::Expr;
 use crate::functions::EvalContext;
 use crate::plan::{KeyBounds, ROW_KEY};
 use crate::types::SqlType;
-use orrery_base::kv::{Flow, ReadMode, RowRef, RowSink, SINK_ROW_COUNT_MAX, Scan};
+use orrery_base::kv::{Flow, ReadMode, RowRef, RowSink, Scan};
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{BoxFuture, Cx, Error, Result};
 use orrery_row::codec::RowLayout;
@@ -86,16 +86,16 @@ impl RowDecoder {
 
     /// Decodes rows; `keys` gives the key of row `i` when ROW_KEY is wanted. Answers which rows passed the filter
     /// (`None`: all).
-    pub fn push(
+    pub fn push<R: RowBytes>(
         &mut self,
-        values: &[&[u8]],
+        values: &[R],
         keys: &dyn Fn(usize, &mut Vec<u8>),
         context: &EvalContext<'_>,
     ) -> Result<Option<Vec<usize>>> {
-        if let Some(bad) = values.iter().find(|value| !self.layout.fits(value)) {
+        if let Some(bad) = values.iter().find(|value| !self.layout.fits(value.bytes())) {
             return Err(Error::corrupt(format!(
                 "a row of {} bytes does not fit its table's columns",
-                bad.len()
+                bad.bytes().len()
             )));
         }
         let Some(filter) = &self.filter else {
@@ -116,7 +116,7 @@ impl RowDecoder {
         let mask = eval::filter_mask(filter, &arrays, values.len(), context)?;
         let passed: Vec<usize> = mask.values().set_indices().collect();
         if !passed.is_empty() {
-            let kept: Vec<&[u8]> = passed.iter().map(|&row| values[row]).collect();
+            let kept: Vec<&[u8]> = passed.iter().map(|&row| values[row].bytes()).collect();
             let columns: Vec<usize> = (0..self.columns.len()).collect();
             decode(
                 &self.layout,
@@ -136,11 +136,11 @@ impl RowDecoder {
 
 /// Decodes output columns `which` of the rows; row `i` has number `numbers[i]` when some were left out.
 #[allow(clippy::too_many_arguments, reason = "the parts of a decoder that are borrowed apart")]
-fn decode(
+fn decode<R: RowBytes>(
     layout: &RowLayout,
     ordinals: &[usize],
     which: &[usize],
-    rows: &[&[u8]],
+    rows: &[R],
     renumbered: Option<()>,
     numbers: &[usize],
     keys: &dyn Fn(usize, &mut Vec<u8>),
@@ -178,10 +178,7 @@ struct DecodingSink<'a> {
 
 impl RowSink for DecodingSink<'_> {
     fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
-        let mut values: [&[u8]; SINK_ROW_COUNT_MAX] = [&[]; SINK_ROW_COUNT_MAX];
-        values.iter_mut().zip(rows).for_each(|(value, row)| *value = row.value);
-        let values = &values[..rows.len()];
-        self.decoder.push(values, &|row, key| rows[row].key_into(key), &self.context)?;
+        self.decoder.push(rows, &|row, key| rows[row].key_into(key), &self.context)?;
         Ok(if self.decoder.is_full() { Flow::Full } else { Flow::More })
     }
 

@@ -638,10 +638,13 @@ impl State for Joined {
     }
 }
 
-/// `string_agg(value, delimiter ORDER BY …)`: key, delimiter and value of each row, in the order of arrival.
+/// Key, delimiter and value of a row.
+type OrderedRow = (Box<[u8]>, Box<str>, Box<str>);
+
+/// `string_agg(value, delimiter ORDER BY …)`: its rows in the order of arrival.
 #[derive(Clone, Default)]
 struct OrderedJoined {
-    rows: Vec<(Box<[u8]>, Box<str>, Box<str>)>,
+    rows: Vec<OrderedRow>,
     bytes: usize,
 }
 

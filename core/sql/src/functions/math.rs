@@ -39,7 +39,7 @@ fn sqrt(value: f64) -> Result<f64> {
 }
 
 fn exp(value: f64) -> Result<f64> {
-    let result = libm::exp(value);
+    let result = super::double::exp(value);
     if result.is_infinite() && value.is_finite() {
         return Err(float_overflow());
     }

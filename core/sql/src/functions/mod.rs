@@ -10,6 +10,7 @@ mod bytes;
 pub mod cast;
 pub mod compare;
 mod dates;
+mod double;
 mod exact_sum;
 pub(crate) mod kernel;
 mod math;

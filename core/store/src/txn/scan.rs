@@ -239,7 +239,8 @@ fn refill(patches: &mut Patches, from: &SourcesOf<'_>) {
     match from.own {
         None => patches.refill(Sources { own: None, layers }),
         Some((writes, limit)) => {
-            let writes = lock(writes);
+            let mut writes = lock(writes);
+            writes.put_in_order(patches.tree());
             patches.refill(Sources { own: Some((&writes, *limit)), layers });
         }
     }
