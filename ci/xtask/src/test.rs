@@ -45,7 +45,8 @@ fn doctests() -> Result<Outcome, Failure> {
 
 /// The tests marked `#[ignore]`: they take minutes, and need the whole year of flights (`ORRERY_FLIGHTS`).
 fn slow_tests() -> Result<Outcome, Failure> {
-    cargo(&["test", "--locked", "--test", "verbs", "--test", "flights", "--", "--ignored", "--nocapture"]).run()
+    cargo(&["test", "--locked", "--test", "verbs", "--test", "flights", "--", "--ignored", "--nocapture"])
+        .run()
 }
 
 /// The peers are C libraries: building them is slow.
