@@ -47,9 +47,10 @@ fn doctests() -> Result<Outcome, Failure> {
     cargo(&["test", "--locked", "--doc"]).run()
 }
 
-/// The tests marked `#[ignore]` of the binary: they take minutes, or need the whole year of flights (`ORRERY_FLIGHTS`).
+/// The tests marked `#[ignore]`: they take minutes, and need the whole year of flights (`ORRERY_FLIGHTS`).
 fn slow_tests() -> Result<Outcome, Failure> {
-    cargo(&["test", "--locked", "--test", "verbs", "--", "--ignored", "--nocapture"]).run()
+    cargo(&["test", "--locked", "--test", "verbs", "--test", "flights", "--", "--ignored", "--nocapture"])
+        .run()
 }
 
 /// Fixed seeds, each twice; `sim/tests` replays those that once found something.
