@@ -254,8 +254,7 @@ impl Numeric {
             let digits = big.bits() as f64 * std::f64::consts::LOG10_2;
             let most = INTEGER_DIGIT_COUNT_MAX + u64::from(*scale);
             // The bits tell but for the last digit.
-            if digits > most as f64 + 1.0
-                || digits > most as f64 - 1.0 && big.abs() >= pow10_big(most as u32)
+            if digits > most as f64 + 1.0 || digits > most as f64 - 1.0 && big.abs() >= pow10_big(most as u32)
             {
                 return Err(Error::new(
                     SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
