@@ -72,19 +72,7 @@ impl Binder<'_> {
                 let inner = self.coerce_bool(inner, "NOT", location(input))?;
                 Ok(negate(inner))
             }
-            ExprKind::IsNull { input, negated } => {
-                let inner = self.expr(scope, input)?;
-                // It says nothing about the type of a parameter.
-                let inner = match inner {
-                    Expr::Param { .. } => inner,
-                    inner => self.known(inner, location(input))?,
-                };
-                let test = match inner {
-                    Expr::Literal { value, .. } => Expr::bool(value.is_null()),
-                    inner => Expr::IsNull(Box::new(inner)),
-                };
-                Ok(negate_if(test, *negated))
-            }
+            ExprKind::IsNull { input, negated } => Ok(negate_if(self.null_test(scope, input)?, *negated)),
             ExprKind::IsTruth { input, value, negated } => self.truth_test(scope, input, *value, *negated),
             ExprKind::IsDistinct { left, right, negated } => {
                 let (left, right) = self.alike(scope, "IS DISTINCT FROM", left, right, at)?;
@@ -136,6 +124,18 @@ impl Binder<'_> {
                 Ok(Expr::Subquery { index, kind: SubqueryUse::Scalar, ty, position: at })
             }
         }
+    }
+
+    fn null_test(&mut self, scope: &Rc<Scope>, input: &ast::Expr) -> Result<Expr> {
+        let inner = match self.expr(scope, input)? {
+            // It says nothing about the type of a parameter.
+            inner @ Expr::Param { .. } => inner,
+            inner => self.known(inner, location(input))?,
+        };
+        Ok(match inner {
+            Expr::Literal { value, .. } => Expr::bool(value.is_null()),
+            inner => Expr::IsNull(Box::new(inner)),
+        })
     }
 
     /// `IS [NOT] TRUE`, `FALSE` or (`None`) `UNKNOWN`.
