@@ -213,6 +213,13 @@ fn set(state: &mut StateGuard, name: &str, value: &SetValue, local: bool) -> Res
         tag.notice = Some("SET LOCAL can only be used in transaction blocks".to_owned());
         return Ok(tag);
     }
+    if name == "transaction_isolation"
+        && let Some(level) = &joined
+    {
+        // The level of the running transaction, by another name.
+        let isolation = Some(crate::settings::isolation(name, level)?);
+        return set_transaction(state, &TransactionModes { isolation, read_only: None });
+    }
     change_settings(state, local, |settings| settings.set(name, joined.as_deref()))?;
     Ok(tag)
 }

@@ -140,7 +140,8 @@ fn invalid(name: &str, value: &str) -> Error {
     )
 }
 
-fn isolation(name: &str, value: &str) -> Result<Level> {
+/// A level by its name. Errors: 22023.
+pub fn isolation(name: &str, value: &str) -> Result<Level> {
     match value.to_ascii_lowercase().as_str() {
         "read uncommitted" => Ok(Level::ReadUncommitted),
         "read committed" => Ok(Level::ReadCommitted),

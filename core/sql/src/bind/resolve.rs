@@ -186,7 +186,8 @@ impl Binder<'_> {
                 self.call(function, args, at)
             }
             choice => {
-                if functions::scalars(op).is_empty() && functions::unbuilt::is_known(op) {
+                let takes_as_many = |it: &&Scalar| it.args.len() == types.len();
+                if functions::unbuilt::is_known(op) && !functions::scalars(op).iter().any(takes_as_many) {
                     return Err(Error::unsupported(format!("operator {op}")).at(at));
                 }
                 let what = match types.as_slice() {
