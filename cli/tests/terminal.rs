@@ -105,9 +105,9 @@ fn a_conversation() {
     terminal.quit();
     let history = std::fs::read_to_string(home.path().join(".orrery_history")).unwrap();
     assert!(history.contains("SELECT sum(a) FROM t;") && history.contains("(20);"), "{history}");
-    // The next conversation remembers: up, up is the statement before `\q`.
+    // The next conversation remembers: up is the last statement.
     let mut terminal = Terminal::open(home.path());
-    terminal.key("\u{1b}[A\u{1b}[A\r");
+    terminal.key("\u{1b}[A\r");
     terminal.wait_for("4711 │");
     terminal.quit();
 }
