@@ -119,7 +119,8 @@ impl Database {
         orrery_drivers::run(&*self.0.driver, self.0.engine.checkpoint())
     }
 
-    /// Walks every page, every index entry's tree and every free page; an empty list of findings is a clean bill.
+    /// Walks every page and every free unit, decodes every row and looks up its entry in every index; an empty list of
+    /// findings is a clean bill.
     pub fn check(&self) -> Result<(CheckSummary, Vec<CheckFinding>)> {
         orrery_drivers::run(&*self.0.driver, self.0.engine.check())
     }

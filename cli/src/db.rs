@@ -161,12 +161,14 @@ fn show(mut rows: Rows<'_>, sink: &mut dyn RowSink) -> Result<()> {
     let output = || ShellError::io("output");
     let columns: Vec<Column> =
         rows.fields().iter().map(|field| Column { name: field.name.clone(), kind: kind(field.ty) }).collect();
+    // What fails before its first row shows nothing but the error.
+    let mut next = rows.next().transpose().map_err(from_database)?;
     sink.begin(&columns).map_err(output())?;
-    for row in &mut rows {
-        let row = row.map_err(from_database)?;
+    while let Some(row) = next {
         let cells: Vec<Option<String>> = (0..row.len()).map(|column| row.text(column)).collect();
         let cells: Vec<Option<&str>> = cells.iter().map(Option::as_deref).collect();
         sink.row(&cells).map_err(output())?;
+        next = rows.next().transpose().map_err(from_database)?;
     }
     sink.end().map_err(output())
 }

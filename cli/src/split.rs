@@ -43,15 +43,18 @@ enum State {
 #[derive(Debug)]
 pub struct Splitter {
     buffer: String,
+    /// Where what waits begins; what lies before is dropped now and then, so that many statements cost their length once.
+    start: usize,
+    /// How much of what waits has been scanned.
     scanned: usize,
     state: State,
-    /// Line of the buffer's first byte.
+    /// Line of the first byte that waits.
     line: usize,
 }
 
 impl Default for Splitter {
     fn default() -> Self {
-        Splitter { buffer: String::new(), scanned: 0, state: State::Plain, line: 1 }
+        Splitter { buffer: String::new(), start: 0, scanned: 0, state: State::Plain, line: 1 }
     }
 }
 
@@ -64,7 +67,7 @@ impl Splitter {
     /// Whether nothing but blanks and whole comments waits.
     pub fn is_blank(&self) -> bool {
         let is_open = !matches!(self.state, State::Plain | State::LineComment);
-        !is_open && start_of_code(&self.buffer) == self.buffer.len()
+        !is_open && start_of_code(self.waiting()) == self.waiting().len()
     }
 
     /// Drops what waits (the user gave the statement up).
@@ -76,8 +79,8 @@ impl Splitter {
     pub fn next_piece(&mut self) -> Option<Piece> {
         loop {
             if self.state == State::Plain {
-                let start = start_of_code(&self.buffer);
-                if start >= self.scanned && self.buffer[start..].starts_with('\\') {
+                let start = start_of_code(self.waiting());
+                if start >= self.scanned && self.waiting()[start..].starts_with('\\') {
                     return self.command(start);
                 }
             }
@@ -94,23 +97,29 @@ impl Splitter {
         if let Some(piece) = self.next_piece() {
             return Some(piece);
         }
-        let (is_blank, end) = (self.is_blank(), self.buffer.len());
+        let (is_blank, end) = (self.is_blank(), self.waiting().len());
         self.state = State::Plain;
         let piece = self.take(end, end);
         if is_blank { None } else { piece }
     }
 
+    fn waiting(&self) -> &str {
+        &self.buffer[self.start..]
+    }
+
     fn command(&mut self, start: usize) -> Option<Piece> {
-        let line = self.line + count_lines(&self.buffer[..start]);
-        let length = self.buffer[start..].find('\n').unwrap_or(self.buffer.len() - start);
-        let text = self.buffer[start + 1..start + length].trim().to_string();
-        self.drop_until((start + length + 1).min(self.buffer.len()));
+        let waiting = self.waiting();
+        let line = self.line + count_lines(&waiting[..start]);
+        let length = waiting[start..].find('\n').unwrap_or(waiting.len() - start);
+        let text = waiting[start + 1..start + length].trim().to_string();
+        let end = (start + length + 1).min(waiting.len());
+        self.drop_until(end);
         Some(Piece::Command { text, line })
     }
 
     /// Cuts the statement that ends at `end` off, and drops the buffer until `next`. An empty one gives nothing.
     fn take(&mut self, end: usize, next: usize) -> Option<Piece> {
-        let text = &self.buffer[..end];
+        let text = &self.waiting()[..end];
         let start = start_of_code(text);
         let line = self.line + count_lines(&text[..start]);
         let text = text[start..].trim().to_string();
@@ -119,14 +128,18 @@ impl Splitter {
     }
 
     fn drop_until(&mut self, next: usize) {
-        self.line += count_lines(&self.buffer[..next]);
-        self.buffer.drain(..next);
+        self.line += count_lines(&self.waiting()[..next]);
+        self.start += next;
         self.scanned = 0;
+        if self.start > self.buffer.len() / 2 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
     }
 
     /// Goes on from where the last scan stopped, until the next `;` that ends a statement.
     fn scan(&mut self) -> Option<usize> {
-        let bytes = self.buffer.as_bytes();
+        let bytes = &self.buffer.as_bytes()[self.start..];
         let mut at = self.scanned;
         while at < bytes.len() {
             if self.state == State::Plain && bytes[at] == b';' {
@@ -307,6 +320,15 @@ mod tests {
         check("\\d t\nSELECT 1;\n\\timing on\n", &[("\\d t", 1), ("SELECT 1", 2), ("\\timing on", 3)]);
         check("-- note\n  \\q", &[("\\q", 2)]);
         check("SELECT '\n\\d\n';", &[("SELECT '\n\\d\n'", 1)]);
+    }
+
+    #[test]
+    fn many_statements_in_one_line_cost_their_length_once() {
+        let mut splitter = Splitter::default();
+        splitter.push(&"SELECT 1; ".repeat(200_000));
+        let count = std::iter::from_fn(|| splitter.next_piece()).count();
+        assert_eq!(count, 200_000);
+        assert!(splitter.is_blank());
     }
 
     #[test]

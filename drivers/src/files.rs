@@ -16,9 +16,11 @@
 //! 2. Writes and reads are done whole: the loops over short ones are here.
 //! 3. A file's directory entry is durable before a `Sync` of that file, or an `Allocate`, answers.
 //! 4. A failed sync is reported and never repeated here (I5): the kernel may have dropped the dirty pages.
-//! 5. `Remove` of a stream closes it; the user's file stays.
+//! 5. Large writes bypass the page cache (`direct.rs`).
+//! 6. `Remove` of a stream closes it; the user's file stays.
 
 use crate::Driver;
+use crate::direct::Direct;
 use crate::pool::Pool;
 use orrery_base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, DiskResult, FileId};
 use orrery_base::task::{SubTask, lock};
@@ -90,8 +92,15 @@ pub(crate) struct FileDisk {
 
 struct OpenFile {
     file: File,
+    direct: Direct,
     /// Whether the directory entry is known durable.
     entry_synced: AtomicBool,
+}
+
+impl OpenFile {
+    fn new(file: File, entry_synced: bool) -> Self {
+        OpenFile { file, direct: Direct::default(), entry_synced: AtomicBool::new(entry_synced) }
+    }
 }
 
 impl FileDisk {
@@ -119,7 +128,7 @@ impl FileDisk {
         let disk = FileDisk {
             data_path: path.to_owned(),
             log_dir,
-            data: Arc::new(OpenFile { file, entry_synced: AtomicBool::new(true) }),
+            data: Arc::new(OpenFile::new(file, true)),
             others: Mutex::default(),
             next_stream: AtomicU64::new(0),
         };
@@ -176,7 +185,12 @@ impl FileDisk {
                 DiskReply::Read(read_whole(&self.find(file, false)?.file, offset, len)?)
             }
             DiskOp::Write { file, offset, data } => {
-                self.find(file, true)?.file.write_all_at(&data, offset)?;
+                let open = self.find(file, true)?;
+                let done = match file {
+                    FileId::Data | FileId::Log(_) => open.direct.write(&open.file, &data, offset)?,
+                    _ => 0,
+                };
+                open.file.write_all_at(&data[done..], offset + done as u64)?;
                 DiskReply::Written(data.len())
             }
             DiskOp::Sync { file } => {
@@ -185,8 +199,8 @@ impl FileDisk {
                 self.sync_entry(file, &open)?;
                 DiskReply::Done
             }
-            DiskOp::Allocate { file, len } => {
-                self.allocate(file, len)?;
+            DiskOp::Allocate { file, len, fill } => {
+                self.allocate(file, len, fill)?;
                 DiskReply::Done
             }
             DiskOp::Truncate { file, len } => {
@@ -243,11 +257,11 @@ impl FileDisk {
         let path = self.log_path(number);
         match OpenOptions::new().read(true).write(true).open(&path) {
             // The crash of another process may have come between making it and syncing its directory.
-            Ok(file) => Ok(OpenFile { file, entry_synced: AtomicBool::new(false) }),
+            Ok(file) => Ok(OpenFile::new(file, false)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
                 self.make_log_dir()?;
                 let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-                Ok(OpenFile { file, entry_synced: AtomicBool::new(false) })
+                Ok(OpenFile::new(file, false))
             }
             Err(error) => Err(error),
         }
@@ -258,7 +272,7 @@ impl FileDisk {
         let path = self.log_dir.join(format!("temp-{number}"));
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
         std::fs::remove_file(&path)?;
-        Ok(OpenFile { file, entry_synced: AtomicBool::new(true) })
+        Ok(OpenFile::new(file, true))
     }
 
     fn sync_entry(&self, file: FileId, open: &OpenFile) -> io::Result<()> {
@@ -269,15 +283,16 @@ impl FileDisk {
         Ok(())
     }
 
-    fn allocate(&self, file: FileId, len: u64) -> io::Result<()> {
+    fn allocate(&self, file: FileId, len: u64, fill: bool) -> io::Result<()> {
         let open = self.find(file, true)?;
         let old_len = open.file.metadata()?.len();
         if old_len < len {
-            match file {
-                // Zeros are written, not only reserved: a sync of a block that was never written must also log the
-                // change of its extent, and that costs the commit path a second disk write.
-                FileId::Log(_) => write_zeros(&open.file, old_len, len)?,
-                _ => reserve(&open.file, old_len, len)?,
+            // A sync of a block that was reserved and never written must also log the change of its extent, and that
+            // costs the commit path a second disk write.
+            if fill {
+                write_zeros(&open.file, old_len, len)?;
+            } else {
+                reserve(&open.file, old_len, len)?;
             }
             open.file.sync_all()?;
         }
@@ -307,7 +322,7 @@ impl FileDisk {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let id = FileId::Stream(self.next_stream.fetch_add(1, Ordering::Relaxed));
-        lock(&self.others).insert(id, Arc::new(OpenFile { file, entry_synced: AtomicBool::new(true) }));
+        lock(&self.others).insert(id, Arc::new(OpenFile::new(file, true)));
         Ok(id)
     }
 

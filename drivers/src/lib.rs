@@ -10,6 +10,8 @@
 //! Nothing here knows a page, a log batch or a statement.
 
 #[cfg(unix)]
+mod direct;
+#[cfg(unix)]
 pub mod files;
 pub mod memory;
 mod park;

@@ -75,7 +75,7 @@ fn change(files: &mut BTreeMap<FileId, Vec<u8>>, op: DiskOp) -> DiskResult {
             bytes[start..end].copy_from_slice(&data);
             DiskReply::Written(data.len())
         }
-        DiskOp::Allocate { file, len } => {
+        DiskOp::Allocate { file, len, .. } => {
             let len = usize::try_from(len).map_err(|_| too_long())?;
             let bytes = files.entry(file).or_default();
             if bytes.len() < len {

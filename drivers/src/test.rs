@@ -126,7 +126,7 @@ pub fn exercise(driver: &impl Driver) {
     let answer = driver.run(Task::new(driver.world(), move |cx| async move {
         let absent = cx.disk(DiskOp::Len { file: log }).await;
         assert!(matches!(absent, Err(DiskError { kind: DiskErrorKind::NotFound, .. })), "{absent:?}");
-        cx.disk(DiskOp::Allocate { file: log, len: 10_000 }).await?;
+        cx.disk(DiskOp::Allocate { file: log, len: 10_000, fill: true }).await?;
         let zeros = cx.read(log, 9_000, 5_000).await?;
         assert_eq!(&*zeros, &[0; 1_000][..], "the file ends at 10,000");
         for (offset, part) in [(100, &pattern[..9_999]), (10_099, &pattern[9_999..])] {
@@ -179,7 +179,9 @@ mod tests {
             let outcomes = driver.run(Task::new(driver.world(), |cx| async move {
                 let mut outcomes = vec![];
                 for _ in 0..5 {
-                    outcomes.push(cx.disk(DiskOp::Allocate { file: FileId::Data, len: 1 }).await.is_ok());
+                    outcomes.push(
+                        cx.disk(DiskOp::Allocate { file: FileId::Data, len: 1, fill: false }).await.is_ok(),
+                    );
                 }
                 outcomes
             }));

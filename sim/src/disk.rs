@@ -153,7 +153,7 @@ impl Disk {
             DiskOp::Read { file, offset, len } => self.read(file, offset, len),
             DiskOp::Write { file, offset, data } => self.write(file, offset, data),
             DiskOp::Sync { file } => self.sync(file, mark),
-            DiskOp::Allocate { file, len } => self.allocate(file, len),
+            DiskOp::Allocate { file, len, .. } => self.allocate(file, len),
             DiskOp::Truncate { file, len } => {
                 let sequence = self.take_sequence();
                 let file = self.find(file)?;

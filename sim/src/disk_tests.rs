@@ -69,7 +69,7 @@ fn after_a_failed_sync_no_later_one_helps() {
     for seed in 0..50 {
         let mut disk = Disk::new(seed, DiskFaults { sync_error_per_mille: 1000, ..DiskFaults::default() });
         let mark = disk.submission_mark();
-        disk.perform(DiskOp::Allocate { file: DATA, len: 512 }, mark).expect("allocated");
+        disk.perform(DiskOp::Allocate { file: DATA, len: 512, fill: false }, mark).expect("allocated");
         write(&mut disk, 0, &[7; 512]).expect("written");
         sync(&mut disk).expect_err("fails");
         disk.faults.sync_error_per_mille = 0;
@@ -90,7 +90,7 @@ fn unsynced_files_may_vanish_and_allocated_ones_stay() {
     let (mut gone, mut there) = (0, 0);
     for seed in 0..50 {
         let mut disk = Disk::new(seed, DiskFaults::default());
-        disk.perform(DiskOp::Allocate { file: FileId::Log(1), len: 4096 }, 0).expect("allocated");
+        disk.perform(DiskOp::Allocate { file: FileId::Log(1), len: 4096, fill: true }, 0).expect("allocated");
         write(&mut disk, 0, b"x").expect("written");
         disk.crash(vec![]);
         assert_eq!(disk.durable(FileId::Log(1)).map(<[u8]>::len), Some(4096));

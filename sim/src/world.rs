@@ -331,7 +331,7 @@ impl fmt::Display for Brief<'_> {
             }
             DiskOp::Read { file, offset, len } => write!(f, "read {file:?} {offset}+{len}"),
             DiskOp::Sync { file } => write!(f, "sync {file:?}"),
-            DiskOp::Allocate { file, len } => write!(f, "allocate {file:?} {len}"),
+            DiskOp::Allocate { file, len, .. } => write!(f, "allocate {file:?} {len}"),
             DiskOp::Truncate { file, len } => write!(f, "truncate {file:?} {len}"),
             DiskOp::Remove { file } => write!(f, "remove {file:?}"),
             other => write!(f, "{other:?}"),

@@ -65,7 +65,9 @@ fn run(seed: u64, bug: Bug) -> (Result<(), String>, u64) {
     world.spawn(
         "create",
         Task::new(hooks(), |cx| async move {
-            cx.disk(DiskOp::Allocate { file: LOG, len: 40 * RECORD_BYTES }).await.expect("there is room");
+            cx.disk(DiskOp::Allocate { file: LOG, len: 40 * RECORD_BYTES, fill: false })
+                .await
+                .expect("there is room");
         }),
     );
     world.run_to_idle();

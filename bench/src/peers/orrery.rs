@@ -61,10 +61,10 @@ impl Orrery {
         let get = self.prepare("select a, b from t where id = $1");
         let mut sum = 0;
         for &key in keys {
-            let mut rows = self.connection.query_prepared(&get, &[Value::Int8(key)]).expect("get");
-            let row = rows.next().expect("every key is there").expect("a row");
-            let b: String = row.get(1).expect("text");
-            sum += row.get::<i64>(0).expect("a number") + b.len() as i64;
+            let found = self.connection.query_row(&get, &[Value::Int8(key)], |row| {
+                sum += i64::from(row.i32(0)) + row.bytes(1).len() as i64;
+            });
+            found.expect("get").expect("every key is there");
         }
         sum
     }

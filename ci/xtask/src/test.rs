@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     Step { name: "sim", is_slow: false, run: simulate },
     Step { name: "plants", is_slow: false, run: hunt_quickly },
     Step { name: "wasm", is_slow: false, run: wasm::run },
+    Step { name: "slow tests", is_slow: true, run: slow_tests },
     Step { name: "bench", is_slow: true, run: build_bench },
     Step { name: "sim at length", is_slow: true, run: simulate_at_length },
     Step { name: "plants, all", is_slow: true, run: hunt_all },
@@ -44,6 +45,12 @@ fn tests() -> Result<Outcome, Failure> {
 /// Apart from the other tests, because nextest does not run them.
 fn doctests() -> Result<Outcome, Failure> {
     cargo(&["test", "--locked", "--doc"]).run()
+}
+
+/// The tests marked `#[ignore]`: they take minutes, and need the whole year of flights (`ORRERY_FLIGHTS`).
+fn slow_tests() -> Result<Outcome, Failure> {
+    cargo(&["test", "--locked", "--test", "verbs", "--test", "flights", "--", "--ignored", "--nocapture"])
+        .run()
 }
 
 /// Fixed seeds, each twice; `sim/tests` replays those that once found something.

@@ -51,7 +51,7 @@ const TABLES: [(&str, Input, &str); 5] = [
 ];
 
 /// The world that is replayed.
-const SEED: u64 = 7;
+const SEED: u64 = 5;
 
 /// What the tour asks, each with the question in words.
 const TOUR: [(&str, &str); 4] = [
@@ -101,7 +101,7 @@ pub fn run(path: Option<&str>) -> Result<ExitCode> {
     let name = path.to_str().ok_or_else(|| ShellError::Usage("the path is not UTF-8".into()))?;
     let start = Instant::now();
     let mut session = db::open(name, true)?;
-    say(format_args!("A database file: {name}\n"))?;
+    say(format_args!("A database file: {name}"))?;
     load(session.as_mut(), &path)?;
     tour(session.as_mut())?;
     plan(session.as_mut())?;
@@ -196,19 +196,18 @@ fn simulate() -> Result<SeedReport> {
     }
     let count = |name: &str| report.reached.get(name).copied().unwrap_or(0);
     let disk = [
-        (count("disk: lost writes"), "writes lost"),
+        (count("disk: lost writes"), "lost"),
         (count("disk: torn writes"), "torn"),
         (count("disk: reordered writes"), "reordered"),
-        (count("disk: failed requests"), "requests failed"),
+        (count("disk: failed requests"), "failed"),
     ];
-    let disk: Vec<String> =
-        disk.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let disk: Vec<String> = disk.iter().map(|(n, what)| format!("{n} {what}")).collect();
     say(format_args!(
-        "{} operations, {} power cuts, {} recoveries checked; {}",
+        "{} operations, {} power cuts, {} recoveries checked; disk requests: {}",
         report.operation_count(),
         report.crash_count(),
         report.recovery_count(),
-        if disk.is_empty() { "a kind disk".to_string() } else { disk.join(", ") }
+        disk.join(", ")
     ))?;
     say(format_args!(
         "{}; run twice, the same trace: {:016x} ({})",

@@ -1,14 +1,17 @@
-//! A byte buffer aligned to 64, so that column values in a page can be read in place and a driver may use direct I/O
-//! granularity of its choice.
+//! A byte buffer aligned to a disk's sector, so that column values in a page can be read in place and a driver may write
+//! past the system's page cache.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 #[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-#[repr(C, align(64))]
-struct Block([u8; 64]);
+#[repr(C, align(512))]
+struct Block([u8; BLOCK_BYTES]);
 
-/// An owned byte buffer whose first byte is 64-byte aligned.
+/// The alignment.
+const BLOCK_BYTES: usize = 512;
+
+/// An owned byte buffer whose first byte is 512-byte aligned.
 #[derive(Clone, Default)]
 pub struct AlignedBuf {
     blocks: Vec<Block>,
@@ -18,12 +21,12 @@ pub struct AlignedBuf {
 impl AlignedBuf {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        AlignedBuf { blocks: vec![Block([0; 64]); len.div_ceil(64)], len }
+        AlignedBuf { blocks: vec![Block([0; BLOCK_BYTES]); len.div_ceil(BLOCK_BYTES)], len }
     }
 
     /// An empty buffer with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        AlignedBuf { blocks: Vec::with_capacity(capacity.div_ceil(64)), len: 0 }
+        AlignedBuf { blocks: Vec::with_capacity(capacity.div_ceil(BLOCK_BYTES)), len: 0 }
     }
 
     /// Adds bytes at the end.
@@ -40,13 +43,13 @@ impl AlignedBuf {
             let old = self.len;
             self[len..old].fill(0);
         }
-        self.blocks.resize(len.div_ceil(64), Block([0; 64]));
+        self.blocks.resize(len.div_ceil(BLOCK_BYTES), Block([0; BLOCK_BYTES]));
         self.len = len;
     }
 
     /// Bytes reserved.
     pub fn capacity(&self) -> usize {
-        self.blocks.capacity() * 64
+        self.blocks.capacity() * BLOCK_BYTES
     }
 }
 
@@ -84,7 +87,7 @@ mod tests {
     #[test]
     fn aligned_and_zero_after_shrinking() {
         let mut buf = AlignedBuf::from(&[7u8; 100][..]);
-        assert_eq!(buf.as_ptr() as usize % 64, 0);
+        assert_eq!(buf.as_ptr() as usize % BLOCK_BYTES, 0);
         buf.resize(10);
         buf.resize(100);
         assert_eq!(&buf[..10], &[7; 10]);

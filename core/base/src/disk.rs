@@ -63,6 +63,8 @@ pub enum DiskOp {
         file: FileId,
         /// Its length afterwards, if it was shorter.
         len: u64,
+        /// Write the zeros instead of only reserving them: small synced writes into them are then cheaper.
+        fill: bool,
     },
     /// Cuts the file to `len` bytes.
     Truncate {

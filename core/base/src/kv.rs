@@ -122,6 +122,11 @@ impl RowRef<'_> {
 pub trait RowSink: Send {
     /// Takes all of `rows` (at most [`SINK_ROW_COUNT_MAX`]) in scan order; answers whether it wants more now.
     fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow>;
+
+    /// Whether it reads the rows' keys. Asked once a leaf; where not, they may be given as empty.
+    fn wants_keys(&self) -> bool {
+        true
+    }
 }
 
 /// Rows of one [`RowSink::rows`] call, at most.

@@ -19,6 +19,7 @@ use orrery_sql::eval;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::explain;
 use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
+use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
 use std::sync::Arc;
@@ -293,7 +294,7 @@ pub(crate) async fn in_transaction(
             // A parameter has no modifier: numeric(5,1) says numeric.
             let types = types.iter().map(SqlType::base).collect();
             let prepared = Arc::new(Prepared::new(statement.clone(), types));
-            prepared.bind(&ready.catalog)?;
+            prepared.bind(&ready.catalog).map_err(|error| shift(error, statement.offset_chars))?;
             running.state.prepared.insert(name.clone(), prepared);
             Ok(Execution::Done(Tag::command("PREPARE")))
         }
@@ -341,7 +342,9 @@ async fn explain(
     statement: &Arc<orrery_sql::parse::Parsed>,
 ) -> Result<Execution> {
     let mut prepared = Arc::new(Prepared::new(statement.clone(), Vec::new()));
-    let mut ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared).await?;
+    let mut ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared)
+        .await
+        .map_err(|error| shift(error, statement.offset_chars))?;
     let mut params = Vec::new();
     if let Bound::Control(Control::Execute { name, args }) = &*ready.bound {
         (prepared, params) = prepared_with_arguments(running, name, args, &ready)?;
@@ -351,9 +354,12 @@ async fn explain(
         return Err(Error::unsupported("EXPLAIN of this kind of statement"));
     };
     let lines = if analyze {
+        // Time passes between polls only.
+        running.cx.yield_now().await;
         let started = running.cx.now();
         let metrics = run_for_metrics(running, planned, &ready, &params).await?;
         let mut lines = explain::text(planned, Some(&metrics));
+        running.cx.yield_now().await;
         let elapsed = running.cx.now().saturating_sub(started) as f64 / 1000.0;
         lines.push(format!("Execution Time: {elapsed:.3} ms"));
         lines

@@ -1,5 +1,6 @@
 //! An open database: the store, the cached catalog, the plan cache, the sequences.
 
+use crate::check;
 use crate::plans::PlanCache;
 use crate::schema::SchemaCache;
 use crate::sequences::{self, Sequences};
@@ -106,12 +107,14 @@ impl Database {
         Task::new(self.0.world.clone(), move |cx| async move { store.checkpoint(&cx).await.map(drop) })
     }
 
-    /// Walks every page and says what is wrong where (I8).
+    /// Walks every page, holds every row against its indexes, and says what is wrong where (I8).
     pub fn check(&self) -> Task<Result<(CheckSummary, Vec<CheckFinding>)>> {
         let store = self.0.store.clone();
         Task::new(self.0.world.clone(), move |cx| async move {
             let mut findings = Vec::new();
-            let summary = store.check(&cx, &mut |finding| findings.push(finding)).await?;
+            let mut summary = store.check(&cx, &mut |finding| findings.push(finding)).await?;
+            check::tables(&cx, &store, &mut findings).await?;
+            summary.finding_count = findings.len() as u64;
             Ok((summary, findings))
         })
     }

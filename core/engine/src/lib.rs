@@ -7,6 +7,7 @@
 //! `transaction` (commit when implicit) → [`Execution`].
 
 mod bind;
+mod check;
 mod control;
 mod copy;
 mod database;

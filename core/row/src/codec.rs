@@ -57,10 +57,11 @@ const NULL_BITS_AT: usize = 4;
 /// Where the columns of one schema version lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowLayout {
-    schema_version: u16,
     columns: Vec<ColumnPlace>,
     fixed_end: usize,
     variable_count: usize,
+    /// How every row begins: schema version and column count.
+    beginning: [u8; 4],
 }
 
 /// Where one column lies.
@@ -84,7 +85,8 @@ impl RowLayout {
             ColumnPlace { ty, at }
         };
         let columns = types.iter().map(place).collect();
-        RowLayout { schema_version, columns, fixed_end, variable_count }
+        let ([a, b], [c, d]) = (schema_version.to_le_bytes(), (types.len() as u16).to_le_bytes());
+        RowLayout { columns, fixed_end, variable_count, beginning: [a, b, c, d] }
     }
 
     /// How many columns.
@@ -93,6 +95,7 @@ impl RowLayout {
     }
 
     /// Where a column lies.
+    #[inline]
     pub fn place(&self, column: usize) -> ColumnPlace {
         self.columns[column]
     }
@@ -109,6 +112,7 @@ impl RowLayout {
     }
 
     /// Where the variable bytes begin.
+    #[inline]
     pub fn variable_offset(&self) -> usize {
         self.fixed_end + 4 * self.variable_count
     }
@@ -117,17 +121,12 @@ impl RowLayout {
     /// offsets above.
     #[inline]
     pub fn fits(&self, row: &[u8]) -> bool {
-        if row.len() < self.variable_offset()
-            || row[0..2] != self.schema_version.to_le_bytes()
-            || row[2..4] != (self.columns.len() as u16).to_le_bytes()
-        {
+        let variable_at = self.variable_offset();
+        if row.len() < variable_at || row[..4] != self.beginning {
             return false;
         }
-        let end = match self.variable_count {
-            0 => 0,
-            count => read_u32(row, self.fixed_end + 4 * (count - 1)) as usize,
-        };
-        row.len() == self.variable_offset() + end
+        let end = if self.variable_count == 0 { 0 } else { read_u32(row, variable_at - 4) as usize };
+        row.len() == variable_at + end
     }
 
     /// The bytes of variable column number `index` of a row that [`RowLayout::fits`]. Errors: XX001.
@@ -160,8 +159,7 @@ impl<'a> RowWriter<'a> {
     pub fn new(layout: &'a RowLayout, row: &'a mut Vec<u8>) -> Self {
         row.clear();
         row.resize(layout.variable_offset(), 0);
-        row[0..2].copy_from_slice(&layout.schema_version.to_le_bytes());
-        row[2..4].copy_from_slice(&(layout.columns.len() as u16).to_le_bytes());
+        row[..4].copy_from_slice(&layout.beginning);
         for column in 0..layout.columns.len() {
             let (at, mask) = layout.null_bit(column);
             row[at] |= mask;

@@ -50,6 +50,16 @@ pub struct Interval {
 }
 
 impl Datum {
+    /// Whether nothing tells the two apart: unlike under `==`, 1.0 and 1.00 are two numerics, and 0 and -0 two floats.
+    pub fn identical(&self, other: &Datum) -> bool {
+        match (self, other) {
+            (Datum::Float4(a), Datum::Float4(b)) => a.to_bits() == b.to_bits(),
+            (Datum::Float8(a), Datum::Float8(b)) => a.to_bits() == b.to_bits(),
+            (Datum::Numeric(a), Datum::Numeric(b)) => a == b && a.scale() == b.scale(),
+            (a, b) => a == b,
+        }
+    }
+
     /// Whether it is NULL.
     pub fn is_null(&self) -> bool {
         matches!(self, Datum::Null)

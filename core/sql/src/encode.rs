@@ -18,7 +18,7 @@ use crate::plan::KeyBounds;
 use crate::types::SqlType;
 use arrow_array::Array;
 use arrow_buffer::NullBuffer;
-use orrery_base::kv::{KeyRange, prefix_end};
+use orrery_base::kv::{KeyRange, RowRef, prefix_end};
 use orrery_base::{Error, Result, TreeId};
 use orrery_row::codec::{PhysicalType, RowLayout, RowView, RowWriter};
 use orrery_row::key::{KeyReader, KeyWriter};
@@ -294,11 +294,31 @@ impl<'a> KeyColumns<'a> {
     }
 }
 
+/// What row values are decoded from.
+pub trait RowBytes {
+    /// The row's value.
+    fn bytes(&self) -> &[u8];
+}
+
+impl RowBytes for &[u8] {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl RowBytes for RowRef<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.value
+    }
+}
+
 /// Appends one column of many rows to a builder. All rows [`RowLayout::fits`].
-pub fn decode_rows(
+pub fn decode_rows<R: RowBytes>(
     layout: &RowLayout,
     column: usize,
-    rows: &[&[u8]],
+    rows: &[R],
     builder: &mut ColumnBuilder,
 ) -> Result<()> {
     let (null_at, null_mask) = layout.null_bit(column);
@@ -306,34 +326,36 @@ pub fn decode_rows(
     macro_rules! fixed {
         ($values:expr, $ty:ty, $width:literal) => {
             $values.extend(rows.iter().map(|row| {
-                <$ty>::from_le_bytes(row[at..at + $width].try_into().expect("as wide as its type"))
+                <$ty>::from_le_bytes(row.bytes()[at..at + $width].try_into().expect("as wide as its type"))
             }))
         };
     }
     match &mut builder.values {
-        Values::Bool(values) => values.extend(rows.iter().map(|row| row[at] != 0)),
+        Values::Bool(values) => values.extend(rows.iter().map(|row| row.bytes()[at] != 0)),
         Values::I16(values) => fixed!(values, i16, 2),
         Values::I32(values) => fixed!(values, i32, 4),
         Values::I64(values) => fixed!(values, i64, 8),
         Values::F32(values) => fixed!(values, f32, 4),
         Values::F64(values) => fixed!(values, f64, 8),
         Values::I128(values) => fixed!(values, i128, 16),
-        Values::Fixed16(bytes) => rows.iter().for_each(|row| bytes.extend_from_slice(&row[at..at + 16])),
+        Values::Fixed16(bytes) => {
+            rows.iter().for_each(|row| bytes.extend_from_slice(&row.bytes()[at..at + 16]))
+        }
         Values::Bytes(..) | Values::Null(_) => {
             for row in rows {
-                if row[null_at] & null_mask != 0 {
+                if row.bytes()[null_at] & null_mask != 0 {
                     builder.push_null();
                 } else {
-                    builder.push_bytes(layout.variable(row, at)?)?;
+                    builder.push_bytes(layout.variable(row.bytes(), at)?)?;
                 }
             }
             return Ok(());
         }
     }
-    if rows.iter().all(|row| row[null_at] & null_mask == 0) {
+    if rows.iter().all(|row| row.bytes()[null_at] & null_mask == 0) {
         builder.valid.append_n(rows.len(), true);
     } else {
-        rows.iter().for_each(|row| builder.valid.append(row[null_at] & null_mask == 0));
+        rows.iter().for_each(|row| builder.valid.append(row.bytes()[null_at] & null_mask == 0));
     }
     Ok(())
 }

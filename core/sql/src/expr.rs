@@ -107,13 +107,26 @@ pub enum SubqueryUse {
     In(Box<Expr>),
 }
 
+/// One key of ORDER BY inside an aggregate's parentheses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgumentOrder {
+    /// By which of the call's arguments.
+    pub arg: usize,
+    /// DESC
+    pub descending: bool,
+    /// NULLS FIRST
+    pub nulls_first: bool,
+}
+
 /// An aggregate call.
 #[derive(Clone, Debug)]
 pub struct AggregateCall {
     /// Which.
     pub function: &'static Aggregate,
-    /// Its arguments; none for `count(*)`.
+    /// Its arguments; none for `count(*)`. Behind those of the function may stand more that only `order_by` looks at.
     pub args: Vec<Expr>,
+    /// In which order it takes the rows of a group; empty where that does not matter.
+    pub order_by: Vec<ArgumentOrder>,
     /// DISTINCT
     pub distinct: bool,
     /// FILTER (WHERE …)

@@ -121,7 +121,9 @@ impl Expr {
     pub fn same(&self, other: &Expr) -> bool {
         let all = |a: &[Expr], b: &[Expr]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b));
         match (self, other) {
-            (Expr::Literal { value: a, ty: s }, Expr::Literal { value: b, ty: t }) => s == t && a == b,
+            (Expr::Literal { value: a, ty: s }, Expr::Literal { value: b, ty: t }) => {
+                s == t && a.identical(b)
+            }
             (Expr::Param { index: a, ty: s }, Expr::Param { index: b, ty: t }) => a == b && s == t,
             (Expr::Column { id: a, .. }, Expr::Column { id: b, .. }) => a == b,
             (Expr::Call { function: f, args: a, .. }, Expr::Call { function: g, args: b, .. }) => {
@@ -186,6 +188,7 @@ impl AggregateCall {
     pub fn same(&self, other: &AggregateCall) -> bool {
         std::ptr::eq(self.function, other.function)
             && self.distinct == other.distinct
+            && self.order_by == other.order_by
             && self.args.len() == other.args.len()
             && self.args.iter().zip(&other.args).all(|(a, b)| a.same(b))
             && match (&self.filter, &other.filter) {

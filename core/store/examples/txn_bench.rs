@@ -52,7 +52,7 @@ impl RamDisk {
                 bytes[offset as usize..end].copy_from_slice(&data);
                 DiskReply::Written(data.len())
             }
-            DiskOp::Allocate { file, len } => {
+            DiskOp::Allocate { file, len, .. } => {
                 let bytes = files.entry(file).or_default();
                 let len = bytes.len().max(len as usize);
                 bytes.resize(len, 0);

@@ -4,6 +4,7 @@
 //! and frees the log past the *older* superblock generation. Readers keep the view they have; writers go on in the new
 //! memtable. Whatever fails leaves the layers where they are (I6).
 
+use crate::commit::queue::LogState;
 use crate::mem::merge::{AdoptedRun, MergedRun};
 use crate::mem::view::{Layer, View};
 use crate::options::Durability;
@@ -163,6 +164,10 @@ impl Store {
         let sealed = self.pages.seal(cx, state.clone()).await;
         if let Err(error) = sealed {
             self.poison_if_pages_are(&error);
+            // A copy of it may have been written, and that one needs the log.
+            if let Some(log) = lock(&self.sequencer).log.as_mut() {
+                log.is_superblock_in_doubt = true;
+            }
             return Err(error);
         }
         lock(&self.generations).push(state.log_position.batch_no);
@@ -175,8 +180,8 @@ impl Store {
     }
 
     /// Closes: nothing is accepted any more; what is in flight lands; a small memtable is folded into the trees and the
-    /// log goes, so that a plain small database is one file. Errors: as [`Store::checkpoint`]; the database is then as
-    /// after a crash, with nothing lost.
+    /// log goes, so that a plain small database is one file; on a full disk the log stays. Errors: as
+    /// [`Store::checkpoint`]; the database is then as after a crash, with nothing lost.
     pub async fn close(self: &Arc<Self>, cx: &Cx) -> Result<()> {
         self.is_closed.store(true, Ordering::Release);
         self.wake_housekeeping();
@@ -187,11 +192,18 @@ impl Store {
         if self.views.current().0.byte_count() > FOLD_BYTES_MAX {
             return Ok(());
         }
-        let has_log = lock(&self.sequencer).log.as_ref().is_some_and(|log| !log.is_superblock_clean);
+        let is_needed = |log: &LogState| !log.is_superblock_clean || log.is_superblock_in_doubt;
+        let has_log = lock(&self.sequencer).log.as_ref().is_some_and(is_needed);
         if has_log {
             let _passage = self.checkpointing.enter().await;
-            self.checkpoint_alone(cx).await?;
-            self.seal_clean(cx).await?;
+            match self.checkpoint_alone(cx).await {
+                Ok(_) => self.seal_clean(cx).await?,
+                // Nothing is lost: the log holds what was not folded, and stays.
+                Err(error) if error.code() == SqlState::DISK_FULL && !self.pages.is_poisoned() => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
         }
         let files = lock(&self.sequencer).log.as_mut().map_or(Vec::new(), |log| log.space.take_all());
         remove_segments(cx, files).await
@@ -272,7 +284,7 @@ impl Store {
                 }
                 Chore::Grow => {
                     let next = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
-                    if self.grow_log(cx, next).await.is_err() {
+                    if self.grow_log(cx, next, true).await.is_err() {
                         self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                     }
                 }

@@ -114,6 +114,8 @@ pub struct StoreStats {
     pub log_bytes: u64,
     /// Row locks held.
     pub row_lock_count: u64,
+    /// Transactions that wait for a lock now.
+    pub lock_wait_count: u64,
     /// Live snapshots.
     pub snapshot_count: u64,
     /// The newest published commit.

@@ -140,6 +140,7 @@ impl Store {
             sync_wanted: 0,
             unsynced: Vec::new(),
             is_superblock_clean: state.clean,
+            is_superblock_in_doubt: false,
         });
         let published = state.commit_timestamp;
         let sequencer = Sequencer {
@@ -238,6 +239,7 @@ impl Store {
             layer_count: view.layers.len() as u64,
             log_bytes: lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.used_bytes()),
             row_lock_count: self.locks.row_count() as u64,
+            lock_wait_count: self.locks.waiting_count() as u64,
             snapshot_count: self.views.snapshot_count(),
             published,
             pool: self.pages.pool_stats(),

@@ -10,6 +10,9 @@ use orrery_base::kv::ReadMode;
 use orrery_base::{Timestamp, TreeId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A key and the value found there.
+type FoundRow = (Vec<u8>, ValueId);
+
 /// Checks every snapshot read of the epoch.
 pub fn check(history: &History) -> Result<(), String> {
     let mut check = Check { history, versions: history.versions(|_, _| true), bounds: BTreeMap::new() };
@@ -72,7 +75,7 @@ impl Check<'_> {
         &mut self,
         txn: &TxnRecord,
         (tree, predicate): (TreeId, Predicate),
-        (rows, own): (&[(Vec<u8>, ValueId)], &[Vec<u8>]),
+        (rows, own): (&[FoundRow], &[Vec<u8>]),
         snapshot: Timestamp,
     ) -> Result<(), String> {
         for (key, value) in rows {

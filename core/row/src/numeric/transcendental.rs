@@ -13,7 +13,8 @@ use orrery_base::{Error, Result, SqlState};
 
 /// PostgreSQL's NUMERIC_MAX_RESULT_SCALE: `exp` beyond three times this is out of range.
 const RESULT_SCALE_MAX: f64 = 2000.0;
-/// log10(e)
+/// log10(e), with PostgreSQL's digits: it decides scales.
+#[expect(clippy::approx_constant, reason = "as PostgreSQL has it")]
 const LOG10_E: f64 = 0.434_294_481_903_252;
 /// Digits beyond the wanted ones.
 const GUARD_DIGITS: u32 = 12;
@@ -174,7 +175,7 @@ fn power_integer(base: &Numeric, exponent: i32) -> Result<Numeric> {
     if logarithm + 1.0 < -f64::from(scale) {
         return Ok(zero(scale));
     }
-    let errors = f64::from(exponent).abs().log10() as i64;
+    let errors = libm::log10(f64::from(exponent).abs()) as i64;
     let keep =
         (1 + i64::from(scale) + logarithm.abs() as i64 + errors + i64::from(GUARD_DIGITS)).max(40) as u64;
     let mut square = Digits { digits: coefficient.to_big(), exponent: -i64::from(*own) };
@@ -254,7 +255,7 @@ fn power_fraction(base: &Numeric, exponent: &Numeric, is_integral: bool) -> Resu
 fn log10(value: &Numeric) -> f64 {
     let (digits, exponent) = value.key_digits();
     let head: f64 = digits[..digits.len().min(17)].parse().expect("digits are a number");
-    head.log10() - digits.len().min(17) as f64 + f64::from(exponent)
+    libm::log10(head) - digits.len().min(17) as f64 + f64::from(exponent)
 }
 
 /// PostgreSQL's `estimate_ln_dweight`: the decimal weight of the logarithm of a positive number.
@@ -266,9 +267,9 @@ fn logarithm_weight(value: &Numeric) -> i64 {
             return 0;
         }
         let (weight, head) = base_10000_head(&beyond.abs());
-        return weight * 4 + (head as f64).log10() as i64;
+        return weight * 4 + libm::log10(head as f64) as i64;
     }
-    (log10(value) * std::f64::consts::LN_10).abs().log10() as i64
+    libm::log10((log10(value) * std::f64::consts::LN_10).abs()) as i64
 }
 
 /// The value in units of `10^-digits`, cut.

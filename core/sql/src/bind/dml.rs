@@ -69,7 +69,12 @@ impl TableScope {
 
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
-        let ast::Insert { table: name, alias, columns, source, override_identity, skip, returning } = insert;
+        self.with(&insert.with, |binder| binder.insert_body(insert))
+    }
+
+    fn insert_body(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
+        let ast::Insert { with: _, table: name, alias, columns, source, override_identity, skip, returning } =
+            insert;
         let table = self.table(name)?;
         let targets = self.target_columns(&table, columns)?;
         let source = match source {
@@ -355,7 +360,11 @@ impl Binder<'_> {
     }
 
     pub(super) fn update(&mut self, update: &ast::Update) -> Result<BoundChange> {
-        let ast::Update { table: name, alias, assignments, from, filter, returning } = update;
+        self.with(&update.with, |binder| binder.update_body(update))
+    }
+
+    fn update_body(&mut self, update: &ast::Update) -> Result<BoundChange> {
+        let ast::Update { with: _, table: name, alias, assignments, from, filter, returning } = update;
         let table = self.table(name)?;
         if let Some(item) = from.first() {
             return Err(Error::unsupported("UPDATE FROM").at(item.at()));
@@ -391,7 +400,11 @@ impl Binder<'_> {
     }
 
     pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
-        let ast::Delete { table: name, alias, using, filter, returning } = delete;
+        self.with(&delete.with, |binder| binder.delete_body(delete))
+    }
+
+    fn delete_body(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
+        let ast::Delete { with: _, table: name, alias, using, filter, returning } = delete;
         let table = self.table(name)?;
         if let Some(item) = using.first() {
             return Err(Error::unsupported("DELETE USING").at(item.at()));

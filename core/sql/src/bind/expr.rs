@@ -5,7 +5,7 @@ use super::coerce::category;
 use super::resolve::no_function;
 use super::scope::{Scope, no_column, no_from_entry};
 use crate::datum::Datum;
-use crate::expr::{Expr, SubqueryUse};
+use crate::expr::{ArgumentOrder, Expr, SubqueryUse};
 use crate::functions::{self, CastContext};
 use crate::parse::ast::{self, ExprKind, FunctionCall, Name};
 use crate::types::SqlType;
@@ -72,29 +72,8 @@ impl Binder<'_> {
                 let inner = self.coerce_bool(inner, "NOT", location(input))?;
                 Ok(negate(inner))
             }
-            ExprKind::IsNull { input, negated } => {
-                let inner = self.expr(scope, input)?;
-                let inner = self.known(inner, location(input))?;
-                let test = match inner {
-                    Expr::Literal { value, .. } => Expr::bool(value.is_null()),
-                    inner => Expr::IsNull(Box::new(inner)),
-                };
-                Ok(negate_if(test, *negated))
-            }
-            ExprKind::IsTruth { input, value, negated } => {
-                let clause = match value {
-                    Some(true) => "IS TRUE",
-                    Some(false) => "IS FALSE",
-                    None => "IS UNKNOWN",
-                };
-                let inner = self.expr(scope, input)?;
-                let inner = Box::new(self.coerce_bool(inner, clause, location(input))?);
-                let test = match value {
-                    Some(value) => Expr::IsNotDistinct(inner, Box::new(Expr::bool(*value))),
-                    None => Expr::IsNull(inner),
-                };
-                Ok(negate_if(test, *negated))
-            }
+            ExprKind::IsNull { input, negated } => Ok(negate_if(self.null_test(scope, input)?, *negated)),
+            ExprKind::IsTruth { input, value, negated } => self.truth_test(scope, input, *value, *negated),
             ExprKind::IsDistinct { left, right, negated } => {
                 let (left, right) = self.alike(scope, "IS DISTINCT FROM", left, right, at)?;
                 Ok(negate_if(Expr::IsNotDistinct(Box::new(left), Box::new(right)), !*negated))
@@ -107,20 +86,7 @@ impl Binder<'_> {
                 self.in_subquery(scope, input, query, *negated, at)
             }
             ExprKind::Like { input, pattern, escape, negated, fold_case } => {
-                let input = (self.expr(scope, input)?, location(input));
-                let mut pattern = (self.expr(scope, pattern)?, location(pattern));
-                if let Some(escape) = escape {
-                    let escape = (self.expr(scope, escape)?, location(escape));
-                    let escaped = self.function("like_escape", vec![pattern, escape], at)?;
-                    pattern = (escaped.ok_or_else(|| Error::unsupported("ESCAPE").at(at))?, at);
-                }
-                let op = match (negated, fold_case) {
-                    (false, false) => "~~",
-                    (true, false) => "!~~",
-                    (false, true) => "~~*",
-                    (true, true) => "!~~*",
-                };
-                self.operator(op, vec![input, pattern], at)
+                self.like(scope, (input, pattern, escape.as_deref()), *negated, *fold_case, at)
             }
             ExprKind::Case { operand, branches, otherwise } => {
                 self.case(scope, operand.as_deref(), branches, otherwise.as_deref())
@@ -148,17 +114,74 @@ impl Binder<'_> {
                 Ok(Expr::Subquery { index, kind: SubqueryUse::Exists, ty: SqlType::Bool, position: at })
             }
             ExprKind::Subquery(query) => {
-                let at_query = query.at;
                 let query = self.inner_query(scope, query)?;
                 let [field] = query.fields.as_slice() else {
                     let message = "subquery must return only one column";
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at_query));
+                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
                 };
                 let ty = field.ty;
                 let index = self.subquery(query);
                 Ok(Expr::Subquery { index, kind: SubqueryUse::Scalar, ty, position: at })
             }
         }
+    }
+
+    fn null_test(&mut self, scope: &Rc<Scope>, input: &ast::Expr) -> Result<Expr> {
+        let inner = match self.expr(scope, input)? {
+            // It says nothing about the type of a parameter.
+            inner @ Expr::Param { .. } => inner,
+            inner => self.known(inner, location(input))?,
+        };
+        Ok(match inner {
+            Expr::Literal { value, .. } => Expr::bool(value.is_null()),
+            inner => Expr::IsNull(Box::new(inner)),
+        })
+    }
+
+    /// `IS [NOT] TRUE`, `FALSE` or (`None`) `UNKNOWN`.
+    fn truth_test(
+        &mut self,
+        scope: &Rc<Scope>,
+        input: &ast::Expr,
+        value: Option<bool>,
+        negated: bool,
+    ) -> Result<Expr> {
+        let clause = match value {
+            Some(true) => "IS TRUE",
+            Some(false) => "IS FALSE",
+            None => "IS UNKNOWN",
+        };
+        let inner = self.expr(scope, input)?;
+        let inner = Box::new(self.coerce_bool(inner, clause, location(input))?);
+        let test = match value {
+            Some(value) => Expr::IsNotDistinct(inner, Box::new(Expr::bool(value))),
+            None => Expr::IsNull(inner),
+        };
+        Ok(negate_if(test, negated))
+    }
+
+    fn like(
+        &mut self,
+        scope: &Rc<Scope>,
+        (input, pattern, escape): (&ast::Expr, &ast::Expr, Option<&ast::Expr>),
+        negated: bool,
+        fold_case: bool,
+        at: u32,
+    ) -> Result<Expr> {
+        let input = (self.expr(scope, input)?, location(input));
+        let mut pattern = (self.expr(scope, pattern)?, location(pattern));
+        if let Some(escape) = escape {
+            let escape = (self.expr(scope, escape)?, location(escape));
+            let escaped = self.function("like_escape", vec![pattern, escape], at)?;
+            pattern = (escaped.ok_or_else(|| Error::unsupported("ESCAPE").at(at))?, at);
+        }
+        let op = match (negated, fold_case) {
+            (false, false) => "~~",
+            (true, false) => "!~~",
+            (false, true) => "~~*",
+            (true, true) => "!~~*",
+        };
+        self.operator(op, vec![input, pattern], at)
     }
 
     /// A condition of a clause.
@@ -432,10 +455,28 @@ impl Binder<'_> {
             return Err(Error::unsupported("NULLIF of a volatile expression").at(at));
         }
         let second = self.expr(scope, b)?;
+        let equal = self.operator("=", vec![(first.clone(), at_a), (second.clone(), at_b)], at)?;
+        let first = self.compared_as(first, second.ty(), at_a)?;
         let ty = first.ty();
-        let equal = self.operator("=", vec![(first.clone(), at_a), (second, at_b)], at)?;
         let null = Expr::Literal { value: Datum::Null, ty };
         Ok(Expr::Case { branches: vec![(equal, null)], otherwise: Box::new(first), ty })
+    }
+
+    /// The first operand of a comparison in the type that PostgreSQL compares it in: its own, where there is an operator for
+    /// both types, otherwise the common one.
+    fn compared_as(&mut self, first: Expr, second: SqlType, at: u32) -> Result<Expr> {
+        let group = |ty: SqlType| match ty.base() {
+            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => 1,
+            SqlType::Float4 | SqlType::Float8 => 2,
+            SqlType::Numeric => 3,
+            _ => 0,
+        };
+        let (own, other) = (group(first.ty()), group(second));
+        if own == other || own == 0 || other == 0 {
+            return Ok(first);
+        }
+        let common = if own == 2 || other == 2 { SqlType::Float8 } else { SqlType::Numeric };
+        self.coerce_argument(first, common, at)
     }
 
     /// GREATEST and LEAST ignore NULLs.
@@ -462,15 +503,20 @@ impl Binder<'_> {
     }
 
     fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, filter, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
         if !functions::aggregates(&name.text).is_empty() {
             return self.aggregate_call(scope, function, at);
         }
-        if *star || *distinct || filter.is_some() {
+        if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
+            return Err(Error::unsupported(format!("function {}", name.text)).at(at));
+        }
+        if *star || *distinct || !order_by.is_empty() || filter.is_some() {
             let what = if *star {
                 "(*)"
             } else if *distinct {
                 "DISTINCT"
+            } else if !order_by.is_empty() {
+                "ORDER BY"
             } else {
                 "FILTER"
             };
@@ -502,12 +548,20 @@ impl Binder<'_> {
     }
 
     fn aggregate_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, filter, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
         if self.level.in_aggregate {
             let message = "aggregate function calls cannot be nested";
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }
         if let Some(clause) = self.level.forbidden {
+            for arg in args {
+                // An aggregate of outer columns belongs to the outer query.
+                if let Err(error) = self.expr(scope, arg)
+                    && error.code() == SqlState::FEATURE_NOT_SUPPORTED
+                {
+                    return Err(error);
+                }
+            }
             let message = format!("aggregate functions are not allowed in {clause}");
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }
@@ -517,12 +571,15 @@ impl Binder<'_> {
         }
         self.level.in_aggregate = true;
         let parts = self.aggregate_parts(scope, args, filter.as_ref());
+        let keys = self.aggregate_keys(scope, order_by);
         self.level.in_aggregate = false;
-        let (bound, filter) = parts?;
-        let (aggregate, args, ty) = self.aggregate(&name.text, bound, at)?;
+        let ((bound, filter), keys) = (parts?, keys?);
+        let (aggregate, mut args, ty) = self.aggregate(&name.text, bound, at)?;
+        let order_by = argument_order(&name.text, &mut args, keys, *distinct)?;
         let call = crate::expr::AggregateCall {
             function: aggregate,
             args,
+            order_by,
             distinct: *distinct,
             filter,
             ty,
@@ -534,6 +591,22 @@ impl Binder<'_> {
         let id = self.column(ty);
         self.level.aggregates.push((id, call));
         Ok(Expr::Column { id, ty })
+    }
+
+    /// The keys of ORDER BY inside an aggregate's parentheses, and where each stands. Numbers are no columns here.
+    fn aggregate_keys(
+        &mut self,
+        scope: &Rc<Scope>,
+        order_by: &[ast::OrderItem],
+    ) -> Result<Vec<(Expr, u32, bool, bool)>> {
+        let mut keys = Vec::with_capacity(order_by.len());
+        for ast::OrderItem { expr, descending, nulls_first } in order_by {
+            let at = location(expr);
+            let bound = self.expr(scope, expr)?;
+            let bound = self.known(bound, at)?;
+            keys.push((bound, at, *descending, nulls_first.unwrap_or(*descending)));
+        }
+        Ok(keys)
     }
 
     fn aggregate_parts(
@@ -552,6 +625,41 @@ impl Binder<'_> {
         };
         Ok((bound, filter))
     }
+}
+
+/// The order in which `string_agg` joins; no other aggregate minds one. With DISTINCT and no order of its own it goes by the
+/// arguments. Keys that are no arguments are put behind those. Errors: 42P10.
+fn argument_order(
+    name: &str,
+    args: &mut Vec<Expr>,
+    keys: Vec<(Expr, u32, bool, bool)>,
+    distinct: bool,
+) -> Result<Vec<ArgumentOrder>> {
+    let own = args.len();
+    let mut order = Vec::with_capacity(keys.len());
+    for (key, at, descending, nulls_first) in keys {
+        let arg = match args.iter().position(|arg| arg.same(&key)) {
+            Some(arg) => arg,
+            None if distinct => {
+                let message =
+                    "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+                return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
+            }
+            None => {
+                args.push(key);
+                args.len() - 1
+            }
+        };
+        order.push(ArgumentOrder { arg, descending, nulls_first });
+    }
+    if name != "string_agg" {
+        args.truncate(own);
+        return Ok(Vec::new());
+    }
+    if distinct && order.is_empty() {
+        order = (0..own).map(|arg| ArgumentOrder { arg, descending: false, nulls_first: false }).collect();
+    }
+    Ok(order)
 }
 
 /// Types that may be called like a function.

@@ -19,7 +19,10 @@ impl Binder<'_> {
     pub(super) fn bind_from_list(&mut self, from: &[TableExpr]) -> Result<(Logical, Rc<Scope>)> {
         let mut all: Option<(Logical, Scope)> = None;
         for item in from {
-            let (right, scope) = self.bind_from_item(item)?;
+            let (right, scope) = match &all {
+                Some((_, before)) => self.bind_beside(before, item)?,
+                None => self.bind_from_item(item)?,
+            };
             all = Some(match all {
                 None => (right, scope),
                 Some((left, before)) => {
@@ -29,6 +32,17 @@ impl Binder<'_> {
         }
         let (root, scope) = all.unwrap_or_else(|| (Logical::one_row(), Scope::default()));
         Ok((root, Rc::new(scope)))
+    }
+
+    /// An item right of others. A function that names their columns is LATERAL: it is refused as a correlated query is.
+    fn bind_beside(&mut self, before: &Scope, item: &TableExpr) -> Result<(Logical, Scope)> {
+        if !matches!(item, TableExpr::Function { .. }) {
+            return self.bind_from_item(item);
+        }
+        self.outer.push(Rc::new(before.clone()));
+        let bound = self.bind_from_item(item);
+        self.outer.pop();
+        bound
     }
 
     fn bind_from_item(&mut self, item: &TableExpr) -> Result<(Logical, Scope)> {
@@ -141,7 +155,9 @@ impl Binder<'_> {
                 SqlType::Int2 | SqlType::Int4 => SqlType::Int4,
                 SqlType::Int8 => SqlType::Int8,
                 SqlType::Numeric => SqlType::Numeric,
-                SqlType::Text if types.iter().all(|ty| *ty == SqlType::Unknown) => SqlType::Int4,
+                SqlType::Text if types.iter().all(|ty| *ty == SqlType::Unknown) => {
+                    return Err(super::resolve::ambiguous("generate_series", &types, at));
+                }
                 _ => return Err(super::resolve::no_function("generate_series", &types, at)),
             }
         };
@@ -165,9 +181,9 @@ impl Binder<'_> {
         at: u32,
     ) -> Result<(Logical, Scope)> {
         let (left_root, left_scope) = self.bind_from_item(left)?;
-        let (right_root, right_scope) = self.bind_from_item(right)?;
-        let (scope, on) = match condition {
-            JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new()),
+        let (right_root, right_scope) = self.bind_beside(&left_scope, right)?;
+        let (scope, on, merged) = match condition {
+            JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new(), Vec::new()),
             JoinCondition::On(expr) => {
                 let scope = Rc::new(left_scope.join(right_scope, at)?);
                 let forbidden = self.level.forbidden.replace("JOIN conditions");
@@ -175,7 +191,7 @@ impl Binder<'_> {
                 self.level.forbidden = forbidden;
                 let mut on = Vec::new();
                 condition?.into_conjuncts(&mut on);
-                (Rc::unwrap_or_clone(scope), on)
+                (Rc::unwrap_or_clone(scope), on, Vec::new())
             }
             JoinCondition::Using(names) => self.join_using(left_scope, right_scope, names, kind, at)?,
             JoinCondition::Natural => {
@@ -193,9 +209,13 @@ impl Binder<'_> {
             // The columns are found by id, so the sides may change places.
             ast::JoinKind::Right => join(right_root, left_root, JoinKind::Left, on),
         };
-        Ok((root, scope))
+        if merged.is_empty() {
+            return Ok((root, scope));
+        }
+        Ok((Logical::Extend { input: Box::new(root), exprs: merged }, scope))
     }
 
+    /// The scope, the conditions, and the merged columns that have another type than either side's.
     fn join_using(
         &mut self,
         mut left: Scope,
@@ -203,9 +223,10 @@ impl Binder<'_> {
         names: &[Name],
         kind: ast::JoinKind,
         at: u32,
-    ) -> Result<(Scope, Vec<Expr>)> {
+    ) -> Result<UsingJoin> {
         let mut on = Vec::with_capacity(names.len());
         let mut merged = Vec::with_capacity(names.len());
+        let mut casts = Vec::new();
         for name in names {
             let find = |scope: &Scope, side: &str| match scope.find(None, name)? {
                 Some(column) => Ok(column.clone()),
@@ -220,9 +241,18 @@ impl Binder<'_> {
             let (a, b) = (find(&left, "left")?, find(&right, "right")?);
             let sides = vec![(self.column_expr(a.id), name.at), (self.column_expr(b.id), name.at)];
             on.push(self.operator("=", sides, name.at)?);
-            // The side that has no made-up NULLs gives the value.
-            let kept = if kind == ast::JoinKind::Right { &b } else { &a };
-            merged.push(ScopeColumn { table: None, merged: false, ..kept.clone() });
+            // The side that has no made-up NULLs gives the value; of an inner join, the one that has the common type.
+            let ty = self.common_type("JOIN/USING", &[(a.ty, name.at), (b.ty, name.at)])?;
+            let inner = matches!(kind, ast::JoinKind::Inner | ast::JoinKind::Cross);
+            let takes_right = kind == ast::JoinKind::Right || inner && a.ty != ty && b.ty == ty;
+            let kept = if takes_right { &b } else { &a };
+            let mut column = ScopeColumn { table: None, merged: false, ..kept.clone() };
+            if column.ty != ty {
+                let cast = self.coerce(self.column_expr(column.id), ty, CastContext::Implicit, name.at)?;
+                (column.id, column.ty) = (self.column(ty), ty);
+                casts.push((column.id, cast));
+            }
+            merged.push(column);
             for column in left.columns.iter_mut().filter(|column| column.id == a.id) {
                 column.merged = true;
             }
@@ -236,7 +266,7 @@ impl Binder<'_> {
         let mut scope = left.join(right, at)?;
         merged.append(&mut scope.columns);
         scope.columns = merged;
-        Ok((scope, on))
+        Ok((scope, on, casts))
     }
 
     /// A subquery of an expression: it sees the names outside only to refuse them.
@@ -249,6 +279,9 @@ impl Binder<'_> {
         result
     }
 }
+
+/// See [`Binder::join_using`].
+type UsingJoin = (Scope, Vec<Expr>, Vec<(ColumnId, Expr)>);
 
 fn join(left: Logical, right: Logical, kind: JoinKind, on: Vec<Expr>) -> Logical {
     Logical::Join { left: Box::new(left), right: Box::new(right), kind, on }

@@ -1,6 +1,6 @@
 //! Queries: SELECT, VALUES, set operations, ORDER BY, LIMIT.
 
-use super::binder::{Binder, Cte};
+use super::binder::{Binder, Cte, Level};
 use super::expr::location;
 use super::names::output_name;
 use super::scope::{Scope, no_from_entry};
@@ -26,9 +26,18 @@ struct Output {
 impl Binder<'_> {
     /// A query with its WITH.
     pub(super) fn query(&mut self, query: &ast::Query) -> Result<Query> {
+        self.with(&query.with, |binder| binder.query_body(query))
+    }
+
+    /// Binds something in which the names of WITH are known.
+    pub(super) fn with<T>(
+        &mut self,
+        with: &[ast::CommonTable],
+        body: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         let before = self.ctes.len();
-        for (index, definition) in query.with.iter().enumerate() {
-            if query.with[..index].iter().any(|other| other.name.text == definition.name.text) {
+        for (index, definition) in with.iter().enumerate() {
+            if with[..index].iter().any(|other| other.name.text == definition.name.text) {
                 let message =
                     format!("WITH query name \"{}\" specified more than once", definition.name.text);
                 return Err(Error::new(SqlState::DUPLICATE_ALIAS, message).at(definition.name.at));
@@ -36,15 +45,15 @@ impl Binder<'_> {
             let visible = self.ctes.len();
             self.ctes.push(Cte { definition: definition.clone(), visible });
         }
-        let result = self.query_body(query);
-        let result = result.and_then(|bound| self.check_unused(query, before).map(|()| bound));
+        let result = body(self);
+        let result = result.and_then(|bound| self.check_unused(with, before).map(|()| bound));
         self.ctes.truncate(before);
         result
     }
 
     /// A WITH query that nobody used must be right all the same; what binding it left behind is dropped.
-    fn check_unused(&mut self, query: &ast::Query, before: usize) -> Result<()> {
-        for (index, definition) in query.with.iter().enumerate() {
+    fn check_unused(&mut self, with: &[ast::CommonTable], before: usize) -> Result<()> {
+        for (index, definition) in with.iter().enumerate() {
             if self.is_used_cte(Arc::as_ptr(&definition.query)) {
                 continue;
             }
@@ -64,17 +73,17 @@ impl Binder<'_> {
 
     fn query_body(&mut self, query: &ast::Query) -> Result<Query> {
         let ast::Query { with: _, body, order_by, limit, offset, at: _ } = query;
-        let mut bound = match body {
+        let (mut bound, scope) = match body {
             SetExpr::Select(select) => self.select(select, order_by)?,
             other => {
                 let mut bound = self.set_expr(other)?;
                 self.order_by_output(&mut bound, order_by)?;
-                bound
+                (bound, Rc::new(Scope::default()))
             }
         };
         if limit.is_some() || offset.is_some() {
-            let limit = self.row_count(limit.as_ref(), "LIMIT")?;
-            let offset = self.row_count(offset.as_ref(), "OFFSET")?;
+            let limit = self.row_count(&scope, limit.as_ref(), "LIMIT")?;
+            let offset = self.row_count(&scope, offset.as_ref(), "OFFSET")?;
             if limit.is_some() || offset.is_some() {
                 bound.root = Logical::Limit { input: Box::new(bound.root), limit, offset };
             }
@@ -83,12 +92,22 @@ impl Binder<'_> {
     }
 
     /// The expression of LIMIT or OFFSET; none when it is NULL.
-    fn row_count(&mut self, expr: Option<&ast::Expr>, clause: &'static str) -> Result<Option<Expr>> {
+    fn row_count(
+        &mut self,
+        scope: &Rc<Scope>,
+        expr: Option<&ast::Expr>,
+        clause: &'static str,
+    ) -> Result<Option<Expr>> {
         let Some(expr) = expr else { return Ok(None) };
-        let forbidden = self.level.forbidden.replace(clause);
-        let bound = self.expr(&Rc::new(Scope::default()), expr);
-        self.level.forbidden = forbidden;
+        let outside =
+            std::mem::replace(&mut self.level, Level { forbidden: Some(clause), ..Level::default() });
+        let bound = self.expr(scope, expr);
+        let inside = std::mem::replace(&mut self.level, outside);
         let bound = bound?;
+        if let Some((_, name)) = inside.references.first() {
+            let message = format!("argument of {clause} must not contain variables");
+            return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(name.at));
+        }
         let ty = bound.ty();
         let bound =
             self.coerce(bound, SqlType::Int8, CastContext::Assignment, location(expr)).map_err(|error| {
@@ -107,7 +126,7 @@ impl Binder<'_> {
 
     fn set_expr(&mut self, body: &SetExpr) -> Result<Query> {
         match body {
-            SetExpr::Select(select) => self.select(select, &[]),
+            SetExpr::Select(select) => self.select(select, &[]).map(|it| it.0),
             SetExpr::Query(query) => self.query(query),
             SetExpr::Values { rows, at } => self.values(rows, *at),
             SetExpr::SetOperation { kind, all, left, right, at } => {
@@ -253,8 +272,15 @@ impl Binder<'_> {
         for (filter, wanted) in [(from_left, true), (from_right, kind == SetKind::Intersect)] {
             let (function, args, ty) = self.aggregate("count", Vec::new(), at)?;
             let id = self.column(ty);
-            let call =
-                AggregateCall { function, args, distinct: false, filter: Some(filter), ty, position: at };
+            let call = AggregateCall {
+                function,
+                args,
+                order_by: Vec::new(),
+                distinct: false,
+                filter: Some(filter),
+                ty,
+                position: at,
+            };
             aggregates.push((id, call));
             let zero = Expr::Literal { value: Datum::Int8(0), ty: SqlType::Int8 };
             let op = if wanted { ">" } else { "=" };
@@ -292,14 +318,15 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn select(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<Query> {
+    /// A SELECT, and what it sees by FROM.
+    fn select(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<(Query, Rc<Scope>)> {
         let outer_level = std::mem::take(&mut self.level);
         let result = self.select_level(select, order_by);
         self.level = outer_level;
         result
     }
 
-    fn select_level(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<Query> {
+    fn select_level(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<(Query, Rc<Scope>)> {
         let Select { distinct, items, from, filter, group_by, having, at: _ } = select;
         let targets = std::mem::take(&mut self.insert_targets);
         let (mut root, scope) = self.bind_from_list(from)?;
@@ -348,7 +375,7 @@ impl Binder<'_> {
                 root = Logical::Filter { input: Box::new(root), predicates };
             }
         }
-        self.finish_select(root, outputs, keys, *distinct)
+        Ok((self.finish_select(root, outputs, keys, *distinct)?, scope))
     }
 
     /// Computes the output and sort columns, then DISTINCT and ORDER BY.

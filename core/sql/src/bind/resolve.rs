@@ -178,9 +178,7 @@ impl Binder<'_> {
         widen_real(&mut types);
         match choose(functions::scalars(op), &types, true) {
             Choice::One(function) => self.call(function, args, at),
-            Choice::None | Choice::Ambiguous
-                if types.iter().all(|ty| *ty == SqlType::Unknown) && is_comparison(op) =>
-            {
+            Choice::None | Choice::Ambiguous if types == [SqlType::Unknown; 2] && is_comparison(op) => {
                 // Two literals compare as text.
                 let function =
                     functions::scalars(op).iter().find(|it| it.args == [SqlType::Text, SqlType::Text]);
@@ -188,6 +186,9 @@ impl Binder<'_> {
                 self.call(function, args, at)
             }
             choice => {
+                if functions::scalars(op).is_empty() && functions::unbuilt::is_known(op) {
+                    return Err(Error::unsupported(format!("operator {op}")).at(at));
+                }
                 let what = match types.as_slice() {
                     [one] => format!("{op} {}", one.base_name()),
                     [a, b] => format!("{} {op} {}", a.base_name(), b.base_name()),
@@ -297,7 +298,8 @@ pub(super) fn no_function(name: &str, types: &[SqlType], at: u32) -> Error {
         .at(at)
 }
 
-fn ambiguous(name: &str, types: &[SqlType], at: u32) -> Error {
+/// 42725
+pub(super) fn ambiguous(name: &str, types: &[SqlType], at: u32) -> Error {
     let message = format!("function {name}({}) is not unique", type_list(types));
     Error::new(SqlState::AMBIGUOUS_FUNCTION, message)
         .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")

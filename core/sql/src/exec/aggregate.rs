@@ -9,19 +9,19 @@
 use super::distinct::Deduplicator;
 use super::filter::select;
 use super::hash_table::HashTable;
-use super::keys::KeyLayout;
+use super::keys::{KeyLayout, SortForm, encode_sort};
 use super::memory::Reservation;
 use super::partition::{LEVEL_MAX, Partitions, Source, take};
 use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::spill::SpillReader;
 use super::{Batch, arrow_result};
 use crate::eval;
-use crate::expr::{AggregateCall, Expr};
+use crate::expr::{AggregateCall, ArgumentOrder, Expr};
 use crate::functions::GroupedAccumulator;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, UInt32Array};
+use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, UInt32Array};
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{BoxFuture, Cx, Result};
 use std::sync::Arc;
@@ -63,10 +63,20 @@ fn distinct_types(call: &AggregateCall) -> Vec<SqlType> {
     [SqlType::Int8].into_iter().chain(call.args.iter().map(Expr::ty)).collect()
 }
 
+/// The types that the accumulator takes: those of the function's arguments, and for ORDER BY the key's.
+fn accumulated_types(call: &AggregateCall) -> Vec<SqlType> {
+    let mut types = types_of(&call.args);
+    types.truncate(call.function.args.len());
+    if !call.order_by.is_empty() {
+        types.push(SqlType::Bytea);
+    }
+    types
+}
+
 impl Folds {
     fn new(aggregates: Vec<AggregateCall>, place: &Place) -> Self {
         let fold = |call: AggregateCall| Fold {
-            states: (call.function.accumulator)(&types_of(&call.args)),
+            states: (call.function.accumulator)(&accumulated_types(&call)),
             seen: call.distinct.then(|| Deduplicator::new(&distinct_types(&call), 0, place)),
             call,
         };
@@ -109,7 +119,7 @@ impl Fold {
     ) -> Result<()> {
         let (args, selected) = self.arguments(place, batch)?;
         let Some(seen) = &mut self.seen else {
-            return self.states.update(&args, groups, selected.as_ref(), group_count);
+            return self.accumulate(args, groups, selected.as_ref(), group_count);
         };
         let numbers = Int64Array::from_iter_values(groups.iter().map(|&group| i64::from(group)));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(numbers)];
@@ -155,7 +165,31 @@ impl Fold {
     fn update_distinct(&mut self, rows: &Batch, group_count: usize) -> Result<()> {
         let numbers = rows.columns[0].as_primitive::<Int64Type>();
         let groups: Vec<u32> = numbers.values().iter().map(|&number| number as u32).collect();
-        self.states.update(&rows.columns[1..], &groups, None, group_count)
+        self.accumulate(rows.columns[1..].to_vec(), &groups, None, group_count)
+    }
+
+    /// Hands the function its arguments, and for ORDER BY the key behind them.
+    fn accumulate(
+        &mut self,
+        mut args: Vec<ArrayRef>,
+        groups: &[u32],
+        selected: Option<&BooleanArray>,
+        group_count: usize,
+    ) -> Result<()> {
+        let order_by = &self.call.order_by;
+        if !order_by.is_empty() {
+            let columns: Vec<ArrayRef> = order_by.iter().map(|key| args[key.arg].clone()).collect();
+            let form = |key: &ArgumentOrder| SortForm {
+                ty: self.call.args[key.arg].ty(),
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            };
+            let forms: Vec<SortForm> = order_by.iter().map(form).collect();
+            let keys = encode_sort(&columns, &forms, groups.len())?;
+            args.truncate(self.call.function.args.len());
+            args.push(Arc::new(BinaryArray::from_iter_values((0..groups.len()).map(|row| keys.row(row)))));
+        }
+        self.states.update(&args, groups, selected, group_count)
     }
 
     /// Folds in what DISTINCT had no room to tell apart when it came.

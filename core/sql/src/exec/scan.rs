@@ -1,10 +1,11 @@
 //! Scans of a table's main tree: rows are decoded column by column straight from the pages, filter columns first.
 
+use super::filter::select;
 use super::query::{Operator, Shared};
 use super::{Batch, ExecContext};
 use crate::catalog::Table;
 use crate::columns::ColumnBuilder;
-use crate::encode;
+use crate::encode::{self, RowBytes};
 use crate::eval;
 use crate::eval::each_column;
 use crate::expr::Expr;
@@ -85,16 +86,16 @@ impl RowDecoder {
 
     /// Decodes rows; `keys` gives the key of row `i` when ROW_KEY is wanted. Answers which rows passed the filter
     /// (`None`: all).
-    pub fn push(
+    pub fn push<R: RowBytes>(
         &mut self,
-        values: &[&[u8]],
+        values: &[R],
         keys: &dyn Fn(usize, &mut Vec<u8>),
         context: &EvalContext<'_>,
     ) -> Result<Option<Vec<usize>>> {
-        if let Some(bad) = values.iter().find(|value| !self.layout.fits(value)) {
+        if let Some(bad) = values.iter().find(|value| !self.layout.fits(value.bytes())) {
             return Err(Error::corrupt(format!(
                 "a row of {} bytes does not fit its table's columns",
-                bad.len()
+                bad.bytes().len()
             )));
         }
         let Some(filter) = &self.filter else {
@@ -115,7 +116,7 @@ impl RowDecoder {
         let mask = eval::filter_mask(filter, &arrays, values.len(), context)?;
         let passed: Vec<usize> = mask.values().set_indices().collect();
         if !passed.is_empty() {
-            let kept: Vec<&[u8]> = passed.iter().map(|&row| values[row]).collect();
+            let kept: Vec<&[u8]> = passed.iter().map(|&row| values[row].bytes()).collect();
             let columns: Vec<usize> = (0..self.columns.len()).collect();
             decode(
                 &self.layout,
@@ -135,11 +136,11 @@ impl RowDecoder {
 
 /// Decodes output columns `which` of the rows; row `i` has number `numbers[i]` when some were left out.
 #[allow(clippy::too_many_arguments, reason = "the parts of a decoder that are borrowed apart")]
-fn decode(
+fn decode<R: RowBytes>(
     layout: &RowLayout,
     ordinals: &[usize],
     which: &[usize],
-    rows: &[&[u8]],
+    rows: &[R],
     renumbered: Option<()>,
     numbers: &[usize],
     keys: &dyn Fn(usize, &mut Vec<u8>),
@@ -161,6 +162,15 @@ fn decode(
     Ok(())
 }
 
+/// Whether all output columns but short ones are decoded for the filter in any case.
+fn is_decoded_anyway(table: &Table, columns: &[usize], filter: &Expr) -> bool {
+    let mut is_read = vec![false; columns.len()];
+    each_column(filter, &mut |id| is_read[id] = true);
+    columns.iter().zip(is_read).all(|(&ordinal, is_read)| {
+        is_read || encode::physical_type(column_type(table, ordinal)).width().is_some()
+    })
+}
+
 struct DecodingSink<'a> {
     decoder: &'a mut RowDecoder,
     context: EvalContext<'a>,
@@ -168,9 +178,12 @@ struct DecodingSink<'a> {
 
 impl RowSink for DecodingSink<'_> {
     fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
-        let values: Vec<&[u8]> = rows.iter().map(|row| row.value).collect();
-        self.decoder.push(&values, &|row, key| rows[row].key_into(key), &self.context)?;
+        self.decoder.push(rows, &|row, key| rows[row].key_into(key), &self.context)?;
         Ok(if self.decoder.is_full() { Flow::Full } else { Flow::More })
+    }
+
+    fn wants_keys(&self) -> bool {
+        self.decoder.columns.contains(&ROW_KEY)
     }
 }
 
@@ -181,6 +194,8 @@ pub struct TableScan {
     bounds: KeyBounds,
     reverse: bool,
     decoder: RowDecoder,
+    /// The filter, where whole batches are filtered.
+    late_filter: Option<Expr>,
     scan: Option<Box<dyn Scan>>,
     done: bool,
 }
@@ -195,8 +210,40 @@ impl TableScan {
         filter: Option<Expr>,
         reverse: bool,
     ) -> Self {
-        let decoder = RowDecoder::new(&table, columns, filter);
-        TableScan { shared: shared.clone(), table, bounds, reverse, decoder, scan: None, done: false }
+        // Where the filter saves the decoding of long values, it is run on each run of rows before them; where it saves
+        // next to nothing, once a batch.
+        let (early, late) = match filter {
+            Some(filter) if is_decoded_anyway(&table, &columns, &filter) => (None, Some(filter)),
+            filter => (filter, None),
+        };
+        let decoder = RowDecoder::new(&table, columns, early);
+        TableScan {
+            shared: shared.clone(),
+            table,
+            bounds,
+            reverse,
+            decoder,
+            late_filter: late,
+            scan: None,
+            done: false,
+        }
+    }
+
+    /// Decodes the next batch, before the late filter.
+    async fn decode_batch(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        if self.scan.is_none() && !self.done {
+            self.scan = self.open()?;
+            self.done = self.scan.is_none();
+        }
+        while !self.done && !self.decoder.is_full() {
+            let Some(scan) = self.scan.as_mut() else { break };
+            let mut sink = DecodingSink { decoder: &mut self.decoder, context: self.shared.eval() };
+            self.done = !scan.next_batch(cx, &mut sink).await?;
+        }
+        if self.decoder.row_count() == 0 {
+            return Ok(None);
+        }
+        self.decoder.finish().map(Some)
     }
 
     fn open(&self) -> Result<Option<Box<dyn Scan>>> {
@@ -212,19 +259,16 @@ impl TableScan {
 impl Operator for TableScan {
     fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Batch>>> {
         Box::pin(async move {
-            if self.scan.is_none() && !self.done {
-                self.scan = self.open()?;
-                self.done = self.scan.is_none();
+            while let Some(batch) = self.decode_batch(cx).await? {
+                let Some(filter) = &self.late_filter else { return Ok(Some(batch)) };
+                let mask = eval::filter_mask(filter, &batch.columns, batch.row_count, &self.shared.eval())?;
+                match mask.true_count() {
+                    0 => {}
+                    count if count == batch.row_count => return Ok(Some(batch)),
+                    _ => return select(&batch, &mask).map(Some),
+                }
             }
-            while !self.done && !self.decoder.is_full() {
-                let Some(scan) = self.scan.as_mut() else { break };
-                let mut sink = DecodingSink { decoder: &mut self.decoder, context: self.shared.eval() };
-                self.done = !scan.next_batch(cx, &mut sink).await?;
-            }
-            if self.decoder.row_count() == 0 {
-                return Ok(None);
-            }
-            self.decoder.finish().map(Some)
+            Ok(None)
         })
     }
 }

@@ -46,7 +46,18 @@ pub fn print(expr: &Expr, names: &[String]) -> String {
 
 /// The text of an aggregate call.
 pub fn print_aggregate(call: &AggregateCall, names: &[String]) -> String {
-    let args = if call.args.is_empty() { "*".to_owned() } else { list(&call.args, names) };
+    let own = &call.args[..call.args.len().min(call.function.args.len())];
+    let mut args = if call.args.is_empty() { "*".to_owned() } else { list(own, names) };
+    for (index, key) in call.order_by.iter().enumerate() {
+        args.push_str(if index == 0 { " ORDER BY " } else { ", " });
+        args.push_str(&print(&call.args[key.arg], names));
+        if key.descending {
+            args.push_str(" DESC");
+        }
+        if key.nulls_first != key.descending {
+            args.push_str(if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });
+        }
+    }
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let filter = call.filter.as_ref().map(|filter| format!(" FILTER (WHERE {})", print(filter, names)));
     format!("{}({distinct}{args}){}", call.function.name, filter.unwrap_or_default())

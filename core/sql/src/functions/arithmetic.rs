@@ -3,8 +3,10 @@
 
 use super::kernel::{self, binary, unary};
 use super::numeric::out_of_range;
-use super::{Scalar, scalar};
+use super::{Scalar, Value, scalar};
 use crate::types::SqlType;
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use orrery_base::{Error, Result, SqlState};
 
@@ -27,6 +29,64 @@ fn never() -> Error {
     Error::internal("an operation that cannot fail failed")
 }
 
+/// Integer remainders.
+trait Remainder: Copy + PartialEq + Default {
+    fn rem(self, divisor: Self) -> Self;
+    /// The absolute value, where a fast way to divide by it exists.
+    fn small(self) -> Option<u32>;
+    /// The same number, given the remainder of its absolute value.
+    fn signed(self, remainder: u32) -> Self;
+}
+
+macro_rules! remainders {
+    ($($native:ident: $is_small:literal),*) => {$(
+        impl Remainder for $native {
+            #[inline]
+            fn rem(self, divisor: Self) -> Self {
+                self.wrapping_rem(divisor)
+            }
+            #[inline]
+            fn small(self) -> Option<u32> {
+                $is_small.then(|| self.unsigned_abs() as u32)
+            }
+            #[inline]
+            fn signed(self, remainder: u32) -> Self {
+                // Below the divisor's absolute value, so it fits with either sign.
+                let remainder = remainder as $native;
+                if self < 0 { remainder.wrapping_neg() } else { remainder }
+            }
+        }
+    )*};
+}
+
+remainders!(i16: true, i32: true, i64: false);
+
+/// `%`. A constant divisor of 32 bits is multiplied with instead (Lemire, Kaser, Kurz: "Faster remainder by direct
+/// computation", 2019): exact for every dividend and divisor of 32 bits.
+fn remainder<T: ArrowPrimitiveType>(args: &[Value], rows: usize) -> Result<Value>
+where
+    T::Native: Remainder,
+{
+    if let (Value::Array(_), Value::Constant(divisor)) = (&args[0], &args[1])
+        && divisor.null_count() == 0
+        && let Some(divisor) = divisor.as_primitive::<T>().value(0).small().filter(|&divisor| divisor != 0)
+    {
+        let inverse = (u64::MAX / u64::from(divisor)).wrapping_add(1);
+        return unary::<T, T>(
+            &args[..1],
+            rows,
+            |a| {
+                let low = inverse.wrapping_mul(u64::from(a.small()?));
+                Some(a.signed(((u128::from(low) * u128::from(divisor)) >> 64) as u32))
+            },
+            never,
+        );
+    }
+    binary::<T, T, T>(args, rows, |a, b| {
+        if b == T::Native::default() { Err(division_by_zero()) } else { Ok(a.rem(b)) }
+    })
+}
+
 macro_rules! integer_entries {
     ($ty:ident, $arrow:ident, $native:ident) => {
         [
@@ -45,12 +105,8 @@ macro_rules! integer_entries {
                 }
                 a.checked_div(b).ok_or_else(|| out_of_range(SqlType::$ty))
             })),
-            scalar!("%", [$ty, $ty] => $ty, |_, args, rows| binary::<$arrow, $arrow, $arrow>(args, rows, |a, b| {
-                if b == 0 { Err(division_by_zero()) } else { Ok(a.wrapping_rem(b)) }
-            })),
-            scalar!("mod", [$ty, $ty] => $ty, |_, args, rows| binary::<$arrow, $arrow, $arrow>(args, rows, |a, b| {
-                if b == 0 { Err(division_by_zero()) } else { Ok(a.wrapping_rem(b)) }
-            })),
+            scalar!("%", [$ty, $ty] => $ty, |_, args, rows| remainder::<$arrow>(args, rows)),
+            scalar!("mod", [$ty, $ty] => $ty, |_, args, rows| remainder::<$arrow>(args, rows)),
             scalar!("&", [$ty, $ty] => $ty, |_, args, rows| binary::<$arrow, $arrow, $arrow>(args, rows, |a, b| Ok(a & b))),
             scalar!("|", [$ty, $ty] => $ty, |_, args, rows| binary::<$arrow, $arrow, $arrow>(args, rows, |a, b| Ok(a | b))),
             scalar!("#", [$ty, $ty] => $ty, |_, args, rows| binary::<$arrow, $arrow, $arrow>(args, rows, |a, b| Ok(a ^ b))),
@@ -172,22 +228,62 @@ pub fn lcm(a: i64, b: i64) -> Option<i64> {
 }
 
 pub(super) fn integer_pair(
-    args: &[super::Value],
+    args: &[Value],
     rows: usize,
     f: impl Fn(i64, i64) -> Option<i64>,
-) -> Result<super::Value> {
+) -> Result<Value> {
     kernel::binary::<Int32Type, Int32Type, Int32Type>(args, rows, |a, b| {
         let value = f(a.into(), b.into()).and_then(|value| i32::try_from(value).ok());
         value.ok_or_else(|| out_of_range(SqlType::Int4))
     })
 }
 
-pub(super) fn bigint_pair(
-    args: &[super::Value],
-    rows: usize,
-    f: impl Fn(i64, i64) -> Option<i64>,
-) -> Result<super::Value> {
+pub(super) fn bigint_pair(args: &[Value], rows: usize, f: impl Fn(i64, i64) -> Option<i64>) -> Result<Value> {
     kernel::binary::<Int64Type, Int64Type, Int64Type>(args, rows, |a, b| {
         f(a, b).ok_or_else(|| out_of_range(SqlType::Int8))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::Int32Array;
+    use std::sync::Arc;
+
+    #[test]
+    fn remainders_by_a_constant_are_those_of_the_machine() {
+        let some = [
+            0,
+            1,
+            -1,
+            2,
+            -2,
+            3,
+            7,
+            -7,
+            10,
+            1000,
+            -1000,
+            65_537,
+            i32::MAX - 1,
+            i32::MAX,
+            i32::MIN + 1,
+            i32::MIN,
+        ];
+        let dividends: Vec<i32> = some.iter().copied().chain((-500..500).map(|it| it * 4_294_967)).collect();
+        for divisor in some.into_iter().filter(|&divisor| divisor != 0) {
+            let args = [
+                Value::Array(Arc::new(Int32Array::from(dividends.clone()))),
+                Value::Constant(Arc::new(Int32Array::from(vec![divisor]))),
+            ];
+            let got = remainder::<Int32Type>(&args, dividends.len()).unwrap();
+            let expected: Vec<i32> = dividends.iter().map(|it| it.wrapping_rem(divisor)).collect();
+            assert_eq!(got.array().as_primitive::<Int32Type>().values().to_vec(), expected, "% {divisor}");
+        }
+        let zero = [
+            Value::Array(Arc::new(Int32Array::from(vec![1]))),
+            Value::Constant(Arc::new(Int32Array::from(vec![0]))),
+        ];
+        assert!(remainder::<Int32Type>(&zero, 1).is_err());
+    }
 }

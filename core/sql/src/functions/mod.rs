@@ -10,6 +10,7 @@ mod bytes;
 pub mod cast;
 pub mod compare;
 mod dates;
+mod double;
 mod exact_sum;
 pub(crate) mod kernel;
 mod math;
@@ -17,6 +18,7 @@ pub mod numeric;
 mod pattern;
 mod sequence;
 mod strings;
+pub mod unbuilt;
 
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef};

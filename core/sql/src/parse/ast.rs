@@ -303,6 +303,8 @@ pub enum JoinCondition {
 /// INSERT
 #[derive(Clone, Debug)]
 pub struct Insert {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
     /// Into which table.
     pub table: Name,
     /// AS: what RETURNING may call it.
@@ -347,6 +349,8 @@ pub enum InsertSource {
 /// UPDATE
 #[derive(Clone, Debug)]
 pub struct Update {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
     /// Which table.
     pub table: Name,
     /// AS
@@ -375,6 +379,8 @@ pub struct Assignment {
 /// DELETE
 #[derive(Clone, Debug)]
 pub struct Delete {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
     /// From which table.
     pub table: Name,
     /// AS
@@ -599,6 +605,8 @@ pub struct FunctionCall {
     pub star: bool,
     /// DISTINCT
     pub distinct: bool,
+    /// ORDER BY inside the parentheses.
+    pub order_by: Vec<OrderItem>,
     /// FILTER
     pub filter: Option<Expr>,
     /// What the output column is called when it is not the function's name (`EXTRACT`, `TRIM`, …).

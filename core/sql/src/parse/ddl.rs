@@ -3,6 +3,7 @@
 use super::ast::{
     ColumnDef, Constraint, ConstraintKind, CreateIndex, CreateTable, Expr, IdentityDef, Name, Statement,
 };
+use super::keywords;
 use super::lexer::Kind;
 use super::parser::Parser;
 use orrery_base::{Error, Result, SqlState};
@@ -18,10 +19,10 @@ impl Parser<'_> {
             return Ok(Statement::CreateIndex(self.create_index(unique)?));
         }
         let next = self.peek()?;
-        if unique || next.kind != Kind::Word {
+        let what = self.slice(next).to_ascii_uppercase();
+        if unique || next.kind != Kind::Word || !keywords::is_object(&what.to_ascii_lowercase()) {
             return Err(self.unexpected(next));
         }
-        let what = self.slice(next).to_ascii_uppercase();
         Err(Error::unsupported(format!("CREATE {what}")).at(at))
     }
 
@@ -30,10 +31,10 @@ impl Parser<'_> {
         let table = self.accept("table")?;
         if !table && !self.accept("index")? {
             let next = self.peek()?;
-            if next.kind != Kind::Word {
+            let what = self.slice(next).to_ascii_uppercase();
+            if next.kind != Kind::Word || !keywords::is_object(&what.to_ascii_lowercase()) {
                 return Err(self.unexpected(next));
             }
-            let what = self.slice(next).to_ascii_uppercase();
             return Err(Error::unsupported(format!("DROP {what}")).at(at));
         }
         self.refuse_word("concurrently", "DROP INDEX CONCURRENTLY")?;

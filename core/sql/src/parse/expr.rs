@@ -439,18 +439,26 @@ impl Parser<'_> {
     fn function(&mut self, name: Name) -> Result<Expr> {
         let at = name.at;
         self.expect_punct(b'(')?;
-        let mut function =
-            FunctionCall { name, args: Vec::new(), star: false, distinct: false, filter: None, label: None };
+        let mut function = FunctionCall {
+            name,
+            args: Vec::new(),
+            star: false,
+            distinct: false,
+            order_by: Vec::new(),
+            filter: None,
+            label: None,
+        };
         if self.accept_operator("*")? {
             function.star = true;
         } else if !self.is_punct(b')')? {
-            self.refuse_word("variadic", "VARIADIC")?;
             function.distinct = self.accept("distinct")?;
             if !function.distinct {
                 self.accept("all")?;
             }
             function.args = self.list(|parser| parser.argument())?;
-            self.refuse_word("order", "ORDER BY in an aggregate")?;
+            if self.is_word("order")? {
+                function.order_by = self.order_by()?;
+            }
         }
         self.expect_punct(b')')?;
         self.refuse_word("within", "WITHIN GROUP")?;
@@ -466,6 +474,7 @@ impl Parser<'_> {
     }
 
     fn argument(&mut self) -> Result<Expr> {
+        self.refuse_word("variadic", "VARIADIC")?;
         let expr = self.expr()?;
         if self.is_operator("=>")? || self.is_operator(":=")? {
             return self.refuse("named argument");
@@ -538,7 +547,11 @@ impl Parser<'_> {
                 self.open()?;
                 self.trim_args(at)?
             }
-            "overlay" | "normalize" | "row" | "grouping" | "treat" | "xmlelement" => {
+            "overlay" => {
+                self.open()?;
+                self.overlay_args(at)?
+            }
+            "normalize" | "row" | "grouping" | "treat" | "xmlelement" => {
                 return self.refuse(word);
             }
             _ => return Ok(None),
@@ -589,6 +602,22 @@ impl Parser<'_> {
         Ok(call(Name { text: "substring".to_owned(), at }, args, None))
     }
 
+    fn overlay_args(&mut self, at: u32) -> Result<ExprKind> {
+        let mut args = vec![self.expr()?];
+        if self.accept_punct(b',')? {
+            args.extend(self.list(|parser| parser.expr())?);
+        } else {
+            self.expect("placing")?;
+            args.push(self.expr()?);
+            self.expect("from")?;
+            args.push(self.expr()?);
+            if self.accept("for")? {
+                args.push(self.expr()?);
+            }
+        }
+        Ok(call(Name { text: "overlay".to_owned(), at }, args, None))
+    }
+
     fn trim_args(&mut self, at: u32) -> Result<ExprKind> {
         let mut name = "btrim";
         for (word, function) in [("both", "btrim"), ("leading", "ltrim"), ("trailing", "rtrim")] {
@@ -634,6 +663,7 @@ fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> ExprKind {
         args,
         star: false,
         distinct: false,
+        order_by: Vec::new(),
         filter: None,
         label,
     }))

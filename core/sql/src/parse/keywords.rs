@@ -153,6 +153,60 @@ pub(super) fn is_bare_alias(word: &str) -> bool {
 }
 
 /// Whether a statement that begins so exists in PostgreSQL, but not here.
+/// What CREATE and DROP take in PostgreSQL beside tables and indexes.
+const OBJECTS: &[&str] = &[
+    "access",
+    "aggregate",
+    "cast",
+    "collation",
+    "constraint",
+    "conversion",
+    "database",
+    "default",
+    "domain",
+    "event",
+    "extension",
+    "foreign",
+    "function",
+    "global",
+    "group",
+    "language",
+    "local",
+    "materialized",
+    "operator",
+    "or",
+    "owned",
+    "policy",
+    "procedural",
+    "procedure",
+    "publication",
+    "recursive",
+    "role",
+    "routine",
+    "rule",
+    "schema",
+    "sequence",
+    "server",
+    "statistics",
+    "subscription",
+    "tablespace",
+    "temp",
+    "temporary",
+    "text",
+    "transform",
+    "trigger",
+    "trusted",
+    "type",
+    "unlogged",
+    "user",
+    "view",
+];
+
+/// Whether CREATE or DROP goes on with this word in PostgreSQL.
+pub(super) fn is_object(word: &str) -> bool {
+    contains(OBJECTS, word)
+}
+
 pub(super) fn is_unsupported_statement(word: &str) -> bool {
     contains(UNSUPPORTED_STATEMENTS, word)
 }
@@ -163,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted() {
-        for list in [RESERVED, RESERVED_BUT_FUNCTION, NO_BARE_ALIAS, UNSUPPORTED_STATEMENTS] {
+        for list in [RESERVED, RESERVED_BUT_FUNCTION, NO_BARE_ALIAS, UNSUPPORTED_STATEMENTS, OBJECTS] {
             assert!(list.is_sorted());
         }
     }

@@ -95,7 +95,7 @@ impl Parser<'_> {
         })
     }
 
-    fn order_by(&mut self) -> Result<Vec<OrderItem>> {
+    pub(super) fn order_by(&mut self) -> Result<Vec<OrderItem>> {
         self.expect("order")?;
         self.expect("by")?;
         self.list(|parser| {

@@ -2,8 +2,8 @@
 
 use super::Parsed;
 use super::ast::{
-    Assignment, ConflictTarget, Copy, CopyValue, Delete, Expr, Insert, InsertSource, Level, Name, SetValue,
-    Statement, TransactionModes, Update,
+    Assignment, CommonTable, ConflictTarget, Copy, CopyValue, Delete, Expr, Insert, InsertSource, Level,
+    Name, SetValue, Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, Parser};
@@ -24,9 +24,9 @@ impl Parser<'_> {
         let word = self.slice(token).to_ascii_lowercase();
         self.take()?;
         match word.as_str() {
-            "insert" => self.insert().map(Statement::Insert),
-            "update" => self.update().map(Statement::Update),
-            "delete" => self.delete().map(Statement::Delete),
+            "insert" => self.insert(Vec::new()).map(Statement::Insert),
+            "update" => self.update(Vec::new()).map(Statement::Update),
+            "delete" => self.delete(Vec::new()).map(Statement::Delete),
             "create" => self.create(token.at),
             "drop" => self.drop(token.at),
             "truncate" => self.truncate(),
@@ -66,9 +66,16 @@ impl Parser<'_> {
             // WITH may stand before a change of rows too; only looking past it would tell.
             let at = self.at()?;
             let mut query = self.with_clause()?;
-            for word in ["insert", "update", "delete", "merge"] {
-                self.refuse_word(word, &format!("WITH before {}", word.to_uppercase()))?;
+            if self.accept("insert")? {
+                return self.insert(query).map(Statement::Insert);
             }
+            if self.accept("update")? {
+                return self.update(query).map(Statement::Update);
+            }
+            if self.accept("delete")? {
+                return self.delete(query).map(Statement::Delete);
+            }
+            self.refuse_word("merge", "MERGE")?;
             let mut rest = self.query()?;
             query.append(&mut rest.with);
             return Ok(Statement::Query(super::ast::Query { with: query, at, ..rest }));
@@ -80,13 +87,21 @@ impl Parser<'_> {
         Ok(if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? })
     }
 
-    fn insert(&mut self) -> Result<Insert> {
+    fn insert(&mut self, with: Vec<CommonTable>) -> Result<Insert> {
         self.expect("into")?;
         let table = self.table_name()?;
         let alias = if self.accept("as")? { Some(self.name()?) } else { None };
         let mut columns = Vec::new();
         if self.is_punct(b'(')? && !self.is_query_in_parens()? {
-            columns = self.name_list()?;
+            self.expect_punct(b'(')?;
+            columns = self.list(|parser| {
+                let column = parser.name()?;
+                if parser.is_punct(b'.')? || parser.is_punct(b'[')? {
+                    return parser.refuse("assignment to a part of a column");
+                }
+                Ok(column)
+            })?;
+            self.expect_punct(b')')?;
         }
         let mut override_identity = false;
         if self.accept("overriding")? {
@@ -104,7 +119,7 @@ impl Parser<'_> {
         };
         let skip = self.on_conflict()?;
         let returning = self.returning()?;
-        Ok(Insert { table, alias, columns, source, override_identity, skip, returning })
+        Ok(Insert { with, table, alias, columns, source, override_identity, skip, returning })
     }
 
     fn on_conflict(&mut self) -> Result<Option<ConflictTarget>> {
@@ -152,7 +167,7 @@ impl Parser<'_> {
         Ok(if self.accept("returning")? { Some(self.select_items()?) } else { None })
     }
 
-    fn update(&mut self) -> Result<Update> {
+    fn update(&mut self, with: Vec<CommonTable>) -> Result<Update> {
         self.refuse_word("only", "ONLY")?;
         let table = self.table_name()?;
         let alias = if self.is_word("set")? { None } else { self.alias()? };
@@ -161,7 +176,7 @@ impl Parser<'_> {
         let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = self.where_clause()?;
         let returning = self.returning()?;
-        Ok(Update { table, alias, assignments, from, filter, returning })
+        Ok(Update { with, table, alias, assignments, from, filter, returning })
     }
 
     /// One item of SET, of one column or of several.
@@ -214,7 +229,7 @@ impl Parser<'_> {
         Err(self.unexpected(next))
     }
 
-    fn delete(&mut self) -> Result<Delete> {
+    fn delete(&mut self, with: Vec<CommonTable>) -> Result<Delete> {
         self.expect("from")?;
         self.refuse_word("only", "ONLY")?;
         let table = self.table_name()?;
@@ -222,7 +237,7 @@ impl Parser<'_> {
         let using = if self.accept("using")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = self.where_clause()?;
         let returning = self.returning()?;
-        Ok(Delete { table, alias, using, filter, returning })
+        Ok(Delete { with, table, alias, using, filter, returning })
     }
 
     fn where_clause(&mut self) -> Result<Option<Expr>> {

@@ -133,7 +133,8 @@ impl Store {
             if item.is_none() {
                 return self.wait_for(cx, slot).await.map(drop);
             }
-            self.grow_log(cx, bytes).await?;
+            // Large writes follow at once: filling the segment first would only write everything twice.
+            self.grow_log(cx, bytes, false).await?;
         }
     }
 
@@ -159,7 +160,7 @@ impl Store {
                 reads.map(|(reads, snapshot)| (reads, snapshot, validated.expect("set with the reads")));
             match self.try_sequence(cx, &mut prepared, delta, &mut hand_over, &slot)? {
                 Sequenced::Done => break,
-                Sequenced::NeedsSpace(bytes) => self.grow_log(cx, bytes).await?,
+                Sequenced::NeedsSpace(bytes) => self.grow_log(cx, bytes, true).await?,
             }
         }
         if self.options.in_memory {
@@ -225,34 +226,41 @@ impl Store {
         Ok(())
     }
 
-    /// Makes another segment ready that has room for `bytes` (I6: before anything is sequenced into it). Errors: 53100.
-    pub(crate) async fn grow_log(&self, cx: &Cx, bytes: u64) -> Result<()> {
+    /// Makes another segment ready that has room for `bytes` (I6: before anything is sequenced into it); `fill`: for small
+    /// commits to come. Errors: 53100.
+    pub(crate) async fn grow_log(&self, cx: &Cx, bytes: u64, fill: bool) -> Result<()> {
         let _passage = self.growing.enter().await;
-        let segment = self.segment_to_allocate(bytes)?;
+        let segment = self.segment_to_allocate(bytes, !fill)?;
         if let Some(segment) = segment {
-            let segment = self.allocate_segment(cx, segment, bytes).await?;
+            let segment = self.allocate_segment(cx, segment, bytes, fill).await?;
             let mut sequencer = lock(&self.sequencer);
             let log = sequencer.log.as_mut().expect("the log stays");
-            log.space.grown(segment);
+            log.space.grown(segment, !fill);
         }
         self.declare_log(cx).await
     }
 
     /// The segment to be made for `bytes`; `None` when there is room, or an idle one was taken.
-    fn segment_to_allocate(&self, bytes: u64) -> Result<Option<Segment>> {
+    fn segment_to_allocate(&self, bytes: u64, is_bulk: bool) -> Result<Option<Segment>> {
         let mut sequencer = lock(&self.sequencer);
         sequencer.check_poison()?;
         let log = sequencer.log.as_mut().ok_or_else(|| Error::internal("there is no log to grow"))?;
         if log.space.has_room(bytes) && !log.space.wants_ready() {
             return Ok(None);
         }
-        Ok(log.space.grow(bytes).err())
+        Ok(log.space.grow(bytes, is_bulk).err())
     }
 
     /// Allocates a segment; on a nearly full disk just as much as is needed. Errors: 53100, the disk's.
-    async fn allocate_segment(&self, cx: &Cx, mut segment: Segment, bytes: u64) -> Result<Segment> {
+    async fn allocate_segment(
+        &self,
+        cx: &Cx,
+        mut segment: Segment,
+        bytes: u64,
+        fill: bool,
+    ) -> Result<Segment> {
         let file = FileId::Log(segment.file);
-        let error = match cx.disk(DiskOp::Allocate { file, len: segment.len }).await {
+        let error = match cx.disk(DiskOp::Allocate { file, len: segment.len, fill }).await {
             Ok(_) => return Ok(segment),
             Err(error) => error,
         };
@@ -263,7 +271,7 @@ impl Store {
         }
         probe!(self.world, "log: smaller segment on a full disk");
         segment.len = bytes;
-        match cx.disk(DiskOp::Allocate { file, len: segment.len }).await {
+        match cx.disk(DiskOp::Allocate { file, len: segment.len, fill }).await {
             Ok(_) => Ok(segment),
             Err(error) => {
                 let _ = cx.disk(DiskOp::Remove { file }).await;

@@ -75,6 +75,8 @@ pub struct LogState {
     pub unsynced: Vec<u64>,
     /// The superblock says that the log is empty: it must say otherwise before anything is logged.
     pub is_superblock_clean: bool,
+    /// Writing the superblock that declares a log failed: a copy may be there, whatever `is_superblock_clean` says.
+    pub is_superblock_in_doubt: bool,
 }
 
 enum Stage {

@@ -131,6 +131,11 @@ impl Contended {
         self.locks.entry(id).or_default()
     }
 
+    /// How many transactions wait.
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn has(&self, id: LockId) -> bool {
         self.locks.contains_key(&id)
     }

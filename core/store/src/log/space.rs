@@ -51,6 +51,7 @@ pub struct LogSpace {
     plan_offset: u64,
     next_file: u64,
     next_len: u64,
+    next_bulk_len: u64,
     len_max: u64,
 }
 
@@ -71,6 +72,7 @@ impl LogSpace {
             plan_offset: 0,
             next_file,
             next_len: first_len.min(len_max),
+            next_bulk_len: first_len.min(len_max),
             len_max,
         }
     }
@@ -147,21 +149,24 @@ impl LogSpace {
         self.ready.front().map(|it| (it.file, self.salt + 1))
     }
 
-    /// Takes an idle segment with room for `bytes` into use; else says which file to allocate.
-    pub fn grow(&mut self, bytes: u64) -> Result<(), Segment> {
+    /// Takes an idle segment with room for `bytes` into use; else says which file to allocate. Segments for a large write
+    /// (`is_bulk`) double on their own: the small commits that follow it need no large segment filled with zeros.
+    pub fn grow(&mut self, bytes: u64, is_bulk: bool) -> Result<(), Segment> {
         if let Some(at) = self.idle.iter().position(|it| it.len >= bytes) {
             let segment = self.idle.swap_remove(at);
             self.ready.push_back(segment);
             return Ok(());
         }
-        let segment = Segment { file: self.next_file, len: self.next_len.max(bytes) };
+        let next_len = if is_bulk { self.next_bulk_len } else { self.next_len };
+        let segment = Segment { file: self.next_file, len: next_len.max(bytes) };
         self.next_file += 1;
         Err(segment)
     }
 
     /// The file asked for by [`LogSpace::grow`] is there.
-    pub fn grown(&mut self, segment: Segment) {
-        self.next_len = (segment.len * 2).clamp(self.next_len, self.len_max.max(self.next_len));
+    pub fn grown(&mut self, segment: Segment, is_bulk: bool) {
+        let next_len = if is_bulk { &mut self.next_bulk_len } else { &mut self.next_len };
+        *next_len = (segment.len * 2).clamp(*next_len, self.len_max.max(*next_len));
         self.ready.push_back(segment);
     }
 
@@ -218,7 +223,7 @@ mod tests {
     fn with_segments(lens: &[u64]) -> LogSpace {
         let mut space = LogSpace::new(0, 10, 1024, 4096);
         for (file, &len) in (0..).zip(lens) {
-            space.grown(Segment { file, len });
+            space.grown(Segment { file, len }, false);
         }
         space
     }
@@ -278,9 +283,9 @@ mod tests {
         assert!(second.salt > first.salt && second.file != first.file);
         space.advance(1024);
         assert!(space.free_before(2, 1).is_empty());
-        assert!(space.grow(512).is_err(), "a crash may leave nothing of batch 2");
+        assert!(space.grow(512, false).is_err(), "a crash may leave nothing of batch 2");
         assert!(space.free_before(2, 2).is_empty());
-        assert_eq!(space.grow(512), Ok(()));
+        assert_eq!(space.grow(512, false), Ok(()));
         let third = space.place(512, 3);
         assert_eq!(third.file, first.file);
         assert!(third.salt > second.salt);

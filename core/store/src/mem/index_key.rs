@@ -27,8 +27,9 @@ pub trait Headed {
     fn bytes(&self) -> &[u8];
 }
 
+/// The first eight bytes, big-endian, zero-filled.
 #[inline]
-fn head_of(bytes: &[u8]) -> u64 {
+pub fn head_of(bytes: &[u8]) -> u64 {
     match bytes.first_chunk::<8>() {
         Some(head) => u64::from_be_bytes(*head),
         None => {

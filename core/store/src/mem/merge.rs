@@ -69,6 +69,11 @@ impl Patches {
         }
     }
 
+    /// The tree.
+    pub fn tree(&self) -> TreeId {
+        self.tree
+    }
+
     /// Whether the window is used up and another must be read by [`Patches::refill`].
     #[inline]
     pub fn wants_refill(&self) -> bool {

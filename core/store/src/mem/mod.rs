@@ -7,6 +7,7 @@
 pub mod arena;
 pub mod filter;
 mod index_key;
+mod key_table;
 pub mod memtable;
 pub mod merge;
 pub mod view;

@@ -4,15 +4,18 @@
 //! numbered below its start; a savepoint is a number to go back to. So statement visibility, savepoints and rollback are one mechanism: per key a chain of
 //! entries, newest first, and per tree the entries in the order they were made, which is the undo log.
 //!
-//! Keys that come in order (a sorted load) are only appended; the others go through a B-tree.
+//! Keys that come in order (a sorted load) are only appended. The others get numbers and are found by hash; they are
+//! brought into order when a scan asks for it (a B-tree) or when the set is sealed (one sort).
 //!
 //! Nothing is spilled: beyond its budget a write set is refused with 53200 (I7).
 
 use super::arena::{Arena, ArenaAt};
 use super::filter::Filter;
-use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
+use super::index_key::{Headed, IndexKey, Wanted, as_dyn, head_of, wanted_bounds};
+use super::key_table::KeyTable;
 use super::{KeyBounds, key_hash};
 use orrery_base::TreeId;
+use orrery_base::hash::hash64;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -37,8 +40,14 @@ struct Entry {
 struct TreeWrites {
     arena: Arena,
     entries: Vec<Entry>,
+    /// The newest entry of each key that came in order, in key order.
     sorted: Vec<u32>,
-    unsorted: BTreeMap<IndexKey, u32>,
+    /// The newest entry of each other key, by its number: numbered as they came.
+    newest: Vec<u32>,
+    /// Those keys' numbers.
+    numbers: KeyTable,
+    /// The first of those keys, in order: all, once [`TreeWrites::put_in_order`] was called.
+    ordered: BTreeMap<IndexKey, u32>,
 }
 
 /// See the file's head.
@@ -84,7 +93,21 @@ impl TreeWrites {
     fn newest(&self, key: &[u8]) -> Option<u32> {
         match self.search_sorted(key) {
             Ok(index) => Some(self.sorted[index]),
-            Err(_) => self.unsorted.get::<dyn Headed>(&Wanted::new(key)).copied(),
+            Err(_) => self.number(hash_of(key), key).map(|number| self.newest[number as usize]),
+        }
+    }
+
+    /// The number of a key that did not come in order.
+    #[inline]
+    fn number(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        self.numbers.find(hash, |number| self.key(self.newest[number as usize]) == key)
+    }
+
+    /// Brings the keys that came since into order, for [`WriteSet::gather`].
+    fn put_in_order(&mut self) {
+        for number in self.ordered.len()..self.newest.len() {
+            let key = Wanted::new(self.key(self.newest[number])).to_owned_key();
+            self.ordered.insert(key, number as u32);
         }
     }
 
@@ -106,17 +129,25 @@ impl TreeWrites {
         assert!(id != NONE, "a transaction makes fewer than 2^32 writes");
         let older = match self.search_sorted(key) {
             Ok(index) => std::mem::replace(&mut self.sorted[index], id),
-            Err(index) => match self.unsorted.get_mut::<dyn Headed>(&Wanted::new(key)) {
-                Some(newest) => std::mem::replace(newest, id),
-                None if index == self.sorted.len() => {
-                    self.sorted.push(id);
-                    NONE
+            Err(index) if self.newest.is_empty() && index == self.sorted.len() => {
+                self.sorted.push(id);
+                NONE
+            }
+            Err(index) => {
+                let hash = hash_of(key);
+                match self.number(hash, key) {
+                    Some(number) => std::mem::replace(&mut self.newest[number as usize], id),
+                    None if index == self.sorted.len() => {
+                        self.sorted.push(id);
+                        NONE
+                    }
+                    None => {
+                        self.numbers.insert(hash, self.newest.len() as u32);
+                        self.newest.push(id);
+                        NONE
+                    }
                 }
-                None => {
-                    self.unsorted.insert(Wanted::new(key).to_owned_key(), id);
-                    NONE
-                }
-            },
+            }
         };
         let at = self.arena.push(key, value.unwrap_or_default());
         let value_len = value.map_or(TOMBSTONE, |value| value.len() as u32);
@@ -135,12 +166,17 @@ impl TreeWrites {
                 assert_eq!(index + 1, self.sorted.len(), "writes are undone newest first");
                 self.sorted.pop();
             }
-            Err(_) if entry.older != NONE => {
-                *self.unsorted.get_mut::<dyn Headed>(&Wanted::new(&key)).expect("a written key is indexed") =
-                    entry.older;
-            }
             Err(_) => {
-                self.unsorted.remove::<dyn Headed>(&Wanted::new(&key));
+                let hash = hash_of(&key);
+                let number = self.number(hash, &key).expect("a written key has its number");
+                if entry.older != NONE {
+                    self.newest[number as usize] = entry.older;
+                } else {
+                    assert_eq!(number as usize + 1, self.newest.len(), "writes are undone newest first");
+                    self.numbers.remove(hash, number);
+                    self.ordered.remove::<dyn Headed>(&Wanted::new(&key));
+                    self.newest.pop();
+                }
             }
         }
         self.entries.pop();
@@ -149,12 +185,12 @@ impl TreeWrites {
     }
 
     fn byte_count(&self) -> usize {
-        let indexed = self.unsorted.len() * 48;
+        let indexed = self.numbers.byte_count() + self.ordered.len() * 48;
         self.arena.reserved_bytes() + self.entries.len() * ENTRY_BYTES + indexed
     }
 
     fn seal(self) -> SealedTree {
-        if self.unsorted.is_empty() && self.sorted.len() == self.entries.len() {
+        if self.newest.is_empty() && self.sorted.len() == self.entries.len() {
             return SealedTree { arena: self.arena, entries: self.entries, order: None };
         }
         let order = self.merged_order();
@@ -179,16 +215,35 @@ impl TreeWrites {
     }
 
     fn merged_order(&self) -> Vec<u32> {
-        let mut order = Vec::with_capacity(self.sorted.len() + self.unsorted.len());
+        let mut order = Vec::with_capacity(self.sorted.len() + self.newest.len());
         let mut sorted = self.sorted.iter().copied().peekable();
-        for (key, &id) in &self.unsorted {
-            while let Some(first) = sorted.next_if(|&first| self.key(first) < key.bytes()) {
+        for id in self.sorted_newest() {
+            let key = self.key(id);
+            while let Some(first) = sorted.next_if(|&first| self.key(first) < key) {
                 order.push(first);
             }
             order.push(id);
         }
         order.extend(sorted);
         order
+    }
+
+    /// The keys that did not come in order, sorted by the eight bytes behind what all have in common: only where these are
+    /// equal are the keys themselves looked at.
+    fn sorted_newest(&self) -> Vec<u32> {
+        let Some(&first) = self.newest.first() else { return Vec::new() };
+        let first = self.key(first);
+        let mut common = first.len();
+        for &id in &self.newest {
+            let differs = first[..common].iter().zip(self.key(id)).position(|(one, other)| one != other);
+            common = differs.unwrap_or_else(|| common.min(self.key(id).len()));
+        }
+        let mut headed: Vec<(u64, u32)> =
+            self.newest.iter().map(|&id| (head_of(&self.key(id)[common..]), id)).collect();
+        headed.sort_unstable_by(|one, other| {
+            one.0.cmp(&other.0).then_with(|| self.key(one.1).cmp(self.key(other.1)))
+        });
+        headed.into_iter().map(|(_, id)| id).collect()
     }
 }
 
@@ -243,8 +298,16 @@ impl WriteSet {
         self.byte_count = self.trees.values().map(TreeWrites::byte_count).sum();
     }
 
+    /// Makes a tree ready for [`WriteSet::gather`], after writes.
+    pub fn put_in_order(&mut self, tree: TreeId) {
+        if let Some(writes) = self.trees.get_mut(&tree) {
+            writes.put_in_order();
+        }
+    }
+
     /// Hands own writes of a range to `each`, in scan order; only those numbered below `limit`. `each` answers whether
-    /// it took the write; the first it did not take ends the walk. Answers whether all were taken.
+    /// it took the write; the first it did not take ends the walk. Answers whether all were taken. Call
+    /// [`WriteSet::put_in_order`] before.
     pub fn gather<'a>(
         &'a self,
         tree: TreeId,
@@ -260,7 +323,9 @@ impl WriteSet {
         let (low, high) = sorted_span(writes.sorted.len(), bounds, |index| writes.key(writes.sorted[index]));
         let sorted = writes.sorted[low..high].iter().copied();
         let wanted = wanted_bounds(bounds);
-        let unsorted = writes.unsorted.range::<dyn Headed, _>(as_dyn(&wanted)).map(|(_, &id)| id);
+        assert_eq!(writes.ordered.len(), writes.newest.len(), "the tree was put in order");
+        let unsorted = writes.ordered.range::<dyn Headed, _>(as_dyn(&wanted));
+        let unsorted = unsorted.map(|(_, &number)| writes.newest[number as usize]);
         let mut ids = Both::new(writes, sorted, unsorted, reverse);
         while let Some(id) = ids.next() {
             if let Some(id) = writes.visible(id, limit)
@@ -290,6 +355,12 @@ impl WriteSet {
         }
         sealed
     }
+}
+
+/// The hash by which keys of one tree are numbered.
+#[inline]
+fn hash_of(key: &[u8]) -> u64 {
+    hash64(0, key)
 }
 
 /// The indexes of a sorted sequence that lie within `bounds`.
@@ -517,6 +588,8 @@ mod tests {
             let mut rng = Rng::new(seed);
             let mut set = WriteSet::default();
             let mut marks: Vec<(u32, Model)> = Vec::new();
+            // Long common prefixes too: then the order is found beyond the first eight bytes.
+            let prefix: &[u8] = if seed % 2 == 0 { b"" } else { b"a common prefix" };
             let mut model = Model::new();
             for step in 0..200u64 {
                 let sequence = step as u32;
@@ -530,18 +603,23 @@ mod tests {
                         model = then;
                     }
                     2..5 => {
-                        let key = rng.below(40).to_be_bytes();
+                        let key = [prefix, &rng.below(40).to_be_bytes()].concat();
                         set.write(TREE, &key, None, sequence);
-                        model.insert(key.to_vec(), None);
+                        model.insert(key, None);
                     }
                     kind => {
                         let key = if kind < 8 { step } else { rng.below(40) }.to_be_bytes();
+                        let key = [prefix, &key, &key[7..]].concat();
                         let value = vec![kind as u8; rng.below(300) as usize];
                         set.write(TREE, &key, Some(&value), sequence);
-                        model.insert(key.to_vec(), Some(value));
+                        model.insert(key, Some(value));
                     }
                 }
+                if rng.chance(1, 20) {
+                    set.put_in_order(TREE);
+                }
             }
+            set.put_in_order(TREE);
             compare(&set, &model, u32::MAX);
             for (limit, then) in &marks {
                 compare(&set, then, *limit);

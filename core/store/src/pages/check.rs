@@ -23,6 +23,8 @@ use std::sync::atomic::Ordering;
 
 /// Differences between the bitmap and what was reached that are named one by one.
 const NAMED_UNITS_MAX: usize = 20;
+/// A creation that was cut leaves empty copies until the second checkpoint after it: creation writes superblocks 1 and 2.
+const CREATION_SEQUENCE_MAX: u64 = 3;
 
 /// See [`PageStore::check`].
 pub async fn check(
@@ -98,10 +100,24 @@ impl Check<'_> {
     async fn superblock_copies(&mut self, newest: &Superblock, older: Option<&Superblock>) -> Result<()> {
         for (generation, places) in PLACES.iter().enumerate() {
             let expected = if newest.generation == generation { Some(newest) } else { older };
+            let mut is_whole = false;
+            let mut twins = Vec::new();
             for (copy, at) in places.iter().enumerate() {
                 let bytes = self.cx.read(FileId::Data, *at, COPY_BYTES).await?;
                 let message = match Superblock::decode(&bytes, generation) {
-                    Ok(found) if expected.is_none_or(|expected| *expected == found) => continue,
+                    Ok(found) if expected.is_none_or(|expected| *expected == found) => {
+                        is_whole = true;
+                        continue;
+                    }
+                    // The write of the two copies was cut between them: the twin holds what was there before.
+                    Ok(found) if expected.is_some_and(|expected| found.sequence < expected.sequence) => {
+                        twins.push((copy, format!("it is of checkpoint {}, an older one", found.sequence)));
+                        continue;
+                    }
+                    Err(superblock::CopyFault::Empty) if newest.sequence <= CREATION_SEQUENCE_MAX => {
+                        twins.push((copy, "it was never written".to_string()));
+                        continue;
+                    }
                     Ok(found) => format!("it is of checkpoint {}, another one is current", found.sequence),
                     Err(superblock::CopyFault::Damaged(what)) => what,
                     Err(fault) => format!("{fault:?}"),
@@ -109,6 +125,11 @@ impl Check<'_> {
                 // A checkpoint running beside the check may be writing it.
                 let is_settled = lock(&self.store.state).newest.sequence == newest.sequence;
                 if is_settled && !self.store.is_writing.load(Ordering::Acquire) {
+                    self.found(format!("superblock generation {generation}, copy {copy}"), message);
+                }
+            }
+            if expected.is_some() && !is_whole {
+                for (copy, message) in twins {
                     self.found(format!("superblock generation {generation}, copy {copy}"), message);
                 }
             }

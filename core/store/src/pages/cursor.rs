@@ -60,6 +60,14 @@ impl<'p> LeafRows<'p> {
         self.leaf.value(self.row(index))
     }
 
+    /// The values of rows `from` to `until` up to the first long one; none in a backward scan.
+    #[inline]
+    pub fn inline_values(&self, from: usize, until: usize) -> impl Iterator<Item = &'p [u8]> {
+        assert!(from <= until && until <= self.len(), "rows of the leaf");
+        let until = if self.is_reverse { from } else { until };
+        self.leaf.inline_values(self.start + from..self.start + until)
+    }
+
     /// When row `index` was committed.
     #[inline]
     pub fn timestamp(&self, index: usize) -> Timestamp {

@@ -98,6 +98,19 @@ impl<'p> LeafView<'p> {
         }
     }
 
+    /// The values of rows `rows`, in order, up to the first that is long: for scans that do without keys.
+    #[inline]
+    pub fn inline_values(&self, rows: std::ops::Range<usize>) -> impl Iterator<Item = &'p [u8]> {
+        let (page, at) = (self.page, HEADER_BYTES + self.count * HEAD_BYTES);
+        let slots: &'p [[u8; SLOT_BYTES]] = page[at..at + self.count * SLOT_BYTES].as_chunks().0;
+        slots[rows].iter().map_while(move |slot| {
+            let suffix_len = usize::from(u16_at(slot, 2));
+            let at = usize::from(u16_at(slot, 0)) + if suffix_len > HEAD_BYTES { suffix_len } else { 0 };
+            let len = u16_at(slot, 4);
+            (len != OVERFLOW_MARK).then(|| &page[at..at + usize::from(len)])
+        })
+    }
+
     /// Row `index`'s value as it lies in the heap (a reference for a long one), and whether it is long.
     pub fn raw_value(&self, index: usize) -> (&'p [u8], bool) {
         let slot = self.slot(index);

@@ -241,8 +241,8 @@ struct State {
 }
 
 impl PageStore {
-    /// Makes a new data file. Errors: 55000 when there is one with data already, 22023 for an impossible page unit,
-    /// disk errors.
+    /// Makes a new data file. Errors: 55000 when there is one with data already, 58000 when the file is not ours, 22023
+    /// for an impossible page unit, disk errors.
     pub async fn create(cx: &Cx, options: PageStoreOptions, state: StoreState) -> Result<Arc<PageStore>> {
         open::create(cx, options, state).await
     }

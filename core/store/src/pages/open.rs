@@ -34,9 +34,15 @@ pub async fn create(cx: &Cx, options: PageStoreOptions, state: StoreState) -> Re
     }
     let len = file_len(cx).await?.unwrap_or(0);
     if len > 0 && !is_unfinished(cx, len).await? {
-        return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "there is a data file already"));
+        let first = cx.read(FileId::Data, PLACES[0][0], COPY_BYTES).await?;
+        return Err(match Superblock::decode(&first, 0) {
+            Err(superblock::CopyFault::Empty | superblock::CopyFault::Foreign) => {
+                Error::new(SqlState::SYSTEM_ERROR, "not an Orrery database")
+            }
+            _ => Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "there is a data file already"),
+        });
     }
-    cx.disk(DiskOp::Allocate { file: FileId::Data, len: FIRST_FILE_BYTES }).await?;
+    cx.disk(DiskOp::Allocate { file: FileId::Data, len: FIRST_FILE_BYTES, fill: false }).await?;
     let file_unit_count = FIRST_FILE_BYTES / options.page_unit_bytes as u64;
     let first = Superblock {
         unit_bytes: options.page_unit_bytes,
@@ -86,6 +92,8 @@ async fn is_unfinished(cx: &Cx, len: u64) -> Result<bool> {
             .iter()
             .flatten()
             .all(|&at| superblock::may_be_torn(bytes.get(at as usize..).unwrap_or_default()));
+    // The space is durable before the first copy is written: a shorter file with a copy in it was cut.
+    let is_empty = is_empty && (len == FIRST_FILE_BYTES || bytes.iter().all(|&byte| byte == 0));
     let is_whole = |generation: usize, at: u64| {
         let at = at as usize;
         bytes.get(at..at + COPY_BYTES).is_some_and(|copy| Superblock::decode(copy, generation).is_ok())

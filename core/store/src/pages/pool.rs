@@ -9,6 +9,9 @@
 //!
 //! All changes of the table happen under one mutex; only lookups run beside it.
 //!
+//! - The pages loaded last stay, whatever the budget: a way down and the long value at its end must be in memory together,
+//!   or their reader would go round for ever.
+//!
 //! P1. A frame reachable from the table is alive. P2. A frame is freed once: by whoever took it out of the table and put
 //! it into `limbo`, when its tag is older than every pin, or by the pool's drop. P3. A frame's bytes are never written
 //! after it is linked, but for its atomics.
@@ -32,6 +35,8 @@ const CHUNK_COUNT: usize = 44;
 /// Unlinked frames that may wait before the pins are looked at.
 const LIMBO_COUNT: usize = 32;
 const FREQUENCY_MAX: u8 = 3;
+/// Pages loaded last that no eviction takes: a tree's height, a leaf and a value beside it.
+const RECENT_COUNT: usize = 8;
 
 #[repr(C)]
 struct FrameHead {
@@ -113,6 +118,8 @@ struct Queues {
     /// Page numbers thrown out of the small queue not long ago.
     ghost: VecDeque<u64>,
     ghost_set: BTreeSet<u64>,
+    /// The pages loaded last.
+    recent: VecDeque<(u64, u64)>,
     small_bytes: u64,
     used_bytes: u64,
     page_count: u64,
@@ -225,7 +232,16 @@ impl Pool {
     /// Puts a page in, in place of whatever has its number.
     pub fn insert(&self, ptr: &PagePtr, page: &[u8], loaded: bool) {
         let mut queues = lock(&self.queues);
-        queues.load_count += u64::from(loaded);
+        let id = (ptr.page_no.0, ptr.version);
+        if loaded {
+            queues.load_count += 1;
+            if !queues.recent.contains(&id) {
+                queues.recent.push_back(id);
+            }
+            if queues.recent.len() > RECENT_COUNT {
+                queues.recent.pop_front();
+            }
+        }
         if let Some(frame) = self.linked(ptr.page_no.0) {
             // SAFETY: as in `copy_into`.
             let head = unsafe { frame.head() };
@@ -242,9 +258,9 @@ impl Pool {
         if to_main {
             // SAFETY: just made.
             unsafe { frame.head() }.in_main.store(true, Ordering::Relaxed);
-            queues.main.push_back((ptr.page_no.0, ptr.version));
+            queues.main.push_back(id);
         } else {
-            queues.small.push_back((ptr.page_no.0, ptr.version));
+            queues.small.push_back(id);
             queues.small_bytes += bytes;
         }
         queues.used_bytes += bytes;
@@ -331,11 +347,21 @@ impl Pool {
         }
     }
 
-    /// Throws pages out until at most `bytes` are used, or none is left.
+    /// Throws pages out until at most `bytes` are used, or only those loaded last are left.
     fn shrink(&self, queues: &mut Queues, bytes: u64) {
-        while queues.used_bytes > bytes {
-            let from_small = queues.small_bytes > bytes / 10 || queues.main.is_empty();
+        if queues.used_bytes <= bytes {
+            return;
+        }
+        let recent = queues.recent.iter().filter_map(|&id| self.frame_of(id));
+        // SAFETY: under the mutex, as in `copy_into`.
+        let recent_bytes: u64 = recent.map(|frame| unsafe { frame.head() }.page_bytes as u64).sum();
+        // How many pages of the small queue were passed over in a row: it may hold nothing but those loaded last.
+        let mut passed = 0;
+        while queues.used_bytes > bytes.max(recent_bytes) {
+            let wants_small = queues.small_bytes > bytes / 10 && passed < queues.small.len();
+            let from_small = wants_small || queues.main.is_empty();
             let evicted = if from_small { self.evict_small(queues) } else { self.evict_main(queues) };
+            passed = if evicted || !from_small { 0 } else { passed + 1 };
             if !evicted && queues.small.is_empty() && queues.main.is_empty() {
                 return;
             }
@@ -354,6 +380,10 @@ impl Pool {
         // SAFETY: under the mutex, as in `copy_into`.
         let head = unsafe { frame.head() };
         if head.in_main.load(Ordering::Relaxed) {
+            return false;
+        }
+        if queues.recent.contains(&id) {
+            queues.small.push_back(id);
             return false;
         }
         if head.frequency.load(Ordering::Relaxed) > 1 {
@@ -379,6 +409,10 @@ impl Pool {
         let Some(frame) = self.frame_of(id) else { return false };
         // SAFETY: under the mutex, as in `copy_into`.
         let head = unsafe { frame.head() };
+        if queues.recent.contains(&id) {
+            queues.main.push_back(id);
+            return false;
+        }
         let frequency = head.frequency.load(Ordering::Relaxed);
         if frequency > 0 {
             head.frequency.store(frequency - 1, Ordering::Relaxed);
@@ -466,6 +500,30 @@ mod tests {
         let stats = pool.stats();
         assert!(stats.used_bytes <= 100 * 8192 && stats.page_count == stats.used_bytes / 8192);
         pool.set_budget(10 * 8192);
+        assert!(pool.stats().used_bytes <= 10 * 8192);
+    }
+
+    #[test]
+    fn a_way_down_and_a_value_larger_than_the_budget_stay_together() {
+        let pool = Arc::new(Pool::new(10 * 8192));
+        let reader = Reader::new(&pool);
+        for page_no in 10..40 {
+            pool.insert(&ptr(page_no, 1), &page(page_no, 1), true);
+        }
+        let mut way: Vec<(PagePtr, Vec<u8>)> = (0..6).map(|no| (ptr(no, 1), page(no, 1))).collect();
+        way.push((ptr(6, 1), vec![7; 50 * 8192]));
+        for round in 0..way.len() + 1 {
+            let missing = way.iter().find(|(ptr, _)| pool.lookup(&reader.pin(), ptr).is_none());
+            match missing {
+                Some((ptr, page)) => pool.insert(ptr, page, true),
+                None => break,
+            }
+            assert!(round < way.len(), "a page of the way was thrown out again");
+        }
+        // What comes later takes their places, one by one.
+        for page_no in 100..100 + RECENT_COUNT as u64 {
+            pool.insert(&ptr(page_no, 1), &page(page_no, 1), true);
+        }
         assert!(pool.stats().used_bytes <= 10 * 8192);
     }
 

@@ -137,7 +137,7 @@ impl<'s> PageWriter<'s> {
 
     async fn grow_to(&mut self, unit_count: u64) -> Result<(), orrery_base::disk::DiskError> {
         let len = unit_count * self.store.unit_bytes as u64;
-        self.cx.disk(DiskOp::Allocate { file: FileId::Data, len }).await?;
+        self.cx.disk(DiskOp::Allocate { file: FileId::Data, len, fill: false }).await?;
         lock(&self.store.state).free.grow(unit_count);
         Ok(())
     }

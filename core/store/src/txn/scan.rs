@@ -200,7 +200,7 @@ impl StoreScan {
             if self.patches.peek().is_none() {
                 return Ok(Step::End);
             }
-            let mut out = Output::new(sink);
+            let mut out = Output::new(sink, SINK_ROW_COUNT_MAX);
             let mut next = self.patches.peek();
             let mut taken = 0;
             while let Some(index) = next.filter(|_| !out.is_full) {
@@ -239,7 +239,8 @@ fn refill(patches: &mut Patches, from: &SourcesOf<'_>) {
     match from.own {
         None => patches.refill(Sources { own: None, layers }),
         Some((writes, limit)) => {
-            let writes = lock(writes);
+            let mut writes = lock(writes);
+            writes.put_in_order(patches.tree());
             patches.refill(Sources { own: Some((&writes, *limit)), layers });
         }
     }
@@ -263,7 +264,7 @@ fn overlay_leaf(
 ) -> Result<Step> {
     loop {
         refill(patches, sources);
-        let mut out = Output::new(sink);
+        let mut out = Output::new(sink, leaf.rows.len());
         let mut taken = 0;
         let stretch = overlay_window(patches, &mut taken, leaf, next, &mut out);
         let flushed = out.flush();
@@ -329,6 +330,13 @@ fn push_rows<'a>(
         if out.is_full {
             return Ok(Stretch::Full);
         }
+        if !out.wants_keys {
+            let count = out.push_values(leaf.rows.inline_values(*next, until))?;
+            *next += count;
+            if count > 0 {
+                continue;
+            }
+        }
         let value = match leaf.rows.value(*next) {
             LeafValue::Inline(value) => value,
             LeafValue::Overflow(page, len) => match leaf.pages.overflow(leaf.pin, page, len)? {
@@ -347,12 +355,32 @@ struct Output<'a, 's> {
     rows: Vec<RowRef<'a>>,
     sink: &'s mut dyn RowSink,
     is_full: bool,
+    wants_keys: bool,
     byte_count: usize,
 }
 
 impl<'a, 's> Output<'a, 's> {
-    fn new(sink: &'s mut dyn RowSink) -> Self {
-        Output { rows: Vec::with_capacity(SINK_ROW_COUNT_MAX), sink, is_full: false, byte_count: 0 }
+    fn new(sink: &'s mut dyn RowSink, row_count: usize) -> Self {
+        let rows = Vec::with_capacity(row_count.min(SINK_ROW_COUNT_MAX));
+        let wants_keys = sink.wants_keys();
+        Output { rows, sink, is_full: false, wants_keys, byte_count: 0 }
+    }
+
+    /// Pushes rows without their keys, as many as there is room for; answers how many.
+    #[inline]
+    fn push_values(&mut self, values: impl Iterator<Item = &'a [u8]>) -> Result<usize> {
+        let before = self.rows.len();
+        let mut byte_count = 0;
+        self.rows.extend(values.take(SINK_ROW_COUNT_MAX - before).map(|value| {
+            byte_count += value.len();
+            RowRef { key_prefix: &[], key_suffix: &[], value }
+        }));
+        self.byte_count += byte_count;
+        let count = self.rows.len() - before;
+        if self.rows.len() == SINK_ROW_COUNT_MAX {
+            self.flush()?;
+        }
+        Ok(count)
     }
 
     #[inline]

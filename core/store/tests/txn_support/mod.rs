@@ -86,7 +86,7 @@ impl Disk {
                 file.dirty.clear();
                 Ok(DiskReply::Done)
             }
-            DiskOp::Allocate { file, len } => {
+            DiskOp::Allocate { file, len, .. } => {
                 self.room_for(file, len as usize)?;
                 let file = self.files.entry(file).or_default();
                 let len = file.cached.len().max(len as usize);

@@ -117,8 +117,8 @@ async fn lock_rows(
         if target.context.txn.isolation() != Isolation::ReadCommitted {
             return Err(changed_concurrently(if newest.is_some() { "update" } else { "delete" }));
         }
-        let Some(Recheck(predicate)) = recheck else { return Ok(None) };
-        let Some(bytes) = newest else { continue };
+        // A row that is gone may have moved to another key, where only a fresh snapshot finds it.
+        let (Some(Recheck(predicate)), Some(bytes)) = (recheck, newest) else { return Ok(None) };
         let row = target.decode(&bytes)?;
         let still_qualifies = match predicate {
             None => true,
