@@ -3,6 +3,7 @@
 
 use orrery_base::world::Plant;
 use orrery_sim::{SeedOptions, SeedOutcome, run_seed};
+use std::time::Duration;
 
 /// What one plant came to.
 #[derive(Clone, Debug)]
@@ -41,8 +42,25 @@ pub fn hunt(plant: Plant, seed_count_max: u64) -> Finding {
     let (_, name, what) = *Plant::ALL.iter().find(|(it, _, _)| *it == plant).expect("every plant is listed");
     let options = SeedOptions { plant: Some(plant), ..SeedOptions::default() };
     let caught = (0..seed_count_max).find_map(|seed| {
-        let outcome = run_seed(seed, &options).outcome;
+        let outcome = run_guarded(seed, options.clone());
         (outcome != SeedOutcome::Pass).then_some((seed + 1, outcome))
     });
     Finding { name, what, caught }
+}
+
+/// How long one world may take. A bug may make a loop of the core endless, from which no scheduler of one thread comes
+/// back; worlds take some thirty milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a seed on a thread of its own, which is left behind if it never ends.
+fn run_guarded(seed: u64, options: SeedOptions) -> SeedOutcome {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more when it took too long.
+        drop(sender.send(run_seed(seed, &options).outcome));
+    });
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(outcome) => outcome,
+        Err(_) => SeedOutcome::Stuck("one step of the world does not end".into()),
+    }
 }

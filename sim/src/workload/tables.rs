@@ -134,7 +134,8 @@ pub struct Contents {
     pub snapshot: Timestamp,
 }
 
-/// Makes the tables that are missing, then reads all of them, each index too. What is wrong in them is XX001.
+/// Makes the tables that are missing, then reads all of them, each index too. What is wrong in them is XX000: damage must
+/// have been noticed by whoever read the page, so it is no excuse here.
 pub async fn read_all(cx: &Cx, db: &Database, mix: &Mix) -> Result<Contents> {
     let session = db.session();
     for text in schema(mix) {
@@ -151,7 +152,7 @@ pub async fn read_all(cx: &Cx, db: &Database, mix: &Mix) -> Result<Contents> {
     let mut contents = Contents { state: State::new(), previous: vec![], snapshot: txn.snapshot_timestamp() };
     for number in 0..mix.tree_count {
         let table = catalog.table(&format!("t{number}"));
-        let table = table.ok_or_else(|| Error::corrupt(format!("table t{number} is not in the catalog")))?;
+        let table = table.ok_or_else(|| Error::internal(format!("table t{number} is not in the catalog")))?;
         read_table(cx, &*txn, table, table_id(number), mix, &mut contents).await?;
     }
     txn.rollback();
@@ -170,10 +171,10 @@ async fn read_table(
     let mut entries: Vec<BTreeMap<Vec<u8>, Vec<u8>>> = vec![BTreeMap::new(); table.indexes.len()];
     for (row_key, bytes) in scan(cx, txn, table.tree).await? {
         let datums = encode::decode_row(&layout, &types, &bytes)?;
-        let row = Row::of(&datums, mix).map_err(|what| Error::corrupt(format!("{}: {what}", table.name)))?;
+        let row = Row::of(&datums, mix).map_err(|what| Error::internal(format!("{}: {what}", table.name)))?;
         for (index, entries) in table.indexes.iter().zip(&mut entries) {
             if entries.insert(entry_key(index, table, &datums, &row_key)?, row_key.clone()).is_some() {
-                return Err(Error::corrupt(format!("{} has a value twice: row {row:?}", index.name)));
+                return Err(Error::internal(format!("{} has a value twice: row {row:?}", index.name)));
             }
         }
         let key = key(id, row.id);
@@ -185,7 +186,7 @@ async fn read_table(
         if found != due {
             let missing = due.keys().filter(|entry| !found.contains_key(*entry)).count();
             let excess = found.keys().filter(|entry| !due.contains_key(*entry)).count();
-            return Err(Error::corrupt(format!(
+            return Err(Error::internal(format!(
                 "index {} differs from its table: {missing} entries missing, {excess} too many",
                 index.name
             )));
