@@ -299,6 +299,7 @@ mod tests {
 
     /// Threads that come and go: no row ever has two owners.
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the test is about threads")]
     fn threads_exclude_each_other() {
         let table = table();
         let owners: Vec<AtomicU64> = (0..300).map(|_| AtomicU64::new(0)).collect();
