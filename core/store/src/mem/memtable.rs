@@ -77,6 +77,13 @@ pub struct Memtable {
     byte_count: AtomicU64,
     version_count: AtomicU64,
     has_drops: AtomicBool,
+    /// A bit for each tree that has something here, by its number modulo 64: most reads go no further.
+    tree_bits: AtomicU64,
+}
+
+#[inline]
+fn tree_bit(tree: TreeId) -> u64 {
+    1 << (tree.0 % 64)
 }
 
 impl Memtable {
@@ -88,6 +95,7 @@ impl Memtable {
             byte_count: AtomicU64::new(0),
             version_count: AtomicU64::new(0),
             has_drops: AtomicBool::new(false),
+            tree_bits: AtomicU64::new(0),
         }
     }
 
@@ -110,6 +118,12 @@ impl Memtable {
         self.version_count.load(Ordering::Acquire) == 0
     }
 
+    /// `false`: certainly nothing of this tree was ever installed, no drop either.
+    #[inline]
+    pub fn may_have(&self, tree: TreeId) -> bool {
+        self.tree_bits.load(Ordering::Acquire) & tree_bit(tree) != 0
+    }
+
     /// Installs a commit. No snapshot older than `oldest_snapshot` reads on.
     pub fn install(
         &self,
@@ -119,6 +133,8 @@ impl Memtable {
         world: &World,
     ) {
         let mut trees = self.write();
+        let written = writes.trees().keys().chain(writes.dropped());
+        self.tree_bits.fetch_or(written.fold(0, |bits, &tree| bits | tree_bit(tree)), Ordering::Release);
         let (mut added, mut freed, mut count) = (0, 0, 0);
         for (&tree, sealed) in writes.trees() {
             let table = trees.entry(tree).or_default();

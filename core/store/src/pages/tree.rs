@@ -39,6 +39,12 @@ impl TreeVersion {
         self.roots.iter().map(|(tree, _)| *tree)
     }
 
+    /// Whether the tree has a row.
+    #[inline]
+    pub fn has_rows(&self, tree: TreeId) -> bool {
+        self.root(tree).is_some()
+    }
+
     #[inline]
     pub(super) fn root(&self, tree: TreeId) -> Option<&TreeRoot> {
         let index = self.roots.binary_search_by_key(&tree, |(tree, _)| *tree).ok()?;

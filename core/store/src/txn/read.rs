@@ -45,6 +45,11 @@ impl Txn {
                 let at = reading.timestamp;
                 self.read_view(&reading.view, at, at, tree, key, found)
             }
+            // Nothing was published since the snapshot was taken: it is the newest.
+            ReadMode::Current if self.store.views.is_current(reading.epoch) => {
+                let at = reading.timestamp;
+                self.read_view(&reading.view, at, at, tree, key, found)
+            }
             ReadMode::Current => {
                 let (view, published) = self.store.views.current();
                 self.read_view(&view, published, reading.timestamp, tree, key, found)
@@ -71,7 +76,7 @@ impl Txn {
     ) -> Result<Lookup> {
         let mut hash = None;
         for layer in &view.layers {
-            if matches!(&**layer, Layer::Memtable(table) if table.is_empty()) {
+            if matches!(&**layer, Layer::Memtable(table) if !table.may_have(tree)) {
                 continue;
             }
             let hash = *hash.get_or_insert_with(|| key_hash(tree, key));
@@ -91,6 +96,9 @@ impl Txn {
             if let Some(dropped) = layer.dropped(tree, at) {
                 return Ok(Lookup::Absent { newer: dropped > snapshot });
             }
+        }
+        if !view.tree.has_rows(tree) {
+            return Ok(Lookup::Absent { newer: false });
         }
         let reader = self.reader.as_ref().expect("an open transaction has its reader");
         let pin = reader.pin();
