@@ -309,3 +309,28 @@ fn lock_table_full() -> Error {
         .with_detail("the transactions at work hold as many row locks as the lock table may have")
         .with_hint("commit more often, or raise the store's memory")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn rows_that_differ_have_locks_that_differ() {
+        let tree = TreeId(1000);
+        let mut all = BTreeSet::new();
+        for number in 0..20_000u64 {
+            let LockId::Row(hash) = LockId::of_row(tree, &number.to_be_bytes()) else { unreachable!() };
+            assert!(all.insert(hash), "{number}");
+            if number % 16 > 0 {
+                let before = LockId::of_row(tree, &(number - 1).to_be_bytes());
+                let LockId::Row(before) = before else { unreachable!() };
+                assert_eq!((hash ^ before) & !(15 | 15 << 57), 0, "neighbours lie together");
+            }
+        }
+        for (tree, key) in [(tree, &b"\0"[..]), (TreeId(1001), b""), (tree, b"\x10"), (tree, b"\x10\0")] {
+            let LockId::Row(hash) = LockId::of_row(tree, key) else { unreachable!() };
+            assert!(all.insert(hash), "{key:?}");
+        }
+    }
+}
