@@ -16,6 +16,7 @@ pub struct RowRef<'a> {
     mistake: Cell<Option<Error>>,
 }
 
+#[derive(Clone, Copy)]
 enum Source<'a> {
     Point(&'a PointRow<'a>),
     Values(&'a [Datum]),
@@ -95,6 +96,11 @@ impl<'a> RowRef<'a> {
     /// An integer column of any width.
     #[inline]
     pub fn i64(&self, column: usize) -> i64 {
+        if let Source::Point(row) = self.source
+            && let Some(value) = row.integer(column)
+        {
+            return value;
+        }
         self.typed(column, "i64", |value| match value {
             PointValue::Int2(value) => Some(value.into()),
             PointValue::Int4(value) => Some(value.into()),
@@ -106,6 +112,11 @@ impl<'a> RowRef<'a> {
     /// An integer column whose value fits.
     #[inline]
     pub fn i32(&self, column: usize) -> i32 {
+        if let Source::Point(row) = self.source
+            && let Some(Ok(value)) = row.integer(column).map(i32::try_from)
+        {
+            return value;
+        }
         self.typed(column, "i32", |value| match value {
             PointValue::Int2(value) => Some(value.into()),
             PointValue::Int4(value) => Some(value),
@@ -145,6 +156,11 @@ impl<'a> RowRef<'a> {
     /// The bytes of a `text` or `bytea` column.
     #[inline]
     pub fn bytes(&self, column: usize) -> &[u8] {
+        if let Source::Point(row) = self.source
+            && let Some(bytes) = row.bytes(column)
+        {
+            return bytes;
+        }
         self.typed(column, "bytes", |value| match value {
             PointValue::Text(value) => Some(value.as_bytes()),
             PointValue::Bytea(value) => Some(value),

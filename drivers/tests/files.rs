@@ -207,3 +207,26 @@ fn a_timer_wakes_the_task() {
     }));
     assert!(driver.now() >= start + 20_000);
 }
+
+/// A large segment is zeroed in another way than a small one; both read as zeros to the last byte.
+#[test]
+fn allocated_log_space_reads_as_zeros() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = FileDriver::open(folder.path().join("x.db"), &FileOptions::default()).unwrap();
+    let file = FileId::Log(1);
+    for len in [10_000u64, (9 << 20) + 777] {
+        driver.perform(DiskOp::Allocate { file, len, fill: true }).unwrap();
+        assert!(matches!(driver.perform(DiskOp::Len { file }), Ok(DiskReply::Len(found)) if found == len));
+        let DiskReply::Read(bytes) =
+            driver.perform(DiskOp::Read { file, offset: 0, len: len as usize }).unwrap()
+        else {
+            panic!("a read gives bytes");
+        };
+        assert_eq!(bytes.len() as u64, len);
+        assert!(bytes.iter().all(|&byte| byte == 0));
+    }
+    let len = 16 << 20;
+    driver.perform(DiskOp::Allocate { file: FileId::Log(2), len, fill: true }).unwrap();
+    let read = driver.perform(DiskOp::Read { file: FileId::Log(2), offset: len - 4, len: 8 }).unwrap();
+    assert!(matches!(read, DiskReply::Read(bytes) if bytes[..] == [0; 4]));
+}

@@ -15,8 +15,11 @@ use std::fmt;
 pub struct Key(pub TreeId, pub Vec<u8>);
 
 impl fmt::Debug for Key {
-    /// Short: runs of the padding's `p` are counted.
+    /// Short: a table's key is a number; runs of the padding's `p` are counted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.1.len() == 8 && self.1[0] == 0 {
+            return write!(f, "t{}/{}", self.0.0 - TreeId::FIRST_USER.0, tables::id_of(&self.1));
+        }
         write!(f, "{}/", self.0.0)?;
         let text = String::from_utf8_lossy(&self.1);
         let padding = text.chars().filter(|&c| c == 'p').count();

@@ -51,6 +51,16 @@ pub enum Door {
     Sql,
 }
 
+impl Door {
+    /// Both, with the names that the command line takes.
+    pub const ALL: &'static [(Door, &'static str)] = &[(Door::KeyValue, "kv"), (Door::Sql, "sql")];
+
+    /// The door of this name.
+    pub fn named(name: &str) -> Option<Door> {
+        Door::ALL.iter().find(|(_, known)| *known == name).map(|(door, _)| *door)
+    }
+}
+
 /// The workload's proportions; weights are relative.
 #[derive(Clone, Debug)]
 pub struct Mix {

@@ -14,5 +14,6 @@ pub mod trace;
 pub mod workload;
 pub mod world;
 
+pub use knobs::Door;
 pub use report::{SeedOutcome, SeedReport, rerun_command};
 pub use seed::{SeedOptions, Trouble, run_seed};

@@ -1,19 +1,21 @@
 //! `orrery-sim`: runs seeds and says what they found. Exit status: 0 pass, 1 wrong answer or lost data, 2 liveness,
 //! 3 crash, 4 usage.
 
-use orrery_sim::{SeedOptions, SeedReport, Trouble, rerun_command, run_seed};
+use orrery_base::hash::hash64;
+use orrery_sim::{Door, SeedOptions, SeedReport, Trouble, rerun_command, run_seed};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
 const USAGE: &str = "usage: orrery-sim [--seeds N] [--from S] [--seed S] [--seeds-file FILE] [--twice] [--trace] \
-[--ops N] [--without NAME]... [--shrink] [--probes FILE] [--keep-going]
+[--ops N] [--without NAME]... [--shrink] [--probes FILE] [--keep-going] [--door D]
   --seeds N          run N seeds (default 1)            --from S     beginning with S (default 0)
   --seed S           run this one                       --twice      each twice; the trace hashes must agree
   --seeds-file FILE  run the seeds listed in FILE       --trace      print the trace
   --ops N            no more operations than this       --without X  turn off: faults full damage buggify drops checkpoints latency
   --shrink           find a smaller world that fails    --probes F   fail if a probe listed in F is never reached
-  --keep-going       do not stop at the first failure";
+  --keep-going       do not stop at the first failure
+  --door D           through the door `kv` or `sql`, whatever the seed says";
 
 fn main() -> ExitCode {
     match Arguments::parse(std::env::args().skip(1)) {
@@ -35,6 +37,7 @@ struct Arguments {
     op_count_max: Option<u64>,
     without: Vec<Trouble>,
     probes: Vec<String>,
+    door: Option<Door>,
 }
 
 impl Arguments {
@@ -52,6 +55,10 @@ impl Arguments {
                 "--ops" => arguments.op_count_max = Some(number(value()?)?),
                 "--without" => arguments.without.push(trouble(&value()?)?),
                 "--probes" => arguments.probes = read_lines(&value()?)?,
+                "--door" => {
+                    let name = value()?;
+                    arguments.door = Some(Door::named(&name).ok_or(format!("there is no door {name:?}"))?);
+                }
                 "--twice" => arguments.twice = true,
                 "--trace" => arguments.trace = true,
                 "--shrink" => arguments.shrink = true,
@@ -69,6 +76,7 @@ impl Arguments {
         SeedOptions {
             keep_trace: self.trace,
             plant: None,
+            door: self.door,
             op_count_max: self.op_count_max,
             without: self.without.clone(),
         }
@@ -82,7 +90,8 @@ fn read_lines(path: &str) -> Result<Vec<String>, String> {
 }
 
 fn read_seeds(path: &str) -> Result<Vec<u64>, String> {
-    let parse = |line: String| line.parse().map_err(|_| format!("{path}: {line:?} is no number"));
+    let number = |line: &str| line.split(' ').next().unwrap_or_default().parse();
+    let parse = |line: String| number(&line).map_err(|_| format!("{path}: {line:?} is no number"));
     read_lines(path)?.into_iter().map(parse).collect()
 }
 
@@ -95,11 +104,13 @@ fn run(arguments: &Arguments) -> u8 {
     let start = Instant::now();
     let mut reached: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut worst = 0;
+    let mut hashes = 0;
     for &seed in &arguments.seeds {
         let report = run_seed(seed, &arguments.options());
         for line in &report.trace {
             println!("{line}");
         }
+        hashes = hash64(hashes, &report.trace_hash.to_le_bytes());
         let mut code = report.outcome.exit_code();
         if code != 0 {
             explain(&report, arguments);
@@ -119,7 +130,7 @@ fn run(arguments: &Arguments) -> u8 {
             break;
         }
     }
-    summarise(arguments, &reached, start);
+    summarise(arguments, &reached, start, hashes);
     let missed: Vec<_> =
         arguments.probes.iter().filter(|probe| !reached.contains_key(probe.as_str())).collect();
     if worst == 0 && !missed.is_empty() {
@@ -129,7 +140,7 @@ fn run(arguments: &Arguments) -> u8 {
     worst
 }
 
-fn summarise(arguments: &Arguments, reached: &BTreeMap<&'static str, u64>, start: Instant) {
+fn summarise(arguments: &Arguments, reached: &BTreeMap<&'static str, u64>, start: Instant, hashes: u64) {
     if arguments.seeds.len() == 1 {
         return;
     }
@@ -138,6 +149,7 @@ fn summarise(arguments: &Arguments, reached: &BTreeMap<&'static str, u64>, start
     }
     let elapsed = start.elapsed();
     let each = elapsed.as_secs_f64() * 1e3 / arguments.seeds.len().max(1) as f64;
+    println!("trace hash of all {hashes:016x}");
     println!("{} seeds in {:.1} s, {each:.1} ms each", arguments.seeds.len(), elapsed.as_secs_f64());
 }
 

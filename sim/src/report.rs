@@ -1,5 +1,6 @@
 //! What running a seed came to, and how it is said.
 
+use crate::knobs::Door;
 use crate::seed::{SeedOptions, Trouble};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,10 +60,13 @@ impl SeedReport {
 
 /// The command that runs the world of `seed` again. A cut-down world is for those who have the source at hand.
 pub fn rerun_command(seed: u64, options: &SeedOptions) -> String {
-    if options.op_count_max.is_none() && options.without.is_empty() {
+    if options.op_count_max.is_none() && options.without.is_empty() && options.door.is_none() {
         return format!("orrery sim --seed {seed}");
     }
     let mut command = format!("cargo run --release -p orrery-sim -- --seed {seed}");
+    for (_, name) in Door::ALL.iter().filter(|(door, _)| options.door == Some(*door)) {
+        command += &format!(" --door {name}");
+    }
     if let Some(max) = options.op_count_max {
         command += &format!(" --ops {max}");
     }

@@ -32,6 +32,8 @@ pub struct SeedOptions {
     pub keep_trace: bool,
     /// The planted bug; none is planted without the feature `orrery-base/plants`.
     pub plant: Option<Plant>,
+    /// Enter here, whatever the seed says.
+    pub door: Option<Door>,
     /// Run no more operations than this: shrinking.
     pub op_count_max: Option<u64>,
     /// Turn one source of trouble off: shrinking.
@@ -125,6 +127,7 @@ impl Run {
     fn new(seed: u64, options: &SeedOptions) -> Run {
         let mut knobs = Knobs::draw(seed);
         turn_off(&mut knobs, &options.without);
+        knobs.door = options.door.unwrap_or(knobs.door);
         if let Some(max) = options.op_count_max {
             knobs.op_count = knobs.op_count.min(max);
             knobs.epoch_count_min = 1;

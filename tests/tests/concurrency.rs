@@ -96,6 +96,61 @@ fn a_row_that_no_longer_qualifies_is_left_alone() {
 }
 
 #[test]
+fn a_row_that_moved_is_found_again() {
+    let db = large_table();
+    let mut holder = db.connect();
+    holder.run("begin; update t set id = -1 where id = 9990; delete from t where id = 9991").unwrap();
+    let updater = start(db.connect(), "update t set n = n + 1");
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    updater.join().unwrap().1.unwrap();
+    assert_eq!(number(&mut holder, "select count(*) from t where n = 1"), ROW_COUNT - 1);
+    assert_eq!(number(&mut holder, "select n from t where id = -1"), 1);
+}
+
+#[test]
+fn a_timeout_ends_a_wait_for_a_lock() {
+    let db = database("create table t (id integer primary key, n integer); insert into t values (1, 0)");
+    let mut holder = db.connect();
+    holder.run("begin; update t set n = 1").unwrap();
+    let mut two = db.connect();
+    two.run("set statement_timeout = '20ms'").unwrap();
+    assert_eq!(code(two.run("update t set n = 2")), SqlState::QUERY_CANCELED);
+    assert_eq!(code(two.run("drop table t")), SqlState::QUERY_CANCELED);
+    holder.run("commit").unwrap();
+    two.run("set statement_timeout = 0; update t set n = 2").unwrap();
+    assert_eq!(db.stats().row_lock_count, 0);
+}
+
+#[test]
+fn an_index_made_above_read_committed_fits_its_snapshot() {
+    let setup = "create table t (id integer primary key, n integer); insert into t values (1, 1), (2, 2);
+        create table other (a integer)";
+    for change in [
+        "update t set n = 3 where id = 1",
+        "delete from t where id = 1",
+        "insert into t values (3, 3)",
+        "create index elsewhere on other (a)",
+    ] {
+        let db = database(setup);
+        let (mut one, mut two) = (db.connect(), db.connect());
+        one.run("begin isolation level repeatable read; select * from t").unwrap();
+        two.run(change).unwrap();
+        assert_eq!(code(one.run("create index by_n on t (n)")), SqlState::SERIALIZATION_FAILURE, "{change}");
+        one.run("rollback; create index by_n on t (n)").unwrap();
+    }
+    let db = database(setup);
+    let (mut one, mut two) = (db.connect(), db.connect());
+    one.run("begin isolation level repeatable read; insert into t values (4, 4); create index by_n on t (n)")
+        .unwrap();
+    two.run("insert into other values (1)").unwrap();
+    assert_eq!(number(&mut one, "select id from t where n = 4"), 4);
+    one.run("commit").unwrap();
+    assert_eq!(number(&mut two, "select id from t where n = 1"), 1);
+    assert_eq!(db.check().unwrap().1, []);
+}
+
+#[test]
 fn increments_are_never_lost_under_read_committed() {
     let db = database(
         "create table c (id integer primary key, n integer not null); insert into c values (1, 0), (2, 0)",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use orrery_tests::databases::ALL;
 use orrerydb::{Connection, Database, Error, SqlState};
 
 const ACCOUNT_COUNT: u64 = 40;
@@ -104,7 +105,13 @@ fn use_scratch(connection: &mut Connection, dice: &mut Dice) {
 
 #[test]
 fn sessions_beside_each_other() {
-    let db = Database::in_memory().unwrap();
+    for under in ALL {
+        let dir = tempfile::tempdir().unwrap();
+        mix(under.open(dir.path()).unwrap());
+    }
+}
+
+fn mix(db: Database) {
     db.connect()
         .run(
             "create table account (id integer primary key, balance integer not null);

@@ -13,9 +13,13 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", is_slow: false, run: clippy },
     Step { name: "tests", is_slow: false, run: tests },
     Step { name: "doctests", is_slow: false, run: doctests },
+    Step { name: "sim", is_slow: false, run: simulate },
+    Step { name: "plants", is_slow: false, run: hunt_quickly },
     Step { name: "wasm", is_slow: false, run: wasm::run },
     Step { name: "slow tests", is_slow: true, run: slow_tests },
     Step { name: "bench", is_slow: true, run: build_bench },
+    Step { name: "sim at length", is_slow: true, run: simulate_at_length },
+    Step { name: "plants, all", is_slow: true, run: hunt_all },
 ];
 
 /// Runs every step, the slow ones only when `full`.
@@ -47,6 +51,26 @@ fn doctests() -> Result<Outcome, Failure> {
 fn slow_tests() -> Result<Outcome, Failure> {
     cargo(&["test", "--locked", "--test", "verbs", "--test", "flights", "--", "--ignored", "--nocapture"])
         .run()
+}
+
+/// Fixed seeds, each twice; `sim/tests` replays those that once found something.
+fn simulate() -> Result<Outcome, Failure> {
+    cargo(&["run", "--locked", "-p", "orrery-sim", "--", "--seeds", "200", "--twice"]).run()
+}
+
+/// As many seeds as an issue asks for; the rare states that a run of that length must reach are listed.
+fn simulate_at_length() -> Result<Outcome, Failure> {
+    let probes = ["--probes", "tests/seeds/probes.txt"];
+    cargo(&["run", "--locked", "--release", "-p", "orrery-sim", "--", "--seeds", "20000"]).args(probes).run()
+}
+
+/// The bugs that most seeds would find.
+fn hunt_quickly() -> Result<Outcome, Failure> {
+    cargo(&["run", "--locked", "-p", "orrery-plants", "--", "--quick"]).run()
+}
+
+fn hunt_all() -> Result<Outcome, Failure> {
+    cargo(&["run", "--locked", "--release", "-p", "orrery-plants"]).run()
 }
 
 /// The peers are C libraries: building them is slow.

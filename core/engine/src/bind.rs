@@ -92,7 +92,7 @@ pub(crate) async fn catalog(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope) -> Resu
         return Ok((own.clone(), false));
     }
     if !scope.own.changed
-        && let Some(cached) = db.schema.current()
+        && let Some(cached) = db.schema.current(scope.txn.snapshot_timestamp())
     {
         if !read_committed {
             scope.own.catalog = Some(cached.clone());
@@ -110,7 +110,7 @@ pub(crate) async fn catalog(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope) -> Resu
         scope.own.catalog = Some(loaded.clone());
         scope.own.snapshot = Some(loaded.clone());
     } else if let Some(epoch) = epoch {
-        db.schema.offer(epoch, &loaded);
+        db.schema.offer(epoch, scope.txn.snapshot_timestamp(), &loaded);
     }
     Ok((loaded, false))
 }
@@ -194,8 +194,8 @@ async fn is_unchanged(
     if written.is_empty() && read.is_empty() {
         return Ok(true);
     }
-    scope.txn.begin_statement()?;
     let epoch = db.schema.quiet_epoch();
+    scope.txn.begin_statement()?;
     let newest = ddl::load_catalog(cx, &*scope.txn).await?;
     let same =
         |table: &&Arc<Table>| newest.table(&table.name).is_some_and(|newest| same_definition(newest, table));
@@ -203,7 +203,7 @@ async fn is_unchanged(
     if let (true, Some(epoch), false) = (unchanged, epoch, scope.own.changed)
         && newest.version == planned_under.version
     {
-        db.schema.offer(epoch, planned_under);
+        db.schema.offer(epoch, scope.txn.snapshot_timestamp(), planned_under);
     }
     Ok(unchanged)
 }

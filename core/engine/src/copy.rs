@@ -70,6 +70,10 @@ impl CopyIn {
         if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
             return Err(run::failed_transaction());
         }
+        if let Err(error) = run::refuse_open_rows(&state) {
+            state.ended_well();
+            return Err(error);
+        }
         let is_implicit = state.explicit.is_none();
         let mut scope = run::scope(session, cx, &mut state)?;
         let start = scope.txn.savepoint();

@@ -6,6 +6,7 @@
 //! A schema change bumps the epoch before its commit is sequenced and again after it is installed, and counts as in
 //! flight between. A catalog enters the cache only if the epoch did not move while it was read and nothing was in flight.
 
+use orrery_base::Timestamp;
 use orrery_base::task::lock;
 use orrery_sql::catalog::{Catalog, Table};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,14 @@ use std::sync::{Arc, Mutex};
 pub(crate) struct SchemaCache {
     epoch: AtomicU64,
     in_flight: AtomicU64,
-    cached: Mutex<Option<(u64, Arc<Catalog>)>>,
+    cached: Mutex<Option<Cached>>,
+}
+
+struct Cached {
+    epoch: u64,
+    /// The snapshot it was read in.
+    read_at: Timestamp,
+    catalog: Arc<Catalog>,
 }
 
 /// A schema change on its way through commit. Dropped without [`ChangeInFlight::done`] (the commit's task was dropped,
@@ -30,27 +38,33 @@ impl SchemaCache {
         (self.in_flight.load(Ordering::SeqCst) == 0).then_some(epoch)
     }
 
-    /// The cached catalog, if nothing changed since. Ask *after* taking the snapshot that will read the data.
-    pub(crate) fn current(&self) -> Option<Arc<Catalog>> {
-        self.current_with_epoch().map(|(_, catalog)| catalog)
+    /// The cached catalog, if nothing changed since, for a statement that reads in this snapshot. One read in a later
+    /// snapshot may know an index that was filled after this one was taken.
+    pub(crate) fn current(&self, snapshot: Timestamp) -> Option<Arc<Catalog>> {
+        let epoch = self.quiet_epoch()?;
+        let cached = lock(&self.cached);
+        let fits = |it: &&Cached| it.epoch == epoch && it.read_at <= snapshot;
+        cached.as_ref().filter(fits).map(|it| it.catalog.clone())
     }
 
-    /// As [`SchemaCache::current`], with the epoch at which it was read.
+    /// The cached catalog with its epoch, if nothing changed since; whoever takes a snapshot now must find the epoch
+    /// unmoved afterwards.
     pub(crate) fn current_with_epoch(&self) -> Option<(u64, Arc<Catalog>)> {
         let epoch = self.quiet_epoch()?;
-        lock(&self.cached).as_ref().filter(|(cached, _)| *cached == epoch).cloned()
+        let cached = lock(&self.cached);
+        cached.as_ref().filter(|it| it.epoch == epoch).map(|it| (epoch, it.catalog.clone()))
     }
 
     /// Whether `catalog` is the cached one and nothing changed since.
     #[inline]
     pub(crate) fn is_current(&self, catalog: &Arc<Catalog>) -> bool {
-        self.current().is_some_and(|current| Arc::ptr_eq(&current, catalog))
+        self.current_with_epoch().is_some_and(|(_, current)| Arc::ptr_eq(&current, catalog))
     }
 
-    /// Caches a catalog read in a snapshot that was taken after `epoch` was asked for.
-    pub(crate) fn offer(&self, epoch: u64, catalog: &Arc<Catalog>) {
+    /// Caches a catalog read in the snapshot `read_at`, which was taken after `epoch` was asked for.
+    pub(crate) fn offer(&self, epoch: u64, read_at: Timestamp, catalog: &Arc<Catalog>) {
         if self.quiet_epoch() == Some(epoch) {
-            *lock(&self.cached) = Some((epoch, catalog.clone()));
+            *lock(&self.cached) = Some(Cached { epoch, read_at, catalog: catalog.clone() });
         }
     }
 
@@ -90,12 +104,14 @@ mod tests {
         let before = cache.quiet_epoch().unwrap();
         let change = cache.begin_change();
         assert!(cache.quiet_epoch().is_none());
-        cache.offer(before, &catalog);
-        assert!(cache.current().is_none());
+        cache.offer(before, Timestamp(7), &catalog);
+        assert!(cache.current(Timestamp(9)).is_none());
         change.done();
-        cache.offer(before, &catalog);
-        assert!(cache.current().is_none(), "the epoch moved on");
-        cache.offer(cache.quiet_epoch().unwrap(), &catalog);
+        cache.offer(before, Timestamp(7), &catalog);
+        assert!(cache.current(Timestamp(9)).is_none(), "the epoch moved on");
+        cache.offer(cache.quiet_epoch().unwrap(), Timestamp(7), &catalog);
+        assert!(cache.current(Timestamp(6)).is_none(), "a snapshot older than the catalog");
+        assert!(cache.current(Timestamp(7)).is_some());
         assert!(cache.is_current(&catalog));
     }
 

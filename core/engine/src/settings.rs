@@ -13,7 +13,7 @@ pub struct Settings {
     pub read_only: bool,
     /// `statement_timeout` in milliseconds; 0 is none.
     pub statement_timeout_ms: u64,
-    /// `lock_timeout` in milliseconds; 0 is none.
+    /// `work_mem`: bytes of a statement's sorts and hash tables before they spill.
     pub work_memory_bytes: usize,
     /// `TimeZone`: seconds east of UTC.
     pub time_zone: i32,

@@ -15,6 +15,26 @@ pub struct Finding {
     pub caught: Option<(u64, SeedOutcome)>,
 }
 
+/// The bugs that the first hundred seeds are sure to find: for a check at every change.
+pub const QUICK: &[Plant] = &[
+    Plant::SkipLogSync,
+    Plant::AckEarly,
+    Plant::PublishBeforeInstall,
+    Plant::ResurrectCutBatch,
+    Plant::MissTombstoneInMerge,
+    Plant::ValidateInstalledOnly,
+    Plant::FreePageEarly,
+    Plant::CheckpointWithoutLogSync,
+    Plant::SuperblockBeforePages,
+    Plant::SkipDeadlockCheck,
+    Plant::LoseOldestVersion,
+    Plant::RollbackKeepsWrites,
+    Plant::ReleaseLocksBeforeInstall,
+    Plant::StaleFilter,
+];
+/// Seeds for each of them.
+pub const QUICK_SEED_COUNT: u64 = 100;
+
 /// Plants one bug and runs seeds from 0 until a checker catches it, at most `seed_count_max`. The seeds must pass without
 /// the bug, which the ordinary runs see to.
 pub fn hunt(plant: Plant, seed_count_max: u64) -> Finding {

@@ -1,8 +1,8 @@
-//! `orrery-plants [--seeds N] [NAME]...`: plants each bug (or those named) and hunts it; prints seeds-to-detect as a
+//! `orrery-plants [--seeds N] [--quick] [NAME]...`: plants each bug (or those named) and hunts it; prints seeds-to-detect as a
 //! table. Exit status: 0 when each was caught, 1 when one was not, 4 usage.
 
 use orrery_base::world::Plant;
-use orrery_plants::hunt;
+use orrery_plants::{QUICK, QUICK_SEED_COUNT, hunt};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,6 +15,11 @@ fn main() -> ExitCode {
                 return usage("--seeds N");
             };
             seed_count_max = count;
+        } else if word == "--quick" {
+            seed_count_max = QUICK_SEED_COUNT;
+            let is_quick = |plant: &Plant| QUICK.contains(plant);
+            let quick = Plant::ALL.iter().filter(|(plant, _, _)| is_quick(plant));
+            names.extend(quick.map(|(_, name, _)| (*name).to_owned()));
         } else if Plant::ALL.iter().any(|(_, name, _)| *name == word) {
             names.push(word);
         } else {
@@ -45,6 +50,6 @@ fn main() -> ExitCode {
 }
 
 fn usage(problem: &str) -> ExitCode {
-    eprintln!("orrery-plants: {problem}\nusage: orrery-plants [--seeds N] [NAME]...");
+    eprintln!("orrery-plants: {problem}\nusage: orrery-plants [--seeds N] [--quick] [NAME]...");
     ExitCode::from(4)
 }

@@ -196,7 +196,8 @@ impl Numeric {
 
     fn cut(&self, digits: i32, divide: impl Fn(&Coefficient, u32) -> Coefficient) -> Numeric {
         let Numeric::Finite { coefficient, scale } = self else { return self.clone() };
-        let digits = digits.clamp(-(INTEGER_DIGIT_COUNT_MAX as i32), SCALE_MAX as i32);
+        // No number has half of the unit one place above the largest digit.
+        let digits = digits.clamp(-(INTEGER_DIGIT_COUNT_MAX as i32) - 1, SCALE_MAX as i32);
         let dropped = i32::from(*scale) - digits;
         if dropped <= 0 {
             return self.with_scale(digits as u32);
@@ -251,7 +252,10 @@ impl Numeric {
     pub(super) fn in_range(self) -> Result<Numeric> {
         if let Numeric::Finite { coefficient: Coefficient::Big(big), scale } = &self {
             let digits = big.bits() as f64 * std::f64::consts::LOG10_2;
-            if digits > INTEGER_DIGIT_COUNT_MAX as f64 + f64::from(*scale) {
+            let most = INTEGER_DIGIT_COUNT_MAX + u64::from(*scale);
+            // The bits tell but for the last digit.
+            if digits > most as f64 + 1.0 || digits > most as f64 - 1.0 && big.abs() >= pow10_big(most as u32)
+            {
                 return Err(Error::new(
                     SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
                     "value overflows numeric format",

@@ -85,20 +85,7 @@ impl Binder<'_> {
                 };
                 Ok(negate_if(test, *negated))
             }
-            ExprKind::IsTruth { input, value, negated } => {
-                let clause = match value {
-                    Some(true) => "IS TRUE",
-                    Some(false) => "IS FALSE",
-                    None => "IS UNKNOWN",
-                };
-                let inner = self.expr(scope, input)?;
-                let inner = Box::new(self.coerce_bool(inner, clause, location(input))?);
-                let test = match value {
-                    Some(value) => Expr::IsNotDistinct(inner, Box::new(Expr::bool(*value))),
-                    None => Expr::IsNull(inner),
-                };
-                Ok(negate_if(test, *negated))
-            }
+            ExprKind::IsTruth { input, value, negated } => self.truth_test(scope, input, *value, *negated),
             ExprKind::IsDistinct { left, right, negated } => {
                 let (left, right) = self.alike(scope, "IS DISTINCT FROM", left, right, at)?;
                 Ok(negate_if(Expr::IsNotDistinct(Box::new(left), Box::new(right)), !*negated))
@@ -111,20 +98,7 @@ impl Binder<'_> {
                 self.in_subquery(scope, input, query, *negated, at)
             }
             ExprKind::Like { input, pattern, escape, negated, fold_case } => {
-                let input = (self.expr(scope, input)?, location(input));
-                let mut pattern = (self.expr(scope, pattern)?, location(pattern));
-                if let Some(escape) = escape {
-                    let escape = (self.expr(scope, escape)?, location(escape));
-                    let escaped = self.function("like_escape", vec![pattern, escape], at)?;
-                    pattern = (escaped.ok_or_else(|| Error::unsupported("ESCAPE").at(at))?, at);
-                }
-                let op = match (negated, fold_case) {
-                    (false, false) => "~~",
-                    (true, false) => "!~~",
-                    (false, true) => "~~*",
-                    (true, true) => "!~~*",
-                };
-                self.operator(op, vec![input, pattern], at)
+                self.like(scope, (input, pattern, escape.as_deref()), *negated, *fold_case, at)
             }
             ExprKind::Case { operand, branches, otherwise } => {
                 self.case(scope, operand.as_deref(), branches, otherwise.as_deref())
@@ -162,6 +136,52 @@ impl Binder<'_> {
                 Ok(Expr::Subquery { index, kind: SubqueryUse::Scalar, ty, position: at })
             }
         }
+    }
+
+    /// `IS [NOT] TRUE`, `FALSE` or (`None`) `UNKNOWN`.
+    fn truth_test(
+        &mut self,
+        scope: &Rc<Scope>,
+        input: &ast::Expr,
+        value: Option<bool>,
+        negated: bool,
+    ) -> Result<Expr> {
+        let clause = match value {
+            Some(true) => "IS TRUE",
+            Some(false) => "IS FALSE",
+            None => "IS UNKNOWN",
+        };
+        let inner = self.expr(scope, input)?;
+        let inner = Box::new(self.coerce_bool(inner, clause, location(input))?);
+        let test = match value {
+            Some(value) => Expr::IsNotDistinct(inner, Box::new(Expr::bool(value))),
+            None => Expr::IsNull(inner),
+        };
+        Ok(negate_if(test, negated))
+    }
+
+    fn like(
+        &mut self,
+        scope: &Rc<Scope>,
+        (input, pattern, escape): (&ast::Expr, &ast::Expr, Option<&ast::Expr>),
+        negated: bool,
+        fold_case: bool,
+        at: u32,
+    ) -> Result<Expr> {
+        let input = (self.expr(scope, input)?, location(input));
+        let mut pattern = (self.expr(scope, pattern)?, location(pattern));
+        if let Some(escape) = escape {
+            let escape = (self.expr(scope, escape)?, location(escape));
+            let escaped = self.function("like_escape", vec![pattern, escape], at)?;
+            pattern = (escaped.ok_or_else(|| Error::unsupported("ESCAPE").at(at))?, at);
+        }
+        let op = match (negated, fold_case) {
+            (false, false) => "~~",
+            (true, false) => "!~~",
+            (false, true) => "~~*",
+            (true, true) => "!~~*",
+        };
+        self.operator(op, vec![input, pattern], at)
     }
 
     /// A condition of a clause.
@@ -487,6 +507,9 @@ impl Binder<'_> {
         if !functions::aggregates(&name.text).is_empty() {
             return self.aggregate_call(scope, function, at);
         }
+        if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
+            return Err(Error::unsupported(format!("function {}", name.text)).at(at));
+        }
         if *star || *distinct || !order_by.is_empty() || filter.is_some() {
             let what = if *star {
                 "(*)"
@@ -505,9 +528,6 @@ impl Binder<'_> {
         }
         if name.text == "generate_series" {
             return Err(Error::unsupported("set-returning function outside FROM").at(at));
-        }
-        if ["nextval", "currval", "setval", "lastval"].contains(&name.text.as_str()) {
-            return Err(Error::unsupported(format!("function {}", name.text)).at(at));
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -534,6 +554,14 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }
         if let Some(clause) = self.level.forbidden {
+            for arg in args {
+                // An aggregate of outer columns belongs to the outer query.
+                if let Err(error) = self.expr(scope, arg)
+                    && error.code() == SqlState::FEATURE_NOT_SUPPORTED
+                {
+                    return Err(error);
+                }
+            }
             let message = format!("aggregate functions are not allowed in {clause}");
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }

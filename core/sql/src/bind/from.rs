@@ -19,7 +19,10 @@ impl Binder<'_> {
     pub(super) fn bind_from_list(&mut self, from: &[TableExpr]) -> Result<(Logical, Rc<Scope>)> {
         let mut all: Option<(Logical, Scope)> = None;
         for item in from {
-            let (right, scope) = self.bind_from_item(item)?;
+            let (right, scope) = match &all {
+                Some((_, before)) => self.bind_beside(before, item)?,
+                None => self.bind_from_item(item)?,
+            };
             all = Some(match all {
                 None => (right, scope),
                 Some((left, before)) => {
@@ -29,6 +32,17 @@ impl Binder<'_> {
         }
         let (root, scope) = all.unwrap_or_else(|| (Logical::one_row(), Scope::default()));
         Ok((root, Rc::new(scope)))
+    }
+
+    /// An item right of others. A function that names their columns is LATERAL: it is refused as a correlated query is.
+    fn bind_beside(&mut self, before: &Scope, item: &TableExpr) -> Result<(Logical, Scope)> {
+        if !matches!(item, TableExpr::Function { .. }) {
+            return self.bind_from_item(item);
+        }
+        self.outer.push(Rc::new(before.clone()));
+        let bound = self.bind_from_item(item);
+        self.outer.pop();
+        bound
     }
 
     fn bind_from_item(&mut self, item: &TableExpr) -> Result<(Logical, Scope)> {
@@ -167,7 +181,7 @@ impl Binder<'_> {
         at: u32,
     ) -> Result<(Logical, Scope)> {
         let (left_root, left_scope) = self.bind_from_item(left)?;
-        let (right_root, right_scope) = self.bind_from_item(right)?;
+        let (right_root, right_scope) = self.bind_beside(&left_scope, right)?;
         let (scope, on, merged) = match condition {
             JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new(), Vec::new()),
             JoinCondition::On(expr) => {

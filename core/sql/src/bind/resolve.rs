@@ -186,6 +186,9 @@ impl Binder<'_> {
                 self.call(function, args, at)
             }
             choice => {
+                if functions::scalars(op).is_empty() && functions::unbuilt::is_known(op) {
+                    return Err(Error::unsupported(format!("operator {op}")).at(at));
+                }
                 let what = match types.as_slice() {
                     [one] => format!("{op} {}", one.base_name()),
                     [a, b] => format!("{} {op} {}", a.base_name(), b.base_name()),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::catalog::{Catalog, Check, Identity, Index, Sequence, Table, TableStatistics};
 use crate::exec::ExecContext;
-use orrery_base::kv::{ReadMode, RowLock, TableLock, Transaction, Wait};
+use orrery_base::kv::{Isolation, ReadMode, RowLock, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ const ROW_ID_CACHE: u32 = 1024;
 /// Carries out a schema change in the transaction and gives the catalog as it is then. Suspends for locks and pages.
 ///
 /// # Errors
-/// 42P07, 42P01, 42704 when another transaction was first; 23505 when a unique index finds equal keys; those of locks.
+/// 42P07, 42P01, 42704 when another transaction was first; 40001 when it was and the level is above READ COMMITTED; 23505
+/// when a unique index finds equal keys; those of locks.
 pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) -> Result<Catalog> {
     let (mode, tables): (_, Vec<&Arc<Table>>) = match &ddl {
         Ddl::Nothing(_) => return Ok(catalog.clone()),
@@ -88,6 +89,10 @@ impl Change {
         let (version, next_tree) = read_state(cx, &*txn, ReadMode::Current).await?;
         let catalog = if version == bound_under.version && next_tree == bound_under.next_tree {
             bound_under.clone()
+        } else if txn.isolation() != Isolation::ReadCommitted {
+            // The newest catalog may name an index that was filled after this transaction's snapshot was taken.
+            let message = "could not serialize access due to a concurrent schema change";
+            return Err(Error::new(SqlState::SERIALIZATION_FAILURE, message));
         } else {
             load(cx, &*txn, ReadMode::Current).await?
         };

@@ -5,7 +5,7 @@ use crate::catalog::{Index, Table};
 use crate::datum::Datum;
 use crate::encode;
 use crate::text::{self, FormatSettings};
-use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink};
+use orrery_base::kv::{Flow, Isolation, KeyRange, Lookup, ReadMode, RowRef, RowSink};
 use orrery_base::{Cx, Error, Result, SqlState};
 
 /// Rows of one run.
@@ -29,9 +29,13 @@ impl RowSink for Run {
 /// Writes the entries of all rows of the table, the transaction's own rows too. The caller holds a lock that keeps writers
 /// out. Suspends.
 ///
-/// Errors: 23505 when rows share a key that must be unique; 54000 for a key that is too long.
+/// Errors: 23505 when rows share a key that must be unique; 54000 for a key that is too long; 40001 above READ COMMITTED
+/// when a row changed since the snapshot.
 pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &Index) -> Result<()> {
     let (layout, types) = (encode::layout(table), encode::types(table));
+    if context.txn.isolation() != Isolation::ReadCommitted {
+        refuse_newer_rows(cx, context, table).await?;
+    }
     let mut scan = context.txn.scan(table.tree, KeyRange::all(), ReadMode::Current, false)?;
     let mut entry = Vec::new();
     let mut more = true;
@@ -49,6 +53,28 @@ pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &
                 }
             }
             context.txn.put(index.tree, &entry, &key)?;
+        }
+    }
+    Ok(())
+}
+
+/// Errors: 40001 when a row changed since the snapshot of a transaction that keeps one: an index of the newest rows would
+/// mislead its own later statements.
+async fn refuse_newer_rows(cx: &Cx, context: &ExecContext, table: &Table) -> Result<()> {
+    for mode in [ReadMode::Snapshot, ReadMode::Current] {
+        let mut scan = context.txn.scan(table.tree, KeyRange::all(), mode, false)?;
+        let mut more = true;
+        while more {
+            let mut run = Run::default();
+            more = scan.next_batch(cx, &mut run).await?;
+            for (key, _) in run.0 {
+                cx.charge(128).await?;
+                let newest = scan::get(cx, context, table.tree, &key, ReadMode::Current, &mut |_| {}).await?;
+                if !matches!(newest, Lookup::Found { newer: false }) {
+                    let message = "could not serialize access due to concurrent update";
+                    return Err(Error::new(SqlState::SERIALIZATION_FAILURE, message));
+                }
+            }
         }
     }
     Ok(())

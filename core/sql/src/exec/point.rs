@@ -145,6 +145,32 @@ impl PointRow<'_> {
         self.columns.len()
     }
 
+    /// An output column of an integer type that is not NULL; `None` for others.
+    #[inline]
+    pub fn integer(&self, index: usize) -> Option<i64> {
+        let column = *self.columns.get(index)?;
+        if self.view.is_null(column) {
+            return None;
+        }
+        match self.types[column] {
+            SqlType::Int2 => Some(i16::from_le_bytes(self.view.fixed(column)).into()),
+            SqlType::Int4 => Some(i32::from_le_bytes(self.view.fixed(column)).into()),
+            SqlType::Int8 => Some(i64::from_le_bytes(self.view.fixed(column))),
+            _ => None,
+        }
+    }
+
+    /// The bytes of an output column of text or bytea that is not NULL; `None` for others.
+    #[inline]
+    pub fn bytes(&self, index: usize) -> Option<&[u8]> {
+        let column = *self.columns.get(index)?;
+        let is_bytes = matches!(self.types[column], SqlType::Text | SqlType::Varchar(_) | SqlType::Bytea);
+        if !is_bytes || self.view.is_null(column) {
+            return None;
+        }
+        self.view.bytes(column).ok()
+    }
+
     /// An output column. Errors: XX001.
     #[inline]
     pub fn value(&self, index: usize) -> Result<PointValue<'_>> {
@@ -420,13 +446,20 @@ impl PointPlan {
         let snapshot = plant!(world, SnapshotReadUniqueCheck);
         let mode = if snapshot { ReadMode::Snapshot } else { ReadMode::Current };
         match txn.get(self.table.tree, &scratch.key, mode, &mut |_| {})? {
-            Lookup::Missing(page) => Ok(PointOutcome::Missing(page)),
-            Lookup::Found { .. } => Ok(PointOutcome::Fallback),
-            Lookup::Absent { .. } => {
-                txn.put(self.table.tree, &scratch.key, &scratch.new)?;
-                Ok(PointOutcome::Done(1))
+            Lookup::Missing(page) => return Ok(PointOutcome::Missing(page)),
+            Lookup::Found { .. } => return Ok(PointOutcome::Fallback),
+            Lookup::Absent { .. } => {}
+        }
+        if txn.isolation() != Isolation::ReadCommitted {
+            // A row that the snapshot still has and that was deleted since: the general path says 40001.
+            match txn.get(self.table.tree, &scratch.key, ReadMode::Snapshot, &mut |_| {})? {
+                Lookup::Missing(page) => return Ok(PointOutcome::Missing(page)),
+                Lookup::Found { .. } => return Ok(PointOutcome::Fallback),
+                Lookup::Absent { .. } => {}
             }
         }
+        txn.put(self.table.tree, &scratch.key, &scratch.new)?;
+        Ok(PointOutcome::Done(1))
     }
 
     /// UPDATE (with new values) or DELETE of a row.

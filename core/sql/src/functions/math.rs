@@ -63,7 +63,7 @@ fn power(base: f64, exponent: f64) -> Result<f64> {
     if base == 0.0 && exponent < 0.0 {
         return bad("zero raised to a negative power is undefined");
     }
-    if base < 0.0 && base.is_finite() && exponent.is_finite() && exponent.trunc() != exponent {
+    if base < 0.0 && exponent.is_finite() && exponent.trunc() != exponent {
         return bad("a negative number raised to a non-integer power yields a complex result");
     }
     let result = libm::pow(base, exponent);
@@ -117,6 +117,7 @@ static PLAIN: &[Scalar] = plain_functions! {
     "trunc" = f64::trunc;
     "round" = f64::round_ties_even;
     "cbrt" = libm::cbrt;
+    "||/" = libm::cbrt;
     "atan" = libm::atan;
     "sinh" = libm::sinh;
     "cosh" = libm::cosh;

@@ -18,6 +18,7 @@ pub mod numeric;
 mod pattern;
 mod sequence;
 mod strings;
+pub mod unbuilt;
 
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef};

@@ -160,11 +160,17 @@ fn like_escape(pattern: &str, escape: &str, out: &mut String) -> Result<()> {
     Ok(())
 }
 
+fn regular_expression() -> Error {
+    Error::unsupported("regular expression")
+}
+
 pub(super) static ENTRIES: &[Scalar] = &[
     scalar!("~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, false)),
     scalar!("!~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, true)),
     scalar!("~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, false)),
     scalar!("!~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, true)),
+    scalar!("substring", [Text, Text] => Text, |_, _, _| Err(regular_expression())),
+    scalar!("substring", [Text, Text, Text] => Text, |_, _, _| Err(regular_expression())),
     scalar!("like_escape", [Text, Text] => Text, |_, args, rows| {
         super::kernel::texts(args, rows, |row, out| like_escape(row.text(0)?, row.text(1)?, out))
     }),

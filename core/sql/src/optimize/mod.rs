@@ -10,6 +10,7 @@ mod emit;
 mod join;
 mod paths;
 mod rules;
+mod simplify;
 mod statistics;
 
 #[cfg(test)]
@@ -97,7 +98,8 @@ impl ColumnSet {
 
 impl Planner {
     fn query(&self, query: Query) -> crate::plan::PlanNode {
-        let Query { root, output, fields } = query;
+        let Query { mut root, output, fields } = query;
+        simplify::tree(&mut root);
         let root = rules::push_down(root, Vec::new());
         let mut used = ColumnSet::of(output.iter().copied());
         rules::used_columns(&root, &mut used);

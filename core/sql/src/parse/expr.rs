@@ -451,7 +451,6 @@ impl Parser<'_> {
         if self.accept_operator("*")? {
             function.star = true;
         } else if !self.is_punct(b')')? {
-            self.refuse_word("variadic", "VARIADIC")?;
             function.distinct = self.accept("distinct")?;
             if !function.distinct {
                 self.accept("all")?;
@@ -475,6 +474,7 @@ impl Parser<'_> {
     }
 
     fn argument(&mut self) -> Result<Expr> {
+        self.refuse_word("variadic", "VARIADIC")?;
         let expr = self.expr()?;
         if self.is_operator("=>")? || self.is_operator(":=")? {
             return self.refuse("named argument");

@@ -93,7 +93,15 @@ impl Parser<'_> {
         let alias = if self.accept("as")? { Some(self.name()?) } else { None };
         let mut columns = Vec::new();
         if self.is_punct(b'(')? && !self.is_query_in_parens()? {
-            columns = self.name_list()?;
+            self.expect_punct(b'(')?;
+            columns = self.list(|parser| {
+                let column = parser.name()?;
+                if parser.is_punct(b'.')? || parser.is_punct(b'[')? {
+                    return parser.refuse("assignment to a part of a column");
+                }
+                Ok(column)
+            })?;
+            self.expect_punct(b')')?;
         }
         let mut override_identity = false;
         if self.accept("overriding")? {

@@ -1,15 +1,13 @@
 //! The locks of one transaction, in the order they were taken, with the number of the write sequence at which: what
 //! ROLLBACK TO gives back, and what the end of the transaction releases.
 
-use super::{LockId, LockTable, Modes};
-use orrery_base::{TreeId, TxnId};
+use super::private::{HeldRow, PrivateRows};
+use super::{LockId, LockTable, Modes, SHARD_COUNT};
+use orrery_base::{TreeId, TxnId, buggify};
+use std::sync::Arc;
 
-#[derive(Clone, Copy)]
-struct HeldRow {
-    hash: u64,
-    sequence: u32,
-    before: Modes,
-}
+/// With this many row locks a transaction tries to keep them to itself.
+const PRIVATE_ROW_COUNT_MIN: usize = 64;
 
 #[derive(Clone, Copy)]
 struct HeldTable {
@@ -22,16 +20,37 @@ struct HeldTable {
 /// See the file's head.
 #[derive(Default)]
 pub struct HeldLocks {
+    /// Those in the shared table, all taken after those in `private`.
     rows: Vec<HeldRow>,
+    private: Option<Arc<PrivateRows>>,
     tables: Vec<HeldTable>,
 }
 
 impl HeldLocks {
+    /// Takes a row lock that nobody else needs to hear of; `false`: ask the lock table.
+    #[inline]
+    pub fn take_private(&self, hash: u64, mode: u8, sequence: u32, table: &LockTable) -> bool {
+        let Some(private) = &self.private else { return false };
+        let limit = table.shard_row_count_max * SHARD_COUNT;
+        private.take(HeldRow { hash, sequence, mode, before: 0 }, limit)
+    }
+
+    /// Keeps the row locks private from now on, if they are many and `txn` alone has any.
+    #[inline]
+    pub fn consider_privacy(&mut self, table: &LockTable, txn: TxnId) {
+        let count = self.rows.len();
+        let is_early = buggify!(table.world, "lock: private from the first row on");
+        let is_due = count.is_power_of_two() && (count >= PRIVATE_ROW_COUNT_MIN || is_early);
+        if is_due && self.private.is_none() {
+            self.private = table.make_private(txn, &mut self.rows);
+        }
+    }
+
     /// Notes a grant: `before` are the modes held until then.
     #[inline]
     pub fn note(&mut self, id: LockId, mode: u8, before: Modes, sequence: u32) {
         match id {
-            LockId::Row(hash) => self.rows.push(HeldRow { hash, sequence, before }),
+            LockId::Row(hash) => self.rows.push(HeldRow { hash, sequence, mode, before }),
             LockId::Table(table) => {
                 self.tables.push(HeldTable { table, sequence, before, modes: before | (1 << mode) });
             }
@@ -48,6 +67,9 @@ impl HeldLocks {
         while let Some(row) = self.rows.pop_if(|it| it.sequence >= sequence) {
             table.reduce(LockId::Row(row.hash), txn, row.before);
         }
+        if let Some(private) = &self.private {
+            private.rollback_to(sequence, table);
+        }
         while let Some(held) = self.tables.pop_if(|it| it.sequence >= sequence) {
             table.reduce(LockId::Table(held.table), txn, held.before);
         }
@@ -57,6 +79,9 @@ impl HeldLocks {
     pub fn release_all(&mut self, table: &LockTable, txn: TxnId) {
         for row in self.rows.drain(..) {
             table.reduce(LockId::Row(row.hash), txn, 0);
+        }
+        if let Some(private) = self.private.take() {
+            table.release_private(&private);
         }
         for held in self.tables.drain(..) {
             table.reduce(LockId::Table(held.table), txn, 0);

@@ -4,7 +4,6 @@ use super::Txn;
 use crate::lock::{
     Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode,
 };
-use crate::mem::key_hash;
 use crate::mem::write_set::OwnWrite;
 use orrery_base::kv::{
     Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait,
@@ -107,7 +106,7 @@ impl Transaction for Txn {
     }
 
     fn try_lock(&self, tree: TreeId, key: &[u8], mode: RowLock) -> Result<bool> {
-        self.attempt(LockId::Row(key_hash(tree, key)), row_mode(mode))
+        self.attempt(LockId::of_row(tree, key), row_mode(mode))
     }
 
     fn lock<'a>(
@@ -118,7 +117,7 @@ impl Transaction for Txn {
         mode: RowLock,
         wait: Wait,
     ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.acquire(cx, LockId::Row(key_hash(tree, key)), row_mode(mode), wait))
+        Box::pin(self.acquire(cx, LockId::of_row(tree, key), row_mode(mode), wait))
     }
 
     fn try_lock_table(&self, table: TreeId, mode: TableLock) -> Result<bool> {
@@ -191,6 +190,13 @@ impl Txn {
 
     fn attempt(&self, id: LockId, mode: u8) -> Result<bool> {
         self.check_open()?;
+        if let LockId::Row(hash) = id {
+            let held = lock(&self.held);
+            let mark = self.mark.load(Ordering::Relaxed);
+            if self.is_open() && held.take_private(hash, mode, mark, &self.store.locks) {
+                return Ok(true);
+            }
+        }
         Ok(match self.store.locks.attempt(id, self.id, mode)? {
             Attempt::Held => true,
             Attempt::Granted(before) => {
@@ -207,6 +213,7 @@ impl Txn {
         let mut held = lock(&self.held);
         if self.is_open() {
             held.note(id, mode, before, self.mark.load(Ordering::Relaxed));
+            held.consider_privacy(&self.store.locks, self.id);
         } else {
             self.store.locks.reduce(id, self.id, before);
         }

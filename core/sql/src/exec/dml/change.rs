@@ -117,8 +117,8 @@ async fn lock_rows(
         if target.context.txn.isolation() != Isolation::ReadCommitted {
             return Err(changed_concurrently(if newest.is_some() { "update" } else { "delete" }));
         }
-        let Some(Recheck(predicate)) = recheck else { return Ok(None) };
-        let Some(bytes) = newest else { continue };
+        // A row that is gone may have moved to another key, where only a fresh snapshot finds it.
+        let (Some(Recheck(predicate)), Some(bytes)) = (recheck, newest) else { return Ok(None) };
         let row = target.decode(&bytes)?;
         let still_qualifies = match predicate {
             None => true,
@@ -207,6 +207,7 @@ async fn replace_row(
             return Err(conflict.error);
         }
         target.delete_entries(cx, std::slice::from_ref(old)).await?;
+        target.vacate(old.tree, &old.key);
         target.put_entries(std::slice::from_ref(new), key)?;
     }
     target.put_row(key, new_row, scratch)
@@ -223,7 +224,10 @@ async fn move_row(
     if new_key.is_empty() {
         return Err(Error::internal("a row with an empty key"));
     }
-    target.delete_entries(cx, &target.entries(row, key)?).await?;
+    let entries = target.entries(row, key)?;
+    target.delete_entries(cx, &entries).await?;
     target.context.txn.delete(target.table.tree, key)?;
+    target.vacate(target.table.tree, key);
+    entries.iter().for_each(|entry| target.vacate(entry.tree, &entry.key));
     put_new_row(cx, target, new_key, new_row, false, None, scratch).await.map(drop)
 }

@@ -1,14 +1,17 @@
 //! The table a statement writes to: its layout, and locking and reading its rows.
 
+use super::changed_concurrently;
 use crate::catalog::Table;
 use crate::datum::Datum;
 use crate::encode;
 use crate::exec::ExecContext;
 use crate::types::SqlType;
-use orrery_base::kv::{Lookup, ReadMode, RowLock, Wait};
+use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Wait};
+use orrery_base::task::lock;
 use orrery_base::{Cx, Result, TreeId};
 use orrery_row::codec::RowLayout;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 /// A table being written to.
 pub(super) struct Target<'a> {
@@ -16,6 +19,8 @@ pub(super) struct Target<'a> {
     pub(super) table: &'a Arc<Table>,
     pub(super) layout: RowLayout,
     pub(super) types: Vec<SqlType>,
+    /// Keys, by tree, that rows of this statement moved away from.
+    vacated: Mutex<BTreeSet<(TreeId, Vec<u8>)>>,
 }
 
 /// The newest version of a row.
@@ -28,7 +33,13 @@ pub(super) enum Newest {
 
 impl<'a> Target<'a> {
     pub(super) fn new(context: &'a ExecContext, table: &'a Arc<Table>) -> Self {
-        Target { context, table, layout: encode::layout(table), types: encode::types(table) }
+        Target {
+            context,
+            table,
+            layout: encode::layout(table),
+            types: encode::types(table),
+            vacated: Mutex::default(),
+        }
     }
 
     /// Locks a row, waiting if it must.
@@ -49,6 +60,27 @@ impl<'a> Target<'a> {
                 Lookup::Absent { .. } => return Ok(Newest::Gone),
                 Lookup::Missing(page) => self.context.txn.load(cx, page).await?,
             }
+        }
+    }
+
+    /// Notes that this statement took a row away from a key: another of its rows may come there.
+    pub(super) fn vacate(&self, tree: TreeId, key: &[u8]) {
+        if self.context.txn.isolation() != Isolation::ReadCommitted {
+            lock(&self.vacated).insert((tree, key.to_vec()));
+        }
+    }
+
+    /// A key without a row is about to get one. Above READ COMMITTED the snapshot must not have one there either: its
+    /// index entries would stay in sight beside the new row. Errors: 40001.
+    pub(super) async fn check_vacant(&self, cx: &Cx, tree: TreeId, key: &[u8]) -> Result<()> {
+        if self.context.txn.isolation() == Isolation::ReadCommitted
+            || lock(&self.vacated).contains(&(tree, key.to_vec()))
+        {
+            return Ok(());
+        }
+        match self.newest(cx, tree, key, ReadMode::Snapshot).await? {
+            Newest::Gone => Ok(()),
+            Newest::Row(..) => Err(changed_concurrently("delete")),
         }
     }
 

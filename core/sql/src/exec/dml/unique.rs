@@ -37,7 +37,10 @@ impl Target<'_> {
     ) -> Result<Option<Conflict>> {
         self.lock(cx, self.table.tree, key, RowLock::Update).await?;
         match self.newest(cx, self.table.tree, key, mode(cx)).await? {
-            Newest::Gone => Ok(None),
+            Newest::Gone => {
+                self.check_vacant(cx, self.table.tree, key).await?;
+                Ok(None)
+            }
             Newest::Row(_, is_invisible) => {
                 let name = self.table.primary_key_name.as_deref().unwrap_or(&self.table.name);
                 let error = duplicate(self.table, name, &self.table.primary_key, row);
@@ -66,7 +69,11 @@ impl Target<'_> {
                 let error = duplicate(self.table, &index.name, &ordinals, row);
                 Ok(Some(Conflict { error, is_invisible }))
             }
-            _ => Ok(None),
+            Newest::Row(..) => Ok(None),
+            Newest::Gone => {
+                self.check_vacant(cx, entry.tree, &entry.key).await?;
+                Ok(None)
+            }
         }
     }
 

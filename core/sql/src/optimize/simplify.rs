@@ -1,0 +1,128 @@
+//! Expressions made smaller before planning, as PostgreSQL's `eval_const_expressions` does: what is constant is computed,
+//! a strict function of NULL is NULL whatever its other arguments are, and branches that cannot be taken are dropped. So a
+//! part that would raise goes away with what makes its value unimportant (`1 / 0 > NULL`).
+
+use crate::datum::Datum;
+use crate::eval;
+use crate::expr::Expr;
+use crate::functions::{EvalContext, Volatility};
+use crate::plan::logical::Logical;
+use crate::types::SqlType;
+
+/// Simplifies all expressions of a tree.
+pub(super) fn tree(node: &mut Logical) {
+    match node {
+        Logical::Values { rows, .. } => rows.iter_mut().flatten().for_each(simplify),
+        Logical::Scan { .. } => {}
+        Logical::Series { args, .. } => args.iter_mut().for_each(simplify),
+        Logical::Filter { input, predicates } => {
+            predicates.iter_mut().for_each(simplify);
+            tree(input);
+        }
+        Logical::Extend { input, exprs } => {
+            exprs.iter_mut().for_each(|it| simplify(&mut it.1));
+            tree(input);
+        }
+        Logical::Join { left, right, on, .. } => {
+            on.iter_mut().for_each(simplify);
+            tree(left);
+            tree(right);
+        }
+        Logical::Aggregate { input, groups, aggregates } => {
+            groups.iter_mut().for_each(|it| simplify(&mut it.1));
+            aggregates.iter_mut().flat_map(|it| it.1.exprs_mut()).for_each(simplify);
+            tree(input);
+        }
+        Logical::Sort { input, .. } | Logical::Distinct { input, .. } => tree(input),
+        Logical::Limit { input, limit, offset } => {
+            limit.iter_mut().chain(offset).for_each(simplify);
+            tree(input);
+        }
+        Logical::Append { inputs, .. } => inputs.iter_mut().for_each(|it| tree(&mut it.0)),
+    }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal { value: Datum::Null, .. })
+}
+
+fn truth(expr: &Expr) -> Option<bool> {
+    match expr {
+        Expr::Literal { value: Datum::Bool(value), .. } => Some(*value),
+        _ => None,
+    }
+}
+
+fn null(ty: SqlType) -> Expr {
+    Expr::Literal { value: Datum::Null, ty }
+}
+
+fn simplify(expr: &mut Expr) {
+    expr.children_mut(simplify);
+    let smaller = match expr {
+        Expr::Call { function, args, ty, .. } => {
+            if function.strict && function.volatility != Volatility::Volatile && args.iter().any(is_null) {
+                Some(null(*ty))
+            } else {
+                computed(expr)
+            }
+        }
+        Expr::Cast { input, ty, .. } if is_null(input) => Some(null(*ty)),
+        Expr::Not(input) if is_null(input) => Some(null(SqlType::Bool)),
+        Expr::Not(input) => truth(input).map(|value| Expr::bool(!value)),
+        Expr::IsNull(input) => match &**input {
+            Expr::Literal { value, .. } => Some(Expr::bool(value.is_null())),
+            _ => None,
+        },
+        Expr::And(operands) => connected(operands, true),
+        Expr::Or(operands) => connected(operands, false),
+        Expr::Case { branches, otherwise, .. } => {
+            branches.retain(|(when, _)| truth(when) != Some(false) && !is_null(when));
+            if let Some(index) = branches.iter().position(|(when, _)| truth(when) == Some(true)) {
+                **otherwise = branches.swap_remove(index).1;
+                branches.truncate(index);
+            }
+            branches.is_empty().then(|| (**otherwise).clone())
+        }
+        Expr::Coalesce { args, ty } => {
+            args.retain(|arg| !is_null(arg));
+            if let Some(index) = args.iter().position(|arg| matches!(arg, Expr::Literal { .. })) {
+                args.truncate(index + 1);
+            }
+            match args.len() {
+                0 => Some(null(*ty)),
+                1 => args.pop(),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    if let Some(smaller) = smaller {
+        *expr = smaller;
+    }
+}
+
+/// AND (`neutral` true) or OR (false) without operands that change nothing, or the one that decides.
+fn connected(operands: &mut Vec<Expr>, neutral: bool) -> Option<Expr> {
+    if operands.iter().any(|it| truth(it) == Some(!neutral)) {
+        return Some(Expr::bool(!neutral));
+    }
+    operands.retain(|it| truth(it) != Some(neutral));
+    match operands.len() {
+        0 => Some(Expr::bool(neutral)),
+        1 => operands.pop(),
+        _ => None,
+    }
+}
+
+/// The value of an immutable call of constants; none where it raises: the execution may never come to it.
+fn computed(expr: &Expr) -> Option<Expr> {
+    let Expr::Call { function, args, ty, .. } = expr else { return None };
+    let constant = function.volatility == Volatility::Immutable
+        && args.iter().all(|arg| matches!(arg, Expr::Literal { .. }));
+    if !constant {
+        return None;
+    }
+    let value = eval::constant(expr, &EvalContext::constant(0, 0, 0)).ok()?;
+    Some(Expr::Literal { value, ty: *ty })
+}
