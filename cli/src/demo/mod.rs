@@ -51,7 +51,7 @@ const TABLES: [(&str, Input, &str); 5] = [
 ];
 
 /// The world that is replayed.
-const SEED: u64 = 5;
+const SEED: u64 = 7;
 
 /// What the tour asks, each with the question in words.
 const TOUR: [(&str, &str); 4] = [
@@ -201,13 +201,14 @@ fn simulate() -> Result<SeedReport> {
         (count("disk: reordered writes"), "reordered"),
         (count("disk: failed requests"), "failed"),
     ];
-    let disk: Vec<String> = disk.iter().map(|(n, what)| format!("{n} {what}")).collect();
+    let disk: Vec<String> =
+        disk.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     say(format_args!(
         "{} operations, {} power cuts, {} recoveries checked; disk requests: {}",
         report.operation_count(),
         report.crash_count(),
         report.recovery_count(),
-        disk.join(", ")
+        if disk.is_empty() { "all well".to_string() } else { disk.join(", ") }
     ))?;
     say(format_args!(
         "{}; run twice, the same trace: {:016x} ({})",
