@@ -295,6 +295,8 @@ mod tests {
         let db = Database::in_memory().unwrap();
         let mut connection = db.connect();
         connection.run("create table t (id bigint primary key, a integer)").unwrap();
+        // Whoever goes the general way reads the catalog for all.
+        connection.run("select * from t").unwrap();
         let insert = connection.prepare("insert into t values ($1, $2)").unwrap();
         let select = connection.prepare("select a from t where id = $1").unwrap();
         let params = [Value::Int8(1), Value::Int4(2)];

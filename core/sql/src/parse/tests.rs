@@ -96,10 +96,10 @@ fn refused_with_position() {
         ("select 1::json", "0A000", 11),
         ("create table t (a numeric(2000))", "22023", 27),
         ("create table t (a int references u)", "0A000", 23),
-        ("insert into t values (1) on conflict (a) do nothing", "0A000", 38),
+        ("insert into t values (1) on conflict (a) do update set a = 1", "0A000", 45),
         ("explain select 1 +", "42601", 19),
         ("select $0", "42P02", 8),
-        ("select * from other.t", "0A000", 15),
+        ("select * from other.t", "42P01", 15),
     ] {
         refuse(text, code, position);
     }
