@@ -74,7 +74,8 @@ pub fn run(folder: &Path) {
     let mut ours = || {
         per_unit(flight_count, || {
             let rows = connection.query(QUERY, &[]).expect("query");
-            ours_rows = rows.map(|row| row.expect("row").text(2).expect("a count")).collect();
+            ours_rows =
+                rows.map(|row| row.expect("row").text(2).expect("a column").expect("a count")).collect();
         })
     };
     let mut sqlite_rows: Vec<String> = Vec::new();

@@ -10,7 +10,7 @@
 //! connection.execute("insert into stock values ($1, $2, $3)", &[1.into(), "lamp".into(), "19.90".into()])?;
 //! for row in connection.query("select name, price * 2 from stock where id = ?", &[1.into()])? {
 //!     let row = row?;
-//!     assert_eq!((row.text(0).as_deref(), row.text(1).as_deref()), (Some("lamp"), Some("39.80")));
+//!     assert_eq!((row.text(0)?.as_deref(), row.text(1)?.as_deref()), (Some("lamp"), Some("39.80")));
 //! }
 //! db.close()
 //! # }

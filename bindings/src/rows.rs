@@ -127,10 +127,11 @@ impl Row {
         })
     }
 
-    /// A column's value as PostgreSQL would show it; `None` for NULL and for a column that is not there.
-    pub fn text(&self, column: usize) -> Option<String> {
-        let value = self.value(column).ok()?;
-        (!value.is_null()).then(|| text::format(&value, self.fields[column].ty, FormatSettings::default()))
+    /// A column's value as PostgreSQL would show it; `None` for NULL. Errors: 42703.
+    pub fn text(&self, column: usize) -> Result<Option<String>> {
+        let value = self.value(column)?;
+        let shown = || text::format(&value, self.fields[column].ty, FormatSettings::default());
+        Ok((!value.is_null()).then(shown))
     }
 }
 

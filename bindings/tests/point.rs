@@ -35,7 +35,8 @@ fn long(connection: &mut Connection, sql: &str, params: &[Value]) -> Result<u64,
 
 fn rows(connection: &mut Connection) -> Vec<Vec<Option<String>>> {
     let rows = connection.query("select * from t order by id", &[]).unwrap();
-    rows.map(|row| row.map(|row| (0..row.len()).map(|column| row.text(column)).collect()).unwrap()).collect()
+    rows.map(|row| row.map(|row| (0..row.len()).map(|column| row.text(column).unwrap()).collect()).unwrap())
+        .collect()
 }
 
 fn text(value: &str) -> Value {

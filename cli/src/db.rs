@@ -165,7 +165,8 @@ fn show(mut rows: Rows<'_>, sink: &mut dyn RowSink) -> Result<()> {
     let mut next = rows.next().transpose().map_err(from_database)?;
     sink.begin(&columns).map_err(output())?;
     while let Some(row) = next {
-        let cells: Vec<Option<String>> = (0..row.len()).map(|column| row.text(column)).collect();
+        let cells = (0..row.len()).map(|column| row.text(column)).collect::<orrerydb::Result<Vec<_>>>();
+        let cells = cells.map_err(from_database)?;
         let cells: Vec<Option<&str>> = cells.iter().map(Option::as_deref).collect();
         sink.row(&cells).map_err(output())?;
         next = rows.next().transpose().map_err(from_database)?;

@@ -222,7 +222,6 @@ fn worlds_are_replayed_from_their_number() {
 #[test]
 fn the_demo_shows_what_it_promises() {
     let home = tempfile::tempdir().unwrap();
-    let start = Instant::now();
     let shown = run(home.path(), &["demo", "demo.db"], "").ok();
     for part in [
         "27004 rows",
@@ -236,7 +235,6 @@ fn the_demo_shows_what_it_promises() {
     ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
-    assert!(start.elapsed() < Duration::from_secs(60), "the demo took {:?}", start.elapsed());
     // The database is there to be used, and a second demo does not overwrite it.
     let out =
         run(home.path(), &["demo.db", "--format", "csv", "-c", "SELECT count(*) FROM flights"], "").ok();

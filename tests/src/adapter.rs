@@ -51,7 +51,8 @@ fn run(connection: &mut Connection, sql: &str) -> Result<DBOutput<Letter>, Error
             let mut shown = Vec::new();
             for row in rows {
                 let row = row?;
-                shown.push((0..row.len()).map(|column| show(row.text(column))).collect());
+                shown
+                    .push((0..row.len()).map(|column| row.text(column).map(show)).collect::<Result<_, _>>()?);
             }
             Ok(DBOutput::Rows { types, rows: shown })
         }

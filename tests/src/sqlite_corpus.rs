@@ -286,7 +286,7 @@ fn write(row: &Row, column: usize, letter: char) -> Result<String, Error> {
     if let ('I', Some(integer)) = (letter, integer) {
         return Ok(integer.to_string());
     }
-    let text = row.text(column).unwrap_or_default();
+    let text = row.text(column)?.unwrap_or_default();
     Ok(match letter {
         'I' => text.parse::<f64>().map_or("0".into(), |number| format!("{}", number.trunc() as i128)),
         'R' => text.parse::<f64>().map_or("0.000".into(), |number| format!("{number:.3}")),

@@ -17,7 +17,7 @@ fn database(setup: &str) -> Database {
 
 fn number(connection: &mut Connection, sql: &str) -> i64 {
     let row = connection.query(sql, &[]).unwrap().next().unwrap().unwrap();
-    row.text(0).unwrap().parse().unwrap()
+    row.text(0).unwrap().unwrap().parse().unwrap()
 }
 
 /// Until `count` sessions wait for a lock.
@@ -451,7 +451,7 @@ fn settings_follow_the_transaction() {
     let db = Database::in_memory().unwrap();
     let mut one = db.connect();
     let zone = |one: &mut Connection| {
-        one.query("show timezone", &[]).unwrap().next().unwrap().unwrap().text(0).unwrap()
+        one.query("show timezone", &[]).unwrap().next().unwrap().unwrap().text(0).unwrap().unwrap()
     };
     one.run("set timezone = '+01'; begin; set timezone = '+02'; rollback").unwrap();
     assert_eq!(zone(&mut one), "+01:00");

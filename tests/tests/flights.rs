@@ -212,7 +212,8 @@ fn same_rows(connection: &mut Connection, query: &str, expected: &serde_json::Va
         return Err(format!("{} rows, SQLite has {}", rows.len(), expected.len()));
     }
     for (index, (row, expected)) in rows.iter().zip(expected).enumerate() {
-        let texts: Vec<Option<String>> = (0..row.len()).map(|column| row.text(column)).collect();
+        let texts: Vec<Option<String>> =
+            (0..row.len()).map(|column| row.text(column).expect("a column")).collect();
         let expected = expected.as_array().expect("a row");
         let is_same = texts.len() == expected.len()
             && texts.iter().zip(expected).all(|(text, expected)| same_value(text.as_deref(), expected));

@@ -23,7 +23,7 @@ fn error(connection: &mut Connection, sql: &str) -> Error {
 fn one(connection: &mut Connection, sql: &str) -> String {
     let mut rows = connection.query(sql, &[]).unwrap_or_else(|error| panic!("{error}"));
     let row = rows.next().expect("a row").unwrap_or_else(|error| panic!("{error}"));
-    row.text(0).expect("not NULL")
+    row.text(0).expect("a column").expect("not NULL")
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn is_retry(error: &Error) -> bool {
 
 fn number(connection: &mut Connection, sql: &str) -> Result<i64, Error> {
     let row = connection.query(sql, &[])?.next().expect("one row")?;
-    Ok(row.text(0).expect("a number").parse().expect("a number"))
+    Ok(row.text(0)?.expect("a number").parse().expect("a number"))
 }
 
 /// Moves money between accounts, in blocks of every level, again and again until each got through.

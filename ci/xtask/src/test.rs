@@ -55,7 +55,7 @@ fn slow_tests() -> Result<Outcome, Failure> {
 
 /// Fixed seeds, each twice; `sim/tests` replays those that once found something.
 fn simulate() -> Result<Outcome, Failure> {
-    cargo(&["run", "--locked", "-p", "orrery-sim", "--", "--seeds", "200", "--twice"]).run()
+    cargo(&["run", "--locked", "--bin", "orrery-sim", "--", "--seeds", "200", "--twice"]).run()
 }
 
 /// As many seeds as an issue asks for; the rare states that a run of that length must reach are listed.

@@ -276,7 +276,18 @@ impl Parser<'_> {
         Ok(Expr { kind, at })
     }
 
+    /// `$n`, or `?` for the next number; not both in one statement.
     fn param(&mut self, token: Token) -> Result<u32> {
+        let is_question_mark = self.slice(token) == "?";
+        if self.param_count > 0 && is_question_mark != self.has_question_marks {
+            let message = "parameters are written ? or $1, not both ways in one statement";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(token.at));
+        }
+        if is_question_mark && self.param_count < 65_535 {
+            self.has_question_marks = true;
+            self.param_count += 1;
+            return Ok(self.param_count);
+        }
         let number =
             self.text[token.start + 1..token.end].parse::<u32>().ok().filter(|n| (1..=65_535).contains(n));
         let Some(number) = number else {

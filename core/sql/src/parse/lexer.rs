@@ -76,8 +76,9 @@ fn is_word_part(byte: u8) -> bool {
     is_word_start(byte) || byte.is_ascii_digit() || byte == b'$'
 }
 
+/// `?` is not among them: it is a parameter. The operators of PostgreSQL that have one are for jsonb.
 fn is_operator(byte: u8) -> bool {
-    b"+-*/<>=~!@#%^&|`?".contains(&byte)
+    b"+-*/<>=~!@#%^&|`".contains(&byte)
 }
 
 fn lexical(at: u32, message: impl Into<String>) -> Error {
@@ -169,6 +170,7 @@ impl<'a> Lexer<'a> {
             b'0'..=b'9' => (Kind::Number, self.number_end(start)?),
             b'.' if self.byte(1).is_ascii_digit() => (Kind::Number, self.number_end(start)?),
             b'$' => self.dollar(start)?,
+            b'?' => (Kind::Param, start + 1),
             b':' if self.byte(1) == b':' => (Kind::DoubleColon, start + 2),
             b',' | b'(' | b')' | b'[' | b']' | b';' | b'.' | b':' => (Kind::Punct(first), start + 1),
             _ if is_word_start(first) => {
@@ -275,7 +277,7 @@ impl<'a> Lexer<'a> {
             }
             end += 1;
         }
-        let special = bytes[start..end].iter().any(|byte| b"~!@#%^&|`?".contains(byte));
+        let special = bytes[start..end].iter().any(|byte| b"~!@#%^&|`".contains(byte));
         while end - start > 1 && !special && matches!(bytes[end - 1], b'+' | b'-') {
             end -= 1;
         }

@@ -23,6 +23,8 @@ pub(super) struct Parser<'a> {
     /// Height of what was parsed last on this level (invariant 2).
     height: usize,
     pub(super) param_count: u32,
+    /// Whether they are written `?`.
+    pub(super) has_question_marks: bool,
 }
 
 /// Parses the statement at the start of `text`: its tree, its parameter count and its length in bytes.
@@ -59,6 +61,7 @@ impl<'a> Parser<'a> {
             depth: 0,
             height: 0,
             param_count: 0,
+            has_question_marks: false,
         }
     }
 

@@ -32,6 +32,7 @@ fn accepted() {
         "select extract(year from d), substring(a from 1 for 2), trim(both 'x' from y), position('a' in b), left(a, 2), d at time zone 'UTC'",
         "select * from generate_series(1, 10) as g(i) where i is distinct from 3 and i is not true",
         "insert into t (a, b) values (1, default), ($2, 'x') on conflict do nothing returning *, a + 1 as x",
+        "select ?+?, a from t where b=?",
         "insert into t default values",
         "insert into t select * from u",
         "insert into t (select * from u)",
@@ -99,6 +100,8 @@ fn refused_with_position() {
         ("insert into t values (1) on conflict (a) do update set a = 1", "0A000", 45),
         ("explain select 1 +", "42601", 19),
         ("select $0", "42P02", 8),
+        ("select ?, $1", "42601", 11),
+        ("select $1 + ?", "42601", 13),
         ("select * from other.t", "42P01", 15),
     ] {
         refuse(text, code, position);
