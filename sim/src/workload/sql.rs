@@ -93,14 +93,17 @@ impl Client {
             Ok(outcome) => outcome,
             Err(error) => {
                 kv::note_error(&self.shared, "statement", &error);
+                let outcome = match error.code() {
+                    SqlState::TRANSACTION_RESOLUTION_UNKNOWN => Outcome::Unknown,
+                    _ => Outcome::RolledBack,
+                };
+                // Known from now on: the world may end during the pause.
+                self.with_record(|record| record.outcome = outcome);
                 if error.code() == SqlState::CANNOT_CONNECT_NOW || error.code() == SqlState::IO_ERROR {
                     // A store that refuses everything must not spin: time passes between attempts.
                     kv::pause(&self.cx, 1_000).await;
                 }
-                match error.code() {
-                    SqlState::TRANSACTION_RESOLUTION_UNKNOWN => Outcome::Unknown,
-                    _ => Outcome::RolledBack,
-                }
+                outcome
             }
         }
     }

@@ -326,6 +326,10 @@ impl Store {
             if landed.is_pending() {
                 return;
             }
+            if me.is_settled() {
+                // What is left may be commits of dropped tasks only, which no waiter leads.
+                self.kick_if_orphaned();
+            }
         }
     }
 
