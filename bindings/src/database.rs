@@ -1,7 +1,8 @@
 //! Opening and closing.
 
+use crate::clock::FixedClock;
 use crate::connection::Connection;
-use crate::key_value::KeyValue;
+use crate::key_value::{self, KeyValue};
 use orrery_drivers::{Driver, FileDriver, FileOptions, MemoryDriver};
 use orrery_engine::DatabaseOptions;
 use orrery_engine::base::{Error, Result};
@@ -25,6 +26,11 @@ pub struct Options {
     pub memtable_bytes: Option<u64>,
     /// Make the file when it is absent. Default: true.
     pub create: bool,
+    /// Seed of all that is drawn; `None`: from the operating system.
+    pub seed: Option<u64>,
+    /// A clock that stands still, in microseconds since the Unix epoch: `now()` is this, and no timeout passes. For tests and
+    /// runs that must come out the same; `None`: the wall clock.
+    pub now: Option<u64>,
 }
 
 impl Default for Options {
@@ -35,6 +41,8 @@ impl Default for Options {
             pool_bytes: None,
             memtable_bytes: None,
             create: true,
+            seed: None,
+            now: None,
         }
     }
 }
@@ -70,7 +78,8 @@ impl Database {
     pub fn open_with(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
         let path = path.as_ref();
         if path == Path::new(":memory:") {
-            return Database::in_memory();
+            let options = Options { durability: Durability::None, ..options.clone() };
+            return Database::with_driver(Arc::new(MemoryDriver::new()), &options);
         }
         let file_options = FileOptions { create: options.create, ..FileOptions::default() };
         Database::with_driver(Arc::new(FileDriver::open(path, &file_options)?), options)
@@ -78,18 +87,21 @@ impl Database {
 
     /// A database in memory.
     pub fn in_memory() -> Result<Database> {
-        let options = Options { durability: Durability::None, ..Options::default() };
-        Database::with_driver(Arc::new(MemoryDriver::new()), &options)
+        Database::open(":memory:")
     }
 
     /// A database over a driver of your own.
     pub fn with_driver(driver: Arc<dyn Driver>, options: &Options) -> Result<Database> {
+        let driver: Arc<dyn Driver> = match options.now {
+            Some(now) => Arc::new(FixedClock { inner: driver, now }),
+            None => driver,
+        };
         let store = StoreOptions {
             durability: options.durability,
             memory_bytes: options.memory_bytes,
             pool_budget_bytes: options.pool_bytes.unwrap_or(options.memory_bytes / 4),
             memtable_budget_bytes: options.memtable_bytes.unwrap_or(0),
-            seed: driver.entropy(),
+            seed: options.seed.unwrap_or_else(|| driver.entropy()),
             ..StoreOptions::default()
         };
         let open = orrery_engine::Database::open(driver.world(), DatabaseOptions { store });
@@ -123,6 +135,12 @@ impl Database {
     /// findings is a clean bill.
     pub fn check(&self) -> Result<(CheckSummary, Vec<CheckFinding>)> {
         orrery_drivers::run(&*self.0.driver, self.0.engine.check())
+    }
+
+    /// A hash of what the database holds: keys and values in order, of the catalog, all tables, indexes and the key-value pairs.
+    /// The same state has the same hash, on any machine and through any language. Reads everything.
+    pub fn state_hash(&self) -> Result<u64> {
+        orrery_drivers::run(&*self.0.driver, self.0.engine.state_hash(vec![key_value::TREE]))
     }
 
     /// Counters of the store.

@@ -43,6 +43,32 @@ impl Prepared {
         matches!(self.parsed.statement, ast::Statement::Query(_))
     }
 
+    /// Whether it is about the transaction or the session (BEGIN, COMMIT, SET, CHECKPOINT, …) and so needs no transaction
+    /// begun for it.
+    pub fn is_control(&self) -> bool {
+        use ast::Statement as Ast;
+        matches!(
+            self.parsed.statement,
+            Ast::Begin(_)
+                | Ast::Commit
+                | Ast::Rollback
+                | Ast::Savepoint(_)
+                | Ast::Release(_)
+                | Ast::RollbackTo(_)
+                | Ast::SetTransaction { .. }
+                | Ast::Set { .. }
+                | Ast::Reset(_)
+                | Ast::Show(_)
+                | Ast::Deallocate(_)
+                | Ast::Checkpoint
+        )
+    }
+
+    /// Whether it ends the transaction by undoing it.
+    pub fn is_rollback(&self) -> bool {
+        matches!(self.parsed.statement, ast::Statement::Rollback)
+    }
+
     /// How many parameters it has.
     pub fn param_count(&self) -> usize {
         self.parsed.param_count as usize

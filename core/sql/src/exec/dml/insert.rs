@@ -6,10 +6,14 @@ use super::unique::Conflict;
 use super::{changed_concurrently, returned, rows_of};
 use crate::datum::Datum;
 use crate::encode;
+use crate::eval;
+use crate::exec::query::reserve_sequences;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
+use crate::expr::Expr;
 use crate::functions::EvalContext;
-use crate::plan::{Arbiters, Insert};
+use crate::plan::{Arbiters, Insert, Op, Plan};
 use orrery_base::kv::Isolation;
+use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{Cx, Error, Result};
 use std::sync::Arc;
 
@@ -24,6 +28,46 @@ pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> R
         returning.extend(returned(statement.returning.as_ref(), &inserted, &target.types, &runtime.eval())?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
+}
+
+/// Runs `INSERT … VALUES` of one row for each row of `params` (of the source's parameter types), as one statement; `None`
+/// when the statement is of another shape. RETURNING gives nothing here.
+pub(super) async fn run_many(
+    cx: &Cx,
+    context: &ExecContext,
+    statement: &Insert,
+    params: &Batch,
+) -> Result<Option<u64>> {
+    let Some(row) = one_row(&statement.source) else { return Ok(None) };
+    let exprs: Vec<Expr> = row.iter().map(|expr| expr.clone().params_as_columns()).collect();
+    let target = Target::new(context, &statement.table);
+    let runtime = Query::open(Arc::new(statement.source.clone()), context.clone()).start(cx).await?;
+    let mut row_count = 0;
+    for start in (0..params.row_count).step_by(BATCH_ROW_COUNT) {
+        let part_count = BATCH_ROW_COUNT.min(params.row_count - start);
+        let part: Vec<_> = params.columns.iter().map(|column| column.slice(start, part_count)).collect();
+        reserve_sequences(cx, &runtime, &exprs, part_count).await?;
+        let compute = |expr| eval::evaluate_array(expr, &part, part_count, &runtime.eval());
+        let columns = exprs.iter().map(compute).collect::<Result<_>>()?;
+        let batch = Batch { columns, row_count: part_count };
+        row_count += insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?.len() as u64;
+    }
+    Ok(Some(row_count))
+}
+
+/// The one row of VALUES that a plan is, if it is.
+fn one_row(source: &Plan) -> Option<&[Expr]> {
+    if !source.subqueries.is_empty() {
+        return None;
+    }
+    match &source.root.op {
+        Op::Values { rows } if rows.len() == 1 => Some(&rows[0]),
+        Op::Project { input, exprs } => match &input.op {
+            Op::Values { rows } if rows.len() == 1 && rows[0].is_empty() => Some(exprs),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Inserts a batch; gives the rows that went in (when anybody asks for more than their number, as values).
