@@ -12,13 +12,14 @@
 
 use crate::stream::RowStream;
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::types::{Decimal128Type, TimestampMicrosecondType};
 use arrow_array::{
     ArrayRef, IntervalMonthDayNanoArray, RecordBatch, RecordBatchOptions, RecordBatchReader, StringArray,
 };
 use arrow_buffer::IntervalMonthDayNano;
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, IntervalUnit, Schema, SchemaRef, TimeUnit};
 use orrery_engine::base::{Error, Result, SqlState};
+use orrery_engine::row::numeric::DECIMAL_NAN;
 use orrery_engine::sql::columns::{array_of, datum_at};
 use orrery_engine::sql::datum::{Datum, Interval};
 use orrery_engine::sql::exec::Batch;
@@ -132,9 +133,18 @@ fn column_out(column: &ArrayRef, ty: SqlType) -> Result<ArrayRef> {
         SqlType::Timestamptz if matches!(column.data_type(), DataType::Timestamp(..)) => {
             Arc::new(column.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"))
         }
+        SqlType::Decimal { .. } if holds_nan(column) => {
+            let message = "a numeric column holds NaN, which Arrow's decimals cannot: cast it to double precision";
+            return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+        }
         _ if column.data_type() == &ty.arrow() => column.clone(),
         _ => array_of(&values().collect::<Result<Vec<_>>>()?, ty)?,
     })
+}
+
+fn holds_nan(column: &ArrayRef) -> bool {
+    let decimals = column.as_primitive_opt::<Decimal128Type>();
+    decimals.is_some_and(|decimals| decimals.values().contains(&DECIMAL_NAN))
 }
 
 fn month_day_nano(interval: Interval) -> Result<IntervalMonthDayNano> {

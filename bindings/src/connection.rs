@@ -8,6 +8,7 @@ use orrery_drivers::Driver;
 use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::point::PointRow;
+use orrery_engine::sql::plan::Field;
 use orrery_engine::{Cancel, Execution, PointStep, Prepared, Session, TableDescription, Tag, Task};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -68,6 +69,16 @@ impl Statement {
     /// Its text.
     pub fn text(&self) -> &str {
         self.0.text()
+    }
+
+    /// Whether it is a SELECT.
+    pub fn is_query(&self) -> bool {
+        self.0.is_query()
+    }
+
+    /// The columns of a SELECT as it was last planned; `None` before its first execution.
+    pub fn fields(&self) -> Option<Vec<Field>> {
+        self.0.fields()
     }
 
     /// How many parameters it has.
@@ -269,6 +280,28 @@ impl Connection {
         answer
     }
 
+    /// Runs a statement that names one row by its key at once, without touching the disk, or does nothing and answers `None`:
+    /// then another method must run it. Answers how many rows it gave (handed to `found`, in place) or changed. Never an error.
+    pub fn try_point(
+        &mut self,
+        statement: &Statement,
+        params: &[Datum],
+        found: &mut dyn FnMut(RowRef<'_>),
+    ) -> Option<u64> {
+        self.before(statement).ok()?;
+        let found = &mut |row: &PointRow<'_>| found(RowRef::of_point(row));
+        let driver = &*self.link.shared.driver;
+        match self.session.point(&statement.0, params, &|| driver.now(), found) {
+            PointStep::Done(row_count) => Some(row_count),
+            PointStep::General | PointStep::Load(_) => None,
+        }
+    }
+
+    /// The row that [`Connection::try_point`] found as a result like any other.
+    pub fn stream_of_row(&self, statement: &Statement, values: &[Datum]) -> Result<RowStream> {
+        RowStream::of_row(self.link.clone(), statement.fields().unwrap_or_default(), values)
+    }
+
     /// Runs a point statement on this thread's stack; `None` when it must go the general way.
     pub(crate) fn point(
         &self,
@@ -312,6 +345,31 @@ impl Connection {
         Ok(Transaction { connection: self, open: true })
     }
 
+    /// Commits the open block; without one, nothing. Errors: 40001, 08007 when nobody knows whether it did, 25P02 when the block
+    /// had failed: it is rolled back then.
+    pub fn commit(&mut self) -> Result<()> {
+        if self.transaction_status().is_none() {
+            return Ok(());
+        }
+        let statement = self.prepare("commit")?;
+        match self.answer(&statement, &[])? {
+            Answer::Done(tag) if tag.command == "ROLLBACK" => {
+                let message = "the transaction had failed: it was rolled back, not committed";
+                Err(Error::new(SqlState::IN_FAILED_SQL_TRANSACTION, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Rolls the open block back; without one, nothing.
+    pub fn rollback(&mut self) -> Result<()> {
+        if self.transaction_status().is_none() {
+            return Ok(());
+        }
+        let statement = self.prepare("rollback")?;
+        self.answer(&statement, &[]).map(drop)
+    }
+
     /// Starts `COPY … FROM STDIN`.
     pub fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_>> {
         let statement = self.prepare(sql)?;
@@ -349,16 +407,16 @@ pub struct Transaction<'c> {
 }
 
 impl Transaction<'_> {
-    /// Commits. Errors: 40001, 08007 when nobody knows whether it did.
+    /// Commits. Errors: as [`Connection::commit`].
     pub fn commit(mut self) -> Result<()> {
         self.open = false;
-        self.connection.execute("commit", &[]).map(drop)
+        self.connection.commit()
     }
 
     /// Rolls back.
     pub fn rollback(mut self) -> Result<()> {
         self.open = false;
-        self.connection.execute("rollback", &[]).map(drop)
+        self.connection.rollback()
     }
 }
 
@@ -379,7 +437,7 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if self.open {
             // A rollback that cannot run leaves nothing: the session's end drops the transaction.
-            drop(self.connection.execute("rollback", &[]));
+            drop(self.connection.rollback());
         }
     }
 }

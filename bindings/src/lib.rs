@@ -36,7 +36,7 @@ pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, S
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;
-pub use rows::{FromValue, Row, Rows};
+pub use rows::{FromValue, Row, Rows, value_at};
 pub use stream::RowStream;
 
 /// Ranges and rows of the key-value interface.
@@ -51,6 +51,7 @@ pub use orrery_engine::base::{Duty, Error, Result, SqlState};
 pub use orrery_engine::row::numeric::Numeric;
 pub use orrery_engine::sql::datum::{Datum as Value, Interval};
 pub use orrery_engine::sql::exec::Batch;
+pub use orrery_engine::sql::exec::point::PointValue as ValueRef;
 pub use orrery_engine::sql::plan::Field;
 pub use orrery_engine::sql::types::SqlType;
 pub use orrery_engine::store::{CheckFinding, CheckSummary};

@@ -9,6 +9,8 @@ use orrery_engine::sql::columns::datum_at;
 use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::Batch;
 use orrery_engine::sql::plan::Field;
+use orrery_engine::sql::types::SqlType;
+use arrow_array::ArrayRef;
 use orrery_engine::sql::text::{self, FormatSettings};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -178,4 +180,9 @@ impl FromValue for Datum {
     fn from_value(value: &Datum) -> Option<Self> {
         Some(value.clone())
     }
+}
+
+/// One value of a batch's column. Errors: XX000 when the column is not of that type.
+pub fn value_at(column: &ArrayRef, ty: SqlType, row: usize) -> Result<Datum> {
+    datum_at(&**column, ty, row)
 }

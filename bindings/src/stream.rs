@@ -8,6 +8,8 @@ use crate::connection::Watch;
 use crate::database::Shared;
 use crate::rows::Row;
 use orrery_engine::base::{Error, Result, SqlState};
+use orrery_engine::sql::columns::array_of;
+use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::Batch;
 use orrery_engine::sql::plan::Field;
 use orrery_engine::{Tag, Task};
@@ -97,6 +99,21 @@ impl RowStream {
         let (fields, tag) = (rows.fields().into(), rows.tag());
         let state = State { rows: Some(rows), ahead: VecDeque::new(), error: None, tag };
         RowStream { link, fields, state: Arc::new(Mutex::new(state)), batch: None, next: 0 }
+    }
+
+    /// A result of one row that was read already.
+    pub(crate) fn of_row(link: Link, fields: Vec<Field>, values: &[Datum]) -> Result<Self> {
+        let columns = values.iter().zip(&fields).map(|(value, field)| array_of([value], field.ty));
+        let batch = Batch { columns: columns.collect::<Result<_>>()?, row_count: 1 };
+        let tag = Tag { command: "SELECT", row_count: Some(1), notice: None };
+        let state = State { rows: None, ahead: VecDeque::from([batch]), error: None, tag };
+        Ok(RowStream { link, fields: fields.into(), state: Arc::new(Mutex::new(state)), batch: None, next: 0 })
+    }
+
+    /// Puts a batch, or the part of it that was not used, back to where it came from.
+    pub fn put_back(&mut self, batch: Batch) {
+        self.batch = Some(Arc::new(batch));
+        self.next = 0;
     }
 
     pub(crate) fn state(&self) -> &SharedState {

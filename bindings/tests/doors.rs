@@ -113,6 +113,25 @@ fn a_wide_numeric_goes_out_as_its_digits() {
     assert_eq!(text(2), None);
 }
 
+#[test]
+fn a_nan_is_not_passed_off_as_a_number() {
+    let db = Database::in_memory().unwrap();
+    let mut connection = db.connect();
+    connection.run("create table d (x numeric(9,3)); insert into d values ('NaN')").unwrap();
+    let error = stream(&mut connection, "select x from d").into_arrow().next_batch().unwrap_err();
+    assert_eq!(error.code().as_str(), "22003");
+}
+
+#[test]
+fn committing_a_failed_transaction_says_so() {
+    let (_db, mut connection) = filled();
+    let mut transaction = connection.begin().unwrap();
+    transaction.execute("delete from t", &[]).unwrap();
+    transaction.execute("select 1 / 0", &[]).unwrap_err();
+    assert_eq!(transaction.commit().unwrap_err().code().as_str(), "25P02");
+    assert_eq!(count(&mut connection, "select count(*) from t"), 10_000);
+}
+
 fn many(connection: &mut orrerydb::Connection, sql: &str, rows: Vec<Vec<Value>>) -> orrerydb::Result<u64> {
     let statement = connection.prepare(sql)?;
     let mut rows = rows.into_iter();

@@ -7,6 +7,7 @@ use orrery_sql::bind::{self, Bound};
 use orrery_sql::catalog::Catalog;
 use orrery_sql::exec::point::PointPlan;
 use orrery_sql::parse::{self, Parsed, ast};
+use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -67,6 +68,14 @@ impl Prepared {
     /// Whether it ends the transaction by undoing it.
     pub fn is_rollback(&self) -> bool {
         matches!(self.parsed.statement, ast::Statement::Rollback)
+    }
+
+    /// The output columns of a SELECT under its latest plan, if it has one.
+    pub fn fields(&self) -> Option<Vec<Field>> {
+        match &*lock(&self.planned).as_ref()?.bound {
+            Bound::Dml(Statement::Query(plan)) => Some(plan.root.fields.clone()),
+            _ => None,
+        }
     }
 
     /// How many parameters it has.

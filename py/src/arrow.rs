@@ -1,0 +1,50 @@
+#![allow(unsafe_code, reason = "a stream of the Arrow C interface comes in as a pointer in a capsule")]
+//! Arrow streams in and out, through the Arrow PyCapsule interface. The only unsafe code of the module.
+
+use crate::error::InterfaceError;
+use arrow_array::ffi_stream::{RecordBatchStreamReader, FFI_ArrowArrayStream};
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use orrerydb::ArrowReader;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+
+/// The name that the protocol gives such a capsule.
+const STREAM_NAME: &std::ffi::CStr = c"arrow_array_stream";
+
+/// A result as a capsule.
+pub(crate) fn export(py: Python<'_>, reader: ArrowReader) -> PyResult<Bound<'_, PyCapsule>> {
+    let stream = FFI_ArrowArrayStream::new(Box::new(Detached(reader)));
+    PyCapsule::new_with_value(py, stream, STREAM_NAME)
+}
+
+/// Whatever has the protocol as a reader.
+pub(crate) fn import(data: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
+    let Ok(method) = data.getattr("__arrow_c_stream__") else {
+        let message = format!("a {} is no Arrow stream: it has no __arrow_c_stream__", data.get_type().name()?);
+        return Err(InterfaceError::new_err(message));
+    };
+    let capsule = method.call0()?;
+    let capsule = capsule.cast::<PyCapsule>()?;
+    let stream = capsule.pointer_checked(Some(STREAM_NAME))?.cast::<FFI_ArrowArrayStream>();
+    // SAFETY: a capsule of that name holds a stream of the Arrow C interface, and the capsule is alive. `from_raw` moves the
+    // stream out and leaves a released one, as the interface wants it, so that the capsule's destructor releases nothing.
+    let reader = unsafe { RecordBatchStreamReader::from_raw(stream.as_ptr()) };
+    reader.map_err(|error| InterfaceError::new_err(error.to_string()))
+}
+
+/// Lets the interpreter go while the database works, whatever the consumer holds (Y2).
+struct Detached(ArrowReader);
+
+impl Iterator for Detached {
+    type Item = Result<RecordBatch, ArrowError>;
+    fn next(&mut self) -> Option<Self::Item> {
+        Python::attach(|py| py.detach(|| self.0.next()))
+    }
+}
+
+impl RecordBatchReader for Detached {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+}
