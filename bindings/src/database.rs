@@ -5,9 +5,10 @@ use crate::connection::Connection;
 use crate::key_value::{self, KeyValue};
 use orrery_drivers::{Driver, FileDriver, FileOptions, MemoryDriver};
 use orrery_engine::DatabaseOptions;
-use orrery_engine::base::{Error, Result};
+use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::store::{CheckFinding, CheckSummary, StoreOptions, StoreStats};
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -46,6 +47,43 @@ impl Default for Options {
         }
     }
 }
+
+/// Options as words: `create=off durability=none seed=7 now=1700000000000000 memory=4294967296 pool=… memtable=…`, split by blanks.
+/// `durability` is `full`, `none` or `interval` (`interval:MILLISECONDS`). Errors: 22023.
+impl FromStr for Options {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let mut options = Options::default();
+        for word in text.split_whitespace() {
+            let invalid =
+                || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("\"{word}\" is no option of a database"));
+            let (name, value) = word.split_once('=').ok_or_else(invalid)?;
+            let number = || value.parse::<u64>().map_err(|_| invalid());
+            match (name, value) {
+                ("create", "on" | "off") => options.create = value == "on",
+                ("durability", "full") => options.durability = Durability::Full,
+                ("durability", "none") => options.durability = Durability::None,
+                ("durability", _) => {
+                    let ms = match value.strip_prefix("interval").ok_or_else(invalid)? {
+                        "" => INTERVAL_MILLIS,
+                        rest => rest.strip_prefix(':').and_then(|ms| ms.parse().ok()).ok_or_else(invalid)?,
+                    };
+                    options.durability = Durability::Interval { ms };
+                }
+                ("seed", _) => options.seed = Some(number()?),
+                ("now", _) => options.now = Some(number()?),
+                ("memory", _) => options.memory_bytes = number()?,
+                ("pool", _) => options.pool_bytes = Some(number()?),
+                ("memtable", _) => options.memtable_bytes = Some(number()?),
+                _ => return Err(invalid()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Between two syncs under `durability=interval`.
+const INTERVAL_MILLIS: u32 = 10;
 
 /// The machine's memory in bytes; 1 GiB where it cannot be told.
 fn system_memory_bytes() -> u64 {

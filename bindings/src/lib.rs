@@ -36,7 +36,7 @@ pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, S
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;
-pub use rows::{FromValue, Row, Rows, value_at};
+pub use rows::{FromValue, Row, Rows, format_value, value_at};
 pub use stream::RowStream;
 
 /// Ranges and rows of the key-value interface.

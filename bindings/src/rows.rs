@@ -104,7 +104,7 @@ impl Row {
     /// A column's value as PostgreSQL would show it; `None` for NULL. Errors: 42703.
     pub fn text(&self, column: usize) -> Result<Option<String>> {
         let value = self.value(column)?;
-        let shown = || text::format(&value, self.fields[column].ty, FormatSettings::default());
+        let shown = || format_value(&value, self.fields[column].ty);
         Ok((!value.is_null()).then(shown))
     }
 }
@@ -185,4 +185,9 @@ impl FromValue for Datum {
 /// One value of a batch's column. Errors: XX000 when the column is not of that type.
 pub fn value_at(column: &ArrayRef, ty: SqlType, row: usize) -> Result<Datum> {
     datum_at(&**column, ty, row)
+}
+
+/// A value as PostgreSQL would show it; NULL as nothing.
+pub fn format_value(value: &Datum, ty: SqlType) -> String {
+    text::format(value, ty, FormatSettings::default())
 }

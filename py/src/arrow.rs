@@ -6,6 +6,7 @@ use arrow_array::ffi_stream::{RecordBatchStreamReader, FFI_ArrowArrayStream};
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use orrerydb::ArrowReader;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
@@ -39,7 +40,16 @@ struct Detached(ArrowReader);
 impl Iterator for Detached {
     type Item = Result<RecordBatch, ArrowError>;
     fn next(&mut self) -> Option<Self::Item> {
-        Python::attach(|py| py.detach(|| self.0.next()))
+        // A consumer called from our own code may have let the interpreter go behind pyo3's back (pyarrow does), so pyo3's
+        // count of attachments says nothing here: the interpreter itself is asked.
+        // SAFETY: a consumer uses a stream only while the interpreter lives, and on any thread this is the way to attach it.
+        let state = unsafe { ffi::PyGILState_Ensure() };
+        // SAFETY: the thread was attached by the line before.
+        let py = unsafe { Python::assume_attached() };
+        let batch = py.detach(|| self.0.next());
+        // SAFETY: attached again, and `state` is what the call above gave.
+        unsafe { ffi::PyGILState_Release(state) };
+        batch
     }
 }
 

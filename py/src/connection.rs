@@ -1,7 +1,7 @@
 //! `connect` and connections.
 
 use crate::cursor::Cursor;
-use crate::error::{self, InterfaceError};
+use crate::error;
 use crate::key_value::KeyValue;
 use crate::{arrow, value};
 use orrerydb::{Database, Options, SqlState, Statement, Value};
@@ -14,8 +14,6 @@ use std::time::Duration;
 
 /// How often a statement that runs looks for Ctrl-C.
 const SIGNAL_CHECK_MILLIS: u64 = 50;
-/// Between two syncs under `durability="interval"`.
-const INTERVAL_MILLIS: u32 = 10;
 /// Texts whose statements a connection keeps at hand.
 const STATEMENT_COUNT_MAX: usize = 64;
 /// Rows of parameters taken from Python at once.
@@ -69,15 +67,11 @@ pub(crate) fn connect(
     seed: Option<u64>,
     now: Option<u64>,
 ) -> PyResult<Connection> {
-    let durability = match durability {
-        "full" => orrerydb::Durability::Full,
-        "interval" => orrerydb::Durability::Interval { ms: INTERVAL_MILLIS },
-        "none" => orrerydb::Durability::None,
-        _ => return Err(InterfaceError::new_err("durability is 'full', 'interval' or 'none'")),
-    };
     let path = database.unwrap_or_else(|| PathBuf::from(":memory:"));
-    let options = Options { durability, create, seed, now, ..Options::default() };
-    let opened = py.detach(|| Database::open_with(path, &options));
+    let opened = py.detach(|| {
+        let options: Options = format!("durability={durability}").parse()?;
+        Database::open_with(path, &Options { create, seed, now, ..options })
+    });
     let database = opened.map_err(|error| error::raise(py, &error))?;
     Ok(Connection::new(database, autocommit, true))
 }
