@@ -7,7 +7,7 @@ use crate::{arrow, value};
 use orrerydb::{Database, Options, SqlState, Statement, Value};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -287,6 +287,20 @@ impl Connection {
     fn register(&self, py: Python<'_>, name: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let reader = arrow::import(data)?;
         self.run(py, |connection| connection.create_from_arrow(name, reader))
+    }
+
+    /// The tables by name: for each, its columns as (name, type, may be null, default or None, is in the primary key).
+    fn describe<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let tables = PyDict::new(py);
+        for table in self.run(py, |connection| connection.describe())? {
+            let key = table.indexes.iter().find(|index| index.is_primary);
+            let column = |column: &orrerydb::ColumnDescription| {
+                let is_key = key.is_some_and(|key| key.columns.iter().any(|(name, _)| *name == column.name));
+                (column.name.clone(), column.ty.to_string(), !column.not_null, column.default.clone(), is_key)
+            };
+            tables.set_item(&table.name, table.columns.iter().map(column).collect::<Vec<_>>())?;
+        }
+        Ok(tables)
     }
 
     /// The key-value interface of the same database.

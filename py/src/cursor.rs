@@ -10,7 +10,8 @@ use pyo3::types::{PyCapsule, PyList, PyString, PyTuple};
 
 /// A cursor. Its rows come as they are asked for: a result of any size takes the memory of a batch.
 ///
-/// >>> cur = con.cursor()
+/// >>> import orrerydb
+/// >>> cur = orrerydb.connect().cursor()
 /// >>> for n, square in cur.execute("select n, n * n from generate_series(1, 3) as s(n)"):
 /// ...     print(n, square)
 /// 1 1
@@ -135,13 +136,19 @@ impl Cursor {
         limit: usize,
     ) -> PyResult<()> {
         let py = slf.py();
-        let factory = slf.borrow().row_factory.as_ref().map(|factory| factory.clone_ref(py));
-        while into.len() < limit {
-            let Some(row) = slf.borrow_mut().next_row(py)? else { break };
-            match &factory {
-                None => into.append(row)?,
-                Some(factory) => into.append(factory.bind(py).call1((slf, row))?)?,
+        let mut cursor = slf.borrow_mut();
+        let Some(factory) = cursor.row_factory.as_ref().map(|factory| factory.clone_ref(py)) else {
+            for _ in 0..limit {
+                let Some(row) = cursor.next_row(py)? else { break };
+                into.append(row)?;
             }
+            return Ok(());
+        };
+        // The factory may look at the cursor, so nothing is borrowed while it runs.
+        drop(cursor);
+        for _ in 0..limit {
+            let Some(row) = slf.borrow_mut().next_row(py)? else { break };
+            into.append(factory.bind(py).call1((slf, row))?)?;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 
 /// Keys and values of bytes beside the tables, in order. Every call is a transaction of its own.
 ///
-/// >>> kv = con.key_value()
+/// >>> import orrerydb
+/// >>> kv = orrerydb.connect().key_value()
 /// >>> kv.set(b"user:1", b"Ada")
 /// >>> kv.get(b"user:1")
 /// b'Ada'

@@ -15,6 +15,9 @@ pub(crate) struct Columns {
     readers: Vec<Reader>,
 }
 
+/// See [`Columns::row`].
+const NARROW_COLUMN_COUNT: usize = 8;
+
 /// The commonest types are read without a value in between.
 enum Reader {
     Int16(Int16Array),
@@ -56,11 +59,17 @@ impl Columns {
     }
 
     pub(crate) fn row<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
-        let mut values = Vec::with_capacity(self.readers.len());
-        for (column, reader) in self.readers.iter().enumerate() {
-            values.push(self.value(py, column, reader, row)?);
+        // Narrow rows need no heap between the values and the tuple.
+        if self.readers.len() <= NARROW_COLUMN_COUNT {
+            let mut values = [const { None }; NARROW_COLUMN_COUNT];
+            for (column, reader) in self.readers.iter().enumerate() {
+                values[column] = Some(self.value(py, column, reader, row)?);
+            }
+            let values = values.into_iter().take(self.readers.len());
+            return PyTuple::new(py, values);
         }
-        PyTuple::new(py, values)
+        let values = self.readers.iter().enumerate().map(|(at, reader)| self.value(py, at, reader, row));
+        PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)
     }
 
     fn value<'py>(
