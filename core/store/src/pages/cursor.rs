@@ -215,9 +215,15 @@ impl TreeCursor {
             };
             self.path.push((ptr, self.next_index(index)));
             ptr = inner.child(index);
+            self.following = self.following(&inner, index);
         }
         self.place = Place::At(ptr, true);
         Ok(None)
+    }
+
+    /// The page after child `index` in a forward scan.
+    fn following(&self, inner: &InnerView<'_>, index: usize) -> Option<PagePtr> {
+        (!self.is_reverse && index + 1 < inner.len()).then(|| inner.child(index + 1))
     }
 
     /// The child to take after `index`. Backward, children are counted from 1, so that 0 is "none left".
@@ -252,7 +258,7 @@ impl TreeCursor {
             }
             self.path[depth - 1].1 = self.next_index(child);
             self.place = Place::At(inner.child(child), false);
-            self.following = (!self.is_reverse && child + 1 < inner.len()).then(|| inner.child(child + 1));
+            self.following = self.following(&inner, child);
             return Ok(None);
         }
         let mut path = self.path[..kept - 1].to_vec();

@@ -20,6 +20,7 @@
 use super::PoolStats;
 use super::epoch::{Epochs, Slot};
 use orrery_base::PagePtr;
+use orrery_base::prefetch::{CACHE_LINE_BYTES, prefetch_line};
 use orrery_base::task::lock;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::{BTreeSet, VecDeque};
@@ -29,8 +30,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 /// Bytes before the page in its frame.
 const HEAD_BYTES: usize = 64;
-/// What memory is fetched by.
-const CACHE_LINE_BYTES: usize = 64;
 /// Entries of the table's first chunk; each further one is twice as long.
 const FIRST_CHUNK: u64 = 1024;
 const CHUNK_COUNT: usize = 44;
@@ -128,22 +127,9 @@ impl Ahead {
     pub fn fetch_part(self, index: usize, part_bytes: usize) {
         let start = index * part_bytes;
         for at in (start..self.byte_count.min(start + part_bytes)).step_by(CACHE_LINE_BYTES) {
-            prefetch(self.frame.wrapping_add(at));
+            prefetch_line(self.frame.wrapping_add(at));
         }
     }
-}
-
-/// Fetches the cache line at `at`, where the processor has such a hint.
-#[inline]
-fn prefetch(at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch of any address, valid or not, has no effect that a program can see; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// The pool of one data file.
