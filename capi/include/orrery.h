@@ -1,7 +1,7 @@
 #ifndef ORRERY_H
 #define ORRERY_H
 
-/* Made by cbindgen from capi/src: change it there, then run ORRERY_UPDATE=1 cargo test -p orrery-capi. */
+/* Made by cbindgen from capi/src: change it there, then run cargo xtask header. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-//! The C interface: `include/orrery.h` is made of these functions by cbindgen (`tests/header.rs` holds the two together).
+//! The C interface: `include/orrery.h` is made of these functions by cbindgen (`cargo xtask header`; the check of the doors holds the two together).
 //!
 //! - C1: no panic crosses: every body runs in [`error::guard`].
 //! - C2: a handle is a number that is looked up, never an address that is followed: NULL, a closed handle or one of another

@@ -21,6 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy [--shrink]    layering, file heads, sizes, banned words, documents; --shrink lowers ci/ratchet.txt
   deny               licences, sources and duplicate versions of the dependencies
   doors [c|python]   build the C library and the Python wheel, and walk both from a clean environment
+  header             write capi/include/orrery.h anew
   wasm               build the core for WASM, fail if it imports anything, print its size
   sim ARGS...        run the simulator (orrery-sim) with these arguments
   bench ARGS...      run the benchmarks against the peers (release build)";
@@ -56,6 +57,7 @@ fn run(arguments: &[String]) -> Result<Outcome, Failure> {
         ("doors", []) => doors::run(),
         ("doors", [door]) if door == "c" => doors::c::run(),
         ("doors", [door]) if door == "python" => doors::python::run(),
+        ("header", []) => doors::header::update(),
         ("wasm", []) => wasm::run(),
         ("sim", rest) => {
             cargo(&["run", "--locked", "-p", "orrery-sim", "--bin", "orrery-sim", "--"]).args(rest).run()

@@ -1,7 +1,7 @@
 //! The C interface: header, shared and static library, pkg-config file, examples in C and C++, misuse, under valgrind and gcc's
 //! address sanitizer.
 
-use super::{STEPS, blocks, compare, folder, read, target_folder, write};
+use super::{STEPS, blocks, compare, folder, header, read, target_folder, write};
 use crate::command::{Failure, Outcome, cargo, program};
 use crate::tools;
 use std::fs;
@@ -31,6 +31,7 @@ pub fn run() -> Result<Outcome, Failure> {
     {
         return Ok(Outcome::Skipped(why));
     }
+    header::check()?;
     cargo(&["test", "--locked", "-p", "orrery-capi"]).run()?;
     cargo(&["build", "--locked", "-p", "orrery-capi"]).run()?;
     let prefix = folder("prefix")?;

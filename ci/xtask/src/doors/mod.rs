@@ -2,6 +2,7 @@
 //! (whose transcript must be the golden one, byte for byte), its own tests, and its page in `docs`.
 
 pub mod c;
+pub mod header;
 pub mod python;
 
 use crate::command::{Failure, Outcome};
