@@ -134,7 +134,8 @@ fn column_out(column: &ArrayRef, ty: SqlType) -> Result<ArrayRef> {
             Arc::new(column.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"))
         }
         SqlType::Decimal { .. } if holds_nan(column) => {
-            let message = "a numeric column holds NaN, which Arrow's decimals cannot: cast it to double precision";
+            let message =
+                "a numeric column holds NaN, which Arrow's decimals cannot: cast it to double precision";
             return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
         }
         _ if column.data_type() == &ty.arrow() => column.clone(),

@@ -55,8 +55,12 @@ impl FromStr for Options {
     fn from_str(text: &str) -> Result<Self> {
         let mut options = Options::default();
         for word in text.split_whitespace() {
-            let invalid =
-                || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("\"{word}\" is no option of a database"));
+            let invalid = || {
+                Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!("\"{word}\" is no option of a database"),
+                )
+            };
             let (name, value) = word.split_once('=').ok_or_else(invalid)?;
             let number = || value.parse::<u64>().map_err(|_| invalid());
             match (name, value) {

@@ -3,15 +3,15 @@
 use crate::arrow::ArrowReader;
 use crate::connection::Connection;
 use crate::stream::RowStream;
+use arrow_array::ArrayRef;
 use orrery_engine::Tag;
 use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::sql::columns::datum_at;
 use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::Batch;
 use orrery_engine::sql::plan::Field;
-use orrery_engine::sql::types::SqlType;
-use arrow_array::ArrayRef;
 use orrery_engine::sql::text::{self, FormatSettings};
+use orrery_engine::sql::types::SqlType;
 use std::marker::PhantomData;
 use std::sync::Arc;
 

@@ -107,7 +107,13 @@ impl RowStream {
         let batch = Batch { columns: columns.collect::<Result<_>>()?, row_count: 1 };
         let tag = Tag { command: "SELECT", row_count: Some(1), notice: None };
         let state = State { rows: None, ahead: VecDeque::from([batch]), error: None, tag };
-        Ok(RowStream { link, fields: fields.into(), state: Arc::new(Mutex::new(state)), batch: None, next: 0 })
+        Ok(RowStream {
+            link,
+            fields: fields.into(),
+            state: Arc::new(Mutex::new(state)),
+            batch: None,
+            next: 0,
+        })
     }
 
     /// Puts a batch, or the part of it that was not used, back to where it came from.

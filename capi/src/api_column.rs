@@ -78,7 +78,10 @@ pub extern "C" fn orrery_column_name(statement: *const orrery_statement, column:
 
 /// The name of a column's type, such as "numeric(8,2)"; as `orrery_column_name`.
 #[unsafe(no_mangle)]
-pub extern "C" fn orrery_column_type_name(statement: *const orrery_statement, column: usize) -> *const c_char {
+pub extern "C" fn orrery_column_type_name(
+    statement: *const orrery_statement,
+    column: usize,
+) -> *const c_char {
     name(statement, column, |state| &state.type_names)
 }
 
@@ -95,7 +98,8 @@ fn name(
 /// A column's type.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_type(statement: *const orrery_statement, column: usize) -> orrery_type {
-    let field = self::statement(statement).ok().and_then(|it| lock(&it.state).fields.get(column).map(|f| f.ty));
+    let field =
+        self::statement(statement).ok().and_then(|it| lock(&it.state).fields.get(column).map(|f| f.ty));
     field.map_or(orrery_type::ORRERY_TYPE_UNKNOWN, kind)
 }
 

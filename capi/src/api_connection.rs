@@ -46,8 +46,7 @@ impl Connection {
         work: impl FnOnce(&mut orrerydb::Connection) -> orrerydb::Result<T>,
     ) -> Result<T, Stop> {
         let mut inner = lock(&self.inner);
-        let closed =
-            || orrerydb::Error::new(SqlState::CONNECTION_EXCEPTION, "the connection is closed");
+        let closed = || orrerydb::Error::new(SqlState::CONNECTION_EXCEPTION, "the connection is closed");
         Ok(work(inner.as_mut().ok_or_else(closed)?)?)
     }
 }
@@ -112,7 +111,8 @@ pub unsafe extern "C" fn orrery_open(
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_close(database: *mut orrery_database) -> orrery_status {
     guard(|| {
-        let closed = DATABASES.remove(database.addr()).ok_or(Stop::Misuse("no such database: NULL or closed"))?;
+        let closed =
+            DATABASES.remove(database.addr()).ok_or(Stop::Misuse("no such database: NULL or closed"))?;
         Database::clone(&closed).close()?;
         Ok(orrery_status::ORRERY_OK)
     })
@@ -141,8 +141,9 @@ pub unsafe extern "C" fn orrery_connect(
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_disconnect(connection: *mut orrery_connection) -> orrery_status {
     guard(|| {
-        let closed =
-            CONNECTIONS.remove(connection.addr()).ok_or(Stop::Misuse("no such connection: NULL or closed"))?;
+        let closed = CONNECTIONS
+            .remove(connection.addr())
+            .ok_or(Stop::Misuse("no such connection: NULL or closed"))?;
         let inner = lock(&closed.inner).take();
         if let Some(mut inner) = inner {
             inner.rollback()?;
@@ -243,7 +244,10 @@ pub extern "C" fn orrery_rollback(connection: *mut orrery_connection) -> orrery_
 
 /// Whether each statement outside of `orrery_begin` and `orrery_commit` commits by itself: the default.
 #[unsafe(no_mangle)]
-pub extern "C" fn orrery_set_autocommit(connection: *mut orrery_connection, autocommit: bool) -> orrery_status {
+pub extern "C" fn orrery_set_autocommit(
+    connection: *mut orrery_connection,
+    autocommit: bool,
+) -> orrery_status {
     guard(|| {
         on(connection, |connection| {
             connection.set_autocommit(autocommit);

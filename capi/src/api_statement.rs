@@ -127,7 +127,8 @@ impl State {
                 self.row = row.values()?;
                 return Ok(orrery_status::ORRERY_ROW);
             }
-            self.row_count = stream.tag().row_count.map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX));
+            self.row_count =
+                stream.tag().row_count.map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.result = Run::Ended;
         Ok(orrery_status::ORRERY_DONE)
@@ -197,7 +198,8 @@ pub unsafe extern "C" fn orrery_prepare(
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_finalize(statement: *mut orrery_statement) -> orrery_status {
     guard(|| {
-        let closed = STATEMENTS.remove(statement.addr()).ok_or(Stop::Misuse("no such statement: NULL or closed"))?;
+        let closed =
+            STATEMENTS.remove(statement.addr()).ok_or(Stop::Misuse("no such statement: NULL or closed"))?;
         lock(&closed.state).reset();
         Ok(orrery_status::ORRERY_OK)
     })
@@ -211,19 +213,31 @@ pub extern "C" fn orrery_bind_null(statement: *mut orrery_statement, index: usiz
 
 /// Binds a boolean.
 #[unsafe(no_mangle)]
-pub extern "C" fn orrery_bind_bool(statement: *mut orrery_statement, index: usize, value: bool) -> orrery_status {
+pub extern "C" fn orrery_bind_bool(
+    statement: *mut orrery_statement,
+    index: usize,
+    value: bool,
+) -> orrery_status {
     on(statement, |state, _| state.bind(index, Value::Bool(value)))
 }
 
 /// Binds an integer. It fits every integer type that has room for it.
 #[unsafe(no_mangle)]
-pub extern "C" fn orrery_bind_int64(statement: *mut orrery_statement, index: usize, value: i64) -> orrery_status {
+pub extern "C" fn orrery_bind_int64(
+    statement: *mut orrery_statement,
+    index: usize,
+    value: i64,
+) -> orrery_status {
     on(statement, |state, _| state.bind(index, Value::Int8(value)))
 }
 
 /// Binds a double.
 #[unsafe(no_mangle)]
-pub extern "C" fn orrery_bind_double(statement: *mut orrery_statement, index: usize, value: f64) -> orrery_status {
+pub extern "C" fn orrery_bind_double(
+    statement: *mut orrery_statement,
+    index: usize,
+    value: f64,
+) -> orrery_status {
     on(statement, |state, _| state.bind(index, Value::Float8(value)))
 }
 
@@ -305,7 +319,10 @@ pub extern "C" fn orrery_add_batch(statement: *mut orrery_statement) -> orrery_s
 /// # Safety
 /// `row_count` is NULL or a place for a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn orrery_run_batch(statement: *mut orrery_statement, row_count: *mut u64) -> orrery_status {
+pub unsafe extern "C" fn orrery_run_batch(
+    statement: *mut orrery_statement,
+    row_count: *mut u64,
+) -> orrery_status {
     on(statement, |state, connection| {
         state.reset();
         let (width, count) = (state.params.len(), std::mem::take(&mut state.batch_count));

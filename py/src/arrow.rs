@@ -2,7 +2,7 @@
 //! Arrow streams in and out, through the Arrow PyCapsule interface. The only unsafe code of the module.
 
 use crate::error::InterfaceError;
-use arrow_array::ffi_stream::{RecordBatchStreamReader, FFI_ArrowArrayStream};
+use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use orrerydb::ArrowReader;
@@ -22,7 +22,8 @@ pub(crate) fn export(py: Python<'_>, reader: ArrowReader) -> PyResult<Bound<'_, 
 /// Whatever has the protocol as a reader.
 pub(crate) fn import(data: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
     let Ok(method) = data.getattr("__arrow_c_stream__") else {
-        let message = format!("a {} is no Arrow stream: it has no __arrow_c_stream__", data.get_type().name()?);
+        let message =
+            format!("a {} is no Arrow stream: it has no __arrow_c_stream__", data.get_type().name()?);
         return Err(InterfaceError::new_err(message));
     };
     let capsule = method.call0()?;

@@ -331,7 +331,11 @@ impl Connection {
         _value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        if exception.is_none() { self.commit(py)? } else { self.rollback(py)? }
+        if exception.is_none() {
+            self.commit(py)?
+        } else {
+            self.rollback(py)?
+        }
         Ok(false)
     }
 }

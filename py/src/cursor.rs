@@ -130,11 +130,7 @@ impl Cursor {
     }
 
     /// Appends rows to a list until there are `limit` or no more.
-    fn take<'py>(
-        slf: &Bound<'py, Self>,
-        into: &Bound<'py, PyList>,
-        limit: usize,
-    ) -> PyResult<()> {
+    fn take<'py>(slf: &Bound<'py, Self>, into: &Bound<'py, PyList>, limit: usize) -> PyResult<()> {
         let py = slf.py();
         let mut cursor = slf.borrow_mut();
         let Some(factory) = cursor.row_factory.as_ref().map(|factory| factory.clone_ref(py)) else {

@@ -43,7 +43,8 @@ impl KeyValue {
 
     /// Sets many keys, pairs of an iterable, in one transaction.
     fn set_all(&self, py: Python<'_>, pairs: &Bound<'_, PyAny>) -> PyResult<()> {
-        let all = pairs.try_iter()?.map(|pair| pair?.extract()).collect::<PyResult<Vec<(Vec<u8>, Vec<u8>)>>>()?;
+        let all =
+            pairs.try_iter()?.map(|pair| pair?.extract()).collect::<PyResult<Vec<(Vec<u8>, Vec<u8>)>>>()?;
         self.run(py, |pairs| pairs.set_all(all.into_iter()))
     }
 
@@ -65,7 +66,8 @@ impl KeyValue {
         prefix: Option<&[u8]>,
         limit: Option<usize>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let pairs = self.run(py, |pairs| pairs.list(prefix.unwrap_or_default(), limit.unwrap_or(usize::MAX)))?;
+        let pairs =
+            self.run(py, |pairs| pairs.list(prefix.unwrap_or_default(), limit.unwrap_or(usize::MAX)))?;
         let pair = |(key, value): &(Vec<u8>, Vec<u8>)| {
             PyTuple::new(py, [PyBytes::new(py, key), PyBytes::new(py, value)])
         };

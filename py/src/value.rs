@@ -106,7 +106,10 @@ fn other(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         let bytes = py.get_type::<PyBytes>().call1((object,))?;
         return from_python(&bytes);
     }
-    if object.is_instance_of::<PyString>() || object.is_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>() {
+    if object.is_instance_of::<PyString>()
+        || object.is_instance_of::<PyFloat>()
+        || object.is_instance_of::<PyInt>()
+    {
         // Subclasses (enumerations, numpy's float64).
         return if object.is_instance_of::<PyString>() {
             Ok(Value::Text(object.extract::<String>()?.into()))

@@ -76,9 +76,8 @@ fn walk(prefix: &Path) -> Result<Outcome, Failure> {
         let build = program(compiler[0]).args([compiler[1]]).args(WARNINGS).args(more);
         build.args([source, "-o", &built(name)]).args(link).args(["-lpthread"]).run()
     };
-    let run = |command: &[&str]| {
-        program(command[0]).args(&command[1..]).env("LD_LIBRARY_PATH", &library).output()
-    };
+    let run =
+        |command: &[&str]| program(command[0]).args(&command[1..]).env("LD_LIBRARY_PATH", &library).output();
     gcc("capi/tests/conformance.c", "conformance", &[], &shared)?;
     gcc("capi/tests/misuse.c", "misuse", &[], &shared)?;
     gcc("capi/examples/shop.c", "shop", &[], &shared)?;
@@ -119,7 +118,9 @@ fn page(shared: &str, linked: &str) -> Result<(), Failure> {
     }
     for printed in [shared, linked] {
         if blocks(&page, "text").first().map(String::as_str) != Some(printed) {
-            return Err(Failure::new(format!("docs/c.md says otherwise than its program, which prints\n{printed}")));
+            return Err(Failure::new(format!(
+                "docs/c.md says otherwise than its program, which prints\n{printed}"
+            )));
         }
     }
     Ok(())

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Builds and walks it.
 pub fn run() -> Result<Outcome, Failure> {
-    let has_python = program("python3").args(["-c", "import sys, venv; assert sys.version_info >= (3, 10)"]).succeeds();
+    let has_python =
+        program("python3").args(["-c", "import sys, venv; assert sys.version_info >= (3, 10)"]).succeeds();
     if !has_python {
         return Ok(Outcome::Skipped("the Python door needs python3, 3.10 or newer, with venv".into()));
     }
@@ -20,14 +21,19 @@ pub fn run() -> Result<Outcome, Failure> {
     }
     let wheels = folder("wheels")?;
     let build = program(&maturin.to_string_lossy());
-    build.args(["build", "--locked", "--profile", "dev", "-m", "py/Cargo.toml", "-o"]).args([&wheels]).run()?;
+    build
+        .args(["build", "--locked", "--profile", "dev", "-m", "py/Cargo.toml", "-o"])
+        .args([&wheels])
+        .run()?;
     let wheel = wheel(&wheels)?;
     let clean = folder("python")?;
     environment(&clean)?;
     // First without anything else: the module needs nothing.
     pip(&clean, &[&wheel.to_string_lossy()])?;
     let python = clean.join("bin/python").to_string_lossy().into_owned();
-    program(&python).args(["-c", "import orrerydb; print(orrerydb.connect().execute('select 1').fetchall())"]).run()?;
+    program(&python)
+        .args(["-c", "import orrerydb; print(orrerydb.connect().execute('select 1').fetchall())"])
+        .run()?;
     pip(&clean, &["-r", "py/tests/requirements.txt"])?;
     compare("Python", &program(&python).args(["py/tests/conformance.py", STEPS]).output()?)?;
     program(&python).args(["py/tests/test_orrerydb.py"]).run()?;

@@ -249,7 +249,8 @@ impl<'a> Lexer<'a> {
     /// `:1` is `$1` (Python's numeric style), but not in a slice: what may end an expression does not stand before it.
     fn is_numeric_param(&self, start: usize) -> bool {
         let before = start.checked_sub(1).map(|before| self.text.as_bytes()[before]);
-        let ends_expression = |byte: u8| is_word_part(byte) || matches!(byte, b')' | b']' | b'[' | b'"' | b'\'');
+        let ends_expression =
+            |byte: u8| is_word_part(byte) || matches!(byte, b')' | b']' | b'[' | b'"' | b'\'');
         self.byte(1).is_ascii_digit() && !before.is_some_and(ends_expression)
     }
 
