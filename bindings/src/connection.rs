@@ -88,7 +88,6 @@ impl Statement {
 }
 
 /// What a statement gave.
-#[expect(clippy::large_enum_variant, reason = "one value a statement; a box would cost the short ones")]
 pub enum Outcome<'c> {
     /// Rows.
     Rows(Rows<'c>),
@@ -97,7 +96,6 @@ pub enum Outcome<'c> {
 }
 
 /// As [`Outcome`], with rows that own what they need.
-#[expect(clippy::large_enum_variant, reason = "one value a statement; a box would cost the short ones")]
 pub enum Answer {
     /// Rows.
     Rows(RowStream),

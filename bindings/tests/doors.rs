@@ -1,5 +1,7 @@
 //! What the other languages' doors stand on: streams, Arrow both ways, many rows of parameters, interrupts, fixed worlds.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use orrerydb::{Answer, Database, Options, RowStream, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

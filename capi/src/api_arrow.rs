@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "streams of the Arrow C interface go through pointers")]
 //! Results as Arrow C streams, and Arrow C streams into tables.
+
+#![allow(unsafe_code, reason = "streams of the Arrow C interface go through pointers")]
 
 use crate::api_connection::{connection, lock, orrery_connection};
 use crate::api_statement::{orrery_statement, statement};

@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 //! The columns of a statement's result, and the values of the row that the last step gave.
+
+#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 
 use crate::api_connection::lock;
 use crate::api_statement::{State, orrery_statement, statement};

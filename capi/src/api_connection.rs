@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 //! The library, databases, connections, errors.
+
+#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 
 use crate::error::{Outcome, Stop, guard, last, last_text, orrery_status};
 use crate::handle::Table;

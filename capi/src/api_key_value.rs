@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 //! The key-value interface. Every call is a transaction of its own.
+
+#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 
 use crate::api_connection::{database, orrery_database};
 use crate::error::{guard, orrery_status};

@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 //! Statements: preparing, binding, stepping.
+
+#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 
 use crate::api_connection::{Connection, as_pointer, connection, lock, orrery_connection};
 use crate::error::{Outcome, Stop, c_text, guard, orrery_status};

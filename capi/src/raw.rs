@@ -1,9 +1,10 @@
+//! Following the caller's pointers. Whatever can be checked is (NULL, UTF-8); the rest is the contract of `orrery.h`: a pointer
+//! that is not NULL points at what the function says, for as long as the call runs.
+
 #![allow(
     unsafe_code,
     reason = "C hands over pointers: this file is the only one that follows them, but for Arrow's"
 )]
-//! Following the caller's pointers. Whatever can be checked is (NULL, UTF-8); the rest is the contract of `orrery.h`: a pointer
-//! that is not NULL points at what the function says, for as long as the call runs.
 
 use crate::error::Stop;
 use std::ffi::{CStr, c_char};

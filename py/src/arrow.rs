@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "a stream of the Arrow C interface comes in as a pointer in a capsule")]
 //! Arrow streams in and out, through the Arrow PyCapsule interface. The only unsafe code of the module.
+
+#![allow(unsafe_code, reason = "a stream of the Arrow C interface comes in as a pointer in a capsule")]
 
 use crate::error::InterfaceError;
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
