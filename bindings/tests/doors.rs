@@ -1,6 +1,6 @@
 //! What the other languages' doors stand on: streams, Arrow both ways, many rows of parameters, interrupts, fixed worlds.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "a test panics on the unexpected")]
 
 use orrerydb::{Answer, Database, Options, RowStream, Value};
 use std::sync::Arc;

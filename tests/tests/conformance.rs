@@ -1,7 +1,7 @@
 //! The conformance script through the Rust API: the first runner, which also writes the transcript (`ORRERY_UPDATE=1`). See
 //! `tests/conformance/README.md`.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::unit_arg, reason = "a test panics on the unexpected")]
 
 use orrerydb::{Answer, Connection, Database, Error, Options, Result, Row, RowStream, Value};
 use std::fmt::Write;

@@ -32,6 +32,7 @@ pub fn run() -> Result<Outcome, Failure> {
         return Ok(Outcome::Skipped(why));
     }
     header::check()?;
+    cargo(&["clippy", "--locked", "-p", "orrery-capi", "--all-targets", "--", "-D", "warnings"]).run()?;
     cargo(&["test", "--locked", "-p", "orrery-capi"]).run()?;
     cargo(&["build", "--locked", "-p", "orrery-capi"]).run()?;
     let prefix = folder("prefix")?;

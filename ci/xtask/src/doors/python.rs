@@ -1,7 +1,7 @@
 //! The Python module: a wheel, installed into an empty virtual environment, walked there.
 
 use super::{STEPS, compare, folder, target_folder};
-use crate::command::{Failure, Outcome, program, repository_root};
+use crate::command::{Failure, Outcome, cargo, program, repository_root};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ pub fn run() -> Result<Outcome, Failure> {
     if !has_python {
         return Ok(Outcome::Skipped("the Python door needs python3, 3.10 or newer, with venv".into()));
     }
+    cargo(&["clippy", "--locked", "-p", "orrery-py", "--", "-D", "warnings"]).run()?;
     // The tool that builds wheels may stay from run to run; the environment that they are installed into is new.
     let tools = target_folder().join("doors/python-tools");
     let maturin = tools.join("bin/maturin");
