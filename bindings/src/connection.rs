@@ -132,6 +132,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a result of the open block may have rows to give; never waits.
+    fn has_open_result(&mut self) -> bool {
+        let is_open =
+            self.open.upgrade().is_some_and(|state| state.try_lock().map_or(true, |it| it.is_open()));
+        if !is_open {
+            self.open = Weak::new();
+        }
+        is_open
+    }
+
     /// Whether each statement outside a transaction block commits by itself: the default. When off, the first statement begins
     /// a block, which `commit` or `rollback` ends.
     pub fn set_autocommit(&mut self, autocommit: bool) {
@@ -286,6 +296,9 @@ impl Connection {
         params: &[Datum],
         found: &mut dyn FnMut(RowRef<'_>),
     ) -> Option<u64> {
+        if self.has_open_result() {
+            return None;
+        }
         self.before(statement).ok()?;
         let found = &mut |row: &PointRow<'_>| found(RowRef::of_point(row));
         let driver = &*self.link.shared.driver;

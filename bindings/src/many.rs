@@ -41,11 +41,13 @@ impl Connection {
         self.in_transaction(|connection| {
             connection.before(statement)?;
             let (mut row_count, mut row) = (0, Vec::new());
+            // The rows of an INSERT go in as columns. Other point statements run on the stack; the first that cannot takes the
+            // rest the other way.
+            let by_rows = !statement.0.is_query() && !statement.0.is_insert();
             while fill(&mut row)? {
-                // A point statement in a block runs on the stack; the first that cannot takes the rest the other way.
-                match connection.point(statement, &row, &mut |_| {}) {
-                    Some(changed) if !statement.0.is_query() => row_count += changed,
-                    _ => return Ok(row_count + connection.in_chunks(statement, row, fill)?),
+                match by_rows.then(|| connection.point(statement, &row, &mut |_| {})).flatten() {
+                    Some(changed) => row_count += changed,
+                    None => return Ok(row_count + connection.in_chunks(statement, row, fill)?),
                 }
                 row.clear();
             }

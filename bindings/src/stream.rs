@@ -70,6 +70,11 @@ impl State {
         Ok(batch)
     }
 
+    /// Whether there may be rows that were not fetched.
+    pub(crate) fn is_open(&self) -> bool {
+        self.rows.is_some()
+    }
+
     /// Reads the rest, so that the transaction may go on (O1).
     pub(crate) fn read_ahead(&mut self, link: &Link) {
         loop {

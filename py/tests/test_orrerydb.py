@@ -297,6 +297,25 @@ class Threads(unittest.TestCase):
         self.assertEqual(failures, [])
         self.assertEqual(con.execute("select count(*) from t").fetchone(), (1800,))
 
+    def test_a_cursor_read_by_one_thread_while_another_runs_statements(self):
+        con = filled()
+        failures = []
+
+        def read():
+            try:
+                for _ in range(20):
+                    cur = con.execute("select n from generate_series(1, 20000) as s(n)")
+                    self.assertEqual(sum(1 for _ in cur), 20000)
+            except Exception as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        while thread.is_alive():
+            con.execute("select b from t where id = ?", (5,)).fetchone()
+        thread.join()
+        self.assertEqual(failures, [])
+
     def test_interrupt_from_another_thread(self):
         con = orrerydb.connect(autocommit=True)
         threading.Timer(0.1, con.interrupt).start()

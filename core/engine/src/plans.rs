@@ -65,6 +65,11 @@ impl Prepared {
         )
     }
 
+    /// Whether it is an INSERT.
+    pub fn is_insert(&self) -> bool {
+        matches!(self.parsed.statement, ast::Statement::Insert(_))
+    }
+
     /// Whether it ends the transaction by undoing it.
     pub fn is_rollback(&self) -> bool {
         matches!(self.parsed.statement, ast::Statement::Rollback)
