@@ -234,6 +234,38 @@ fn a_full_disk_can_be_emptied_again() {
     }
 }
 
+/// What is allocated ahead for checkpoints goes back at a clean close, and a small database never has any.
+#[test]
+fn a_closed_database_keeps_no_reserve() {
+    for (row_count, data_bytes_max) in [(1, 1 << 20), (300, 1 << 20), (4_000, 3 << 20)] {
+        let (mut sim, store) = started(StoreOptions { memory_bytes: 64 << 20, ..StoreOptions::default() });
+        for n in 0..row_count {
+            sim.put(&store, n, &[7; 200]).unwrap();
+        }
+        let bytes = |sim: &Sim| sim.0.disk.files[&FileId::Data].cached.len() as u64;
+        let open_bytes = bytes(&sim);
+        assert!(
+            row_count < 4_000 || open_bytes > 3 << 20,
+            "{open_bytes} bytes are kept ready for the checkpoint"
+        );
+        sim.close(&store).unwrap();
+        let closed_bytes = bytes(&sim);
+        assert!(
+            closed_bytes <= data_bytes_max,
+            "{row_count} rows: {open_bytes} bytes, closed {closed_bytes}"
+        );
+        let mut sim = sim.crash(0);
+        let store = sim.open(StoreOptions::default()).unwrap();
+        assert_eq!(sim.get(&store, row_count - 1), Some(vec![7; 200]));
+        sim.check(&store);
+        for n in 0..row_count {
+            sim.put(&store, n, &[8; 200]).unwrap();
+        }
+        sim.checkpoint(&store).unwrap();
+        sim.check(&store);
+    }
+}
+
 #[test]
 fn a_missing_log_is_refused() {
     let (mut sim, store) = started(small());
