@@ -59,6 +59,11 @@ pub use orrery_engine::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
 };
 
+/// The ten-minute page, followed literally.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/rust.md")]
+struct Page;
+
 /// What the head of this page says of threads, held by the compiler.
 const _: () = {
     const fn send<T: Send>() {}
