@@ -235,7 +235,7 @@ orrery_status orrery_interrupt(orrery_connection *connection);
 
 /**
  * Calls `progress(context)` about every `every_ms` milliseconds while a statement of the connection runs or waits, on the
- * thread that runs it. NULL takes it back.
+ * thread that runs it. NULL takes it back. The function may call `orrery_interrupt`, and nothing else of this interface.
  *
  * # Safety
  * `progress` is NULL or a function that may be called with `context` from any thread until it is taken back.

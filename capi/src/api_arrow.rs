@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code, reason = "streams of the Arrow C interface go through pointers")]
 
-use crate::api_connection::{connection, lock, orrery_connection};
-use crate::api_statement::{orrery_statement, statement};
+use crate::api_connection::{connection, orrery_connection};
+use crate::api_statement::{orrery_statement, with};
 use crate::error::{Stop, guard, orrery_status};
 use crate::raw;
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
@@ -24,8 +24,7 @@ pub unsafe extern "C" fn orrery_arrow_stream(
         if out.is_null() {
             return Err(Stop::Misuse("the place for the stream is NULL"));
         }
-        let statement = self::statement(statement)?;
-        let rows = lock(&statement.state).take_stream(&statement.connection)?;
+        let rows = with(statement, |state, connection| state.take_stream(connection))??;
         let stream = FFI_ArrowArrayStream::new(Box::new(rows.into_arrow()));
         // SAFETY: this function's contract.
         unsafe { raw::give(out, stream)? };

@@ -2,8 +2,7 @@
 
 #![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 
-use crate::api_connection::lock;
-use crate::api_statement::{State, orrery_statement, statement};
+use crate::api_statement::{State, orrery_statement, with};
 use crate::error::{Outcome, Stop, c_text, guard, orrery_status};
 use crate::raw;
 use orrerydb::{Error, FromValue, SqlState, SqlType, Value};
@@ -68,7 +67,7 @@ fn kind(ty: SqlType) -> orrery_type {
 /// How many columns the result has: known after the first step; 0 when the statement gives no rows.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_count(statement: *const orrery_statement) -> usize {
-    self::statement(statement).map_or(0, |statement| lock(&statement.state).fields.len())
+    with(statement, |state, _| state.fields.len()).unwrap_or(0)
 }
 
 /// A column's name, from column 0; NULL when there is no such column. Valid until the statement runs again or is closed.
@@ -91,39 +90,36 @@ fn name(
     column: usize,
     names: impl FnOnce(&State) -> &Vec<CString>,
 ) -> *const c_char {
-    let Ok(statement) = statement(handle) else { return std::ptr::null() };
-    let state = lock(&statement.state);
-    names(&state).get(column).map_or(std::ptr::null(), |name| name.as_ptr())
+    let name = |state: &mut State| names(state).get(column).map(|name| name.as_ptr());
+    with(handle, |state, _| name(state)).ok().flatten().unwrap_or(std::ptr::null())
 }
 
 /// A column's type.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_type(statement: *const orrery_statement, column: usize) -> orrery_type {
-    let field =
-        self::statement(statement).ok().and_then(|it| lock(&it.state).fields.get(column).map(|f| f.ty));
+    let field = with(statement, |state, _| state.fields.get(column).map(|field| field.ty)).ok().flatten();
     field.map_or(orrery_type::ORRERY_TYPE_UNKNOWN, kind)
 }
 
 /// Whether the value of a column is NULL; true when there is no row or no such column.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_is_null(statement: *const orrery_statement, column: usize) -> bool {
-    self::statement(statement)
-        .map_or(true, |statement| lock(&statement.state).row.get(column).is_none_or(Value::is_null))
+    with(statement, |state, _| state.row.get(column).is_none_or(Value::is_null)).unwrap_or(true)
 }
 
 /// Gives a value of the row to `with`.
 fn on(
     handle: *const orrery_statement,
     column: usize,
-    with: impl FnOnce(&mut State, usize) -> Outcome,
+    work: impl FnOnce(&mut State, usize) -> Outcome,
 ) -> orrery_status {
     guard(|| {
-        let statement = statement(handle)?;
-        let mut state = lock(&statement.state);
-        if column >= state.row.len() {
-            return Err(Stop::Misuse("there is no row, or no such column in it"));
-        }
-        with(&mut state, column)
+        with(handle, |state, _| {
+            if column >= state.row.len() {
+                return Err(Stop::Misuse("there is no row, or no such column in it"));
+            }
+            work(state, column)
+        })?
     })
 }
 

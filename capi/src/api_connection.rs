@@ -33,7 +33,7 @@ pub type orrery_progress = Option<unsafe extern "C" fn(context: *mut c_void) -> 
 pub const ORRERY_ABI_VERSION: u32 = 1;
 
 pub(crate) static DATABASES: Table<Database> = Table::new(1);
-pub(crate) static CONNECTIONS: Table<Connection> = Table::new(2);
+pub(crate) static CONNECTIONS: Table<Arc<Connection>> = Table::new(2);
 
 pub(crate) struct Connection {
     inner: Mutex<Option<orrerydb::Connection>>,
@@ -56,12 +56,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn database(handle: *const orrery_database) -> Result<Arc<Database>, Stop> {
-    DATABASES.get(handle.addr()).ok_or(Stop::Misuse("no such database: NULL or closed"))
+pub(crate) fn database(handle: *const orrery_database) -> Result<Database, Stop> {
+    DATABASES
+        .with(handle.addr(), |database| database.clone())
+        .ok_or(Stop::Misuse("no such database: NULL or closed"))
 }
 
 pub(crate) fn connection(handle: *const orrery_connection) -> Result<Arc<Connection>, Stop> {
-    CONNECTIONS.get(handle.addr()).ok_or(Stop::Misuse("no such connection: NULL or closed"))
+    CONNECTIONS
+        .with(handle.addr(), |connection| connection.clone())
+        .ok_or(Stop::Misuse("no such connection: NULL or closed"))
 }
 
 /// A number as the pointer that C holds.
@@ -114,7 +118,7 @@ pub extern "C" fn orrery_close(database: *mut orrery_database) -> orrery_status 
     guard(|| {
         let closed =
             DATABASES.remove(database.addr()).ok_or(Stop::Misuse("no such database: NULL or closed"))?;
-        Database::clone(&closed).close()?;
+        closed.close()?;
         Ok(orrery_status::ORRERY_OK)
     })
 }
@@ -131,7 +135,7 @@ pub unsafe extern "C" fn orrery_connect(
     guard(|| {
         let connection = self::database(database)?.connect();
         let interrupt = connection.interrupt_handle();
-        let connection = Connection { inner: Mutex::new(Some(connection)), interrupt };
+        let connection = Arc::new(Connection { inner: Mutex::new(Some(connection)), interrupt });
         // SAFETY: this function's contract.
         unsafe { raw::give(out, as_pointer(CONNECTIONS.insert(connection))?)? };
         Ok(orrery_status::ORRERY_OK)
@@ -171,7 +175,7 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 /// Calls `progress(context)` about every `every_ms` milliseconds while a statement of the connection runs or waits, on the
-/// thread that runs it. NULL takes it back.
+/// thread that runs it. NULL takes it back. The function may call `orrery_interrupt`, and nothing else of this interface.
 ///
 /// # Safety
 /// `progress` is NULL or a function that may be called with `context` from any thread until it is taken back.

@@ -2,13 +2,13 @@
 
 #![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
 
-use crate::api_connection::{Connection, as_pointer, connection, lock, orrery_connection};
+use crate::api_connection::{Connection, as_pointer, connection, orrery_connection};
 use crate::error::{Outcome, Stop, c_text, guard, orrery_status};
 use crate::handle::Table;
 use crate::raw;
 use orrerydb::{Answer, Field, RowStream, Value};
 use std::ffi::{CString, c_char};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A prepared statement with what is bound to it and the result it gives.
 #[repr(C)]
@@ -21,7 +21,7 @@ static STATEMENTS: Table<Statement> = Table::new(3);
 
 pub(crate) struct Statement {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: State,
 }
 
 pub(crate) struct State {
@@ -161,16 +161,17 @@ impl State {
     }
 }
 
-pub(crate) fn statement(handle: *const orrery_statement) -> Result<Arc<Statement>, Stop> {
-    STATEMENTS.get(handle.addr()).ok_or(Stop::Misuse("no such statement: NULL or closed"))
+/// Hands a statement to `work`; other calls with it wait.
+pub(crate) fn with<R>(
+    handle: *const orrery_statement,
+    work: impl FnOnce(&mut State, &Connection) -> R,
+) -> Result<R, Stop> {
+    let done = STATEMENTS.with(handle.addr(), |statement| work(&mut statement.state, &statement.connection));
+    done.ok_or(Stop::Misuse("no such statement: NULL or closed"))
 }
 
 fn on(handle: *mut orrery_statement, work: impl FnOnce(&mut State, &Connection) -> Outcome) -> orrery_status {
-    guard(|| {
-        let statement = statement(handle)?;
-        let mut state = lock(&statement.state);
-        work(&mut state, &statement.connection)
-    })
+    guard(|| with(handle, work)?)
 }
 
 /// Prepares one statement. Parameters are written `?` or `$1`; all are NULL at first. Names and types are checked at the first step.
@@ -188,7 +189,7 @@ pub unsafe extern "C" fn orrery_prepare(
         // SAFETY: this function's contract, here and below.
         let sql = unsafe { raw::text(sql)? };
         let prepared = connection.with(|connection| connection.prepare(sql))?;
-        let statement = Statement { connection, state: Mutex::new(State::new(prepared)) };
+        let statement = Statement { connection, state: State::new(prepared) };
         // SAFETY: as above.
         unsafe { raw::give(out, as_pointer(STATEMENTS.insert(statement))?)? };
         Ok(orrery_status::ORRERY_OK)
@@ -201,7 +202,7 @@ pub extern "C" fn orrery_finalize(statement: *mut orrery_statement) -> orrery_st
     guard(|| {
         let closed =
             STATEMENTS.remove(statement.addr()).ok_or(Stop::Misuse("no such statement: NULL or closed"))?;
-        lock(&closed.state).reset();
+        drop(closed);
         Ok(orrery_status::ORRERY_OK)
     })
 }
@@ -280,7 +281,7 @@ pub unsafe extern "C" fn orrery_bind_bytes(
 /// How many parameters it has; 0 for no statement.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_param_count(statement: *const orrery_statement) -> usize {
-    self::statement(statement).map_or(0, |statement| lock(&statement.state).params.len())
+    with(statement, |state, _| state.params.len()).unwrap_or(0)
 }
 
 /// Runs the statement at the first call; gives its next row: `ORRERY_ROW`, and `ORRERY_DONE` when there is none (any more).
@@ -301,7 +302,7 @@ pub extern "C" fn orrery_reset(statement: *mut orrery_statement) -> orrery_statu
 /// How many rows the last run changed, or gave when its end was reached; -1 when it counts none.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_row_count(statement: *const orrery_statement) -> i64 {
-    self::statement(statement).map_or(-1, |statement| lock(&statement.state).row_count)
+    with(statement, |state, _| state.row_count).unwrap_or(-1)
 }
 
 /// Notes what is bound as a row of parameters for `orrery_run_batch`.

@@ -1,7 +1,10 @@
 //! Handles as numbers: the index of a slot and how often the slot was used. A closed handle's number never comes back (until
 //! a slot was used four thousand million times), so using it is noticed, not undefined.
+//!
+//! A value lies in its slot behind one lock: a call takes it once. Whoever must not wait for a call under way keeps its value in
+//! an `Arc` and takes a copy of that.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Slots of the first block; each block is twice the one before.
 const FIRST_BLOCK_SLOT_COUNT: usize = 64;
@@ -14,7 +17,7 @@ pub(crate) struct Slot<T> {
 
 struct State<T> {
     generation: u32,
-    value: Option<Arc<T>>,
+    value: Option<T>,
 }
 
 /// The objects of one kind.
@@ -69,7 +72,7 @@ impl<T> Table<T> {
             }
         };
         let mut state = lock(&self.slot(index)?.state);
-        state.value = Some(Arc::new(value));
+        state.value = Some(value);
         Some((state.generation as usize) << 32 | index << 3 | self.kind)
     }
 
@@ -79,13 +82,13 @@ impl<T> Table<T> {
         (handle & 7 == self.kind && state.generation as usize == handle >> 32).then_some((index, state))
     }
 
-    /// The value of a handle, if it is one.
-    pub(crate) fn get(&self, handle: usize) -> Option<Arc<T>> {
-        self.find(handle)?.1.value.clone()
+    /// Hands the value of a handle to `work`, if it is one; other calls with the handle wait.
+    pub(crate) fn with<R>(&self, handle: usize, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.find(handle)?.1.value.as_mut().map(work)
     }
 
     /// Takes the value out: the handle is none afterwards.
-    pub(crate) fn remove(&self, handle: usize) -> Option<Arc<T>> {
+    pub(crate) fn remove(&self, handle: usize) -> Option<T> {
         let (index, mut state) = self.find(handle)?;
         let value = state.value.take()?;
         state.generation = state.generation.wrapping_add(1).max(1);
@@ -102,12 +105,13 @@ mod tests {
     #[test]
     fn a_closed_handle_is_none_even_when_its_slot_is_used_again() {
         let table = Table::new(3);
+        let get = |handle| table.with(handle, |value| *value);
         let first = table.insert("a").unwrap();
-        assert_eq!(table.get(first).as_deref(), Some(&"a"));
-        assert_eq!(table.remove(first).as_deref(), Some(&"a"));
+        assert_eq!(get(first), Some("a"));
+        assert_eq!(table.remove(first), Some("a"));
         let second = table.insert("b").unwrap();
-        assert_eq!((table.get(first), table.remove(first)), (None, None));
-        assert_eq!(table.get(second).as_deref(), Some(&"b"));
+        assert_eq!((get(first), table.remove(first)), (None, None));
+        assert_eq!(get(second), Some("b"));
         assert_ne!(first, second);
     }
 
@@ -117,7 +121,7 @@ mod tests {
         table.insert(1).unwrap();
         let other: Table<u8> = Table::new(2);
         for handle in [0, 1, 8, 9, usize::MAX, 1 << 32, other.insert(1).unwrap(), 0x7fff_1234_5678] {
-            assert_eq!(table.get(handle), None, "{handle:x}");
+            assert_eq!(table.with(handle, |value| *value), None, "{handle:x}");
         }
     }
 
@@ -126,7 +130,7 @@ mod tests {
         let table = Table::new(0);
         let handles: Vec<_> = (0..1000).map(|value| table.insert(value).unwrap()).collect();
         for (value, handle) in handles.iter().enumerate() {
-            assert_eq!(table.get(*handle).as_deref(), Some(&value));
+            assert_eq!(table.with(*handle, |value| *value), Some(value));
         }
     }
 }
