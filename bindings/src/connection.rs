@@ -3,19 +3,51 @@
 use crate::database::Shared;
 use crate::row_ref::RowRef;
 use crate::rows::Rows;
+use crate::stream::{self, Link, RowStream, State as StreamState};
+use orrery_drivers::Driver;
 use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::point::PointRow;
+use orrery_engine::sql::plan::Field;
 use orrery_engine::{Cancel, Execution, PointStep, Prepared, Session, TableDescription, Tag, Task};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 /// See [`Connection::query_row`].
 const POINT_LOAD_COUNT_MAX: usize = 16;
 
-/// A session. `Send`, not `Sync`: one thread at a time.
+/// A session. `Send`: it may move between threads, one at a time uses it (its methods take `&mut self`).
 pub struct Connection {
-    shared: Arc<Shared>,
+    link: Link,
     session: Session,
+    autocommit: bool,
+    /// The newest result of a transaction block.
+    open: Weak<Mutex<StreamState>>,
+}
+
+/// How far a statement is; see [`Connection::on_progress`].
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Since this piece of work (a statement, or the next batch of its rows) began.
+    pub elapsed: Duration,
+}
+
+/// Called while statements run.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    every: Duration,
+    call: Arc<dyn Fn(Progress) -> bool + Send + Sync>,
+}
+
+impl Watch {
+    pub(crate) fn run<T>(&self, driver: &dyn Driver, task: Task<T>) -> T {
+        let (start, cancel) = (Instant::now(), task.cancel_handle());
+        orrery_drivers::run_watched(driver, task, self.every, || {
+            if !(self.call)(Progress { elapsed: start.elapsed() }) {
+                cancel.cancel();
+            }
+        })
+    }
 }
 
 /// Cancels the statement a connection is running, from any thread; the statement answers 57014.
@@ -39,6 +71,16 @@ impl Statement {
         self.0.text()
     }
 
+    /// Whether it is a SELECT.
+    pub fn is_query(&self) -> bool {
+        self.0.is_query()
+    }
+
+    /// The columns of a SELECT as it was last planned; `None` before its first execution.
+    pub fn fields(&self) -> Option<Vec<Field>> {
+        self.0.fields()
+    }
+
     /// How many parameters it has.
     pub fn param_count(&self) -> usize {
         self.0.param_count()
@@ -46,7 +88,6 @@ impl Statement {
 }
 
 /// What a statement gave.
-#[expect(clippy::large_enum_variant, reason = "one value a statement; a box would cost the short ones")]
 pub enum Outcome<'c> {
     /// Rows.
     Rows(Rows<'c>),
@@ -54,20 +95,99 @@ pub enum Outcome<'c> {
     Done(Tag),
 }
 
+/// As [`Outcome`], with rows that own what they need.
+pub enum Answer {
+    /// Rows.
+    Rows(RowStream),
+    /// A command tag.
+    Done(Tag),
+}
+
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let session = shared.engine.session();
-        Connection { shared, session }
+        Connection { link: Link { shared, watch: None }, session, autocommit: true, open: Weak::new() }
     }
 
     pub(crate) fn drive<T>(&self, task: Task<T>) -> T {
-        orrery_drivers::run(&*self.shared.driver, task)
+        self.link.drive(task)
     }
 
-    pub(crate) fn tidy(&self) {
-        if let Some(task) = self.session.tidy() {
-            self.drive(task);
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Before any statement: what a result of the open block still has to give is read or ended, and a block is begun when
+    /// commits are the caller's.
+    pub(crate) fn before(&mut self, statement: &Statement) -> Result<()> {
+        if let Some(open) = self.open.upgrade() {
+            self.open = Weak::new();
+            let mut open = stream::lock(&open);
+            if statement.0.is_rollback() { open.end() } else { open.read_ahead(&self.link) }
         }
+        if !self.autocommit && !statement.0.is_control() && self.transaction_status().is_none() {
+            let begin = self.prepare("begin")?;
+            self.drive(self.session.execute(&begin.0, Vec::new()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a result of the open block may have rows to give; never waits.
+    fn has_open_result(&mut self) -> bool {
+        let is_open =
+            self.open.upgrade().is_some_and(|state| state.try_lock().map_or(true, |it| it.is_open()));
+        if !is_open {
+            self.open = Weak::new();
+        }
+        is_open
+    }
+
+    /// Whether each statement outside a transaction block commits by itself: the default. When off, the first statement begins
+    /// a block, which `commit` or `rollback` ends.
+    pub fn set_autocommit(&mut self, autocommit: bool) {
+        self.autocommit = autocommit;
+    }
+
+    /// See [`Connection::set_autocommit`].
+    pub fn autocommit(&self) -> bool {
+        self.autocommit
+    }
+
+    /// Calls `watch` about every `every` while a statement runs or waits, on the thread that runs it; `false` cancels the
+    /// statement (57014). `None` takes it back.
+    ///
+    /// ```
+    /// # fn main() -> orrerydb::Result<()> {
+    /// # let db = orrerydb::Database::in_memory()?;
+    /// # let mut connection = db.connect();
+    /// use std::{sync::Arc, time::Duration};
+    /// connection.on_progress(Duration::from_millis(5), Some(Arc::new(|progress: orrerydb::Progress| {
+    ///     progress.elapsed < Duration::from_millis(20)
+    /// })));
+    /// let error = connection.execute("select count(*) from generate_series(1, 1000000000)", &[]).unwrap_err();
+    /// assert_eq!(error.code().as_str(), "57014");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_progress(
+        &mut self,
+        every: Duration,
+        watch: Option<Arc<dyn Fn(Progress) -> bool + Send + Sync>>,
+    ) {
+        self.link.watch = watch.map(|call| Watch { every, call });
+    }
+
+    /// Changes a setting of the session. Errors: 42704, 22023, 55P02.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let sql = format!("set {} = '{}'", quote_name(name), value.replace('\'', "''"));
+        self.execute(&sql, &[]).map(drop)
+    }
+
+    /// A setting's value. Errors: 42704.
+    pub fn show(&mut self, name: &str) -> Result<String> {
+        let mut rows = self.query(&format!("show {}", quote_name(name)), &[])?;
+        let row = rows.next().transpose()?;
+        row.map_or_else(|| Ok(String::new()), |row| row.get(0))
     }
 
     /// Parses one statement, or finds it in the cache. Errors: 42601, 0A000.
@@ -82,10 +202,25 @@ impl Connection {
 
     /// Runs a prepared statement.
     pub fn execute_statement(&mut self, statement: &Statement, params: &[Datum]) -> Result<Outcome<'_>> {
+        match self.answer(statement, params)? {
+            Answer::Done(tag) => Ok(Outcome::Done(tag)),
+            Answer::Rows(stream) => Ok(Outcome::Rows(Rows::new(stream))),
+        }
+    }
+
+    /// As [`Connection::execute_statement`], with rows that do not borrow the connection.
+    pub fn answer(&mut self, statement: &Statement, params: &[Datum]) -> Result<Answer> {
+        self.before(statement)?;
         let task = self.session.execute(&statement.0, params.to_vec());
         match self.drive(task)? {
-            Execution::Done(tag) => Ok(Outcome::Done(tag)),
-            Execution::Rows(rows) => Ok(Outcome::Rows(Rows::new(self, rows))),
+            Execution::Done(tag) => Ok(Answer::Done(tag)),
+            Execution::Rows(rows) => {
+                let stream = RowStream::new(self.link.clone(), rows);
+                if self.transaction_status().is_some() {
+                    self.open = Arc::downgrade(stream.state());
+                }
+                Ok(Answer::Rows(stream))
+            }
         }
     }
 
@@ -97,6 +232,7 @@ impl Connection {
 
     /// As [`Connection::execute`], of a prepared statement.
     pub fn execute_prepared(&mut self, statement: &Statement, params: &[Datum]) -> Result<u64> {
+        self.before(statement)?;
         if let Some(row_count) = self.point(statement, params, &mut |_| {}) {
             return Ok(row_count);
         }
@@ -135,6 +271,7 @@ impl Connection {
         params: &[Datum],
         read: impl FnOnce(&RowRef<'_>) -> T,
     ) -> Result<Option<T>> {
+        self.before(statement)?;
         let (mut read, mut answer) = (Some(read), Ok(None));
         let mut take = |row: RowRef<'_>| {
             if let Some(read) = read.take() {
@@ -151,14 +288,39 @@ impl Connection {
         answer
     }
 
+    /// Runs a statement that names one row by its key at once, without touching the disk, or does nothing and answers `None`:
+    /// then another method must run it. Answers how many rows it gave (handed to `found`, in place) or changed. Never an error.
+    pub fn try_point(
+        &mut self,
+        statement: &Statement,
+        params: &[Datum],
+        found: &mut dyn FnMut(RowRef<'_>),
+    ) -> Option<u64> {
+        if self.has_open_result() {
+            return None;
+        }
+        self.before(statement).ok()?;
+        let found = &mut |row: &PointRow<'_>| found(RowRef::of_point(row));
+        let driver = &*self.link.shared.driver;
+        match self.session.point(&statement.0, params, &|| driver.now(), found) {
+            PointStep::Done(row_count) => Some(row_count),
+            PointStep::General | PointStep::Load(_) => None,
+        }
+    }
+
+    /// The row that [`Connection::try_point`] found as a result like any other.
+    pub fn stream_of_row(&self, statement: &Statement, values: &[Datum]) -> Result<RowStream> {
+        RowStream::of_row(self.link.clone(), statement.fields().unwrap_or_default(), values)
+    }
+
     /// Runs a point statement on this thread's stack; `None` when it must go the general way.
-    fn point(
+    pub(crate) fn point(
         &self,
         statement: &Statement,
         params: &[Datum],
         found: &mut dyn FnMut(RowRef<'_>),
     ) -> Option<u64> {
-        let driver = &*self.shared.driver;
+        let driver = &*self.link.shared.driver;
         // Each round brings in a page on the way down; more rounds than a tree is deep mean that memory is short.
         for _ in 0..POINT_LOAD_COUNT_MAX {
             let found = &mut |row: &PointRow<'_>| found(RowRef::of_point(row));
@@ -194,9 +356,35 @@ impl Connection {
         Ok(Transaction { connection: self, open: true })
     }
 
+    /// Commits the open block; without one, nothing. Errors: 40001, 08007 when nobody knows whether it did, 25P02 when the block
+    /// had failed: it is rolled back then.
+    pub fn commit(&mut self) -> Result<()> {
+        if self.transaction_status().is_none() {
+            return Ok(());
+        }
+        let statement = self.prepare("commit")?;
+        match self.answer(&statement, &[])? {
+            Answer::Done(tag) if tag.command == "ROLLBACK" => {
+                let message = "the transaction had failed: it was rolled back, not committed";
+                Err(Error::new(SqlState::IN_FAILED_SQL_TRANSACTION, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Rolls the open block back; without one, nothing.
+    pub fn rollback(&mut self) -> Result<()> {
+        if self.transaction_status().is_none() {
+            return Ok(());
+        }
+        let statement = self.prepare("rollback")?;
+        self.answer(&statement, &[]).map(drop)
+    }
+
     /// Starts `COPY … FROM STDIN`.
     pub fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_>> {
         let statement = self.prepare(sql)?;
+        self.before(&statement)?;
         let copy = self.drive(self.session.copy_in(&statement.0))?;
         Ok(CopyIn { connection: self, copy: Some(copy) })
     }
@@ -226,6 +414,11 @@ impl Connection {
     }
 }
 
+/// A name as SQL writes it whatever is in it.
+pub(crate) fn quote_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// An open transaction. Dropping it rolls back.
 pub struct Transaction<'c> {
     connection: &'c mut Connection,
@@ -233,16 +426,16 @@ pub struct Transaction<'c> {
 }
 
 impl Transaction<'_> {
-    /// Commits. Errors: 40001, 08007 when nobody knows whether it did.
+    /// Commits. Errors: as [`Connection::commit`].
     pub fn commit(mut self) -> Result<()> {
         self.open = false;
-        self.connection.execute("commit", &[]).map(drop)
+        self.connection.commit()
     }
 
     /// Rolls back.
     pub fn rollback(mut self) -> Result<()> {
         self.open = false;
-        self.connection.execute("rollback", &[]).map(drop)
+        self.connection.rollback()
     }
 }
 
@@ -263,7 +456,7 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if self.open {
             // A rollback that cannot run leaves nothing: the session's end drops the transaction.
-            drop(self.connection.execute("rollback", &[]));
+            drop(self.connection.rollback());
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Opening and closing.
 
+use crate::clock::FixedClock;
 use crate::connection::Connection;
-use crate::key_value::KeyValue;
+use crate::key_value::{self, KeyValue};
 use orrery_drivers::{Driver, FileDriver, FileOptions, MemoryDriver};
 use orrery_engine::DatabaseOptions;
-use orrery_engine::base::{Error, Result};
+use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::store::{CheckFinding, CheckSummary, StoreOptions, StoreStats};
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -25,6 +27,11 @@ pub struct Options {
     pub memtable_bytes: Option<u64>,
     /// Make the file when it is absent. Default: true.
     pub create: bool,
+    /// Seed of all that is drawn; `None`: from the operating system.
+    pub seed: Option<u64>,
+    /// A clock that stands still, in microseconds since the Unix epoch: `now()` is this, and no timeout passes. For tests and
+    /// runs that must come out the same; `None`: the wall clock.
+    pub now: Option<u64>,
 }
 
 impl Default for Options {
@@ -35,9 +42,52 @@ impl Default for Options {
             pool_bytes: None,
             memtable_bytes: None,
             create: true,
+            seed: None,
+            now: None,
         }
     }
 }
+
+/// Options as words: `create=off durability=none seed=7 now=1700000000000000 memory=4294967296 pool=… memtable=…`, split by blanks.
+/// `durability` is `full`, `none` or `interval` (`interval:MILLISECONDS`). Errors: 22023.
+impl FromStr for Options {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let mut options = Options::default();
+        for word in text.split_whitespace() {
+            let invalid = || {
+                Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!("\"{word}\" is no option of a database"),
+                )
+            };
+            let (name, value) = word.split_once('=').ok_or_else(invalid)?;
+            let number = || value.parse::<u64>().map_err(|_| invalid());
+            match (name, value) {
+                ("create", "on" | "off") => options.create = value == "on",
+                ("durability", "full") => options.durability = Durability::Full,
+                ("durability", "none") => options.durability = Durability::None,
+                ("durability", _) => {
+                    let ms = match value.strip_prefix("interval").ok_or_else(invalid)? {
+                        "" => INTERVAL_MILLIS,
+                        rest => rest.strip_prefix(':').and_then(|ms| ms.parse().ok()).ok_or_else(invalid)?,
+                    };
+                    options.durability = Durability::Interval { ms };
+                }
+                ("seed", _) => options.seed = Some(number()?),
+                ("now", _) => options.now = Some(number()?),
+                ("memory", _) => options.memory_bytes = number()?,
+                ("pool", _) => options.pool_bytes = Some(number()?),
+                ("memtable", _) => options.memtable_bytes = Some(number()?),
+                _ => return Err(invalid()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Between two syncs under `durability=interval`.
+const INTERVAL_MILLIS: u32 = 10;
 
 /// The machine's memory in bytes; 1 GiB where it cannot be told.
 fn system_memory_bytes() -> u64 {
@@ -70,7 +120,8 @@ impl Database {
     pub fn open_with(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
         let path = path.as_ref();
         if path == Path::new(":memory:") {
-            return Database::in_memory();
+            let options = Options { durability: Durability::None, ..options.clone() };
+            return Database::with_driver(Arc::new(MemoryDriver::new()), &options);
         }
         let file_options = FileOptions { create: options.create, ..FileOptions::default() };
         Database::with_driver(Arc::new(FileDriver::open(path, &file_options)?), options)
@@ -78,18 +129,21 @@ impl Database {
 
     /// A database in memory.
     pub fn in_memory() -> Result<Database> {
-        let options = Options { durability: Durability::None, ..Options::default() };
-        Database::with_driver(Arc::new(MemoryDriver::new()), &options)
+        Database::open(":memory:")
     }
 
     /// A database over a driver of your own.
     pub fn with_driver(driver: Arc<dyn Driver>, options: &Options) -> Result<Database> {
+        let driver: Arc<dyn Driver> = match options.now {
+            Some(now) => Arc::new(FixedClock { inner: driver, now }),
+            None => driver,
+        };
         let store = StoreOptions {
             durability: options.durability,
             memory_bytes: options.memory_bytes,
             pool_budget_bytes: options.pool_bytes.unwrap_or(options.memory_bytes / 4),
             memtable_budget_bytes: options.memtable_bytes.unwrap_or(0),
-            seed: driver.entropy(),
+            seed: options.seed.unwrap_or_else(|| driver.entropy()),
             ..StoreOptions::default()
         };
         let open = orrery_engine::Database::open(driver.world(), DatabaseOptions { store });
@@ -123,6 +177,12 @@ impl Database {
     /// findings is a clean bill.
     pub fn check(&self) -> Result<(CheckSummary, Vec<CheckFinding>)> {
         orrery_drivers::run(&*self.0.driver, self.0.engine.check())
+    }
+
+    /// A hash of what the database holds: keys and values in order, of the catalog, all tables, indexes and the key-value pairs.
+    /// The same state has the same hash, on any machine and through any language. Reads everything.
+    pub fn state_hash(&self) -> Result<u64> {
+        orrery_drivers::run(&*self.0.driver, self.0.engine.state_hash(vec![key_value::TREE]))
     }
 
     /// Counters of the store.

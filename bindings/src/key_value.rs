@@ -9,7 +9,7 @@ use orrery_engine::store::{Txn, TxnOptions};
 use std::sync::Arc;
 
 /// Where the pairs lie: a fixed tree, so that every program finds them.
-const TREE: TreeId = TreeId(900);
+pub(crate) const TREE: TreeId = TreeId(900);
 
 fn map() -> Map<Vec<u8>, Vec<u8>> {
     Map::new(TREE)

@@ -16,20 +16,28 @@
 //! # }
 //! ```
 //!
-//! [`Database`] and [`Interrupt`] are `Send + Sync`; a [`Connection`] is `Send` and used by one thread at a time. Errors
+//! [`Database`], [`Interrupt`], [`Statement`] and [`KeyValue`] are `Send + Sync`; a [`Connection`] and what streams from it
+//! ([`RowStream`], [`ArrowReader`]) are `Send` and used by one thread at a time. Errors
 //! carry SQLSTATE and, where one is known, the position in the statement's text ([`Error`]).
 
+mod arrow;
+mod arrow_in;
+mod clock;
 mod connection;
 mod database;
 mod key_value;
+mod many;
 mod row_ref;
 mod rows;
+mod stream;
 
-pub use connection::{Connection, CopyIn, Interrupt, Outcome, Statement, Transaction};
+pub use arrow::ArrowReader;
+pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, Statement, Transaction};
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;
-pub use rows::{FromValue, Row, Rows};
+pub use rows::{FromValue, Row, Rows, format_value, value_at};
+pub use stream::RowStream;
 
 /// Ranges and rows of the key-value interface.
 pub mod kv {
@@ -40,11 +48,31 @@ pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};
 pub use orrery_engine::Tag;
 pub use orrery_engine::base::kv::Isolation;
 pub use orrery_engine::base::{Duty, Error, Result, SqlState};
+pub use orrery_engine::row::numeric::Numeric;
 pub use orrery_engine::sql::datum::{Datum as Value, Interval};
 pub use orrery_engine::sql::exec::Batch;
+pub use orrery_engine::sql::exec::point::PointValue as ValueRef;
 pub use orrery_engine::sql::plan::Field;
 pub use orrery_engine::sql::types::SqlType;
 pub use orrery_engine::store::{CheckFinding, CheckSummary};
 pub use orrery_engine::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+};
+
+/// The ten-minute page, followed literally.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/rust.md")]
+struct Page;
+
+/// What the head of this page says of threads, held by the compiler.
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Database>();
+    send_and_sync::<Interrupt>();
+    send_and_sync::<Statement>();
+    send_and_sync::<KeyValue>();
+    send::<Connection>();
+    send::<RowStream>();
+    send::<ArrowReader>();
 };

@@ -168,6 +168,12 @@ impl<'a> RowRef<'a> {
         })
     }
 
+    /// A column's value, in place. Errors: 42703.
+    #[inline]
+    pub fn get_ref(&self, column: usize) -> Result<PointValue<'_>> {
+        self.at(column)
+    }
+
     /// A column's value, copied. Errors: 42703.
     pub fn value(&self, column: usize) -> Result<Datum> {
         self.at(column).map(Datum::from)

@@ -1,6 +1,9 @@
 //! Rows as they come.
 
+use crate::arrow::ArrowReader;
 use crate::connection::Connection;
+use crate::stream::RowStream;
+use arrow_array::ArrayRef;
 use orrery_engine::Tag;
 use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::sql::columns::datum_at;
@@ -8,79 +11,46 @@ use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::Batch;
 use orrery_engine::sql::plan::Field;
 use orrery_engine::sql::text::{self, FormatSettings};
+use orrery_engine::sql::types::SqlType;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Rows of a query, fetched as they are asked for: a result of any size takes the memory of a batch. Dropping it ends the
-/// query.
+/// The rows of a query that borrow their connection: see [`RowStream`], which does not.
 pub struct Rows<'c> {
-    connection: &'c mut Connection,
-    fields: Arc<[Field]>,
-    rows: Option<orrery_engine::Rows>,
-    tag: Tag,
-    batch: Option<Arc<Batch>>,
-    next: usize,
+    stream: RowStream,
+    connection: PhantomData<&'c mut Connection>,
 }
 
-impl<'c> Rows<'c> {
-    pub(crate) fn new(connection: &'c mut Connection, rows: orrery_engine::Rows) -> Self {
-        let (fields, tag) = (rows.fields().into(), rows.tag());
-        Rows { connection, fields, rows: Some(rows), tag, batch: None, next: 0 }
+impl Rows<'_> {
+    pub(crate) fn new(stream: RowStream) -> Self {
+        Rows { stream, connection: PhantomData }
     }
 
     /// The columns.
     pub fn fields(&self) -> &[Field] {
-        &self.fields
+        self.stream.fields()
     }
 
     /// The command tag (`SELECT 3`), right once all rows were taken.
-    pub fn tag(&self) -> &Tag {
-        &self.tag
+    pub fn tag(&self) -> Tag {
+        self.stream.tag()
     }
 
-    /// The next batch of columns; do not mix with row iteration. Errors: what the query meets; nothing comes after one.
+    /// The next batch of columns. Errors: what the query meets; nothing comes after one.
     pub fn next_batch(&mut self) -> Result<Option<Batch>> {
-        let Some(rows) = self.rows.take() else { return Ok(None) };
-        let (rows, batch) = self.connection.drive(rows.next_batch())?;
-        self.tag = rows.tag();
-        if batch.is_some() {
-            self.rows = Some(rows);
-        }
-        Ok(batch)
+        self.stream.next_batch()
     }
 
-    fn next_row(&mut self) -> Result<Option<Row>> {
-        loop {
-            if let Some(batch) = &self.batch
-                && self.next < batch.row_count
-            {
-                let row = Row { fields: self.fields.clone(), batch: batch.clone(), index: self.next };
-                self.next += 1;
-                return Ok(Some(row));
-            }
-            self.next = 0;
-            match self.next_batch()? {
-                Some(batch) => self.batch = Some(Arc::new(batch)),
-                None => {
-                    self.batch = None;
-                    return Ok(None);
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Rows<'_> {
-    fn drop(&mut self) {
-        // A sort or join that was not read to its end leaves files behind.
-        self.rows = None;
-        self.connection.tidy();
+    /// The rows as Arrow record batches.
+    pub fn into_arrow(self) -> ArrowReader {
+        self.stream.into_arrow()
     }
 }
 
 impl Iterator for Rows<'_> {
     type Item = Result<Row>;
     fn next(&mut self) -> Option<Result<Row>> {
-        self.next_row().transpose()
+        self.stream.next()
     }
 }
 
@@ -93,6 +63,10 @@ pub struct Row {
 }
 
 impl Row {
+    pub(crate) fn new(fields: Arc<[Field]>, batch: Arc<Batch>, index: usize) -> Row {
+        Row { fields, batch, index }
+    }
+
     /// How many columns it has.
     pub fn len(&self) -> usize {
         self.fields.len()
@@ -130,7 +104,7 @@ impl Row {
     /// A column's value as PostgreSQL would show it; `None` for NULL. Errors: 42703.
     pub fn text(&self, column: usize) -> Result<Option<String>> {
         let value = self.value(column)?;
-        let shown = || text::format(&value, self.fields[column].ty, FormatSettings::default());
+        let shown = || format_value(&value, self.fields[column].ty);
         Ok((!value.is_null()).then(shown))
     }
 }
@@ -206,4 +180,14 @@ impl FromValue for Datum {
     fn from_value(value: &Datum) -> Option<Self> {
         Some(value.clone())
     }
+}
+
+/// One value of a batch's column. Errors: XX000 when the column is not of that type.
+pub fn value_at(column: &ArrayRef, ty: SqlType, row: usize) -> Result<Datum> {
+    datum_at(&**column, ty, row)
+}
+
+/// A value as PostgreSQL would show it; NULL as nothing.
+pub fn format_value(value: &Datum, ty: SqlType) -> String {
+    text::format(value, ty, FormatSettings::default())
 }

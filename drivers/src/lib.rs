@@ -32,7 +32,7 @@ use orrery_base::time::Micros;
 use park::Parker;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Performs what tasks ask for, and runs tasks to their end.
 pub trait Driver: Send + Sync {
@@ -99,7 +99,33 @@ impl<D: Driver + ?Sized> Driver for Arc<D> {
 }
 
 /// [`Driver::run`] for a driver behind `dyn`.
-pub fn run<T>(driver: &(impl Driver + ?Sized), mut task: Task<T>) -> T {
+pub fn run<T>(driver: &(impl Driver + ?Sized), task: Task<T>) -> T {
+    run_loop(driver, task, None, || {})
+}
+
+/// As [`run`]; `watch` is called about every `every` while the task is under way, also while it waits, but not while the
+/// disk works. It may cancel the task by its handle.
+pub fn run_watched<T>(
+    driver: &(impl Driver + ?Sized),
+    task: Task<T>,
+    every: Duration,
+    mut watch: impl FnMut(),
+) -> T {
+    let mut next = Instant::now() + every;
+    run_loop(driver, task, Some(every), || {
+        if Instant::now() >= next {
+            watch();
+            next = Instant::now() + every;
+        }
+    })
+}
+
+fn run_loop<T>(
+    driver: &(impl Driver + ?Sized),
+    mut task: Task<T>,
+    park_max: Option<Duration>,
+    mut between: impl FnMut(),
+) -> T {
     Parker::with_current(|parker| {
         let mut waiting = Vec::new();
         loop {
@@ -114,8 +140,9 @@ pub fn run<T>(driver: &(impl Driver + ?Sized), mut task: Task<T>) -> T {
             for subtask in task.take_subtasks() {
                 driver.offer(subtask);
             }
+            between();
             if waiting.is_empty() {
-                parker.park(task.wake_at(), || driver.now());
+                parker.park(task.wake_at(), || driver.now(), park_max);
             } else {
                 driver.perform_some(&mut waiting);
             }

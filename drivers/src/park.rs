@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The parking place of one thread. It is made once a thread, because a warm point read must not allocate a waker.
 pub(crate) struct Parker {
@@ -53,9 +53,19 @@ impl Parker {
         &self.waker
     }
 
-    /// Returns once woken since the last return, or when `now` reaches `until`.
-    pub(crate) fn park(&self, until: Option<Micros>, now: impl Fn() -> Micros) {
+    /// Returns once woken since the last return, when `now` reaches `until`, or after `at_most`.
+    pub(crate) fn park(&self, until: Option<Micros>, now: impl Fn() -> Micros, at_most: Option<Duration>) {
+        let start = at_most.map(|at_most| (Instant::now(), at_most));
         while !self.state.woken.swap(false, Ordering::AcqRel) {
+            if let Some((start, at_most)) = start {
+                let Some(left) = at_most.checked_sub(start.elapsed()) else { return };
+                let until = until.map_or(u64::MAX, |until| until.saturating_sub(now()));
+                if until == 0 {
+                    return;
+                }
+                std::thread::park_timeout(left.min(Duration::from_micros(until)));
+                continue;
+            }
             let Some(until) = until else {
                 std::thread::park();
                 continue;

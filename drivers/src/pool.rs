@@ -91,7 +91,7 @@ fn run_subtask(disk: &FileDisk, mut subtask: SubTask) {
         while subtask.poll(parker.waker(), wall_clock()).is_pending() {
             let requests = subtask.take_requests();
             if requests.is_empty() {
-                parker.park(subtask.wake_at(), wall_clock);
+                parker.park(subtask.wake_at(), wall_clock, None);
             }
             for request in requests {
                 let (op, completion) = request.split();

@@ -6,6 +6,7 @@
 
 mod cargo_deny;
 mod command;
+mod doors;
 mod metadata;
 mod step;
 mod test;
@@ -19,6 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--full]      every check, with the time of each step; --full adds the slow ones
   tidy [--shrink]    layering, file heads, sizes, banned words, documents; --shrink lowers ci/ratchet.txt
   deny               licences, sources and duplicate versions of the dependencies
+  doors [c|python]   build the C library and the Python wheel, and walk both from a clean environment
+  header             write capi/include/orrery.h anew
   wasm               build the core for WASM, fail if it imports anything, print its size
   sim ARGS...        run the simulator (orrery-sim) with these arguments
   bench ARGS...      run the benchmarks against the peers (release build)";
@@ -51,6 +54,10 @@ fn run(arguments: &[String]) -> Result<Outcome, Failure> {
         ("tidy", []) => tidy::run(),
         ("tidy", [flag]) if flag == "--shrink" => tidy::shrink(),
         ("deny", []) => cargo_deny::run(),
+        ("doors", []) => doors::run(),
+        ("doors", [door]) if door == "c" => doors::c::run(),
+        ("doors", [door]) if door == "python" => doors::python::run(),
+        ("header", []) => doors::header::update(),
         ("wasm", []) => wasm::run(),
         ("sim", rest) => {
             cargo(&["run", "--locked", "-p", "orrery-sim", "--bin", "orrery-sim", "--"]).args(rest).run()

@@ -4,7 +4,7 @@
 
 use crate::command::{Failure, Outcome, cargo};
 use crate::step::{Step, run_all};
-use crate::{cargo_deny, tidy, tools, wasm};
+use crate::{cargo_deny, doors, tidy, tools, wasm};
 
 const STEPS: &[Step] = &[
     Step { name: "format", is_slow: false, run: format },
@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     Step { name: "sim", is_slow: false, run: simulate },
     Step { name: "plants", is_slow: false, run: hunt_quickly },
     Step { name: "wasm", is_slow: false, run: wasm::run },
+    Step { name: "doors", is_slow: false, run: doors::run },
     Step { name: "slow tests", is_slow: true, run: slow_tests },
     Step { name: "bench", is_slow: true, run: build_bench },
     Step { name: "sim at length", is_slow: true, run: simulate_at_length },

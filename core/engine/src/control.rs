@@ -3,7 +3,7 @@
 use crate::bind::{self, Ready};
 use crate::plans::Prepared;
 use crate::result::{Execution, Link, Rows, Tag};
-use crate::run::{self, Running};
+use crate::run::{self, Params, Running};
 use crate::session::{Session, State, StateGuard};
 use crate::settings::Settings;
 use crate::transaction;
@@ -322,7 +322,7 @@ async fn execute(
 ) -> Result<Execution> {
     let (prepared, params) = prepared_with_arguments(running, name, args, ready)?;
     // One level deep: what was prepared is never itself EXECUTE.
-    Box::pin(running.prepared(&prepared, params)).await
+    Box::pin(running.prepared(&prepared, Params::One(params))).await
 }
 
 /// The statement that EXECUTE names, and its arguments' values.

@@ -5,9 +5,10 @@ use crate::plans::PlanCache;
 use crate::schema::SchemaCache;
 use crate::sequences::{self, Sequences};
 use crate::session::Session;
+use crate::state_hash;
 use orrery_base::disk::{DiskOp, FileId};
 use orrery_base::task::{Task, lock};
-use orrery_base::{Cx, Result, World};
+use orrery_base::{Cx, Result, TreeId, World};
 use orrery_store::{CheckFinding, CheckSummary, Store, StoreOptions, StoreStats};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -117,6 +118,24 @@ impl Database {
             summary.finding_count = findings.len() as u64;
             Ok((summary, findings))
         })
+    }
+
+    /// A hash of the logical state: keys and values in order, of all tables, indexes and the trees of `others`. The same for
+    /// the same state, whatever machine and driver made it. Reads everything.
+    pub fn state_hash(&self, others: Vec<TreeId>) -> Task<Result<u64>> {
+        let store = self.0.store.clone();
+        Task::new(self.0.world.clone(), move |cx| async move {
+            state_hash::state_hash(&cx, &store, &others).await
+        })
+    }
+
+    /// What is left to do after a result was dropped before its end; `None` when nothing is: its temporary files are removed.
+    /// The next statement of any session would do it too.
+    pub fn tidy(&self) -> Option<Task<()>> {
+        let db = self.0.clone();
+        self.0
+            .has_temp_trash()
+            .then(|| Task::new(self.0.world.clone(), move |cx| async move { db.empty_temp_trash(&cx) }))
     }
 
     /// Closes cleanly. Sessions still open get 57P03 afterwards.

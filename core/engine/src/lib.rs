@@ -12,6 +12,7 @@ mod control;
 mod copy;
 mod database;
 mod describe;
+mod many;
 mod plans;
 mod point;
 mod result;
@@ -20,6 +21,7 @@ mod schema;
 mod sequences;
 mod session;
 mod settings;
+mod state_hash;
 mod transaction;
 
 pub use copy::CopyIn;

@@ -7,6 +7,7 @@ use orrery_sql::bind::{self, Bound};
 use orrery_sql::catalog::Catalog;
 use orrery_sql::exec::point::PointPlan;
 use orrery_sql::parse::{self, Parsed, ast};
+use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,45 @@ impl Prepared {
     /// Whether it is a SELECT.
     pub fn is_query(&self) -> bool {
         matches!(self.parsed.statement, ast::Statement::Query(_))
+    }
+
+    /// Whether it is about the transaction or the session (BEGIN, COMMIT, SET, CHECKPOINT, …) and so needs no transaction
+    /// begun for it.
+    pub fn is_control(&self) -> bool {
+        use ast::Statement as Ast;
+        matches!(
+            self.parsed.statement,
+            Ast::Begin(_)
+                | Ast::Commit
+                | Ast::Rollback
+                | Ast::Savepoint(_)
+                | Ast::Release(_)
+                | Ast::RollbackTo(_)
+                | Ast::SetTransaction { .. }
+                | Ast::Set { .. }
+                | Ast::Reset(_)
+                | Ast::Show(_)
+                | Ast::Deallocate(_)
+                | Ast::Checkpoint
+        )
+    }
+
+    /// Whether it is an INSERT.
+    pub fn is_insert(&self) -> bool {
+        matches!(self.parsed.statement, ast::Statement::Insert(_))
+    }
+
+    /// Whether it ends the transaction by undoing it.
+    pub fn is_rollback(&self) -> bool {
+        matches!(self.parsed.statement, ast::Statement::Rollback)
+    }
+
+    /// The output columns of a SELECT under its latest plan, if it has one.
+    pub fn fields(&self) -> Option<Vec<Field>> {
+        match &*lock(&self.planned).as_ref()?.bound {
+            Bound::Dml(Statement::Query(plan)) => Some(plan.root.fields.clone()),
+            _ => None,
+        }
     }
 
     /// How many parameters it has.

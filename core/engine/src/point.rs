@@ -90,7 +90,7 @@ impl PointCache {
     }
 }
 
-/// The parameters as the plan's types, when that takes no more than widening integers. `widened` is a buffer.
+/// The parameters as the plan's types, when that takes no more than another width of integers. `widened` is a buffer.
 pub(crate) fn fitting<'a>(
     types: &[SqlType],
     params: &'a [Datum],
@@ -103,7 +103,7 @@ pub(crate) fn fitting<'a>(
     for (value, &ty) in params.iter().zip(types) {
         match fit(value, ty) {
             Fit::Same => {}
-            Fit::Widen(_) => all_fit = false,
+            Fit::Resize(_) => all_fit = false,
             Fit::No => return None,
         }
     }
@@ -112,7 +112,7 @@ pub(crate) fn fitting<'a>(
     }
     widened.clear();
     widened.extend(params.iter().zip(types).map(|(value, &ty)| match fit(value, ty) {
-        Fit::Widen(wide) => wide,
+        Fit::Resize(wide) => wide,
         Fit::Same | Fit::No => value.clone(),
     }));
     Some(widened)
@@ -120,7 +120,7 @@ pub(crate) fn fitting<'a>(
 
 enum Fit {
     Same,
-    Widen(Datum),
+    Resize(Datum),
     No,
 }
 
@@ -142,11 +142,19 @@ fn fit(value: &Datum, ty: SqlType) -> Fit {
         | (Datum::Timestamptz(_), SqlType::Timestamptz)
         | (Datum::Interval(_), SqlType::Interval)
         | (Datum::Uuid(_), SqlType::Uuid) => Fit::Same,
-        (Datum::Int2(value), SqlType::Int4) => Fit::Widen(Datum::Int4((*value).into())),
-        (Datum::Int2(value), SqlType::Int8) => Fit::Widen(Datum::Int8((*value).into())),
-        (Datum::Int4(value), SqlType::Int8) => Fit::Widen(Datum::Int8((*value).into())),
+        (Datum::Int2(value), SqlType::Int4) => Fit::Resize(Datum::Int4((*value).into())),
+        (Datum::Int2(value), SqlType::Int8) => Fit::Resize(Datum::Int8((*value).into())),
+        (Datum::Int4(value), SqlType::Int8) => Fit::Resize(Datum::Int8((*value).into())),
+        (Datum::Int8(value), SqlType::Int4) => narrow(i32::try_from(*value).map(Datum::Int4)),
+        (Datum::Int8(value), SqlType::Int2) => narrow(i16::try_from(*value).map(Datum::Int2)),
+        (Datum::Int4(value), SqlType::Int2) => narrow(i16::try_from(*value).map(Datum::Int2)),
         _ => Fit::No,
     }
+}
+
+/// What is out of range is the general path's error.
+fn narrow(value: Result<Datum, std::num::TryFromIntError>) -> Fit {
+    value.map_or(Fit::No, Fit::Resize)
 }
 
 /// What a run came to, before the task that loads a page is made.

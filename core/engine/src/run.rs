@@ -2,6 +2,7 @@
 
 use crate::bind::{self, Ready, Scope};
 use crate::control;
+use crate::many;
 use crate::plans::Prepared;
 use crate::point::{self, PointBuffers};
 use crate::result::{Execution, Link, Rows, Tag};
@@ -16,7 +17,7 @@ use orrery_sql::datum::Datum;
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::eval;
 use orrery_sql::exec::point::{PointOutcome, PointPlan};
-use orrery_sql::exec::{self, DmlOutcome, ExecContext, Query};
+use orrery_sql::exec::{self, Batch, DmlOutcome, ExecContext, Query};
 use orrery_sql::parse::ast::Level;
 use orrery_sql::plan::{Returning, Statement};
 use orrery_sql::types::SqlType;
@@ -26,12 +27,20 @@ use std::sync::Arc;
 /// A statement may be restarted on a fresh snapshot so often before it gives up with 40001.
 const RESTART_COUNT_MAX: usize = 1000;
 
+/// What a statement's parameters are.
+pub(crate) enum Params {
+    /// Values.
+    One(Vec<Datum>),
+    /// Rows of values in columns of these types: the statement runs once for each.
+    Many(Vec<SqlType>, Batch),
+}
+
 /// Runs one statement of a session.
 pub(crate) async fn statement(
     session: &Session,
     cx: &Cx,
     prepared: &Arc<Prepared>,
-    params: Vec<Datum>,
+    params: Params,
 ) -> Result<Execution> {
     let mut state = session.slot.take()?;
     if let Err(error) = refuse_open_rows(&state) {
@@ -72,7 +81,7 @@ async fn within_transaction(
     cx: &Cx,
     state: &mut StateGuard,
     prepared: &Arc<Prepared>,
-    params: Vec<Datum>,
+    params: Params,
     deadline: Option<u64>,
 ) -> Result<Execution> {
     if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
@@ -132,12 +141,12 @@ pub(crate) struct Running<'a> {
 
 impl Running<'_> {
     /// Binds, locks and runs.
-    pub(crate) async fn prepared(
-        &mut self,
-        prepared: &Arc<Prepared>,
-        params: Vec<Datum>,
-    ) -> Result<Execution> {
+    pub(crate) async fn prepared(&mut self, prepared: &Arc<Prepared>, params: Params) -> Result<Execution> {
         let ready = bind::prepare_to_run(&self.session.db, self.cx, self.scope, prepared).await?;
+        let params = match params {
+            Params::One(params) => params,
+            Params::Many(types, batch) => return many::dml(self, &ready, &types, &batch).await,
+        };
         match &*ready.bound {
             Bound::Dml(statement) => self.dml(statement, &ready, &params).await,
             Bound::Ddl(ddl) => self.ddl(ddl, &ready).await,
@@ -201,6 +210,23 @@ impl Running<'_> {
         }
         let link = self.link(false);
         Ok(Execution::Rows(Rows::of_batches(batches, fields.clone(), Tag::rows(command, row_count), link)))
+    }
+
+    /// Runs INSERT, UPDATE or DELETE without RETURNING; how many rows it changed.
+    pub(crate) async fn change(
+        &mut self,
+        statement: &Statement,
+        ready: &Ready,
+        params: &[Datum],
+    ) -> Result<u64> {
+        let types = param_types(statement);
+        if let Some(point) = ready.point.as_ref().filter(|point| point.is_write())
+            && let Some(row_count) = self.change_point(point, types, params).await?
+        {
+            return Ok(row_count);
+        }
+        let context = self.context(&ready.catalog, types, params)?;
+        Ok(self.change_rows(statement, &context).await?.0)
     }
 
     /// Changes one row by its key without a plan; `None` when the general path must do it.
@@ -305,7 +331,7 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
 }
 
 /// The command tag of DML.
-fn command_of(statement: &Statement) -> &'static str {
+pub(crate) fn command_of(statement: &Statement) -> &'static str {
     match statement {
         Statement::Query(_) => "SELECT",
         Statement::Insert(_) => "INSERT",

@@ -6,14 +6,16 @@ use crate::describe::{self, TableDescription};
 use crate::plans::Prepared;
 use crate::point::PointCache;
 use crate::result::Execution;
-use crate::run;
+use crate::run::{self, Params};
 use crate::settings::Settings;
 use crate::transaction::Explicit;
 use orrery_base::kv::Transaction;
 use orrery_base::task::{Cancel, Task, lock};
 use orrery_base::{Error, Result, SqlState, Timestamp};
 use orrery_sql::datum::Datum;
+use orrery_sql::exec::Batch;
 use orrery_sql::parse;
+use orrery_sql::types::SqlType;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -191,7 +193,23 @@ impl Session {
         self.cancel.reset();
         let (session, prepared) = (self.clone(), prepared.clone());
         Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
-            run::statement(&session, &cx, &prepared, params).await
+            run::statement(&session, &cx, &prepared, Params::One(params)).await
+        })
+    }
+
+    /// Runs INSERT, UPDATE or DELETE once for each row of `params`, columns of these types, as one statement: all of it or
+    /// nothing. The tag counts the rows of all. Errors: as [`Session::execute`]; 42601 for another statement or one that gives
+    /// rows.
+    pub fn execute_many(
+        &self,
+        prepared: &Arc<Prepared>,
+        types: Vec<SqlType>,
+        params: Batch,
+    ) -> Task<Result<Execution>> {
+        self.cancel.reset();
+        let (session, prepared) = (self.clone(), prepared.clone());
+        Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
+            run::statement(&session, &cx, &prepared, Params::Many(types, params)).await
         })
     }
 
@@ -211,15 +229,6 @@ impl Session {
         Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
             describe::tables(&session, &cx).await
         })
-    }
-
-    /// What is left to do after a result was dropped before its end; `None` when nothing is: its temporary files are removed.
-    /// The next statement of any session would do it too.
-    pub fn tidy(&self) -> Option<Task<()>> {
-        let db = self.db.clone();
-        self.db
-            .has_temp_trash()
-            .then(|| Task::new(self.db.world.clone(), move |cx| async move { db.empty_temp_trash(&cx) }))
     }
 
     pub(crate) fn cancel(&self) -> &Cancel {

@@ -1,5 +1,6 @@
 //! A single SQL value.
 
+use crate::types::SqlType;
 use orrery_row::numeric::Numeric;
 use std::sync::Arc;
 
@@ -57,6 +58,27 @@ impl Datum {
             (Datum::Float8(a), Datum::Float8(b)) => a.to_bits() == b.to_bits(),
             (Datum::Numeric(a), Datum::Numeric(b)) => a == b && a.scale() == b.scale(),
             (a, b) => a == b,
+        }
+    }
+
+    /// The type a value has by itself; of NULL, `Unknown`.
+    pub fn natural_type(&self) -> SqlType {
+        match self {
+            Datum::Null => SqlType::Unknown,
+            Datum::Bool(_) => SqlType::Bool,
+            Datum::Int2(_) => SqlType::Int2,
+            Datum::Int4(_) => SqlType::Int4,
+            Datum::Int8(_) => SqlType::Int8,
+            Datum::Float4(_) => SqlType::Float4,
+            Datum::Float8(_) => SqlType::Float8,
+            Datum::Numeric(_) => SqlType::Numeric,
+            Datum::Text(_) => SqlType::Text,
+            Datum::Bytea(_) => SqlType::Bytea,
+            Datum::Date(_) => SqlType::Date,
+            Datum::Timestamp(_) => SqlType::Timestamp,
+            Datum::Timestamptz(_) => SqlType::Timestamptz,
+            Datum::Interval(_) => SqlType::Interval,
+            Datum::Uuid(_) => SqlType::Uuid,
         }
     }
 

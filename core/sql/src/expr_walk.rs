@@ -106,6 +106,21 @@ impl Expr {
         self
     }
 
+    /// Reads parameter n from column n: for a run over rows of parameters.
+    #[must_use]
+    pub fn params_as_columns(mut self) -> Expr {
+        self.params_to_columns_in_place();
+        self
+    }
+
+    fn params_to_columns_in_place(&mut self) {
+        if let Expr::Param { index, ty } = self {
+            *self = Expr::Column { id: *index, ty: *ty };
+            return;
+        }
+        self.children_mut(Expr::params_to_columns_in_place);
+    }
+
     fn replace_columns_in_place(&mut self, f: &dyn Fn(usize) -> Option<Expr>) {
         if let Expr::Column { id, .. } = self {
             if let Some(other) = f(*id) {

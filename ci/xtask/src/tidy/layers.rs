@@ -14,6 +14,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("orrery-sim", &["orrery-base", "orrery-store", "orrery-engine"]),
     ("orrery-plants", &["orrery-base", "orrery-sim"]),
     ("orrerydb", &["orrery-engine", "orrery-drivers"]),
+    ("orrery-py", &["orrerydb"]),
+    ("orrery-capi", &["orrerydb"]),
     ("orrery-cli", &["orrerydb", "orrery-sim"]),
     ("orrery-tests", &["orrerydb", "orrery-drivers", "orrery-engine", "orrery-sim"]),
     ("orrery-bench", &["orrerydb"]),

@@ -35,6 +35,9 @@ pub(crate) const STATE_KEY: &[u8] = &[0];
 /// (i64, little-endian). Written by the engine's reservations, removed with the sequence.
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);
 
+/// The catalog's trees that are part of a database's logical state (statistics are not: they are derived).
+pub const STATE_TREES: [TreeId; 4] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES];
+
 /// A bound schema change.
 #[derive(Clone, Debug)]
 pub enum Ddl {

@@ -7,7 +7,7 @@ mod lists;
 mod params;
 mod selection;
 
-pub use params::{cast_params, constant_in};
+pub use params::{cast_param_columns, cast_params, constant_in};
 
 use crate::columns::{self, datum_at};
 use crate::datum::Datum;

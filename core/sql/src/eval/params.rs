@@ -1,12 +1,14 @@
 //! Values that come from outside: parameters, and expressions evaluated once for a statement.
 
-use super::constant;
+use super::{constant, evaluate_array};
+use crate::columns::{array_of, datum_at};
 use crate::datum::Datum;
-use crate::exec::{ExecContext, SubqueryResults};
+use crate::exec::{Batch, ExecContext, SubqueryResults};
 use crate::expr::Expr;
 use crate::functions::SequencePool;
 use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
+use arrow_array::ArrayRef;
 use orrery_base::{Error, Result, SqlState};
 
 /// Evaluates an expression without columns and subqueries in a statement's context.
@@ -30,6 +32,44 @@ pub fn cast_params(context: &ExecContext, types: &[SqlType], params: &[Datum]) -
     params.iter().zip(types).map(|(value, &ty)| cast_param(context, value, ty)).collect()
 }
 
+/// As [`cast_params`] for many rows of parameters in columns, `given` being their types.
+///
+/// Errors: those of [`cast_params`].
+pub fn cast_param_columns(
+    context: &ExecContext,
+    types: &[SqlType],
+    given: &[SqlType],
+    params: &Batch,
+) -> Result<Batch> {
+    if types.len() != given.len() || given.len() != params.columns.len() {
+        let message =
+            format!("the statement has {} parameters, and {} columns were given", types.len(), given.len());
+        return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message));
+    }
+    let cast = |((column, &from), &ty): ((&ArrayRef, &SqlType), &SqlType)| {
+        let is_unfit = matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Decimal { .. });
+        if from == ty
+            || ty == SqlType::Unknown
+            || from.base() == ty.base() && from.arrow() == ty.arrow() && !is_unfit
+        {
+            return Ok(column.clone());
+        }
+        let is_text = from.base() == SqlType::Text && !matches!(ty.base(), SqlType::Text | SqlType::Unknown);
+        if is_text || from == SqlType::Unknown {
+            let value = |row| cast_param(context, &datum_at(&**column, from, row)?, ty);
+            let values: Vec<Datum> = (0..params.row_count).map(value).collect::<Result<_>>()?;
+            return array_of(&values, ty);
+        }
+        let input = Box::new(Expr::Column { id: 0, ty: from });
+        let (subqueries, sequences) = (SubqueryResults::none(), SequencePool::empty());
+        let cast = Expr::Cast { input, ty, explicit: false, position: 0 };
+        let column = std::slice::from_ref(column);
+        evaluate_array(&cast, column, params.row_count, &context.eval(&subqueries, &sequences))
+    };
+    let columns = params.columns.iter().zip(given).zip(types).map(cast).collect::<Result<_>>()?;
+    Ok(Batch { columns, row_count: params.row_count })
+}
+
 fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum> {
     let from = match value {
         Datum::Null => return Ok(Datum::Null),
@@ -37,7 +77,7 @@ fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum
             let settings = FormatSettings { time_zone: context.time_zone };
             return text::parse_with(text, ty, settings);
         }
-        other => natural_type(other),
+        other => other.natural_type(),
     };
     if from == ty
         || ty == SqlType::Unknown
@@ -47,25 +87,4 @@ fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum
     }
     let input = Expr::Literal { value: value.clone(), ty: from };
     constant_in(context, &Expr::Cast { input: Box::new(input), ty, explicit: false, position: 0 })
-}
-
-/// The type a value has by itself.
-fn natural_type(value: &Datum) -> SqlType {
-    match value {
-        Datum::Null => SqlType::Unknown,
-        Datum::Bool(_) => SqlType::Bool,
-        Datum::Int2(_) => SqlType::Int2,
-        Datum::Int4(_) => SqlType::Int4,
-        Datum::Int8(_) => SqlType::Int8,
-        Datum::Float4(_) => SqlType::Float4,
-        Datum::Float8(_) => SqlType::Float8,
-        Datum::Numeric(_) => SqlType::Numeric,
-        Datum::Text(_) => SqlType::Text,
-        Datum::Bytea(_) => SqlType::Bytea,
-        Datum::Date(_) => SqlType::Date,
-        Datum::Timestamp(_) => SqlType::Timestamp,
-        Datum::Timestamptz(_) => SqlType::Timestamptz,
-        Datum::Interval(_) => SqlType::Interval,
-        Datum::Uuid(_) => SqlType::Uuid,
-    }
 }

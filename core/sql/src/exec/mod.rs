@@ -36,7 +36,7 @@ use crate::datum::Datum;
 use crate::functions::{EvalContext, SequencePool};
 use arrow_array::ArrayRef;
 pub use build::build_index;
-pub use dml::{delete, insert, update};
+pub use dml::{delete, insert, insert_many, update};
 pub use metrics::{NodeMetrics, RunMetrics};
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;

@@ -19,7 +19,7 @@ pub(super) enum Kind {
     DollarString,
     /// A number.
     Number,
-    /// `$n`
+    /// `$n`, `:n`, `?`
     Param,
     /// An operator.
     Operator,
@@ -172,6 +172,7 @@ impl<'a> Lexer<'a> {
             b'$' => self.dollar(start)?,
             b'?' => (Kind::Param, start + 1),
             b':' if self.byte(1) == b':' => (Kind::DoubleColon, start + 2),
+            b':' if self.is_numeric_param(start) => self.dollar(start)?,
             b',' | b'(' | b')' | b'[' | b']' | b';' | b'.' | b':' => (Kind::Punct(first), start + 1),
             _ if is_word_start(first) => {
                 let len = bytes[start..].iter().position(|&byte| !is_word_part(byte));
@@ -243,6 +244,14 @@ impl<'a> Lexer<'a> {
             return Err(lexical(self.at, "trailing junk after numeric literal"));
         }
         Ok(pos)
+    }
+
+    /// `:1` is `$1` (Python's numeric style), but not in a slice: what may end an expression does not stand before it.
+    fn is_numeric_param(&self, start: usize) -> bool {
+        let before = start.checked_sub(1).map(|before| self.text.as_bytes()[before]);
+        let ends_expression =
+            |byte: u8| is_word_part(byte) || matches!(byte, b')' | b']' | b'[' | b'"' | b'\'');
+        self.byte(1).is_ascii_digit() && !before.is_some_and(ends_expression)
     }
 
     fn dollar(&self, start: usize) -> Result<(Kind, usize)> {

@@ -2,14 +2,22 @@
 
 use super::check::Checks;
 use super::target::Target;
-use super::unique::Conflict;
+use super::unique::{Conflict, mode};
 use super::{changed_concurrently, returned, rows_of};
+use crate::catalog::Column;
+use crate::columns::datum_at;
 use crate::datum::Datum;
-use crate::encode;
+use crate::encode::{self, KeyColumns};
+use crate::eval;
+use crate::exec::query::reserve_sequences;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
-use crate::functions::EvalContext;
-use crate::plan::{Arbiters, Insert};
-use orrery_base::kv::Isolation;
+use crate::expr::Expr;
+use crate::functions::{EvalContext, Value};
+use crate::plan::{Arbiters, Insert, Op, Plan};
+use crate::types::SqlType;
+use arrow_array::{Array, ArrayRef};
+use orrery_base::kv::{Isolation, Lookup, RowLock};
+use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{Cx, Error, Result};
 use std::sync::Arc;
 
@@ -20,24 +28,76 @@ pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> R
     let (mut row_count, mut returning) = (0, Vec::new());
     while let Some(batch) = source.next(cx).await? {
         let inserted = insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?;
-        row_count += inserted.len() as u64;
-        returning.extend(returned(statement.returning.as_ref(), &inserted, &target.types, &runtime.eval())?);
+        row_count += inserted.row_count;
+        let rows = &inserted.rows;
+        returning.extend(returned(statement.returning.as_ref(), rows, &target.types, &runtime.eval())?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
 
-/// Inserts a batch; gives the rows that went in (when anybody asks for more than their number, as values).
+/// Runs `INSERT … VALUES` of one row for each row of `params` (of the source's parameter types), as one statement; `None`
+/// when the statement is of another shape. RETURNING gives nothing here.
+pub(super) async fn run_many(
+    cx: &Cx,
+    context: &ExecContext,
+    statement: &Insert,
+    params: &Batch,
+) -> Result<Option<u64>> {
+    let Some(row) = one_row(&statement.source) else { return Ok(None) };
+    let exprs: Vec<Expr> = row.iter().map(|expr| expr.clone().params_as_columns()).collect();
+    let target = Target::new(context, &statement.table);
+    let runtime = Query::open(Arc::new(statement.source.clone()), context.clone()).start(cx).await?;
+    let mut row_count = 0;
+    for start in (0..params.row_count).step_by(BATCH_ROW_COUNT) {
+        let part_count = BATCH_ROW_COUNT.min(params.row_count - start);
+        let part: Vec<_> = params.columns.iter().map(|column| column.slice(start, part_count)).collect();
+        reserve_sequences(cx, &runtime, &exprs, part_count).await?;
+        let compute = |expr| eval::evaluate_array(expr, &part, part_count, &runtime.eval());
+        let columns = exprs.iter().map(compute).collect::<Result<_>>()?;
+        let batch = Batch { columns, row_count: part_count };
+        row_count += insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?.row_count;
+    }
+    Ok(Some(row_count))
+}
+
+/// The one row of VALUES that a plan is, if it is.
+fn one_row(source: &Plan) -> Option<&[Expr]> {
+    if !source.subqueries.is_empty() {
+        return None;
+    }
+    match &source.root.op {
+        Op::Values { rows } if rows.len() == 1 => Some(&rows[0]),
+        Op::Project { input, exprs } => match &input.op {
+            Op::Values { rows } if rows.len() == 1 && rows[0].is_empty() => Some(exprs),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What a batch came to.
+#[derive(Default)]
+struct Inserted {
+    row_count: u64,
+    /// The rows that went in, where RETURNING asks for them.
+    rows: Vec<Vec<Datum>>,
+}
+
+/// Inserts a batch.
 async fn insert_batch(
     cx: &Cx,
     target: &Target<'_>,
     statement: &Insert,
     batch: &Batch,
     context: &EvalContext<'_>,
-) -> Result<Vec<Vec<Datum>>> {
+) -> Result<Inserted> {
+    let mut ids = RowIds::reserve(cx, target, batch.row_count).await?;
+    if is_plain(target, statement, batch) {
+        return insert_plain(cx, target, batch, &mut ids).await;
+    }
     let checks = Checks::evaluate(&statement.checks, &batch.columns, batch.row_count, context)?;
     let rows = rows_of(&batch.columns, &target.types, batch.row_count)?;
-    let mut ids = RowIds::reserve(cx, target, batch.row_count).await?;
-    let mut inserted = Vec::with_capacity(rows.len());
+    let mut inserted = Inserted::default();
     let (mut key, mut scratch) = (Vec::new(), Vec::new());
     for (at, row) in rows.into_iter().enumerate() {
         cx.charge(256).await?;
@@ -56,9 +116,69 @@ async fn insert_batch(
             }
             continue;
         }
-        inserted.push(row);
+        inserted.row_count += 1;
+        if statement.returning.is_some() {
+            inserted.rows.push(row);
+        }
     }
     Ok(inserted)
+}
+
+/// Whether a batch's rows can go from its columns into the tree without being values in between: nothing is to be evaluated over
+/// them, kept of them or written beside them.
+fn is_plain(target: &Target<'_>, statement: &Insert, batch: &Batch) -> bool {
+    let is_laid_out =
+        batch.columns.iter().zip(&target.types).all(|(column, ty)| column.data_type() == &ty.arrow());
+    statement.checks.is_empty()
+        && statement.skip.is_none()
+        && statement.returning.is_none()
+        && target.table.indexes.is_empty()
+        && is_laid_out
+}
+
+/// Inserts the rows of a plain batch. As on the short path of point statements (P1 of `exec::point`), a row that does not surely
+/// succeed at once is the general path's, which waits for it or raises its error.
+async fn insert_plain(
+    cx: &Cx,
+    target: &Target<'_>,
+    batch: &Batch,
+    ids: &mut Option<RowIds>,
+) -> Result<Inserted> {
+    let values: Vec<Value> = batch.columns.iter().cloned().map(Value::Array).collect();
+    let columns = KeyColumns::new(&values, &target.types)?;
+    let (mut key, mut bytes) = (Vec::new(), Vec::new());
+    for row in 0..batch.row_count {
+        key.clear();
+        match ids {
+            Some(ids) => encode::row_id_key(ids.next()?, &mut key),
+            None => {
+                let ordinals = target.table.primary_key.iter();
+                ordinals.copied().try_for_each(|ordinal| columns.push(ordinal, row, false, &mut key))?;
+            }
+        }
+        let lacks = |(ordinal, column): (usize, &Column)| column.not_null && columns.is_null(ordinal, row);
+        let is_sound = !target.table.columns.iter().enumerate().any(lacks);
+        if is_sound && (ids.is_some() || is_free(cx, target, &key)?) {
+            cx.charge(64).await?;
+            columns.row(&target.layout, row, &mut bytes);
+            target.context.txn.put(target.table.tree, &key, &bytes)?;
+            continue;
+        }
+        cx.charge(256).await?;
+        let value = |(column, &ty): (&ArrayRef, &SqlType)| datum_at(&**column, ty, row);
+        let datums = batch.columns.iter().zip(&target.types).map(value).collect::<Result<Vec<_>>>()?;
+        Checks::none().row(target, row, &datums)?;
+        put_new_row(cx, target, &key, &datums, ids.is_some(), None, &mut bytes).await?;
+    }
+    Ok(Inserted { row_count: batch.row_count as u64, rows: Vec::new() })
+}
+
+/// Locks a key if that takes no wait, and says whether surely no row has it (M3, M4).
+fn is_free(cx: &Cx, target: &Target<'_>, key: &[u8]) -> Result<bool> {
+    let (txn, tree) = (&target.context.txn, target.table.tree);
+    Ok(txn.isolation() == Isolation::ReadCommitted
+        && txn.try_lock(tree, key, RowLock::Update)?
+        && matches!(txn.get(tree, key, mode(cx), &mut |_| {})?, Lookup::Absent { .. }))
 }
 
 /// Writes a row that was not there, with its index entries; or says which key of `skip` it would repeat, and writes

@@ -34,6 +34,17 @@ pub fn insert<'a>(
     Box::pin(insert::run(cx, context, statement))
 }
 
+/// Runs INSERT once for each row of parameters, as one statement ([`crate::eval::cast_param_columns`] makes them); `None`
+/// when only a loop over the rows can do it. Errors: as [`insert`].
+pub fn insert_many<'a>(
+    cx: &'a Cx,
+    context: &'a ExecContext,
+    statement: &'a Insert,
+    params: &'a Batch,
+) -> BoxFuture<'a, Result<Option<u64>>> {
+    Box::pin(insert::run_many(cx, context, statement, params))
+}
+
 /// Runs UPDATE. Errors: as INSERT; 40001 above READ COMMITTED when a row changed since the snapshot.
 pub fn update<'a>(
     cx: &'a Cx,

@@ -97,6 +97,6 @@ impl Target<'_> {
 }
 
 /// Uniqueness is a matter of the newest versions (M4).
-fn mode(cx: &Cx) -> ReadMode {
+pub(super) fn mode(cx: &Cx) -> ReadMode {
     if plant!(cx.world(), SnapshotReadUniqueCheck) { ReadMode::Snapshot } else { ReadMode::Current }
 }

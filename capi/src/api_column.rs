@@ -1,0 +1,243 @@
+//! The columns of a statement's result, and the values of the row that the last step gave.
+
+#![allow(unsafe_code, reason = "functions of C's interface: unmangled names, pointers that raw.rs follows")]
+
+use crate::api_connection::lock;
+use crate::api_statement::{State, orrery_statement, statement};
+use crate::error::{Outcome, Stop, c_text, guard, orrery_status};
+use crate::raw;
+use orrerydb::{Error, FromValue, SqlState, SqlType, Value};
+use std::ffi::{CString, c_char};
+
+/// A column's type, without its modifier.
+#[repr(C)]
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub enum orrery_type {
+    /// Unknown: bare NULLs. Also: no such column.
+    ORRERY_TYPE_UNKNOWN = 0,
+    /// boolean
+    ORRERY_TYPE_BOOLEAN = 1,
+    /// smallint
+    ORRERY_TYPE_SMALLINT = 2,
+    /// integer
+    ORRERY_TYPE_INTEGER = 3,
+    /// bigint
+    ORRERY_TYPE_BIGINT = 4,
+    /// real
+    ORRERY_TYPE_REAL = 5,
+    /// double precision
+    ORRERY_TYPE_DOUBLE = 6,
+    /// numeric
+    ORRERY_TYPE_NUMERIC = 7,
+    /// text, character varying
+    ORRERY_TYPE_TEXT = 8,
+    /// bytea
+    ORRERY_TYPE_BYTEA = 9,
+    /// date
+    ORRERY_TYPE_DATE = 10,
+    /// timestamp without time zone
+    ORRERY_TYPE_TIMESTAMP = 11,
+    /// timestamp with time zone
+    ORRERY_TYPE_TIMESTAMPTZ = 12,
+    /// interval
+    ORRERY_TYPE_INTERVAL = 13,
+    /// uuid
+    ORRERY_TYPE_UUID = 14,
+}
+
+fn kind(ty: SqlType) -> orrery_type {
+    match ty {
+        SqlType::Unknown => orrery_type::ORRERY_TYPE_UNKNOWN,
+        SqlType::Bool => orrery_type::ORRERY_TYPE_BOOLEAN,
+        SqlType::Int2 => orrery_type::ORRERY_TYPE_SMALLINT,
+        SqlType::Int4 => orrery_type::ORRERY_TYPE_INTEGER,
+        SqlType::Int8 => orrery_type::ORRERY_TYPE_BIGINT,
+        SqlType::Float4 => orrery_type::ORRERY_TYPE_REAL,
+        SqlType::Float8 => orrery_type::ORRERY_TYPE_DOUBLE,
+        SqlType::Numeric | SqlType::Decimal { .. } => orrery_type::ORRERY_TYPE_NUMERIC,
+        SqlType::Text | SqlType::Varchar(_) => orrery_type::ORRERY_TYPE_TEXT,
+        SqlType::Bytea => orrery_type::ORRERY_TYPE_BYTEA,
+        SqlType::Date => orrery_type::ORRERY_TYPE_DATE,
+        SqlType::Timestamp => orrery_type::ORRERY_TYPE_TIMESTAMP,
+        SqlType::Timestamptz => orrery_type::ORRERY_TYPE_TIMESTAMPTZ,
+        SqlType::Interval => orrery_type::ORRERY_TYPE_INTERVAL,
+        SqlType::Uuid => orrery_type::ORRERY_TYPE_UUID,
+    }
+}
+
+/// How many columns the result has: known after the first step; 0 when the statement gives no rows.
+#[unsafe(no_mangle)]
+pub extern "C" fn orrery_column_count(statement: *const orrery_statement) -> usize {
+    self::statement(statement).map_or(0, |statement| lock(&statement.state).fields.len())
+}
+
+/// A column's name, from column 0; NULL when there is no such column. Valid until the statement runs again or is closed.
+#[unsafe(no_mangle)]
+pub extern "C" fn orrery_column_name(statement: *const orrery_statement, column: usize) -> *const c_char {
+    name(statement, column, |state| &state.names)
+}
+
+/// The name of a column's type, such as "numeric(8,2)"; as `orrery_column_name`.
+#[unsafe(no_mangle)]
+pub extern "C" fn orrery_column_type_name(
+    statement: *const orrery_statement,
+    column: usize,
+) -> *const c_char {
+    name(statement, column, |state| &state.type_names)
+}
+
+fn name(
+    handle: *const orrery_statement,
+    column: usize,
+    names: impl FnOnce(&State) -> &Vec<CString>,
+) -> *const c_char {
+    let Ok(statement) = statement(handle) else { return std::ptr::null() };
+    let state = lock(&statement.state);
+    names(&state).get(column).map_or(std::ptr::null(), |name| name.as_ptr())
+}
+
+/// A column's type.
+#[unsafe(no_mangle)]
+pub extern "C" fn orrery_column_type(statement: *const orrery_statement, column: usize) -> orrery_type {
+    let field =
+        self::statement(statement).ok().and_then(|it| lock(&it.state).fields.get(column).map(|f| f.ty));
+    field.map_or(orrery_type::ORRERY_TYPE_UNKNOWN, kind)
+}
+
+/// Whether the value of a column is NULL; true when there is no row or no such column.
+#[unsafe(no_mangle)]
+pub extern "C" fn orrery_column_is_null(statement: *const orrery_statement, column: usize) -> bool {
+    self::statement(statement)
+        .map_or(true, |statement| lock(&statement.state).row.get(column).is_none_or(Value::is_null))
+}
+
+/// Gives a value of the row to `with`.
+fn on(
+    handle: *const orrery_statement,
+    column: usize,
+    with: impl FnOnce(&mut State, usize) -> Outcome,
+) -> orrery_status {
+    guard(|| {
+        let statement = statement(handle)?;
+        let mut state = lock(&statement.state);
+        if column >= state.row.len() {
+            return Err(Stop::Misuse("there is no row, or no such column in it"));
+        }
+        with(&mut state, column)
+    })
+}
+
+fn typed<T: FromValue>(state: &State, column: usize, wanted: &str) -> Result<T, Stop> {
+    let value = &state.row[column];
+    T::from_value(value).ok_or_else(|| {
+        let (code, what) = match value {
+            Value::Null => (SqlState::NULL_VALUE_NOT_ALLOWED, "NULL".to_owned()),
+            _ => (SqlState::DATATYPE_MISMATCH, state.fields[column].ty.name()),
+        };
+        Error::new(code, format!("column {column} is {what} and was read as {wanted}")).into()
+    })
+}
+
+/// The value of an integer column. Errors: 22004 for NULL, 42804 for another type.
+///
+/// # Safety
+/// `out` is NULL or a place for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn orrery_column_int64(
+    statement: *const orrery_statement,
+    column: usize,
+    out: *mut i64,
+) -> orrery_status {
+    on(statement, column, |state, column| {
+        // SAFETY: this function's contract.
+        unsafe { raw::give(out, typed(state, column, "an integer")?)? };
+        Ok(orrery_status::ORRERY_OK)
+    })
+}
+
+/// The value of a real, double precision or numeric column as a double. Errors: 22004 for NULL, 42804 for another type.
+///
+/// # Safety
+/// `out` is NULL or a place for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn orrery_column_double(
+    statement: *const orrery_statement,
+    column: usize,
+    out: *mut f64,
+) -> orrery_status {
+    on(statement, column, |state, column| {
+        // SAFETY: this function's contract.
+        unsafe { raw::give(out, typed(state, column, "a double")?)? };
+        Ok(orrery_status::ORRERY_OK)
+    })
+}
+
+/// The value of a boolean column. Errors: 22004 for NULL, 42804 for another type.
+///
+/// # Safety
+/// `out` is NULL or a place for a boolean.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn orrery_column_bool(
+    statement: *const orrery_statement,
+    column: usize,
+    out: *mut bool,
+) -> orrery_status {
+    on(statement, column, |state, column| {
+        // SAFETY: this function's contract.
+        unsafe { raw::give(out, typed(state, column, "a boolean")?)? };
+        Ok(orrery_status::ORRERY_OK)
+    })
+}
+
+/// The value of a column of any type as PostgreSQL's text; NULL for NULL. It ends with a NUL byte and is valid until the next step,
+/// reset or finalize. NULL too when there is no row or no such column.
+#[unsafe(no_mangle)]
+pub extern "C" fn orrery_column_text(statement: *const orrery_statement, column: usize) -> *const c_char {
+    let mut text = std::ptr::null();
+    on(statement, column, |state, column| {
+        if state.row[column].is_null() {
+            return Ok(orrery_status::ORRERY_OK);
+        }
+        if state.texts.len() <= column {
+            state.texts.resize(state.row.len(), None);
+        }
+        let (value, ty) = (&state.row[column], state.fields[column].ty);
+        let made = state.texts[column].get_or_insert_with(|| match value {
+            Value::Text(text) => c_text(text),
+            other => c_text(&orrerydb::format_value(other, ty)),
+        });
+        text = made.as_ptr();
+        Ok(orrery_status::ORRERY_OK)
+    });
+    text
+}
+
+/// The bytes of a text or bytea column, in place: valid until the next step, reset or finalize. Errors: 42804 for another type. NULL gives
+/// `*out` = NULL.
+///
+/// # Safety
+/// `out` and `len` are NULL or places for a pointer and a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn orrery_column_bytes(
+    statement: *const orrery_statement,
+    column: usize,
+    out: *mut *const u8,
+    len: *mut usize,
+) -> orrery_status {
+    on(statement, column, |state, column| {
+        let bytes: Option<&[u8]> = match &state.row[column] {
+            Value::Null => None,
+            Value::Text(text) => Some(text.as_bytes()),
+            Value::Bytea(bytes) => Some(bytes),
+            _ => {
+                let message = format!("column {column} is {} and was read as bytes", state.fields[column].ty);
+                return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).into());
+            }
+        };
+        // SAFETY: this function's contract, here and below.
+        unsafe { raw::give(out, bytes.map_or(std::ptr::null(), <[u8]>::as_ptr))? };
+        // SAFETY: as above.
+        unsafe { raw::give(len, bytes.map_or(0, <[u8]>::len))? };
+        Ok(orrery_status::ORRERY_OK)
+    })
+}

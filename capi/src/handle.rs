@@ -1,0 +1,132 @@
+//! Handles as numbers: the index of a slot and how often the slot was used. A closed handle's number never comes back (until
+//! a slot was used four thousand million times), so using it is noticed, not undefined.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Slots of the first block; each block is twice the one before.
+const FIRST_BLOCK_SLOT_COUNT: usize = 64;
+const BLOCK_COUNT: usize = 24;
+
+/// What a slot holds.
+pub(crate) struct Slot<T> {
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    generation: u32,
+    value: Option<Arc<T>>,
+}
+
+/// The objects of one kind.
+pub(crate) struct Table<T> {
+    blocks: [OnceLock<Box<[Slot<T>]>>; BLOCK_COUNT],
+    free: Mutex<Free>,
+    /// Kinds differ in it, so that a handle of another kind is noticed.
+    kind: usize,
+}
+
+struct Free {
+    indexes: Vec<usize>,
+    next: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which block an index lies in, and where.
+fn place(index: usize) -> (usize, usize) {
+    let block = (index / FIRST_BLOCK_SLOT_COUNT + 1).ilog2() as usize;
+    (block, index - FIRST_BLOCK_SLOT_COUNT * ((1 << block) - 1))
+}
+
+impl<T> Table<T> {
+    pub(crate) const fn new(kind: usize) -> Self {
+        let free = Mutex::new(Free { indexes: Vec::new(), next: 0 });
+        Table { blocks: [const { OnceLock::new() }; BLOCK_COUNT], free, kind }
+    }
+
+    fn slot(&self, index: usize) -> Option<&Slot<T>> {
+        let (block, at) = place(index);
+        self.blocks.get(block)?.get()?.get(at)
+    }
+
+    /// A handle for a value; never 0. `None` when there are more handles than numbers.
+    pub(crate) fn insert(&self, value: T) -> Option<usize> {
+        let index = {
+            let mut free = lock(&self.free);
+            match free.indexes.pop() {
+                Some(index) => index,
+                None => {
+                    let index = free.next;
+                    let (block, _) = place(index);
+                    let slot_count = FIRST_BLOCK_SLOT_COUNT << block;
+                    let new_slot = || Slot { state: Mutex::new(State { generation: 1, value: None }) };
+                    self.blocks.get(block)?.get_or_init(|| (0..slot_count).map(|_| new_slot()).collect());
+                    free.next += 1;
+                    index
+                }
+            }
+        };
+        let mut state = lock(&self.slot(index)?.state);
+        state.value = Some(Arc::new(value));
+        Some((state.generation as usize) << 32 | index << 3 | self.kind)
+    }
+
+    fn find(&self, handle: usize) -> Option<(usize, MutexGuard<'_, State<T>>)> {
+        let index = (handle & 0xffff_ffff) >> 3;
+        let state = lock(&self.slot(index)?.state);
+        (handle & 7 == self.kind && state.generation as usize == handle >> 32).then_some((index, state))
+    }
+
+    /// The value of a handle, if it is one.
+    pub(crate) fn get(&self, handle: usize) -> Option<Arc<T>> {
+        self.find(handle)?.1.value.clone()
+    }
+
+    /// Takes the value out: the handle is none afterwards.
+    pub(crate) fn remove(&self, handle: usize) -> Option<Arc<T>> {
+        let (index, mut state) = self.find(handle)?;
+        let value = state.value.take()?;
+        state.generation = state.generation.wrapping_add(1).max(1);
+        drop(state);
+        lock(&self.free).indexes.push(index);
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_handle_is_none_even_when_its_slot_is_used_again() {
+        let table = Table::new(3);
+        let first = table.insert("a").unwrap();
+        assert_eq!(table.get(first).as_deref(), Some(&"a"));
+        assert_eq!(table.remove(first).as_deref(), Some(&"a"));
+        let second = table.insert("b").unwrap();
+        assert_eq!((table.get(first), table.remove(first)), (None, None));
+        assert_eq!(table.get(second).as_deref(), Some(&"b"));
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn numbers_that_were_never_given_are_none() {
+        let table: Table<u8> = Table::new(1);
+        table.insert(1).unwrap();
+        let other: Table<u8> = Table::new(2);
+        for handle in [0, 1, 8, 9, usize::MAX, 1 << 32, other.insert(1).unwrap(), 0x7fff_1234_5678] {
+            assert_eq!(table.get(handle), None, "{handle:x}");
+        }
+    }
+
+    #[test]
+    fn many_handles_cross_the_blocks() {
+        let table = Table::new(0);
+        let handles: Vec<_> = (0..1000).map(|value| table.insert(value).unwrap()).collect();
+        for (value, handle) in handles.iter().enumerate() {
+            assert_eq!(table.get(*handle).as_deref(), Some(&value));
+        }
+    }
+}
