@@ -126,10 +126,11 @@ impl<'a> Printer<'a> {
         let mut uses = vec![None; plan.subqueries.len()];
         for node in std::iter::once(&plan.root).chain(&plan.subqueries) {
             each_expr(node, &mut |expr| {
-                if let Expr::Subquery { index, kind, .. } = expr
+                if let Expr::Subquery { index, kind, args, .. } = expr
                     && let Some(found) = uses.get_mut(*index)
                 {
-                    *found = Some(if matches!(kind, SubqueryUse::In(_)) { "SubPlan" } else { "InitPlan" });
+                    let is_init = args.is_empty() && matches!(kind, SubqueryUse::Scalar | SubqueryUse::Exists);
+                    *found = Some(if is_init { "InitPlan" } else { "SubPlan" });
                 }
             });
         }
@@ -160,6 +161,7 @@ impl<'a> Printer<'a> {
         let kind_of = |kind: &JoinKind| match kind {
             JoinKind::Inner => "",
             JoinKind::Left => " Left",
+            JoinKind::Full => " Full",
             JoinKind::Semi => " Semi",
             JoinKind::Anti => " Anti",
         };
@@ -183,7 +185,7 @@ impl<'a> Printer<'a> {
             Op::GenerateSeries { .. } => "Function Scan on generate_series".to_owned(),
             Op::Filter { .. } => "Subquery Scan".to_owned(),
             Op::Project { .. } => "Result".to_owned(),
-            Op::NestedLoopJoin { kind, .. } | Op::IndexJoin { kind, .. } => match kind {
+            Op::NestedLoopJoin { kind, .. } | Op::IndexJoin { kind, .. } | Op::Apply { kind, .. } => match kind {
                 JoinKind::Inner => "Nested Loop".to_owned(),
                 kind => format!("Nested Loop{} Join", kind_of(kind)),
             },
@@ -225,6 +227,11 @@ impl<'a> Printer<'a> {
                 self.predicate(depth, "Filter", filter.as_ref(), &own);
             }
             Op::NestedLoopJoin { on, .. } => self.predicate(depth, "Join Filter", on.as_ref(), &both()),
+            Op::Apply { on, args, .. } => {
+                let text = |(slot, arg): &(usize, Expr)| format!("${} = {}", slot + 1, print(arg, &inputs[0]));
+                self.detail(depth, "Params", &args.iter().map(text).collect::<Vec<_>>().join(", "));
+                self.predicate(depth, "Join Filter", on.as_ref(), &both());
+            }
             Op::HashJoin { left_keys, right_keys, residual, .. } => {
                 let pair = |(left, right): (&Expr, &Expr)| {
                     format!("({} = {})", print(left, &inputs[0]), print(right, &inputs[1]))
@@ -364,9 +371,9 @@ impl<'a> Printer<'a> {
                 let below = input(0);
                 exprs.iter().map(|expr| print(expr, &below)).collect()
             }
-            Op::NestedLoopJoin { kind, .. } | Op::HashJoin { kind, .. } => {
+            Op::NestedLoopJoin { kind, .. } | Op::HashJoin { kind, .. } | Op::Apply { kind, .. } => {
                 let mut names = input(0);
-                if matches!(kind, JoinKind::Inner | JoinKind::Left) {
+                if kind.has_right() {
                     names.extend(input(1));
                 }
                 names
@@ -424,6 +431,7 @@ fn holds_filter(node: &PlanNode) -> bool {
             | Op::HashJoin { .. }
             | Op::NestedLoopJoin { .. }
             | Op::IndexJoin { .. }
+            | Op::Apply { .. }
             | Op::GenerateSeries { .. }
             | Op::Values { .. }
     )
@@ -484,6 +492,7 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         Op::Filter { predicate, .. } => own.push(predicate),
         Op::Project { exprs, .. } => own.extend(exprs),
         Op::NestedLoopJoin { on, .. } => own.extend(on),
+        Op::Apply { on, args, .. } => own.extend(on.iter().chain(args.iter().map(|arg| &arg.1))),
         Op::HashJoin { left_keys, right_keys, residual, .. } => {
             own.extend(left_keys.iter().chain(right_keys).chain(residual));
         }

@@ -3,6 +3,7 @@
 use crate::datum::Datum;
 use crate::functions::{Aggregate, Scalar};
 use crate::types::SqlType;
+use std::sync::Arc;
 
 /// A bound scalar expression. `position` is where it stands in the statement text (1-based, 0 = unknown).
 #[derive(Clone, Debug)]
@@ -83,12 +84,16 @@ pub enum Expr {
         /// In what; NULLs included.
         list: Vec<Datum>,
     },
-    /// An uncorrelated subquery, run once before the rest; the index is into the plan's `subqueries`.
+    /// A subquery; the index is into the plan's `subqueries`. Without `args` it is run once before the rest; with them it
+    /// is correlated, and run for each distinct tuple of them.
     Subquery {
         /// Which.
         index: usize,
         /// How its rows are used.
         kind: SubqueryUse,
+        /// What it sees of the rows outside: the parameters that stand for them in its plan, numbered after the
+        /// statement's own, and their values.
+        args: Vec<(usize, Expr)>,
         /// Its type.
         ty: SqlType,
         /// See the type.
@@ -96,7 +101,7 @@ pub enum Expr {
     },
 }
 
-/// How the rows of an uncorrelated subquery are used.
+/// How the rows of a subquery are used.
 #[derive(Clone, Debug)]
 pub enum SubqueryUse {
     /// One value: NULL when there is no row, 21000 when there are more than one.
@@ -105,6 +110,13 @@ pub enum SubqueryUse {
     Exists,
     /// `input IN (subquery)` with SQL's NULL rules.
     In(Box<Expr>),
+    /// `inputs op ANY (subquery)` with SQL's NULL rules: whether `test` is true for any row.
+    Any {
+        /// What is compared.
+        inputs: Vec<Expr>,
+        /// The comparison: the first columns are the inputs, the next the subquery's.
+        test: Arc<Expr>,
+    },
 }
 
 /// One key of ORDER BY inside an aggregate's parentheses.

@@ -26,10 +26,13 @@ impl Expr {
                 }
                 f(otherwise);
             }
-            Expr::Subquery { kind, .. } => {
-                if let SubqueryUse::In(input) = kind {
-                    f(input);
+            Expr::Subquery { kind, args, .. } => {
+                match kind {
+                    SubqueryUse::Scalar | SubqueryUse::Exists => {}
+                    SubqueryUse::In(input) => f(input),
+                    SubqueryUse::Any { inputs, .. } => inputs.iter().for_each(&mut f),
                 }
+                args.iter().for_each(|arg| f(&arg.1));
             }
         }
     }
@@ -56,10 +59,13 @@ impl Expr {
                 }
                 f(otherwise);
             }
-            Expr::Subquery { kind, .. } => {
-                if let SubqueryUse::In(input) = kind {
-                    f(input);
+            Expr::Subquery { kind, args, .. } => {
+                match kind {
+                    SubqueryUse::Scalar | SubqueryUse::Exists => {}
+                    SubqueryUse::In(input) => f(input),
+                    SubqueryUse::Any { inputs, .. } => inputs.iter_mut().for_each(&mut f),
                 }
+                args.iter_mut().for_each(|arg| f(&mut arg.1));
             }
         }
     }
@@ -80,6 +86,11 @@ impl Expr {
             f(*id);
         }
         self.children(|child| child.each_column(f));
+    }
+
+    /// Whether a correlated subquery is in it: then its value may have to be waited for.
+    pub fn has_correlated(&self) -> bool {
+        self.any(&mut |expr| matches!(expr, Expr::Subquery { args, .. } if !args.is_empty()))
     }
 
     /// Whether it has a column in it.
@@ -147,12 +158,21 @@ impl Expr {
             }
             (Expr::Coalesce { args: a, ty: s }, Expr::Coalesce { args: b, ty: t }) => s == t && all(a, b),
             (Expr::InList { input: a, list: l }, Expr::InList { input: b, list: m }) => l == m && a.same(b),
-            (Expr::Subquery { index: a, kind: k, .. }, Expr::Subquery { index: b, kind: l, .. }) => {
+            (
+                Expr::Subquery { index: a, kind: k, args: s, .. },
+                Expr::Subquery { index: b, kind: l, args: t, .. },
+            ) => {
                 a == b
+                    && s.len() == t.len()
+                    && s.iter().zip(t).all(|(a, b)| a.0 == b.0 && a.1.same(&b.1))
                     && match (k, l) {
                         (SubqueryUse::Scalar, SubqueryUse::Scalar)
                         | (SubqueryUse::Exists, SubqueryUse::Exists) => true,
                         (SubqueryUse::In(a), SubqueryUse::In(b)) => a.same(b),
+                        (
+                            SubqueryUse::Any { inputs: a, test: e },
+                            SubqueryUse::Any { inputs: b, test: f },
+                        ) => all(a, b) && e.same(f),
                         _ => false,
                     }
             }

@@ -25,13 +25,26 @@ pub(super) struct Binder<'a> {
     pub(super) ctes: Vec<Cte>,
     /// How often each WITH query was put in place and whether it is volatile: see [`Binder::used_cte`].
     cte_uses: Vec<(*const ast::Query, usize)>,
-    /// The scopes outside the query being bound: only to tell correlation from unknown names.
-    pub(super) outer: Vec<Rc<Scope>>,
+    /// The scopes outside the query being bound, innermost last.
+    pub(super) outer: Vec<Outer>,
+    /// Items of FROM to the left of the one being bound, at the level of the query being bound.
+    pub(super) lateral: Vec<Rc<Scope>>,
+    /// Columns of rows outside that some subquery sees: number n is the parameter behind the statement's own n-th.
+    slots: Vec<ColumnId>,
     /// The SELECT being bound.
     pub(super) level: Level,
     relation_count: usize,
     /// Columns that the SELECT about to be bound is inserted into: its bare literals take their types.
     pub(super) insert_targets: Vec<(String, SqlType)>,
+}
+
+/// A scope outside the query being bound, and what that query has taken from there.
+pub(super) struct Outer {
+    pub(super) scope: Rc<Scope>,
+    /// Not to be looked at: the query being bound was defined further outside.
+    pub(super) is_hidden: bool,
+    /// The parameter that stands for a column, the column or the parameter outside, and how the column was named there.
+    pub(super) captures: Vec<(usize, Expr, Name)>,
 }
 
 /// A name of WITH.
@@ -40,6 +53,8 @@ pub(super) struct Cte {
     pub(super) definition: ast::CommonTable,
     /// How many names were in scope where it was defined.
     pub(super) visible: usize,
+    /// How many scopes there were outside of it.
+    pub(super) outer_count: usize,
 }
 
 /// What the SELECT being bound has gathered.
@@ -64,6 +79,8 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             cte_uses: Vec::new(),
             outer: Vec::new(),
+            lateral: Vec::new(),
+            slots: Vec::new(),
             level: Level::default(),
             relation_count: 0,
             insert_targets: Vec::new(),
@@ -118,6 +135,44 @@ impl<'a> Binder<'a> {
 
     pub(super) fn is_used_cte(&self, query: *const ast::Query) -> bool {
         self.cte_uses.iter().any(|uses| uses.0 == query)
+    }
+
+    /// Binds something that sees the names of `scope` from inside: a subquery, or what is LATERAL. Gives with it the
+    /// parameters it has for columns of rows outside, their values out there, and how they were named.
+    pub(super) fn inside<T>(
+        &mut self,
+        scope: Rc<Scope>,
+        bind: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<(T, Vec<(usize, Expr, Name)>)> {
+        self.outer.push(Outer { scope, is_hidden: false, captures: Vec::new() });
+        let result = bind(self);
+        let outer = self.outer.pop();
+        Ok((result?, outer.map(|outer| outer.captures).unwrap_or_default()))
+    }
+
+    /// A column of a row outside, found in the scope number `depth`: a parameter, handed on through all that lie between.
+    pub(super) fn capture(&mut self, depth: usize, id: ColumnId, ty: SqlType, name: &Name) -> Expr {
+        let slot = match self.slots.iter().position(|known| *known == id) {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(id);
+                self.slots.len() - 1
+            }
+        };
+        let index = self.params.len() + slot;
+        for (place, outer) in self.outer.iter_mut().enumerate().skip(depth) {
+            if outer.captures.iter().all(|known| known.0 != index) {
+                let value =
+                    if place == depth { Expr::Column { id, ty } } else { Expr::Param { index, ty } };
+                outer.captures.push((index, value, name.clone()));
+            }
+        }
+        Expr::Param { index, ty }
+    }
+
+    /// Whether it has a column of a row outside in it.
+    pub(super) fn sees_outside(&self, expr: &Expr) -> bool {
+        expr.any(&mut |it| matches!(it, Expr::Param { index, .. } if *index >= self.params.len()))
     }
 
     /// Keeps a subquery and gives its index.

@@ -5,7 +5,7 @@ use super::coerce::category;
 use super::resolve::no_function;
 use super::scope::{Scope, no_column, no_from_entry};
 use crate::datum::Datum;
-use crate::expr::{ArgumentOrder, Expr, SubqueryUse};
+use crate::expr::{ArgumentOrder, Expr};
 use crate::functions::{self, CastContext};
 use crate::parse::ast::{self, ExprKind, FunctionCall, Name};
 use crate::types::SqlType;
@@ -25,6 +25,7 @@ pub(super) fn location(expr: &ast::Expr) -> u32 {
         | ExprKind::Between { input, .. }
         | ExprKind::InList { input, .. }
         | ExprKind::InSubquery { input, .. }
+        | ExprKind::Quantified { input, .. }
         | ExprKind::Like { input, .. }
         | ExprKind::Cast { input, .. } => location(input),
         ExprKind::And(parts) | ExprKind::Or(parts) => parts.first().map_or(expr.at, location),
@@ -85,6 +86,10 @@ impl Binder<'_> {
             ExprKind::InSubquery { input, query, negated } => {
                 self.in_subquery(scope, input, query, *negated, at)
             }
+            ExprKind::Quantified { input, op, all, query } => {
+                self.quantified(scope, input, (op, *all), query, at)
+            }
+            ExprKind::Row(_) => Err(Error::unsupported("row constructor").at(at)),
             ExprKind::Like { input, pattern, escape, negated, fold_case } => {
                 self.like(scope, (input, pattern, escape.as_deref()), *negated, *fold_case, at)
             }
@@ -108,21 +113,8 @@ impl Binder<'_> {
             }
             ExprKind::NullIf(a, b) => self.null_if(scope, a, b, at),
             ExprKind::Extreme { greatest, args } => self.extreme(scope, *greatest, args, at),
-            ExprKind::Exists(query) => {
-                let query = self.inner_query(scope, query)?;
-                let index = self.subquery(query);
-                Ok(Expr::Subquery { index, kind: SubqueryUse::Exists, ty: SqlType::Bool, position: at })
-            }
-            ExprKind::Subquery(query) => {
-                let query = self.inner_query(scope, query)?;
-                let [field] = query.fields.as_slice() else {
-                    let message = "subquery must return only one column";
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
-                };
-                let ty = field.ty;
-                let index = self.subquery(query);
-                Ok(Expr::Subquery { index, kind: SubqueryUse::Scalar, ty, position: at })
-            }
+            ExprKind::Exists(query) => self.exists(scope, query, at),
+            ExprKind::Subquery(query) => self.scalar_subquery(scope, query, at),
         }
     }
 
@@ -203,15 +195,30 @@ impl Binder<'_> {
             }
             return Ok(Expr::Column { id, ty });
         }
-        for outer in self.outer.iter().rev() {
-            if let Ok(Some(_)) | Err(_) = outer.find(table, name) {
+        if let Some(table) = table
+            && scope.has_table(&table.text)
+        {
+            return Err(no_column(Some(table), name));
+        }
+        for depth in (0..self.outer.len()).rev() {
+            if self.outer[depth].is_hidden {
+                continue;
+            }
+            let outer = self.outer[depth].scope.clone();
+            if let Some(column) = outer.find(table, name)? {
+                let text = match &column.table {
+                    Some(table) => format!("{table}.{}", column.name),
+                    None => column.name.to_string(),
+                };
                 let at = table.map_or(name.at, |table| table.at);
-                return Err(Error::unsupported("correlated subquery").at(at));
+                return Ok(self.capture(depth, column.id, column.ty, &Name { text, at }));
+            }
+            // The nearest table of that name is meant, whatever lies further outside.
+            if table.is_some_and(|table| outer.has_table(&table.text)) {
+                return Err(no_column(table, name));
             }
         }
-        if let Some(table) = table
-            && !scope.has_table(&table.text)
-        {
+        if let Some(table) = table {
             return Err(no_from_entry(table));
         }
         if table.is_none() && scope.has_table(&name.text) {
@@ -351,35 +358,6 @@ impl Binder<'_> {
             }
         }
         Ok(Some(Expr::InList { input: Box::new(input), list }))
-    }
-
-    fn in_subquery(
-        &mut self,
-        scope: &Rc<Scope>,
-        input: &ast::Expr,
-        query: &ast::Query,
-        negated: bool,
-        at: u32,
-    ) -> Result<Expr> {
-        let at_input = location(input);
-        let bound = self.expr(scope, input)?;
-        let at_query = query.at;
-        let mut query = self.inner_query(scope, query)?;
-        let [field] = query.fields.as_slice() else {
-            let message = "subquery has too many columns";
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
-        };
-        let types = [(bound.ty(), at_input), (field.ty, at_query)];
-        let ty = self.common_type("IN", &types).map_err(|_| {
-            let message =
-                format!("operator does not exist: {} = {}", bound.ty().base_name(), field.ty.base_name());
-            Error::new(SqlState::UNDEFINED_FUNCTION, message).at(at)
-        })?;
-        let bound = self.coerce(bound, ty, CastContext::Implicit, at_input)?;
-        self.cast_output(&mut query, &[ty], CastContext::Implicit, at_query)?;
-        let index = self.subquery(query);
-        let kind = SubqueryUse::In(Box::new(bound));
-        Ok(negate_if(Expr::Subquery { index, kind, ty: SqlType::Bool, position: at }, negated))
     }
 
     fn case(
@@ -555,12 +533,8 @@ impl Binder<'_> {
         }
         if let Some(clause) = self.level.forbidden {
             for arg in args {
-                // An aggregate of outer columns belongs to the outer query.
-                if let Err(error) = self.expr(scope, arg)
-                    && error.code() == SqlState::FEATURE_NOT_SUPPORTED
-                {
-                    return Err(error);
-                }
+                let bound = self.expr(scope, arg)?;
+                self.refuse_outer_aggregate(std::slice::from_ref(&bound), at)?;
             }
             let message = format!("aggregate functions are not allowed in {clause}");
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
@@ -574,6 +548,7 @@ impl Binder<'_> {
         let keys = self.aggregate_keys(scope, order_by);
         self.level.in_aggregate = false;
         let ((bound, filter), keys) = (parts?, keys?);
+        self.refuse_outer_aggregate(&bound.iter().map(|it| it.0.clone()).collect::<Vec<_>>(), at)?;
         let (aggregate, mut args, ty) = self.aggregate(&name.text, bound, at)?;
         let order_by = argument_order(&name.text, &mut args, keys, *distinct)?;
         let call = crate::expr::AggregateCall {
@@ -591,6 +566,12 @@ impl Binder<'_> {
         let id = self.column(ty);
         self.level.aggregates.push((id, call));
         Ok(Expr::Column { id, ty })
+    }
+
+    /// An aggregate of nothing but columns outside belongs to the query outside.
+    fn refuse_outer_aggregate(&self, args: &[Expr], at: u32) -> Result<()> {
+        let is_outer = args.iter().any(|arg| self.sees_outside(arg)) && !args.iter().any(Expr::has_columns);
+        if is_outer { Err(Error::unsupported("aggregate of an outer query").at(at)) } else { Ok(()) }
     }
 
     /// The keys of ORDER BY inside an aggregate's parentheses, and where each stands. Numbers are no columns here.
@@ -684,7 +665,7 @@ fn cast_function(name: &str) -> Option<SqlType> {
     })
 }
 
-fn negate_if(expr: Expr, negated: bool) -> Expr {
+pub(super) fn negate_if(expr: Expr, negated: bool) -> Expr {
     if negated { negate(expr) } else { expr }
 }
 

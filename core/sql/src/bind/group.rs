@@ -44,11 +44,26 @@ impl Grouping {
                 return;
             }
             if failed.is_none() {
-                *failed = Some(ungrouped(binder, id));
+                *failed = Some(ungrouped(binder, id, false));
             }
             return;
         }
-        if let Expr::Subquery { kind: SubqueryUse::Scalar | SubqueryUse::Exists, .. } = expr {
+        if let Expr::Subquery { kind, args, .. } = expr {
+            match kind {
+                SubqueryUse::Scalar | SubqueryUse::Exists => {}
+                SubqueryUse::In(input) => self.rewrite_in_place(binder, input, failed),
+                SubqueryUse::Any { inputs, .. } => {
+                    inputs.iter_mut().for_each(|input| self.rewrite_in_place(binder, input, failed));
+                }
+            }
+            for (_, arg) in args {
+                let id = if let Expr::Column { id, .. } = arg { *id } else { 0 };
+                let mut refused = None;
+                self.rewrite_in_place(binder, arg, &mut refused);
+                if refused.is_some() && failed.is_none() {
+                    *failed = Some(ungrouped(binder, id, true));
+                }
+            }
             return;
         }
         expr.children_mut(|child| self.rewrite_in_place(binder, child, failed));
@@ -68,10 +83,13 @@ impl Grouping {
     }
 }
 
-fn ungrouped(binder: &Binder<'_>, id: ColumnId) -> Error {
+fn ungrouped(binder: &Binder<'_>, id: ColumnId, by_subquery: bool) -> Error {
     let reference = binder.level.references.iter().find(|it| it.0 == id);
     let (name, at) = reference.map_or(("?", 0), |(_, name)| (name.text.as_str(), name.at));
-    let message =
-        format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function");
+    let message = if by_subquery {
+        format!("subquery uses ungrouped column \"{name}\" from outer query")
+    } else {
+        format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function")
+    };
     Error::new(SqlState::GROUPING_ERROR, message).at(at)
 }

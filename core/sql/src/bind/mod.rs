@@ -15,6 +15,7 @@ mod names;
 mod query;
 mod resolve;
 mod scope;
+mod subquery;
 
 #[cfg(test)]
 mod tests;

@@ -43,7 +43,8 @@ impl Binder<'_> {
                 return Err(Error::new(SqlState::DUPLICATE_ALIAS, message).at(definition.name.at));
             }
             let visible = self.ctes.len();
-            self.ctes.push(Cte { definition: definition.clone(), visible });
+            let outer_count = self.outer.len();
+            self.ctes.push(Cte { definition: definition.clone(), visible, outer_count });
         }
         let result = body(self);
         let result = result.and_then(|bound| self.check_unused(with, before).map(|()| bound));

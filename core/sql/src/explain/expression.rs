@@ -37,11 +37,32 @@ pub fn print(expr: &Expr, names: &[String]) -> String {
             let array = format!("{{{}}}", elements.join(",")).replace('\'', "''");
             format!("({} = ANY ('{array}'::{}[]))", one(input), input.ty().base_name())
         }
+        Expr::Subquery { index, kind, args, .. } if !args.is_empty() => {
+            let args: Vec<&Expr> = args.iter().map(|arg| &arg.1).collect();
+            let args = args.into_iter().map(one).collect::<Vec<_>>().join(", ");
+            let plan = format!("SubPlan {} ({args})", index + 1);
+            match kind {
+                SubqueryUse::Scalar => format!("({plan})"),
+                SubqueryUse::Exists => format!("EXISTS({plan})"),
+                SubqueryUse::In(input) => format!("(ANY ({} = ({plan}).col1))", one(input)),
+                SubqueryUse::Any { inputs, test } => format!("(ANY {})", comparison(inputs, test, &plan, names)),
+            }
+        }
         Expr::Subquery { index, kind, .. } => match kind {
             SubqueryUse::Scalar | SubqueryUse::Exists => format!("(InitPlan {}).col1", index + 1),
             SubqueryUse::In(input) => format!("(ANY ({} = (hashed SubPlan {}).col1))", one(input), index + 1),
+            SubqueryUse::Any { inputs, test } => {
+                format!("(ANY {})", comparison(inputs, test, &format!("SubPlan {}", index + 1), names))
+            }
         },
     }
+}
+
+/// The comparison of a quantified subquery.
+fn comparison(inputs: &[Expr], test: &Expr, plan: &str, names: &[String]) -> String {
+    let mut all: Vec<String> = inputs.iter().map(|input| print(input, names)).collect();
+    all.extend((1..=inputs.len()).map(|place| format!("({plan}).col{place}")));
+    print(test, &all)
 }
 
 /// The text of an aggregate call.

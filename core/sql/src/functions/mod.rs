@@ -42,6 +42,8 @@ pub struct EvalContext<'a> {
     pub subqueries: &'a crate::exec::SubqueryResults,
     /// Values reserved for [`nextval`] before the evaluation began.
     pub sequences: &'a SequencePool,
+    /// Answers of correlated subqueries, and what is missing of them.
+    pub lookups: crate::eval::subquery::Lookups,
 }
 
 impl EvalContext<'_> {
@@ -60,6 +62,7 @@ impl EvalContext<'_> {
             params: &[],
             subqueries: &SUBQUERIES,
             sequences: &SEQUENCES,
+            lookups: Default::default(),
         }
     }
 }

@@ -101,6 +101,19 @@ impl Planner {
                 let op = Op::NestedLoopJoin { left, right, kind: *kind, on };
                 Emitted { node: node(op, self.fields(&layout), path), layout }
             }
+            PathOp::Apply { left, right, kind, on, args } => {
+                let needed = with(required, on);
+                let mut outer = needed.clone();
+                args.iter().for_each(|arg| arg.1.each_column(&mut |id| outer.insert(id)));
+                let (left, right) = (self.emit(left, &outer), self.emit(right, &needed));
+                let both = concatenated(&left.layout, &right.layout);
+                let on = conjunction(on, &both);
+                let args =
+                    args.iter().map(|(slot, arg)| (*slot, placed(arg.clone(), &left.layout))).collect();
+                let (left, right) = (Box::new(left.node), Box::new(right.node));
+                let op = Op::Apply { left, right, kind: *kind, on, args };
+                Emitted { node: node(op, self.fields(&both), path), layout: both }
+            }
             PathOp::Lookup(lookup) => self.emit_lookup(lookup, path, required),
             PathOp::Aggregate { input, groups, aggregates, sorted } => {
                 self.emit_aggregate(input, groups, aggregates, *sorted, path, required)
@@ -295,7 +308,7 @@ fn concatenated(left: &[ColumnId], right: &[ColumnId]) -> Vec<ColumnId> {
 
 fn join_layout(left: &[ColumnId], both: Vec<ColumnId>, kind: JoinKind) -> Vec<ColumnId> {
     match kind {
-        JoinKind::Inner | JoinKind::Left => both,
+        JoinKind::Inner | JoinKind::Left | JoinKind::Full => both,
         JoinKind::Semi | JoinKind::Anti => left.to_vec(),
     }
 }

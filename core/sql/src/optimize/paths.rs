@@ -63,6 +63,13 @@ pub(super) enum PathOp {
         kind: JoinKind,
         on: Vec<Expr>,
     },
+    Apply {
+        left: Rc<Path>,
+        right: Rc<Path>,
+        kind: JoinKind,
+        on: Vec<Expr>,
+        args: Vec<(usize, Expr)>,
+    },
     Lookup(Lookup),
     Aggregate {
         input: Rc<Path>,
@@ -179,6 +186,9 @@ impl Planner {
             }
             Logical::Join { kind: JoinKind::Inner, .. } => self.inner_join(node, wanted, used),
             Logical::Join { left, right, kind, on } => self.outer_join(left, right, *kind, on, wanted, used),
+            Logical::Apply { left, right, kind, on, args } => {
+                self.apply_paths((left, right), *kind, on, args, wanted, used)
+            }
             Logical::Values { columns, rows } => vec![Rc::new(self.values_path(columns, rows))],
             Logical::Series { args, column, position } => {
                 vec![Rc::new(series_path(args, *column, *position))]
@@ -207,6 +217,33 @@ impl Planner {
                 vec![Rc::new(path)]
             }
         }
+    }
+
+    fn apply_paths(
+        &self,
+        (left, right): (&Logical, &Logical),
+        kind: JoinKind,
+        on: &[Expr],
+        args: &[(usize, Expr)],
+        wanted: &Wanted,
+        used: &ColumnSet,
+    ) -> Vec<Rc<Path>> {
+        let mut tables = Tables::of(left, self);
+        tables.add(right, self);
+        let share = self.selectivity(on, &tables);
+        let outer = cheapest(&self.paths(left, &Wanted { row_count: None, ..wanted.clone() }, used), None);
+        let inner = cheapest(&self.paths(right, &Wanted::default(), used), None);
+        let matches = (outer.rows * inner.rows * share).max(1.0);
+        let rows = if kind == JoinKind::Left { matches.max(outer.rows) } else { matches };
+        vec![Rc::new(Path {
+            rows,
+            width: outer.width + inner.width,
+            startup: outer.startup + inner.startup,
+            total: outer.total + outer.rows * (inner.total + cost::ROW_FETCH) + rows * cost::CPU_TUPLE,
+            order: Vec::new(),
+            constant: outer.constant.clone(),
+            op: PathOp::Apply { left: outer, right: inner, kind, on: on.to_vec(), args: args.to_vec() },
+        })]
     }
 
     pub(super) fn width(&self, columns: &[ColumnId]) -> f64 {
@@ -374,7 +411,8 @@ impl Planner {
             | Logical::Sort { input, .. }
             | Logical::Limit { input, .. }
             | Logical::Distinct { input, .. } => self.is_not_null(input, id),
-            Logical::Join { left, right, kind, .. } => {
+            Logical::Join { kind: JoinKind::Full, .. } => false,
+            Logical::Join { left, right, kind, .. } | Logical::Apply { left, right, kind, .. } => {
                 self.is_not_null(left, id) || *kind == JoinKind::Inner && self.is_not_null(right, id)
             }
             Logical::Values { .. }

@@ -26,6 +26,9 @@ pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
             push_inner(*left, *right, predicates)
         }
         Logical::Join { left, right, kind, on } => push_outer(*left, *right, kind, on, predicates),
+        Logical::Apply { left, right, kind, on, args } => {
+            push_apply((*left, *right), kind, on, args, predicates)
+        }
         Logical::Aggregate { input, groups, aggregates } => {
             let of = |id| {
                 groups.iter().find(|(group, expr)| *group == id && !expr.is_volatile()).map(|it| it.1.clone())
@@ -50,8 +53,40 @@ pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
             filter(Logical::Distinct { input: Box::new(push_down(*input, down)), columns }, above)
         }
         Logical::Append { inputs, columns } => push_append(inputs, columns, predicates),
-        Logical::Scan { .. } | Logical::Values { .. } | Logical::Series { .. } => filter(node, predicates),
+        Logical::Scan { .. } => {
+            // What waits for a subquery is not for a scan.
+            let (above, own): (Vec<Expr>, Vec<Expr>) =
+                predicates.into_iter().partition(Expr::has_correlated);
+            filter(filter(node, own), above)
+        }
+        Logical::Values { .. } | Logical::Series { .. } => filter(node, predicates),
     }
+}
+
+/// Predicates over the left side go left, those over the right side go right where no row is made up.
+fn push_apply(
+    (left, right): (Logical, Logical),
+    kind: JoinKind,
+    on: Vec<Expr>,
+    args: Vec<(usize, Expr)>,
+    predicates: Vec<Expr>,
+) -> Logical {
+    let left_columns = ColumnSet::of(left.columns());
+    let right_columns = ColumnSet::of(right.columns());
+    let within = |it: &Expr, columns: &ColumnSet| {
+        it.has_columns() && !it.is_volatile() && it.columns_all(|id| columns.contains(id))
+    };
+    let refuses = |it: &Expr| refuses_null(it, &|id| right_columns.contains(id));
+    let kind = if predicates.iter().any(refuses) { JoinKind::Inner } else { kind };
+    let (to_left, rest): (Vec<Expr>, Vec<Expr>) =
+        predicates.into_iter().partition(|it| within(it, &left_columns));
+    let (mut to_right, on): (Vec<Expr>, Vec<Expr>) = on.into_iter().partition(|it| within(it, &right_columns));
+    let (pushed, above): (Vec<Expr>, Vec<Expr>) =
+        rest.into_iter().partition(|it| kind == JoinKind::Inner && within(it, &right_columns));
+    to_right.extend(pushed);
+    let left = Box::new(push_down(left, to_left));
+    let right = Box::new(push_down(right, to_right));
+    filter(Logical::Apply { left, right, kind, on, args }, above)
 }
 
 fn filter(input: Logical, predicates: Vec<Expr>) -> Logical {
@@ -130,6 +165,8 @@ fn push_inner(left: Logical, right: Logical, mut pool: Vec<Expr>) -> Logical {
         } else if let Some(leaf) = columns.iter().position(|set| predicate.columns_all(|id| set.contains(id)))
         {
             own[leaf].push(predicate);
+        } else if predicate.has_correlated() {
+            above.push(predicate);
         } else {
             on.push(predicate);
         }
@@ -237,6 +274,18 @@ fn push_outer(
     let left_columns = ColumnSet::of(left.columns());
     let right_columns = ColumnSet::of(right.columns());
     let refuses = |it: &Expr| refuses_null(it, &|id| right_columns.contains(id));
+    if kind == JoinKind::Full {
+        let refuses_left = |it: &Expr| refuses_null(it, &|id| left_columns.contains(id));
+        return match (predicates.iter().any(refuses_left), predicates.iter().any(refuses)) {
+            (true, _) => push_outer(left, right, JoinKind::Left, on, predicates),
+            (false, true) => push_outer(right, left, JoinKind::Left, on, predicates),
+            (false, false) => {
+                let left = Box::new(push_down(left, Vec::new()));
+                let right = Box::new(push_down(right, Vec::new()));
+                filter(Logical::Join { left, right, kind, on }, predicates)
+            }
+        };
+    }
     if kind == JoinKind::Left && predicates.iter().any(refuses) {
         let mut pool = on;
         pool.extend(predicates);
@@ -302,6 +351,12 @@ pub(super) fn used_columns(node: &Logical, used: &mut ColumnSet) {
         Logical::Extend { input, exprs } => {
             exprs.iter().for_each(|it| add(&it.1));
             used_columns(input, used);
+        }
+        Logical::Apply { left, right, on, args, .. } => {
+            on.iter().for_each(&mut add);
+            args.iter().for_each(|arg| add(&arg.1));
+            used_columns(left, used);
+            used_columns(right, used);
         }
         Logical::Join { left, right, on, .. } => {
             on.iter().for_each(add);

@@ -28,6 +28,12 @@ pub(super) fn tree(node: &mut Logical) {
             tree(left);
             tree(right);
         }
+        Logical::Apply { left, right, on, args, .. } => {
+            on.iter_mut().for_each(simplify);
+            args.iter_mut().for_each(|arg| simplify(&mut arg.1));
+            tree(left);
+            tree(right);
+        }
         Logical::Aggregate { input, groups, aggregates } => {
             groups.iter_mut().for_each(|it| simplify(&mut it.1));
             aggregates.iter_mut().flat_map(|it| it.1.exprs_mut()).for_each(simplify);

@@ -345,7 +345,7 @@ impl<'a> Tables<'a> {
             | Logical::Sort { input, .. }
             | Logical::Limit { input, .. }
             | Logical::Distinct { input, .. } => self.add(input, planner),
-            Logical::Join { left, right, .. } => {
+            Logical::Join { left, right, .. } | Logical::Apply { left, right, .. } => {
                 self.add(left, planner);
                 self.add(right, planner);
             }

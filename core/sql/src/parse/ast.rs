@@ -228,6 +228,8 @@ pub enum TableExpr {
     Subquery {
         /// Which.
         query: Box<Query>,
+        /// LATERAL
+        lateral: bool,
         /// AS
         alias: Option<Alias>,
         /// Where it stands.
@@ -284,6 +286,7 @@ pub enum JoinKind {
     Inner,
     Left,
     Right,
+    Full,
     Cross,
 }
 
@@ -566,6 +569,15 @@ pub enum ExprKind {
         query: Box<Query>,
         negated: bool,
     },
+    /// `input op ANY (query)`, or ALL.
+    Quantified {
+        input: Box<Expr>,
+        op: String,
+        all: bool,
+        query: Box<Query>,
+    },
+    /// `(a, b)`, `ROW(a, b)`
+    Row(Vec<Expr>),
     Like {
         input: Box<Expr>,
         pattern: Box<Expr>,

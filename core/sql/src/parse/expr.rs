@@ -187,12 +187,16 @@ impl Parser<'_> {
             if self.is_word(word)? {
                 self.take()?;
                 self.expect_punct(b'(')?;
-                if op != "=" || word == "all" || !self.at_query()? {
+                if !self.at_query()? {
                     return Err(Error::unsupported(format!("{op} {}", word.to_uppercase())).at(token.at));
                 }
                 let query = Box::new(self.query()?);
                 self.expect_punct(b')')?;
-                return Ok(ExprKind::InSubquery { input: Box::new(left), query, negated: false });
+                let input = Box::new(left);
+                if op == "=" && word != "all" {
+                    return Ok(ExprKind::InSubquery { input, query, negated: false });
+                }
+                return Ok(ExprKind::Quantified { input, op, all: word == "all", query });
             }
         }
         let right = Box::new(self.expr_above(power)?);
@@ -313,8 +317,11 @@ impl Parser<'_> {
                 _ => expr,
             }
         };
-        if self.is_punct(b',')? {
-            return Err(Error::unsupported("row constructor").at(at));
+        if self.accept_punct(b',')? {
+            let mut parts = vec![expr];
+            parts.extend(self.list(|parser| parser.expr())?);
+            self.expect_punct(b')')?;
+            return Ok(Expr { kind: ExprKind::Row(parts), at });
         }
         self.expect_punct(b')')?;
         if self.is_punct(b'.')? {

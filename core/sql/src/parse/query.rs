@@ -311,14 +311,13 @@ impl Parser<'_> {
         if self.accept("join")? || self.accept_all(&["inner", "join"])? {
             return Ok(Some((JoinKind::Inner, natural)));
         }
-        for (word, kind) in [("left", JoinKind::Left), ("right", JoinKind::Right)] {
+        for (word, kind) in [("left", JoinKind::Left), ("right", JoinKind::Right), ("full", JoinKind::Full)] {
             if self.accept(word)? {
                 self.accept("outer")?;
                 self.expect("join")?;
                 return Ok(Some((kind, natural)));
             }
         }
-        self.refuse_word("full", "FULL JOIN")?;
         if natural {
             let next = self.peek()?;
             return Err(self.unexpected(next));
@@ -327,11 +326,19 @@ impl Parser<'_> {
     }
 
     fn table_factor(&mut self) -> Result<TableExpr> {
-        self.refuse_word("lateral", "LATERAL")?;
+        let lateral = self.accept("lateral")?;
         self.refuse_word("only", "ONLY")?;
         let at = self.at()?;
         if self.is_punct(b'(')? {
-            return self.parenthesised_table(at);
+            let mut inner = self.parenthesised_table(at)?;
+            match &mut inner {
+                TableExpr::Subquery { lateral: is_lateral, .. } => *is_lateral = lateral,
+                _ if lateral => {
+                    return Err(Error::new(SqlState::SYNTAX_ERROR, "LATERAL must stand before a subquery").at(at));
+                }
+                _ => {}
+            }
+            return Ok(inner);
         }
         if self.is_word("rows")? && self.is_word_at(1, "from")? {
             return self.refuse("ROWS FROM");
@@ -347,6 +354,9 @@ impl Parser<'_> {
             }
             let alias = self.table_alias()?;
             return Ok(TableExpr::Function { name, args, alias });
+        }
+        if lateral {
+            return Err(self.unexpected(token));
         }
         let name = self.table_name()?;
         if self.is_operator("*")? {
@@ -383,7 +393,7 @@ impl Parser<'_> {
     fn derived_table(&mut self, query: Query, at: u32) -> Result<TableExpr> {
         self.expect_punct(b')')?;
         let alias = self.table_alias()?;
-        Ok(TableExpr::Subquery { query: Box::new(query), alias, at })
+        Ok(TableExpr::Subquery { query: Box::new(query), lateral: false, alias, at })
     }
 
     fn table_alias(&mut self) -> Result<Option<Alias>> {

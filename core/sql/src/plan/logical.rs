@@ -93,6 +93,19 @@ pub enum Logical {
         /// Conjuncts.
         on: Vec<Expr>,
     },
+    /// A dependent join: `right` has parameters that stand for values of each left row.
+    Apply {
+        /// The outer side.
+        left: Box<Logical>,
+        /// The inner side.
+        right: Box<Logical>,
+        /// Which rows: [`JoinKind::Inner`] or [`JoinKind::Left`].
+        kind: JoinKind,
+        /// Conjuncts.
+        on: Vec<Expr>,
+        /// The parameters and their values, over the left columns.
+        args: Vec<(usize, Expr)>,
+    },
     /// Groups; gives its own columns only.
     Aggregate {
         /// From where.
@@ -179,9 +192,9 @@ impl Logical {
                 input.columns_into(all);
                 all.extend(exprs.iter().map(|it| it.0));
             }
-            Logical::Join { left, right, kind, .. } => {
+            Logical::Join { left, right, kind, .. } | Logical::Apply { left, right, kind, .. } => {
                 left.columns_into(all);
-                if matches!(kind, JoinKind::Inner | JoinKind::Left) {
+                if kind.has_right() {
                     right.columns_into(all);
                 }
             }

@@ -146,6 +146,19 @@ pub enum Op {
         /// What else must hold, over outer columns then inner columns.
         residual: Option<Expr>,
     },
+    /// For every left row, the rows of `right` run with its parameters set; once for each distinct tuple of those.
+    Apply {
+        /// The outer side.
+        left: Box<PlanNode>,
+        /// The inner side.
+        right: Box<PlanNode>,
+        /// Inner, or Left.
+        kind: JoinKind,
+        /// Over left columns then right columns.
+        on: Option<Expr>,
+        /// The parameters and their values, over left columns.
+        args: Vec<(usize, Expr)>,
+    },
     /// Groups and aggregates. Output: group columns, then aggregates. Without groups: exactly one row.
     Aggregate {
         /// From where.
@@ -197,10 +210,19 @@ pub enum JoinKind {
     Inner,
     /// Matches, and left rows without one.
     Left,
+    /// Matches, and rows of either side without one.
+    Full,
     /// Left rows with a match, once; left columns only.
     Semi,
     /// Left rows without a match; left columns only.
     Anti,
+}
+
+impl JoinKind {
+    /// Whether it gives the right columns too.
+    pub fn has_right(self) -> bool {
+        matches!(self, JoinKind::Inner | JoinKind::Left | JoinKind::Full)
+    }
 }
 
 /// A sort key.

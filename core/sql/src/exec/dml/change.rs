@@ -31,10 +31,14 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
     while let Some(batch) = source.next(cx).await? {
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
-        let new_rows = assign(&target, statement, &found.rows, &runtime.eval())?;
+        let assigned = |context: &EvalContext<'_>| assign(&target, statement, &found.rows, context);
+        let new_rows = runtime.evaluate(cx, assigned).await?;
         replace_rows(cx, &target, statement, &found, &new_rows, &runtime.eval()).await?;
         row_count += new_rows.len() as u64;
-        returning.extend(returned(statement.returning.as_ref(), &new_rows, &target.types, &runtime.eval())?);
+        let given = |context: &EvalContext<'_>| {
+            returned(statement.returning.as_ref(), &new_rows, &target.types, context)
+        };
+        returning.extend(runtime.evaluate(cx, given).await?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -54,12 +58,10 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
             context.txn.delete(target.table.tree, key)?;
         }
         row_count += found.rows.len() as u64;
-        returning.extend(returned(
-            statement.returning.as_ref(),
-            &found.rows,
-            &target.types,
-            &runtime.eval(),
-        )?);
+        let given = |context: &EvalContext<'_>| {
+            returned(statement.returning.as_ref(), &found.rows, &target.types, context)
+        };
+        returning.extend(runtime.evaluate(cx, given).await?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
