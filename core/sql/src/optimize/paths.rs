@@ -164,8 +164,16 @@ impl Planner {
         match node {
             Logical::Scan { table, columns } => self.access_paths(table, columns, &[], wanted, used),
             Logical::Filter { input, predicates } => match &**input {
-                Logical::Scan { table, columns } => {
+                Logical::Scan { table, columns } if !predicates.iter().any(Expr::has_correlated) => {
                     self.access_paths(table, columns, predicates, wanted, used)
+                }
+                Logical::Scan { table, columns } => {
+                    let (above, own): (Vec<Expr>, Vec<Expr>) =
+                        predicates.iter().cloned().partition(Expr::has_correlated);
+                    let share = self.selectivity(&above, &Tables::of(input, self));
+                    let inner = Wanted { row_count: None, ..wanted.clone() };
+                    let inputs = self.access_paths(table, columns, &own, &inner, used);
+                    inputs.into_iter().map(|input| self.filter_path(input, above.clone(), share)).collect()
                 }
                 other => {
                     let tables = Tables::of(other, self);

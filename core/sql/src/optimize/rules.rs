@@ -53,13 +53,7 @@ pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
             filter(Logical::Distinct { input: Box::new(push_down(*input, down)), columns }, above)
         }
         Logical::Append { inputs, columns } => push_append(inputs, columns, predicates),
-        Logical::Scan { .. } => {
-            // What waits for a subquery is not for a scan.
-            let (above, own): (Vec<Expr>, Vec<Expr>) =
-                predicates.into_iter().partition(Expr::has_correlated);
-            filter(filter(node, own), above)
-        }
-        Logical::Values { .. } | Logical::Series { .. } => filter(node, predicates),
+        Logical::Scan { .. } | Logical::Values { .. } | Logical::Series { .. } => filter(node, predicates),
     }
 }
 
@@ -343,9 +337,9 @@ pub(super) fn used_columns(node: &Logical, used: &mut ColumnSet) {
         Logical::Values { rows, .. } => rows.iter().flatten().for_each(add),
         Logical::Series { args, .. } => args.iter().for_each(add),
         Logical::Filter { input, predicates } => {
-            if !matches!(**input, Logical::Scan { .. }) {
-                predicates.iter().for_each(add);
-            }
+            // What waits for a subquery is not for a scan.
+            let of_scan = matches!(**input, Logical::Scan { .. });
+            predicates.iter().filter(|it| !of_scan || it.has_correlated()).for_each(add);
             used_columns(input, used);
         }
         Logical::Extend { input, exprs } => {
