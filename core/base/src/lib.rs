@@ -12,6 +12,7 @@ pub mod hash;
 pub mod ids;
 pub mod kv;
 pub mod limits;
+pub mod prefetch;
 pub mod rng;
 pub mod task;
 pub mod time;

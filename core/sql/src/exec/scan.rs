@@ -30,6 +30,8 @@ pub fn column_type(table: &Table, ordinal: usize) -> SqlType {
 pub struct RowDecoder {
     layout: RowLayout,
     columns: Vec<usize>,
+    /// 0, 1, … up to the number of output columns.
+    all_columns: Vec<usize>,
     types: Vec<SqlType>,
     builders: Vec<ColumnBuilder>,
     row_count: usize,
@@ -50,6 +52,7 @@ impl RowDecoder {
         filter_columns.dedup();
         let mut decoder = RowDecoder {
             layout: encode::layout(table),
+            all_columns: (0..columns.len()).collect(),
             columns,
             types,
             builders: Vec::new(),
@@ -99,9 +102,8 @@ impl RowDecoder {
             )));
         }
         let Some(filter) = &self.filter else {
-            let all: Vec<usize> = Vec::new();
-            let columns: Vec<usize> = (0..self.columns.len()).collect();
-            decode(&self.layout, &self.columns, &columns, values, None, &all, keys, &mut self.builders)?;
+            let (all, builders) = (&self.all_columns, &mut self.builders);
+            decode(&self.layout, &self.columns, all, values, None, &[], keys, builders)?;
             self.row_count += values.len();
             return Ok(None);
         };
@@ -117,11 +119,10 @@ impl RowDecoder {
         let passed: Vec<usize> = mask.values().set_indices().collect();
         if !passed.is_empty() {
             let kept: Vec<&[u8]> = passed.iter().map(|&row| values[row].bytes()).collect();
-            let columns: Vec<usize> = (0..self.columns.len()).collect();
             decode(
                 &self.layout,
                 &self.columns,
-                &columns,
+                &self.all_columns,
                 &kept,
                 Some(()),
                 &passed,

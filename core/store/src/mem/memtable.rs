@@ -7,11 +7,15 @@ use super::filter::Filter;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
 use super::write_set::{SealedWrites, bounds_inverted};
 use super::{KeyBounds, Version, key_hash};
+use orrery_base::prefetch::{CACHE_LINE_BYTES, prefetch_bytes};
 use orrery_base::{Timestamp, TreeId, World, plant};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+/// How many entries ahead of a scan memory is asked for, and how much of each value.
+const AHEAD_COUNT: usize = 8;
+const AHEAD_BYTES: usize = 256;
 /// Bytes counted for a version beside its key and value: nodes, boxes, chain.
 const VERSION_BYTES: usize = 80;
 
@@ -216,9 +220,20 @@ impl Memtable {
         let Some(table) = trees.get(&tree).filter(|_| !bounds_inverted(bounds)) else { return true };
         let wanted = wanted_bounds(bounds);
         let mut range = table.entries.range::<dyn Headed, _>(as_dyn(&wanted));
+        // Keys and values lie anywhere in memory: they are asked for some entries before they are read.
+        let mut ahead = range.clone();
+        let mut ask = move || {
+            let entry = if reverse { ahead.next_back() } else { ahead.next() };
+            if let Some((key, newest)) = entry {
+                prefetch_bytes(key.bytes(), CACHE_LINE_BYTES);
+                prefetch_bytes(newest.value.as_deref().unwrap_or_default(), AHEAD_BYTES);
+            }
+        };
+        (0..AHEAD_COUNT).for_each(|_| ask());
         loop {
             let next = if reverse { range.next_back() } else { range.next() };
             let Some((key, newest)) = next else { return true };
+            ask();
             let Some(stored) = newest.visible(at).filter(|stored| !table.is_hidden(stored, at)) else {
                 continue;
             };

@@ -6,7 +6,7 @@
 use super::inner::InnerView;
 use super::leaf::{LeafValue, LeafView};
 use super::page::{self, PageKind};
-use super::pool::{Pin, Pool};
+use super::pool::{Ahead, Pin, Pool};
 use super::tree::TreeVersion;
 use super::{CursorStep, PageStore};
 use orrery_base::kv::KeyRange;
@@ -21,6 +21,7 @@ pub struct LeafRows<'p> {
     start: usize,
     end: usize,
     is_reverse: bool,
+    ahead: Ahead,
 }
 
 impl<'p> LeafRows<'p> {
@@ -65,7 +66,12 @@ impl<'p> LeafRows<'p> {
     pub fn inline_values(&self, from: usize, until: usize) -> impl Iterator<Item = &'p [u8]> {
         assert!(from <= until && until <= self.len(), "rows of the leaf");
         let until = if self.is_reverse { from } else { until };
-        self.leaf.inline_values(self.start + from..self.start + until)
+        let (ahead, part_bytes) = (self.ahead, self.ahead.part_bytes(self.len()));
+        let values = self.leaf.inline_values(self.start + from..self.start + until);
+        values.zip(from..).map(move |(value, index)| {
+            ahead.fetch_part(index, part_bytes);
+            value
+        })
     }
 
     /// When row `index` was committed.
@@ -102,6 +108,8 @@ pub struct TreeCursor {
     /// The inner pages above the next leaf, from the root, each with the child to take next.
     path: Vec<(PagePtr, usize)>,
     place: Place,
+    /// The leaf after the next one, when it is known cheaply.
+    following: Option<PagePtr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,7 +126,7 @@ enum Place {
 impl TreeCursor {
     /// A cursor at the start of `range` (at its end, if reverse).
     pub fn new(version: Arc<TreeVersion>, tree: TreeId, range: KeyRange, is_reverse: bool) -> Self {
-        TreeCursor { version, tree, range, is_reverse, path: Vec::new(), place: Place::Seek }
+        TreeCursor { version, tree, range, is_reverse, path: Vec::new(), place: Place::Seek, following: None }
     }
 
     /// The version it reads.
@@ -159,7 +167,11 @@ impl TreeCursor {
                     if page::kind_byte(page) != PageKind::RowLeaf as u8 {
                         return Err(page::wrong_kind(&ptr, page));
                     }
-                    let rows = self.rows_in_range(LeafView::new(page), is_first);
+                    let mut rows = self.rows_in_range(LeafView::new(page), is_first);
+                    if let Some(following) = self.following.take() {
+                        rows.ahead =
+                            store.pool.ahead(&following, following.unit_count as usize * store.unit_bytes);
+                    }
                     if !rows.is_empty() {
                         return Ok(CursorStep::Leaf(rows));
                     }
@@ -203,9 +215,15 @@ impl TreeCursor {
             };
             self.path.push((ptr, self.next_index(index)));
             ptr = inner.child(index);
+            self.following = self.following(&inner, index);
         }
         self.place = Place::At(ptr, true);
         Ok(None)
+    }
+
+    /// The page after child `index` in a forward scan.
+    fn following(&self, inner: &InnerView<'_>, index: usize) -> Option<PagePtr> {
+        (!self.is_reverse && index + 1 < inner.len()).then(|| inner.child(index + 1))
     }
 
     /// The child to take after `index`. Backward, children are counted from 1, so that 0 is "none left".
@@ -240,6 +258,7 @@ impl TreeCursor {
             }
             self.path[depth - 1].1 = self.next_index(child);
             self.place = Place::At(inner.child(child), false);
+            self.following = self.following(&inner, child);
             return Ok(None);
         }
         let mut path = self.path[..kept - 1].to_vec();
@@ -286,7 +305,7 @@ impl TreeCursor {
         }
         let is_last = if self.is_reverse { start > 0 } else { end < leaf.len() };
         self.place = if is_last { Place::End } else { Place::Climb };
-        LeafRows { leaf, start: start.min(end), end, is_reverse: self.is_reverse }
+        LeafRows { leaf, start: start.min(end), end, is_reverse: self.is_reverse, ahead: Ahead::NONE }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct StoreScan {
     has_last: bool,
     is_done: bool,
     byte_count: usize,
+    /// Room for the rows of a push, used again leaf after leaf.
+    room: Vec<RowRef<'static>>,
 }
 
 enum Step {
@@ -109,6 +111,7 @@ impl Txn {
             has_last: false,
             is_done: false,
             byte_count: 0,
+            room: Vec::new(),
         })
     }
 }
@@ -164,6 +167,7 @@ impl StoreScan {
                     &mut done,
                     sink,
                     &mut self.byte_count,
+                    &mut self.room,
                 );
                 self.after_leaf(&rows, done, step)
             }
@@ -200,7 +204,7 @@ impl StoreScan {
             if self.patches.peek().is_none() {
                 return Ok(Step::End);
             }
-            let mut out = Output::new(sink, SINK_ROW_COUNT_MAX);
+            let mut out = Output::new(sink, std::mem::take(&mut self.room));
             let mut next = self.patches.peek();
             let mut taken = 0;
             while let Some(index) = next.filter(|_| !out.is_full) {
@@ -213,6 +217,7 @@ impl StoreScan {
             out.flush()?;
             let is_full = out.is_full;
             self.byte_count += out.byte_count;
+            self.room = emptied(out.rows);
             (0..taken).for_each(|_| self.patches.advance());
             if is_full {
                 return Ok(Step::Full);
@@ -261,15 +266,17 @@ fn overlay_leaf(
     next: &mut usize,
     sink: &mut dyn RowSink,
     byte_count: &mut usize,
+    room: &mut Vec<RowRef<'static>>,
 ) -> Result<Step> {
     loop {
         refill(patches, sources);
-        let mut out = Output::new(sink, leaf.rows.len());
+        let mut out = Output::new(sink, std::mem::take(room));
         let mut taken = 0;
         let stretch = overlay_window(patches, &mut taken, leaf, next, &mut out);
         let flushed = out.flush();
         let is_full = out.is_full;
         *byte_count += out.byte_count;
+        *room = emptied(out.rows);
         (0..taken).for_each(|_| patches.advance());
         flushed?;
         match stretch? {
@@ -350,6 +357,12 @@ fn push_rows<'a>(
     Ok(Stretch::LeafDone)
 }
 
+/// The vector without its rows. Collecting an emptied vector into one of the same layout keeps its allocation.
+fn emptied(mut rows: Vec<RowRef<'_>>) -> Vec<RowRef<'static>> {
+    rows.clear();
+    rows.into_iter().map(|_| RowRef { key_prefix: &[], key_suffix: &[], value: &[] }).collect()
+}
+
 /// Collects rows for the sink.
 struct Output<'a, 's> {
     rows: Vec<RowRef<'a>>,
@@ -360,10 +373,9 @@ struct Output<'a, 's> {
 }
 
 impl<'a, 's> Output<'a, 's> {
-    fn new(sink: &'s mut dyn RowSink, row_count: usize) -> Self {
-        let rows = Vec::with_capacity(row_count.min(SINK_ROW_COUNT_MAX));
+    fn new(sink: &'s mut dyn RowSink, room: Vec<RowRef<'static>>) -> Self {
         let wants_keys = sink.wants_keys();
-        Output { rows, sink, is_full: false, wants_keys, byte_count: 0 }
+        Output { rows: room, sink, is_full: false, wants_keys, byte_count: 0 }
     }
 
     /// Pushes rows without their keys, as many as there is room for; answers how many.
