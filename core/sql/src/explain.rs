@@ -129,7 +129,8 @@ impl<'a> Printer<'a> {
                 if let Expr::Subquery { index, kind, args, .. } = expr
                     && let Some(found) = uses.get_mut(*index)
                 {
-                    let is_init = args.is_empty() && matches!(kind, SubqueryUse::Scalar | SubqueryUse::Exists);
+                    let is_init =
+                        args.is_empty() && matches!(kind, SubqueryUse::Scalar | SubqueryUse::Exists);
                     *found = Some(if is_init { "InitPlan" } else { "SubPlan" });
                 }
             });
@@ -185,10 +186,12 @@ impl<'a> Printer<'a> {
             Op::GenerateSeries { .. } => "Function Scan on generate_series".to_owned(),
             Op::Filter { .. } => "Subquery Scan".to_owned(),
             Op::Project { .. } => "Result".to_owned(),
-            Op::NestedLoopJoin { kind, .. } | Op::IndexJoin { kind, .. } | Op::Apply { kind, .. } => match kind {
-                JoinKind::Inner => "Nested Loop".to_owned(),
-                kind => format!("Nested Loop{} Join", kind_of(kind)),
-            },
+            Op::NestedLoopJoin { kind, .. } | Op::IndexJoin { kind, .. } | Op::Apply { kind, .. } => {
+                match kind {
+                    JoinKind::Inner => "Nested Loop".to_owned(),
+                    kind => format!("Nested Loop{} Join", kind_of(kind)),
+                }
+            }
             Op::HashJoin { kind, .. } => format!("Hash{} Join", kind_of(kind)),
             Op::Aggregate { groups, sorted, .. } => match (groups.is_empty(), sorted) {
                 (true, _) => "Aggregate".to_owned(),
@@ -228,7 +231,8 @@ impl<'a> Printer<'a> {
             }
             Op::NestedLoopJoin { on, .. } => self.predicate(depth, "Join Filter", on.as_ref(), &both()),
             Op::Apply { on, args, .. } => {
-                let text = |(slot, arg): &(usize, Expr)| format!("${} = {}", slot + 1, print(arg, &inputs[0]));
+                let text =
+                    |(slot, arg): &(usize, Expr)| format!("${} = {}", slot + 1, print(arg, &inputs[0]));
                 self.detail(depth, "Params", &args.iter().map(text).collect::<Vec<_>>().join(", "));
                 self.predicate(depth, "Join Filter", on.as_ref(), &both());
             }

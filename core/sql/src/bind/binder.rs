@@ -34,6 +34,11 @@ pub(super) struct Binder<'a> {
     /// The SELECT being bound.
     pub(super) level: Level,
     relation_count: usize,
+    /// Views being bound, outermost first, with their parsed texts.
+    pub(super) views: Vec<u32>,
+    pub(super) view_texts: Vec<crate::parse::Parsed>,
+    /// Tables and views that the statement itself names: id and name.
+    pub(super) named: Vec<(u32, String)>,
     /// Columns that the SELECT about to be bound is inserted into: its bare literals take their types.
     pub(super) insert_targets: Vec<(String, SqlType)>,
 }
@@ -83,6 +88,9 @@ impl<'a> Binder<'a> {
             slots: Vec::new(),
             level: Level::default(),
             relation_count: 0,
+            views: Vec::new(),
+            view_texts: Vec::new(),
+            named: Vec::new(),
             insert_targets: Vec::new(),
         }
     }
@@ -162,8 +170,7 @@ impl<'a> Binder<'a> {
         let index = self.params.len() + slot;
         for (place, outer) in self.outer.iter_mut().enumerate().skip(depth) {
             if outer.captures.iter().all(|known| known.0 != index) {
-                let value =
-                    if place == depth { Expr::Column { id, ty } } else { Expr::Param { index, ty } };
+                let value = if place == depth { Expr::Column { id, ty } } else { Expr::Param { index, ty } };
                 outer.captures.push((index, value, name.clone()));
             }
         }

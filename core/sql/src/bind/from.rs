@@ -110,7 +110,12 @@ impl Binder<'_> {
             let query = self.cte_query(position)?;
             return derived(query, shown, renamed);
         }
+        if let Some(view) = self.catalog.view(&name.text).cloned() {
+            let query = self.view_query(&view, name)?;
+            return derived(query, shown, renamed);
+        }
         let table = self.table(name)?;
+        self.name_relation(table.id.0, &table.name);
         let ids = self.table_columns(&table);
         let columns =
             table.columns.iter().zip(&ids).map(|(column, id)| (column.name.as_str(), *id, column.ty));
@@ -119,13 +124,16 @@ impl Binder<'_> {
         Ok((Logical::Scan { table, columns }, scope))
     }
 
-    /// A table of the catalog. Errors: 42P01.
+    /// A table of the catalog. Errors: 42P01; 0A000 for a view.
     pub(super) fn table(&self, name: &Name) -> Result<Arc<Table>> {
         match self.catalog.table(&name.text) {
             Some(table) => Ok(table.clone()),
             None if self.catalog.has_index_named(&name.text) => {
                 let message = format!("cannot open relation \"{}\": it is an index", name.text);
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at))
+            }
+            None if self.catalog.view(&name.text).is_some() => {
+                Err(Error::unsupported(format!("change of view \"{}\"", name.text)).at(name.at))
             }
             None => Err(no_table(name)),
         }
@@ -247,7 +255,8 @@ impl Binder<'_> {
             }
         };
         let left_columns = left.root.columns();
-        let sees_left = |it: &(usize, Expr)| it.1.has_columns() && it.1.columns_all(|id| left_columns.contains(&id));
+        let sees_left =
+            |it: &(usize, Expr)| it.1.has_columns() && it.1.columns_all(|id| left_columns.contains(&id));
         if matches!(kind, ast::JoinKind::Right | ast::JoinKind::Full) && right.free.iter().any(sees_left) {
             let message = "the combining JOIN type must be INNER or LEFT for a LATERAL reference";
             return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
@@ -405,7 +414,7 @@ fn derived(query: Query, name: &Name, renamed: &[Name]) -> Result<(Logical, Scop
     Ok((root, scope))
 }
 
-fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) -> Result<()> {
+pub(super) fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) -> Result<()> {
     if columns.len() > query.fields.len() {
         return Err(too_many_names(name, query.fields.len(), columns.len()));
     }

@@ -16,6 +16,7 @@ mod query;
 mod resolve;
 mod scope;
 mod subquery;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -164,8 +165,12 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
         ast::Statement::Update(update) => bind_update(binder, update),
         ast::Statement::Delete(delete) => bind_delete(binder, delete),
         ast::Statement::CreateTable(create) => binder.create_table(create).map(Bound::Ddl),
-        ast::Statement::DropTable { names, if_exists } => {
-            binder.drop_table(names, *if_exists).map(Bound::Ddl)
+        ast::Statement::DropTable { names, if_exists, cascade } => {
+            binder.drop_table(names, *if_exists, *cascade).map(Bound::Ddl)
+        }
+        ast::Statement::CreateView(create) => binder.create_view(create).map(Bound::Ddl),
+        ast::Statement::DropView { names, if_exists, cascade } => {
+            binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
         }
         ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
         ast::Statement::DropIndex { names, if_exists } => {

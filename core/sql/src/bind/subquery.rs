@@ -114,8 +114,7 @@ impl Binder<'_> {
         let (query, args) = self.inner_query(scope, query)?;
         if query.fields.len() != inputs.len() {
             let few = query.fields.len() < inputs.len();
-            let message =
-                if few { "subquery has too few columns" } else { "subquery has too many columns" };
+            let message = if few { "subquery has too few columns" } else { "subquery has too many columns" };
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         }
         let width = inputs.len();

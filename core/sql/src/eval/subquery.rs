@@ -143,8 +143,7 @@ pub fn correlated(
         SubqueryUse::In(input) => std::slice::from_ref(&**input),
         SubqueryUse::Any { inputs, .. } => inputs,
     };
-    let tuples =
-        Tuples::evaluate(args.iter().map(|arg| &arg.1).chain(inputs), columns, row_count, context)?;
+    let tuples = Tuples::evaluate(args.iter().map(|arg| &arg.1).chain(inputs), columns, row_count, context)?;
     let mut missing = false;
     let value = tuples.values(*ty, |row| {
         let key = (*index, tuples.key(row)?);

@@ -1,9 +1,9 @@
 //! The dependent join: the inner side runs for each distinct tuple of the values it takes from the outer side. What it gave
 //! is kept for outer rows with the same tuple, as far as the budget goes.
 
-use super::query::{BoxOperator, Operator, Place, batch_bytes, build};
 use super::memory::Reservation;
 use super::probe::{Matcher, Outer};
+use super::query::{BoxOperator, Operator, Place, batch_bytes, build};
 use super::{Batch, arrow_result};
 use crate::eval::subquery::Tuples;
 use crate::expr::Expr;
@@ -52,7 +52,17 @@ impl Apply {
         place: Place,
     ) -> Self {
         let reservation = place.reserve();
-        Apply { left, right, args, matcher, at: None, kept: BTreeMap::new(), kept_bytes: 0, reservation, place }
+        Apply {
+            left,
+            right,
+            args,
+            matcher,
+            at: None,
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+            reservation,
+            place,
+        }
     }
 
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {

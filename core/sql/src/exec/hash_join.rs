@@ -293,9 +293,7 @@ impl HashJoin {
             } else {
                 let mut matched = |pair: usize| build.match_row(right_rows[pair]);
                 let place = &self.place;
-                self.matcher
-                    .candidates(cx, &mut probe.outer, &left_rows, right, place, &mut matched)
-                    .await?
+                self.matcher.candidates(cx, &mut probe.outer, &left_rows, right, place, &mut matched).await?
             };
         } else if is_done {
             if !plain {

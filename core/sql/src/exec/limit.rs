@@ -54,10 +54,7 @@ impl Limit {
 }
 
 /// Rows to skip and rows to give.
-fn counts(
-    (limit, offset): (&Option<Expr>, &Option<Expr>),
-    context: &EvalContext<'_>,
-) -> Result<(u64, u64)> {
+fn counts((limit, offset): (&Option<Expr>, &Option<Expr>), context: &EvalContext<'_>) -> Result<(u64, u64)> {
     let offset = count(offset, 0, context, || {
         Error::new(SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE, "OFFSET must not be negative")
     })?;

@@ -45,7 +45,9 @@ pub fn print(expr: &Expr, names: &[String]) -> String {
                 SubqueryUse::Scalar => format!("({plan})"),
                 SubqueryUse::Exists => format!("EXISTS({plan})"),
                 SubqueryUse::In(input) => format!("(ANY ({} = ({plan}).col1))", one(input)),
-                SubqueryUse::Any { inputs, test } => format!("(ANY {})", comparison(inputs, test, &plan, names)),
+                SubqueryUse::Any { inputs, test } => {
+                    format!("(ANY {})", comparison(inputs, test, &plan, names))
+                }
             }
         }
         Expr::Subquery { index, kind, .. } => match kind {

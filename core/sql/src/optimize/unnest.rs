@@ -152,7 +152,8 @@ impl Unnest<'_> {
             return None;
         }
         let Query { root, output, .. } = self.subqueries[*index].clone()?;
-        let root = if matches!(kind, SubqueryUse::Exists) { rows_matter(root)? } else { order_is_nothing(root) };
+        let root =
+            if matches!(kind, SubqueryUse::Exists) { rows_matter(root)? } else { order_is_nothing(root) };
         let mut pulled = Vec::new();
         let right = pull(root, &|expr| sees(expr, args), &mut pulled);
         let test = match kind {
@@ -201,7 +202,8 @@ impl Unnest<'_> {
         }
         expr.children_mut(|child| self.scalars(input, child));
         let Expr::Subquery { index, kind: SubqueryUse::Scalar, args, .. } = expr else { return };
-        if args.is_empty() || self.uses.get(*index) != Some(&1) || !args.iter().all(|it| !it.1.is_volatile()) {
+        if args.is_empty() || self.uses.get(*index) != Some(&1) || !args.iter().all(|it| !it.1.is_volatile())
+        {
             return;
         }
         let Some(query) = self.subqueries[*index].clone() else { return };
@@ -419,9 +421,12 @@ fn pull(node: Logical, wanted: &dyn Fn(&Expr) -> bool, pulled: &mut Vec<Expr>) -
             let right = Box::new(pull(*right, wanted, pulled));
             Logical::Join { left, right, kind: JoinKind::Inner, on }
         }
-        Logical::Join { left, right, kind: kind @ (JoinKind::Left | JoinKind::Semi | JoinKind::Anti), on } => {
-            Logical::Join { left: Box::new(pull(*left, wanted, pulled)), right, kind, on }
-        }
+        Logical::Join {
+            left,
+            right,
+            kind: kind @ (JoinKind::Left | JoinKind::Semi | JoinKind::Anti),
+            on,
+        } => Logical::Join { left: Box::new(pull(*left, wanted, pulled)), right, kind, on },
         Logical::Apply { left, right, kind, on, args } => {
             Logical::Apply { left: Box::new(pull(*left, wanted, pulled)), right, kind, on, args }
         }
@@ -442,9 +447,11 @@ fn rows_matter(root: Logical) -> Option<Logical> {
         Logical::Extend { input, exprs } if exprs.iter().all(|it| !it.1.is_volatile()) => {
             rows_matter(*input)?
         }
-        Logical::Limit { input, limit: Some(Expr::Literal { value: Datum::Int8(1..), .. }), offset: None } => {
-            rows_matter(*input)?
-        }
+        Logical::Limit {
+            input,
+            limit: Some(Expr::Literal { value: Datum::Int8(1..), .. }),
+            offset: None,
+        } => rows_matter(*input)?,
         Logical::Aggregate { groups, .. } if groups.is_empty() => return None,
         other => other,
     })

@@ -27,7 +27,9 @@ pub enum Statement {
     Update(Update),
     Delete(Delete),
     CreateTable(CreateTable),
-    DropTable { names: Vec<Name>, if_exists: bool },
+    DropTable { names: Vec<Name>, if_exists: bool, cascade: bool },
+    CreateView(CreateView),
+    DropView { names: Vec<Name>, if_exists: bool, cascade: bool },
     CreateIndex(CreateIndex),
     DropIndex { names: Vec<Name>, if_exists: bool },
     Truncate { names: Vec<Name>, restart_identity: bool },
@@ -394,6 +396,21 @@ pub struct Delete {
     pub filter: Option<Expr>,
     /// RETURNING
     pub returning: Option<Vec<SelectItem>>,
+}
+
+/// CREATE VIEW
+#[derive(Clone, Debug)]
+pub struct CreateView {
+    /// Its name.
+    pub name: Name,
+    /// OR REPLACE
+    pub or_replace: bool,
+    /// Names of its columns; fewer than it has, or none, keep the query's.
+    pub columns: Vec<Name>,
+    /// Its query.
+    pub query: Query,
+    /// The query's text.
+    pub text: String,
 }
 
 /// CREATE TABLE

@@ -334,7 +334,9 @@ impl Parser<'_> {
             match &mut inner {
                 TableExpr::Subquery { lateral: is_lateral, .. } => *is_lateral = lateral,
                 _ if lateral => {
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, "LATERAL must stand before a subquery").at(at));
+                    return Err(
+                        Error::new(SqlState::SYNTAX_ERROR, "LATERAL must stand before a subquery").at(at)
+                    );
                 }
                 _ => {}
             }
