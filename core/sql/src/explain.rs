@@ -184,6 +184,9 @@ impl<'a> Printer<'a> {
                 format!("Index{only} Scan{backward} using {name} {}", self.on(table, shown.number))
             }
             Op::GenerateSeries { .. } => "Function Scan on generate_series".to_owned(),
+            Op::Window { .. } => "WindowAgg".to_owned(),
+            Op::Recursive { .. } => "Recursive Union".to_owned(),
+            Op::Working { .. } => "WorkTable Scan".to_owned(),
             Op::Filter { .. } => "Subquery Scan".to_owned(),
             Op::Project { .. } => "Result".to_owned(),
             Op::NestedLoopJoin { kind, .. } | Op::IndexJoin { kind, .. } | Op::Apply { kind, .. } => {
@@ -370,6 +373,14 @@ impl<'a> Printer<'a> {
                 self.table_names(table, columns, number)
             }
             Op::GenerateSeries { .. } => vec!["generate_series".to_owned()],
+            Op::Working { .. } => (1..=node.fields.len()).map(|n| format!("column{n}")).collect(),
+            Op::Recursive { .. } => input(0),
+            Op::Window { calls, .. } => {
+                let mut names = input(0);
+                let below = names.clone();
+                names.extend(calls.iter().map(|call| expression::print_window(call, &below)));
+                names
+            }
             Op::Filter { .. } | Op::Sort { .. } | Op::Limit { .. } | Op::Distinct { .. } => input(0),
             Op::Project { exprs, .. } => {
                 let below = input(0);
@@ -506,8 +517,13 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
             aggregates.iter().for_each(|call| own.extend(call.args.iter().chain(&call.filter)));
         }
         Op::Sort { keys, .. } => own.extend(keys.iter().map(|key| &key.expr)),
+        Op::Window { partition, order, calls, .. } => {
+            own.extend(partition);
+            own.extend(order.iter().map(|key| &key.expr));
+            own.extend(calls.iter().flat_map(|call| call.exprs()));
+        }
         Op::Limit { limit, offset, .. } => own.extend(limit.iter().chain(offset)),
-        Op::Distinct { .. } | Op::Append { .. } => {}
+        Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
     }
     own.into_iter().for_each(|expr| each(expr, f));
     inputs(node).into_iter().for_each(|input| each_expr(input, f));

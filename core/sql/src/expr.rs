@@ -170,3 +170,95 @@ impl Expr {
         }
     }
 }
+
+/// A call of a window function, or of an aggregate over frames.
+#[derive(Clone, Debug)]
+pub struct WindowCall {
+    /// Which.
+    pub function: WindowFunction,
+    /// Its arguments.
+    pub args: Vec<Expr>,
+    /// FILTER, of aggregates.
+    pub filter: Option<Expr>,
+    /// Which rows an aggregate, `first_value` and its kin see.
+    pub frame: Frame,
+    /// Its result type.
+    pub ty: SqlType,
+    /// See [`Expr`].
+    pub position: u32,
+}
+
+/// Window functions.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum WindowFunction {
+    RowNumber,
+    Rank,
+    DenseRank,
+    PercentRank,
+    CumeDist,
+    Ntile,
+    Lag,
+    Lead,
+    FirstValue,
+    LastValue,
+    NthValue,
+    Aggregate(&'static Aggregate),
+}
+
+/// The rows of a partition that a call sees from a row.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// What is counted.
+    pub mode: FrameMode,
+    /// Its first row; `Unbounded` is the partition's first.
+    pub start: FrameBound,
+    /// Its last row; `Unbounded` is the partition's last.
+    pub end: FrameBound,
+    /// Which rows in it are left out.
+    pub exclude: FrameExclude,
+}
+
+/// What the bounds of a frame count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum FrameMode {
+    Rows,
+    Range,
+    Groups,
+}
+
+/// Rows left out of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum FrameExclude {
+    Nothing,
+    CurrentRow,
+    Group,
+    Ties,
+}
+
+/// A bound of a frame.
+#[derive(Clone, Debug)]
+pub enum FrameBound {
+    /// UNBOUNDED PRECEDING, UNBOUNDED FOLLOWING
+    Unbounded,
+    /// CURRENT ROW
+    Current,
+    /// So many rows or groups PRECEDING (`back`) or FOLLOWING.
+    Count {
+        /// PRECEDING
+        back: bool,
+        /// How many: a bigint without columns.
+        count: Box<Expr>,
+    },
+    /// RANGE: so far PRECEDING or FOLLOWING in the order's value.
+    Distance {
+        /// How far, to be judged: without columns.
+        distance: Box<Expr>,
+        /// The order's value, as it is compared.
+        value: Box<Expr>,
+        /// What it is compared with: the value less or plus the distance.
+        limit: Box<Expr>,
+    },
+}

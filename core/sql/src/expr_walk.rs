@@ -1,6 +1,6 @@
 //! Walks over bound expressions: children, rewriting, comparison of shapes. One place knows the variants.
 
-use crate::expr::{AggregateCall, Expr, SubqueryUse};
+use crate::expr::{AggregateCall, Expr, FrameBound, SubqueryUse, WindowCall};
 use crate::functions::Volatility;
 
 impl Expr {
@@ -227,5 +227,35 @@ impl AggregateCall {
     /// Its expressions.
     pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
         self.args.iter().chain(&self.filter)
+    }
+}
+
+impl WindowCall {
+    /// Its expressions.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        let mut all: Vec<&Expr> = self.args.iter().chain(&self.filter).collect();
+        for bound in [&self.frame.start, &self.frame.end] {
+            match bound {
+                FrameBound::Unbounded | FrameBound::Current => {}
+                FrameBound::Count { count, .. } => all.push(count),
+                FrameBound::Distance { distance, value, limit } => all.extend([&**distance, value, limit]),
+            }
+        }
+        all
+    }
+
+    /// Its expressions, to be changed.
+    pub fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        let mut all: Vec<&mut Expr> = self.args.iter_mut().chain(&mut self.filter).collect();
+        for bound in [&mut self.frame.start, &mut self.frame.end] {
+            match bound {
+                FrameBound::Unbounded | FrameBound::Current => {}
+                FrameBound::Count { count, .. } => all.push(count),
+                FrameBound::Distance { distance, value, limit } => {
+                    all.extend([&mut **distance, &mut **value, &mut **limit]);
+                }
+            }
+        }
+        all
     }
 }

@@ -34,6 +34,9 @@ pub(super) struct Binder<'a> {
     /// The SELECT being bound.
     pub(super) level: Level,
     relation_count: usize,
+    /// WITH RECURSIVE queries being bound, innermost last, and how many there were.
+    pub(super) recursions: Vec<Recursion>,
+    pub(super) recursion_count: usize,
     /// Views being bound, outermost first, with their parsed texts.
     pub(super) views: Vec<u32>,
     pub(super) view_texts: Vec<crate::parse::Parsed>,
@@ -62,6 +65,20 @@ pub(super) struct Cte {
     pub(super) outer_count: usize,
 }
 
+/// A WITH RECURSIVE query being bound.
+pub(super) struct Recursion {
+    /// Its place among the names of WITH.
+    pub(super) cte: usize,
+    /// Its columns, once its first part is bound.
+    pub(super) fields: Option<Vec<crate::plan::Field>>,
+    /// Which working table it has.
+    pub(super) working: usize,
+    /// How often its second part named it.
+    pub(super) use_count: usize,
+    /// How many scopes lie outside of it.
+    pub(super) outer_count: usize,
+}
+
 /// What the SELECT being bound has gathered.
 #[derive(Default)]
 pub(super) struct Level {
@@ -69,6 +86,16 @@ pub(super) struct Level {
     pub(super) aggregates: Vec<(ColumnId, AggregateCall)>,
     pub(super) forbidden: Option<&'static str>,
     pub(super) in_aggregate: bool,
+    /// Windows, each with what is computed over it.
+    pub(super) windows: Vec<super::window::Bound>,
+    /// The WINDOW clause.
+    pub(super) definitions: Vec<(Name, ast::WindowSpec)>,
+    /// Inside a window function's call.
+    pub(super) in_window: bool,
+    /// The clause, where it allows aggregates but no window functions.
+    pub(super) no_windows: Option<&'static str>,
+    /// Calls of GROUPING: what each stands for is known when the groups are.
+    pub(super) groupings: Vec<(ColumnId, Vec<Expr>, u32)>,
     /// Where columns were named first, outside of aggregates.
     pub(super) references: Vec<(ColumnId, Name)>,
 }
@@ -88,6 +115,8 @@ impl<'a> Binder<'a> {
             slots: Vec::new(),
             level: Level::default(),
             relation_count: 0,
+            recursions: Vec::new(),
+            recursion_count: 0,
             views: Vec::new(),
             view_texts: Vec::new(),
             named: Vec::new(),
@@ -158,8 +187,8 @@ impl<'a> Binder<'a> {
         Ok((result?, outer.map(|outer| outer.captures).unwrap_or_default()))
     }
 
-    /// A column of a row outside, found in the scope number `depth`: a parameter, handed on through all that lie between.
-    pub(super) fn capture(&mut self, depth: usize, id: ColumnId, ty: SqlType, name: &Name) -> Expr {
+    /// The number of the parameter that stands for a column of a row outside.
+    pub(super) fn parameter_for(&mut self, id: ColumnId) -> usize {
         let slot = match self.slots.iter().position(|known| *known == id) {
             Some(slot) => slot,
             None => {
@@ -167,7 +196,12 @@ impl<'a> Binder<'a> {
                 self.slots.len() - 1
             }
         };
-        let index = self.params.len() + slot;
+        self.params.len() + slot
+    }
+
+    /// A column of a row outside, found in the scope number `depth`: a parameter, handed on through all that lie between.
+    pub(super) fn capture(&mut self, depth: usize, id: ColumnId, ty: SqlType, name: &Name) -> Expr {
+        let index = self.parameter_for(id);
         for (place, outer) in self.outer.iter_mut().enumerate().skip(depth) {
             if outer.captures.iter().all(|known| known.0 != index) {
                 let value = if place == depth { Expr::Column { id, ty } } else { Expr::Param { index, ty } };

@@ -481,9 +481,19 @@ impl Binder<'_> {
     }
 
     fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, over, label: _ } = function;
+        if let Some(over) = over {
+            return self.window_call(scope, function, over, at);
+        }
         if !functions::aggregates(&name.text).is_empty() {
             return self.aggregate_call(scope, function, at);
+        }
+        if super::window::is_window_function(&name.text) {
+            let message = format!("window function {} requires an OVER clause", name.text);
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
+        }
+        if name.text == "grouping" {
+            return self.grouping_call(scope, args, at);
         }
         if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
             return Err(Error::unsupported(format!("function {}", name.text)).at(at));
@@ -526,7 +536,7 @@ impl Binder<'_> {
     }
 
     fn aggregate_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, over: _, label: _ } = function;
         if self.level.in_aggregate {
             let message = "aggregate function calls cannot be nested";
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
@@ -569,9 +579,25 @@ impl Binder<'_> {
     }
 
     /// An aggregate of nothing but columns outside belongs to the query outside.
-    fn refuse_outer_aggregate(&self, args: &[Expr], at: u32) -> Result<()> {
+    pub(super) fn refuse_outer_aggregate(&self, args: &[Expr], at: u32) -> Result<()> {
         let is_outer = args.iter().any(|arg| self.sees_outside(arg)) && !args.iter().any(Expr::has_columns);
         if is_outer { Err(Error::unsupported("aggregate of an outer query").at(at)) } else { Ok(()) }
+    }
+
+    /// `GROUPING(…)`: a column whose value is found when the groups are known.
+    fn grouping_call(&mut self, scope: &Rc<Scope>, args: &[ast::Expr], at: u32) -> Result<Expr> {
+        if let Some(clause) = self.level.forbidden {
+            let message = format!("grouping operations are not allowed in {clause}");
+            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
+        }
+        if args.is_empty() || args.len() > 31 {
+            let message = "GROUPING must have fewer than 32 arguments";
+            return Err(Error::new(SqlState::TOO_MANY_ARGUMENTS, message).at(at));
+        }
+        let bound = args.iter().map(|arg| self.expr(scope, arg)).collect::<Result<Vec<_>>>()?;
+        let id = self.column(SqlType::Int4);
+        self.level.groupings.push((id, bound, at));
+        Ok(Expr::Column { id, ty: SqlType::Int4 })
     }
 
     /// The keys of ORDER BY inside an aggregate's parentheses, and where each stands. Numbers are no columns here.

@@ -142,11 +142,20 @@ impl Binder<'_> {
     /// A WITH query put in place of its name: bound anew for each use.
     fn cte_query(&mut self, position: usize) -> Result<Query> {
         let Cte { definition, visible, outer_count } = self.ctes[position].clone();
+        if let Some(query) = self.working_table(position, &definition.name)? {
+            return Ok(query);
+        }
+        // A recursive query sees its own name, the others only those before.
+        let visible = if definition.recursive { position + 1 } else { visible };
         let hidden = self.ctes.split_off(visible);
         let level = std::mem::take(&mut self.level);
         let seen: Vec<bool> = self.outer.iter().map(|outer| outer.is_hidden).collect();
         self.outer.iter_mut().skip(outer_count).for_each(|outer| outer.is_hidden = true);
-        let query = self.query(&definition.query);
+        let query = if definition.recursive {
+            self.recursive_query(position, &definition)
+        } else {
+            self.query(&definition.query)
+        };
         self.outer.iter_mut().zip(seen).for_each(|(outer, was)| outer.is_hidden = was);
         self.level = level;
         self.ctes.truncate(visible);
@@ -426,25 +435,5 @@ pub(super) fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) ->
 
 /// Whether a volatile function is anywhere in it.
 pub(super) fn is_volatile(root: &Logical) -> bool {
-    let any = |exprs: &[Expr]| exprs.iter().any(Expr::is_volatile);
-    match root {
-        Logical::Values { rows, .. } => rows.iter().any(|row| any(row)),
-        Logical::Scan { .. } => false,
-        Logical::Series { args, .. } => any(args),
-        Logical::Filter { input, predicates } => any(predicates) || is_volatile(input),
-        Logical::Extend { input, exprs } => exprs.iter().any(|it| it.1.is_volatile()) || is_volatile(input),
-        Logical::Join { left, right, on, .. } | Logical::Apply { left, right, on, .. } => {
-            any(on) || is_volatile(left) || is_volatile(right)
-        }
-        Logical::Aggregate { input, groups, aggregates } => {
-            groups.iter().any(|it| it.1.is_volatile())
-                || aggregates.iter().any(|it| it.1.exprs().any(Expr::is_volatile))
-                || is_volatile(input)
-        }
-        Logical::Sort { input, .. } | Logical::Distinct { input, .. } => is_volatile(input),
-        Logical::Limit { input, limit, offset } => {
-            limit.iter().chain(offset).any(Expr::is_volatile) || is_volatile(input)
-        }
-        Logical::Append { inputs, .. } => inputs.iter().any(|it| is_volatile(&it.0)),
-    }
+    root.exprs().into_iter().any(Expr::is_volatile) || root.inputs().into_iter().any(is_volatile)
 }

@@ -13,10 +13,12 @@ mod from;
 mod group;
 mod names;
 mod query;
+mod recursive;
 mod resolve;
 mod scope;
 mod subquery;
 mod views;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -168,7 +170,11 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
         ast::Statement::DropTable { names, if_exists, cascade } => {
             binder.drop_table(names, *if_exists, *cascade).map(Bound::Ddl)
         }
-        ast::Statement::CreateView(create) => binder.create_view(create).map(Bound::Ddl),
+        ast::Statement::CreateView(create) => {
+            // It has no parameters, whatever the session would give.
+            binder.params.clear();
+            binder.create_view(create).map(Bound::Ddl)
+        }
         ast::Statement::DropView { names, if_exists, cascade } => {
             binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
         }

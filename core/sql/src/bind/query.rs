@@ -2,14 +2,17 @@
 
 use super::binder::{Binder, Cte, Level};
 use super::expr::location;
+use super::group::{Grouping, grouping_sets};
 use super::names::output_name;
 use super::scope::{Scope, no_from_entry};
 use crate::datum::Datum;
-use crate::expr::{AggregateCall, Expr};
+use crate::expr::{
+    AggregateCall, Expr, Frame, FrameBound, FrameExclude, FrameMode, WindowCall, WindowFunction,
+};
 use crate::functions::CastContext;
 use crate::parse::ast::{self, ExprKind, OrderItem, Select, SelectItem, SetExpr, SetKind};
-use crate::plan::Field;
 use crate::plan::logical::{ColumnId, Logical, LogicalKey, Query};
+use crate::plan::{Field, JoinKind};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -62,7 +65,19 @@ impl Binder<'_> {
             let hidden = self.ctes.split_off(visible);
             let level = std::mem::take(&mut self.level);
             let subquery_count = self.statement.subqueries.len();
-            let bound = self.query(&definition.query);
+            let bound = if definition.recursive {
+                let restored = self.ctes.len();
+                self.ctes.push(Cte {
+                    definition: definition.clone(),
+                    visible,
+                    outer_count: self.outer.len(),
+                });
+                let bound = self.recursive_query(restored, definition);
+                self.ctes.truncate(restored);
+                bound
+            } else {
+                self.query(&definition.query)
+            };
             self.statement.subqueries.truncate(subquery_count);
             self.level = level;
             self.ctes.truncate(visible);
@@ -138,7 +153,7 @@ impl Binder<'_> {
         }
     }
 
-    fn set_operand(&mut self, body: &SetExpr) -> Result<Query> {
+    pub(super) fn set_operand(&mut self, body: &SetExpr) -> Result<Query> {
         let level = std::mem::take(&mut self.level);
         let query = self.set_expr(body);
         self.level = level;
@@ -214,10 +229,7 @@ impl Binder<'_> {
             self.cast_output(side, &types, CastContext::Implicit, at)?;
         }
         if kind != SetKind::Union {
-            if all {
-                return Err(Error::unsupported(format!("{word} ALL")).at(at));
-            }
-            return self.by_marker(kind, sides, types, fields, at);
+            return self.by_marker(kind, all, sides, types, fields, at);
         }
         let columns: Vec<ColumnId> = types.iter().map(|ty| self.column(*ty)).collect();
         let mut inputs = Vec::new();
@@ -243,6 +255,7 @@ impl Binder<'_> {
     fn by_marker(
         &mut self,
         kind: SetKind,
+        all: bool,
         sides: [Query; 2],
         types: Vec<SqlType>,
         fields: Vec<Field>,
@@ -287,9 +300,41 @@ impl Binder<'_> {
             let op = if wanted { ">" } else { "=" };
             predicates.push(self.operator(op, vec![(self.column_expr(id), at), (zero, at)], at)?);
         }
+        let counts: Vec<ColumnId> = aggregates.iter().map(|it| it.0).collect();
         let root = Logical::Aggregate { input: Box::new(append), groups, aggregates };
-        let root = Logical::Filter { input: Box::new(root), predicates };
+        let root = if all {
+            self.repeated(root, kind, counts[0], counts[1], at)?
+        } else {
+            Logical::Filter { input: Box::new(root), predicates }
+        };
         Ok(Query { root, output, fields })
+    }
+
+    /// INTERSECT ALL and EXCEPT ALL: each row as often as the counts of both sides say.
+    fn repeated(
+        &mut self,
+        root: Logical,
+        kind: SetKind,
+        left: ColumnId,
+        right: ColumnId,
+        at: u32,
+    ) -> Result<Logical> {
+        let (a, b) = (self.column_expr(left), self.column_expr(right));
+        let count = if kind == SetKind::Intersect {
+            let fewer = self.operator("<", vec![(a.clone(), at), (b.clone(), at)], at)?;
+            Expr::Case { branches: vec![(fewer, a)], otherwise: Box::new(b), ty: SqlType::Int8 }
+        } else {
+            self.operator("-", vec![(a, at), (b, at)], at)?
+        };
+        let id = self.column(SqlType::Int8);
+        let left = Box::new(Logical::Extend { input: Box::new(root), exprs: vec![(id, count)] });
+        let parameter = self.parameter_for(id);
+        let one = Expr::Literal { value: Datum::Int8(1), ty: SqlType::Int8 };
+        let series = Expr::Param { index: parameter, ty: SqlType::Int8 };
+        let column = self.column(SqlType::Int8);
+        let right = Box::new(Logical::Series { args: vec![one, series], column, position: at });
+        let args = vec![(parameter, self.column_expr(id))];
+        Ok(Logical::Apply { left, right, kind: JoinKind::Inner, on: Vec::new(), args })
     }
 
     /// Casts the output columns of a query.
@@ -328,7 +373,18 @@ impl Binder<'_> {
     }
 
     fn select_level(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<(Query, Rc<Scope>)> {
-        let Select { distinct, items, from, filter, group_by, having, at: _ } = select;
+        let Select {
+            distinct,
+            distinct_on,
+            items,
+            from,
+            filter,
+            group_by,
+            group_distinct,
+            having,
+            windows,
+            at: _,
+        } = select;
         let targets = std::mem::take(&mut self.insert_targets);
         let (mut root, scope) = self.bind_from_list(from)?;
         if let Some(filter) = filter {
@@ -339,6 +395,7 @@ impl Binder<'_> {
         }
         self.level.forbidden = None;
         self.level.references.clear();
+        self.define_windows(windows)?;
         let mut outputs = self.select_items(&scope, items)?;
         if !distinct {
             for (output, (column, ty)) in outputs.iter_mut().zip(&targets) {
@@ -348,35 +405,108 @@ impl Binder<'_> {
                 }
             }
         }
+        self.level.no_windows = Some("HAVING");
         let having = match having {
             Some(having) => Some(self.condition(&scope, having, "HAVING")?),
             None => None,
         };
+        self.level.no_windows = None;
         let mut keys = self.order_items(&scope, &outputs, order_by)?;
-        let grouped = !group_by.is_empty() || !self.level.aggregates.is_empty() || having.is_some();
-        let mut predicates = Vec::new();
+        let mut on = self.distinct_keys(&scope, &outputs, distinct_on)?;
+        let grouped = !group_by.is_empty()
+            || !self.level.aggregates.is_empty()
+            || !self.level.groupings.is_empty()
+            || having.is_some();
         if grouped {
-            let groups = self.group_items(&scope, group_by, &outputs)?;
-            let mut grouping = super::group::Grouping::new(self, groups);
+            let mut grouping = self.group_clause(&scope, group_by, *group_distinct, &outputs)?;
             for output in &mut outputs {
                 output.expr =
                     grouping.rewrite(self, std::mem::replace(&mut output.expr, Expr::bool(true)))?;
             }
-            for (key, _) in &mut keys {
-                if let SortBy::Expr(expr, _) = key {
+            for by in keys.iter_mut().map(|key| &mut key.0).chain(&mut on) {
+                if let SortBy::Expr(expr, _) = by {
                     *expr = grouping.rewrite(self, std::mem::replace(expr, Expr::bool(true)))?;
                 }
             }
+            let mut predicates = Vec::new();
             if let Some(having) = having {
                 grouping.rewrite(self, having)?.into_conjuncts(&mut predicates);
             }
+            let (input, windows) = self.place_windows(root, Some(&mut grouping))?;
             let aggregates = std::mem::take(&mut self.level.aggregates);
-            root = Logical::Aggregate { input: Box::new(root), groups: grouping.groups, aggregates };
+            root = grouping.aggregate(self, input, aggregates)?;
             if !predicates.is_empty() {
                 root = Logical::Filter { input: Box::new(root), predicates };
             }
+            root = self.stack_windows(root, windows);
+        } else {
+            root = self.place_windows(root, None)?.0;
         }
-        Ok((self.finish_select(root, outputs, keys, *distinct)?, scope))
+        Ok((self.finish_select(root, outputs, keys, *distinct, on)?, scope))
+    }
+
+    /// GROUP BY, with its grouping sets.
+    fn group_clause(
+        &mut self,
+        scope: &Rc<Scope>,
+        items: &[ast::GroupItem],
+        distinct: bool,
+        outputs: &[Output],
+    ) -> Result<Grouping> {
+        let Some(sets) = grouping_sets(items)? else {
+            let exprs = items.iter().filter_map(|item| match item {
+                ast::GroupItem::Expr(expr) => Some(expr),
+                _ => None,
+            });
+            let bound = self.group_items(scope, exprs, outputs)?;
+            let mut groups: Vec<Expr> = Vec::with_capacity(bound.len());
+            for expr in bound {
+                if !groups.iter().any(|known| known.same(&expr)) {
+                    groups.push(expr);
+                }
+            }
+            return Ok(Grouping::new(self, groups));
+        };
+        let mut groups: Vec<Expr> = Vec::new();
+        let mut numbered: Vec<Vec<usize>> = Vec::with_capacity(sets.len());
+        for set in &sets {
+            let mut own: Vec<usize> = Vec::with_capacity(set.len());
+            for expr in self.group_items(scope, set.iter(), outputs)? {
+                let place = match groups.iter().position(|known| known.same(&expr)) {
+                    Some(place) => place,
+                    None => {
+                        groups.push(expr);
+                        groups.len() - 1
+                    }
+                };
+                if !own.contains(&place) {
+                    own.push(place);
+                }
+            }
+            own.sort_unstable();
+            if !distinct || !numbered.contains(&own) {
+                numbered.push(own);
+            }
+        }
+        let number = self.column(SqlType::Int4);
+        let mut grouping = Grouping::new(self, groups);
+        grouping.sets = Some((number, numbered));
+        Ok(grouping)
+    }
+
+    /// The keys of DISTINCT ON.
+    fn distinct_keys(
+        &mut self,
+        scope: &Rc<Scope>,
+        outputs: &[Output],
+        exprs: &[ast::Expr],
+    ) -> Result<Vec<SortBy>> {
+        let mut keys = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            let by = self.sort_by(scope, outputs, expr, "DISTINCT ON")?;
+            keys.push(by);
+        }
+        Ok(keys)
     }
 
     /// Computes the output and sort columns, then DISTINCT and ORDER BY.
@@ -386,6 +516,7 @@ impl Binder<'_> {
         outputs: Vec<Output>,
         keys: Vec<(SortBy, (bool, bool))>,
         distinct: bool,
+        on: Vec<SortBy>,
     ) -> Result<Query> {
         let mut exprs: Vec<(ColumnId, Expr)> = Vec::new();
         let mut place = |binder: &mut Self, expr: Expr| match expr {
@@ -408,6 +539,16 @@ impl Binder<'_> {
             fields.push(Field { name, ty: expr.ty() });
             output.push(place(self, expr));
         }
+        let mut once: Vec<ColumnId> = Vec::with_capacity(on.len());
+        for by in on {
+            let column = match by {
+                SortBy::Output(index) => output[index],
+                SortBy::Expr(expr, _) => place(self, expr),
+            };
+            if !once.contains(&column) {
+                once.push(column);
+            }
+        }
         let mut sort: Vec<LogicalKey> = Vec::with_capacity(keys.len());
         for (by, (descending, nulls_first)) in keys {
             let (column, at) = match by {
@@ -415,6 +556,12 @@ impl Binder<'_> {
                 SortBy::Expr(Expr::Literal { .. }, _) => continue,
                 SortBy::Expr(expr, at) => (place(self, expr), at),
             };
+            let leads = sort.iter().all(|key| once.contains(&key.column));
+            let missing = once.iter().any(|id| sort.iter().all(|key| key.column != *id));
+            if !once.is_empty() && missing && !(leads && once.contains(&column)) {
+                let message = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
+                return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
+            }
             if distinct && !output.contains(&column) {
                 let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
                 return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
@@ -427,6 +574,9 @@ impl Binder<'_> {
         if !exprs.is_empty() {
             root = Logical::Extend { input: Box::new(root), exprs };
         }
+        if !once.is_empty() {
+            root = self.first_of_each(root, once, &sort)?;
+        }
         if distinct {
             let mut columns = output.clone();
             columns.sort_unstable();
@@ -437,6 +587,30 @@ impl Binder<'_> {
             root = Logical::Sort { input: Box::new(root), keys: sort };
         }
         Ok(Query { root, output, fields })
+    }
+
+    /// DISTINCT ON: of the rows that are equal in `once` the first in the order wanted.
+    fn first_of_each(&mut self, root: Logical, once: Vec<ColumnId>, sort: &[LogicalKey]) -> Result<Logical> {
+        let order = sort.iter().filter(|key| !once.contains(&key.column)).copied().collect();
+        let number = self.column(SqlType::Int8);
+        let call = WindowCall {
+            function: WindowFunction::RowNumber,
+            args: Vec::new(),
+            filter: None,
+            frame: Frame {
+                mode: FrameMode::Range,
+                start: FrameBound::Unbounded,
+                end: FrameBound::Current,
+                exclude: FrameExclude::Nothing,
+            },
+            ty: SqlType::Int8,
+            position: 0,
+        };
+        let calls = vec![(number, call)];
+        let root = Logical::Window { input: Box::new(root), partition: once, order, calls };
+        let one = Expr::Literal { value: Datum::Int8(1), ty: SqlType::Int8 };
+        let is_first = self.operator("=", vec![(self.column_expr(number), 0), (one, 0)], 0)?;
+        Ok(Logical::Filter { input: Box::new(root), predicates: vec![is_first] })
     }
 
     fn select_items(&mut self, scope: &Rc<Scope>, items: &[SelectItem]) -> Result<Vec<Output>> {
@@ -516,21 +690,30 @@ impl Binder<'_> {
     ) -> Result<Vec<(SortBy, (bool, bool))>> {
         let mut keys = Vec::with_capacity(order_by.len());
         for OrderItem { expr, descending, nulls_first } in order_by {
-            let by = match output_by_name(outputs, expr, "ORDER BY")? {
-                Some(index) => SortBy::Output(index),
-                None => {
-                    let at = location(expr);
-                    let bound = self.expr(scope, expr)?;
-                    let bound = self.known(bound, at)?;
-                    match outputs.iter().position(|output| output.expr.same(&bound)) {
-                        Some(index) => SortBy::Output(index),
-                        None => SortBy::Expr(bound, at),
-                    }
-                }
-            };
+            let by = self.sort_by(scope, outputs, expr, "ORDER BY")?;
             keys.push((by, (*descending, nulls_first.unwrap_or(*descending))));
         }
         Ok(keys)
+    }
+
+    /// An output column by name or number, or an expression.
+    fn sort_by(
+        &mut self,
+        scope: &Rc<Scope>,
+        outputs: &[Output],
+        expr: &ast::Expr,
+        clause: &str,
+    ) -> Result<SortBy> {
+        if let Some(index) = output_by_name(outputs, expr, clause)? {
+            return Ok(SortBy::Output(index));
+        }
+        let at = location(expr);
+        let bound = self.expr(scope, expr)?;
+        let bound = self.known(bound, at)?;
+        Ok(match outputs.iter().position(|output| output.expr.same(&bound)) {
+            Some(index) => SortBy::Output(index),
+            None => SortBy::Expr(bound, at),
+        })
     }
 
     fn order_by_output(&mut self, query: &mut Query, order_by: &[OrderItem]) -> Result<()> {
@@ -567,15 +750,15 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn group_items(
+    fn group_items<'e>(
         &mut self,
         scope: &Rc<Scope>,
-        group_by: &[ast::Expr],
+        group_by: impl Iterator<Item = &'e ast::Expr>,
         outputs: &[Output],
     ) -> Result<Vec<Expr>> {
         let references = std::mem::take(&mut self.level.references);
         self.level.forbidden = Some("GROUP BY");
-        let mut groups: Vec<Expr> = Vec::with_capacity(group_by.len());
+        let mut groups: Vec<Expr> = Vec::new();
         for expr in group_by {
             // A name is an input column first, an output column second.
             let input_column = match &expr.kind {
@@ -586,6 +769,11 @@ impl Binder<'_> {
             let bound = match index {
                 Some(index) => {
                     let bound = outputs[index].expr.clone();
+                    let windows = || self.level.windows.iter().flat_map(|window| &window.calls);
+                    if bound.any(&mut |it| matches!(it, Expr::Column { id, .. } if windows().any(|call| call.0 == *id))) {
+                        let message = "window functions are not allowed in GROUP BY";
+                        return Err(Error::new(SqlState::WINDOWING_ERROR, message).at(outputs[index].at));
+                    }
                     let aggregates = &self.level.aggregates;
                     if bound.any(&mut |it| matches!(it, Expr::Column { id, .. } if aggregates.iter().any(|call| call.0 == *id))) {
                         let message = "aggregate functions are not allowed in GROUP BY";
@@ -596,9 +784,7 @@ impl Binder<'_> {
                 None => self.expr(scope, expr)?,
             };
             let bound = self.known(bound, location(expr))?;
-            if !groups.iter().any(|known| known.same(&bound)) {
-                groups.push(bound);
-            }
+            groups.push(bound);
         }
         self.level.forbidden = None;
         self.level.references = references;

@@ -6,6 +6,7 @@
 //!   needs are in its own [`crate::eval::subquery::Lookups`], so it ends however little is kept.
 //! - C2: a subquery's plan sees its arguments as parameters, so an answer depends on its key only.
 
+use super::Batch;
 use super::memory::{Memory, Reservation};
 use super::query::{Shared, build, node_count};
 use crate::columns::datum_at;
@@ -121,6 +122,20 @@ impl Shared {
             subqueries: self.subqueries.clone(),
             sequences: self.sequences.clone(),
             memory: self.memory.clone(),
+            working: self.working.clone(),
+        })
+    }
+
+    /// What operators share that run below a step of a recursion, over the rows that came last.
+    pub fn with_working(&self, working: usize, rows: Arc<Vec<Batch>>) -> Arc<Shared> {
+        let mut all: Vec<_> = self.working.iter().filter(|it| it.0 != working).cloned().collect();
+        all.push((working, rows));
+        Arc::new(Shared {
+            context: self.context.clone(),
+            subqueries: self.subqueries.clone(),
+            sequences: self.sequences.clone(),
+            memory: self.memory.clone(),
+            working: all,
         })
     }
 

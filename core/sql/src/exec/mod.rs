@@ -21,6 +21,7 @@ pub mod point;
 mod probe;
 mod project;
 pub mod query;
+mod recursive;
 pub mod rows;
 mod scan;
 mod series;
@@ -33,6 +34,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod values;
+mod window;
 
 use crate::datum::Datum;
 use crate::functions::{EvalContext, SequencePool};

@@ -10,7 +10,7 @@ use super::probe::Matcher;
 use super::subquery::{self, Demand};
 use super::{
     Batch, ExecContext, SubqueryResults, aggregate, append, apply, distinct, filter, hash_join, index, limit,
-    nested_loop, project, scan, series, sort, values,
+    nested_loop, project, recursive, scan, series, sort, values, window,
 };
 use crate::expr::Expr;
 use crate::functions::{EvalContext, SequencePool};
@@ -40,6 +40,8 @@ pub struct Shared {
     pub sequences: Arc<SequencePool>,
     /// The budget.
     pub memory: Memory,
+    /// The rows that came last in each recursion under way around here.
+    pub working: Vec<(usize, Arc<Vec<Batch>>)>,
 }
 
 impl Shared {
@@ -153,6 +155,7 @@ async fn open(plan: &Arc<Plan>, context: ExecContext, cx: &Cx) -> Result<(BoxOpe
             subqueries: Arc::new(subqueries),
             sequences: sequences.clone(),
             memory: memory.clone(),
+            working: Vec::new(),
         })
     };
     let mut number = node_count(&plan.root);
@@ -172,13 +175,17 @@ async fn open(plan: &Arc<Plan>, context: ExecContext, cx: &Cx) -> Result<(BoxOpe
 /// The inputs of a node, in the order of their numbers.
 pub fn inputs(node: &PlanNode) -> Vec<&PlanNode> {
     match &node.op {
-        Op::Values { .. } | Op::TableScan { .. } | Op::IndexScan { .. } | Op::GenerateSeries { .. } => {
-            Vec::new()
-        }
+        Op::Values { .. }
+        | Op::TableScan { .. }
+        | Op::IndexScan { .. }
+        | Op::GenerateSeries { .. }
+        | Op::Working { .. } => Vec::new(),
+        Op::Recursive { anchor, step, .. } => vec![anchor, step],
         Op::Filter { input, .. }
         | Op::Project { input, .. }
         | Op::Aggregate { input, .. }
         | Op::Sort { input, .. }
+        | Op::Window { input, .. }
         | Op::Limit { input, .. }
         | Op::Distinct { input }
         | Op::IndexJoin { outer: input, .. } => vec![input],
@@ -198,9 +205,10 @@ pub fn node_count(node: &PlanNode) -> usize {
 pub fn build(node: &PlanNode, shared: &Arc<Shared>, number: usize) -> Result<BoxOperator> {
     let counters = shared.context.metrics.as_ref().map(|metrics| metrics.node(number));
     let place = Place { shared: shared.clone(), counters: counters.clone() };
-    // The inner side of an Apply is built for each run.
+    // The inner side of an Apply and the step of a recursion are built for each run.
     let below: Vec<&PlanNode> = match &node.op {
         Op::Apply { left, .. } => vec![left],
+        Op::Recursive { anchor, .. } => vec![anchor],
         _ => inputs(node),
     };
     let mut next_number = number + 1;
@@ -209,7 +217,7 @@ pub fn build(node: &PlanNode, shared: &Arc<Shared>, number: usize) -> Result<Box
         operators.push(build(input, shared, next_number)?);
         next_number += node_count(input);
     }
-    let operator = match &node.op {
+    let operator: BoxOperator = match &node.op {
         Op::Apply { right, kind, on, args, .. } => {
             let left = operators.pop().ok_or_else(|| Error::internal("an operator without its input"))?;
             let matcher = Matcher {
@@ -220,6 +228,11 @@ pub fn build(node: &PlanNode, shared: &Arc<Shared>, number: usize) -> Result<Box
             };
             let right = (right.as_ref().clone(), next_number);
             Box::new(apply::Apply::new(left, right, args.clone(), matcher, place))
+        }
+        Op::Recursive { step, working, distinct, .. } => {
+            let anchor = operators.pop().ok_or_else(|| Error::internal("an operator without its input"))?;
+            let step = (step.as_ref().clone(), next_number);
+            Box::new(recursive::Recursive::new(anchor, step, *working, *distinct, &types(node), place))
         }
         _ => assemble(node, operators, place)?,
     };
@@ -250,7 +263,20 @@ fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<B
         Op::Aggregate { groups, aggregates, sorted, .. } => {
             aggregate::open(input()?, groups.clone(), aggregates.clone(), *sorted, place)
         }
-        Op::Apply { .. } => return Err(Error::internal("an Apply is built apart")),
+        Op::Apply { .. } | Op::Recursive { .. } => {
+            return Err(Error::internal("what runs again and again is built apart"));
+        }
+        Op::Working { working, columns } => {
+            Box::new(recursive::Working::new(*working, columns.clone(), place))
+        }
+        Op::Window { partition, order, calls, input: below } => Box::new(window::Window::new(
+            input()?,
+            partition.clone(),
+            order.clone(),
+            calls.clone(),
+            types(below),
+            place,
+        )),
         Op::HashJoin { left, right, left_keys, right_keys, kind, residual, .. } => {
             let spec = hash_join::Spec {
                 left_types: types(left),

@@ -124,8 +124,13 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
             }
         }
         Op::Sort { keys, .. } => keys.iter().for_each(|key| f(&key.expr)),
+        Op::Window { partition, order, calls, .. } => {
+            partition.iter().for_each(&mut *f);
+            order.iter().for_each(|key| f(&key.expr));
+            calls.iter().flat_map(|call| call.exprs()).for_each(&mut *f);
+        }
         Op::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *f),
-        Op::Distinct { .. } | Op::Append { .. } => {}
+        Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
     }
     inputs(node).into_iter().for_each(|input| each_expr(input, f));
 }

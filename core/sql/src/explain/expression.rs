@@ -2,7 +2,7 @@
 //! types where the text alone would read as another one.
 
 use crate::datum::Datum;
-use crate::expr::{AggregateCall, Expr, SubqueryUse};
+use crate::expr::{AggregateCall, Expr, SubqueryUse, WindowCall, WindowFunction};
 use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
 
@@ -58,6 +58,28 @@ pub fn print(expr: &Expr, names: &[String]) -> String {
             }
         },
     }
+}
+
+/// The text of a window call, without its window.
+pub fn print_window(call: &WindowCall, names: &[String]) -> String {
+    let name = match call.function {
+        WindowFunction::RowNumber => "row_number",
+        WindowFunction::Rank => "rank",
+        WindowFunction::DenseRank => "dense_rank",
+        WindowFunction::PercentRank => "percent_rank",
+        WindowFunction::CumeDist => "cume_dist",
+        WindowFunction::Ntile => "ntile",
+        WindowFunction::Lag => "lag",
+        WindowFunction::Lead => "lead",
+        WindowFunction::FirstValue => "first_value",
+        WindowFunction::LastValue => "last_value",
+        WindowFunction::NthValue => "nth_value",
+        WindowFunction::Aggregate(aggregate) => aggregate.name,
+    };
+    let is_count = call.args.is_empty() && matches!(call.function, WindowFunction::Aggregate(_));
+    let args = if is_count { "*".to_owned() } else { list(&call.args, names) };
+    let filter = call.filter.as_ref().map(|filter| format!(" FILTER (WHERE {})", print(filter, names)));
+    format!("{name}({args}){} OVER (?)", filter.unwrap_or_default())
 }
 
 /// The comparison of a quantified subquery.

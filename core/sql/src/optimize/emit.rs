@@ -114,6 +114,25 @@ impl Planner {
                 let op = Op::Apply { left, right, kind: *kind, on, args };
                 Emitted { node: node(op, self.fields(&both), path), layout: both }
             }
+            PathOp::Window { input, partition, order, calls } => {
+                self.emit_window(input, partition, order, calls, path, required)
+            }
+            PathOp::Recursive { anchor, step, columns, working, distinct } => {
+                let op = Op::Recursive {
+                    anchor: Box::new(self.exactly(&anchor.0, &anchor.1)),
+                    step: Box::new(self.exactly(&step.0, &step.1)),
+                    working: *working,
+                    distinct: *distinct,
+                };
+                Emitted { node: node(op, self.fields(columns), path), layout: columns.clone() }
+            }
+            PathOp::Working { working, columns } => {
+                let places: Vec<usize> =
+                    (0..columns.len()).filter(|place| required.contains(columns[*place])).collect();
+                let layout: Vec<ColumnId> = places.iter().map(|place| columns[*place]).collect();
+                let op = Op::Working { working: *working, columns: places };
+                Emitted { node: node(op, self.fields(&layout), path), layout }
+            }
             PathOp::Lookup(lookup) => self.emit_lookup(lookup, path, required),
             PathOp::Aggregate { input, groups, aggregates, sorted } => {
                 self.emit_aggregate(input, groups, aggregates, *sorted, path, required)
@@ -279,6 +298,38 @@ impl Planner {
         });
         let aggregates = calls.collect();
         let op = Op::Aggregate { input: Box::new(input.node), groups, aggregates, sorted };
+        Emitted { node: node(op, self.fields(&layout), path), layout }
+    }
+
+    fn emit_window(
+        &self,
+        input: &Path,
+        partition: &[ColumnId],
+        order: &[LogicalKey],
+        calls: &[(ColumnId, crate::expr::WindowCall)],
+        path: &Path,
+        required: &ColumnSet,
+    ) -> Emitted {
+        let mut needed = required.clone();
+        partition.iter().for_each(|id| needed.insert(*id));
+        order.iter().for_each(|key| needed.insert(key.column));
+        for expr in calls.iter().flat_map(|it| it.1.exprs()) {
+            expr.each_column(&mut |id| needed.insert(id));
+        }
+        let input = self.emit(input, &needed);
+        let mut layout = input.layout.clone();
+        layout.extend(calls.iter().map(|it| it.0));
+        let partition = partition.iter().map(|id| placed(self.column(*id), &input.layout)).collect();
+        let order = order.iter().map(|key| self.sort_key(key, &input.layout)).collect();
+        let calls = calls.iter().map(|(_, call)| {
+            let mut call = call.clone();
+            for expr in call.exprs_mut() {
+                *expr = placed(expr.clone(), &input.layout);
+            }
+            call
+        });
+        let calls = calls.collect();
+        let op = Op::Window { input: Box::new(input.node), partition, order, calls };
         Emitted { node: node(op, self.fields(&layout), path), layout }
     }
 

@@ -53,7 +53,22 @@ pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
             filter(Logical::Distinct { input: Box::new(push_down(*input, down)), columns }, above)
         }
         Logical::Append { inputs, columns } => push_append(inputs, columns, predicates),
-        Logical::Scan { .. } | Logical::Values { .. } | Logical::Series { .. } => filter(node, predicates),
+        Logical::Window { input, partition, order, calls } => {
+            // A condition on the partition alone takes whole partitions away.
+            let (down, above): (Vec<Expr>, Vec<Expr>) = predicates.into_iter().partition(|it| {
+                it.has_columns() && !it.is_volatile() && it.columns_all(|id| partition.contains(&id))
+            });
+            let input = Box::new(push_down(*input, down));
+            filter(Logical::Window { input, partition, order, calls }, above)
+        }
+        Logical::Recursive { anchor, step, columns, working, distinct } => {
+            let plain = |it: (Logical, Vec<ColumnId>)| Box::new((push_down(it.0, Vec::new()), it.1));
+            let (anchor, step) = (plain(*anchor), plain(*step));
+            filter(Logical::Recursive { anchor, step, columns, working, distinct }, predicates)
+        }
+        Logical::Scan { .. } | Logical::Values { .. } | Logical::Series { .. } | Logical::Working { .. } => {
+            filter(node, predicates)
+        }
     }
 }
 
@@ -332,51 +347,25 @@ fn becomes_null(expr: &Expr, is_null: &dyn Fn(ColumnId) -> bool) -> bool {
 
 /// Adds the columns that anything but a filter directly over a scan looks at.
 pub(super) fn used_columns(node: &Logical, used: &mut ColumnSet) {
-    let mut add = |expr: &Expr| expr.each_column(&mut |id| used.insert(id));
-    match node {
-        Logical::Scan { .. } => {}
-        Logical::Values { rows, .. } => rows.iter().flatten().for_each(add),
-        Logical::Series { args, .. } => args.iter().for_each(add),
-        Logical::Filter { input, predicates } => {
-            // What waits for a subquery is not for a scan.
-            let of_scan = matches!(**input, Logical::Scan { .. });
-            predicates.iter().filter(|it| !of_scan || it.has_correlated()).for_each(add);
-            used_columns(input, used);
-        }
-        Logical::Extend { input, exprs } => {
-            exprs.iter().for_each(|it| add(&it.1));
-            used_columns(input, used);
-        }
-        Logical::Apply { left, right, on, args, .. } => {
-            on.iter().for_each(&mut add);
-            args.iter().for_each(|arg| add(&arg.1));
-            used_columns(left, used);
-            used_columns(right, used);
-        }
-        Logical::Join { left, right, on, .. } => {
-            on.iter().for_each(add);
-            used_columns(left, used);
-            used_columns(right, used);
-        }
-        Logical::Aggregate { input, groups, aggregates } => {
-            groups.iter().for_each(|it| add(&it.1));
-            aggregates.iter().flat_map(|it| it.1.exprs()).for_each(add);
-            used_columns(input, used);
-        }
-        Logical::Sort { input, keys } => {
-            keys.iter().for_each(|key| used.insert(key.column));
-            used_columns(input, used);
-        }
-        Logical::Limit { input, .. } => used_columns(input, used),
-        Logical::Distinct { input, columns } => {
-            columns.iter().for_each(|id| used.insert(*id));
-            used_columns(input, used);
-        }
-        Logical::Append { inputs, .. } => {
-            for (input, own) in inputs {
-                own.iter().for_each(|id| used.insert(*id));
-                used_columns(input, used);
-            }
+    // What waits for a subquery is not for a scan.
+    let of_scan = matches!(node, Logical::Filter { input, .. } if matches!(**input, Logical::Scan { .. }));
+    for expr in node.exprs() {
+        if !of_scan || expr.has_correlated() {
+            expr.each_column(&mut |id| used.insert(id));
         }
     }
+    match node {
+        Logical::Sort { keys, .. } => keys.iter().for_each(|key| used.insert(key.column)),
+        Logical::Distinct { columns, .. } => columns.iter().for_each(|id| used.insert(*id)),
+        Logical::Append { inputs, .. } => inputs.iter().flat_map(|it| &it.1).for_each(|id| used.insert(*id)),
+        Logical::Window { partition, order, .. } => {
+            partition.iter().for_each(|id| used.insert(*id));
+            order.iter().for_each(|key| used.insert(key.column));
+        }
+        Logical::Recursive { anchor, step, .. } => {
+            anchor.1.iter().chain(&step.1).for_each(|id| used.insert(*id));
+        }
+        _ => {}
+    }
+    node.inputs().into_iter().for_each(|input| used_columns(input, used));
 }

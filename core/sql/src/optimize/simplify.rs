@@ -11,41 +11,8 @@ use crate::types::SqlType;
 
 /// Simplifies all expressions of a tree.
 pub(super) fn tree(node: &mut Logical) {
-    match node {
-        Logical::Values { rows, .. } => rows.iter_mut().flatten().for_each(simplify),
-        Logical::Scan { .. } => {}
-        Logical::Series { args, .. } => args.iter_mut().for_each(simplify),
-        Logical::Filter { input, predicates } => {
-            predicates.iter_mut().for_each(simplify);
-            tree(input);
-        }
-        Logical::Extend { input, exprs } => {
-            exprs.iter_mut().for_each(|it| simplify(&mut it.1));
-            tree(input);
-        }
-        Logical::Join { left, right, on, .. } => {
-            on.iter_mut().for_each(simplify);
-            tree(left);
-            tree(right);
-        }
-        Logical::Apply { left, right, on, args, .. } => {
-            on.iter_mut().for_each(simplify);
-            args.iter_mut().for_each(|arg| simplify(&mut arg.1));
-            tree(left);
-            tree(right);
-        }
-        Logical::Aggregate { input, groups, aggregates } => {
-            groups.iter_mut().for_each(|it| simplify(&mut it.1));
-            aggregates.iter_mut().flat_map(|it| it.1.exprs_mut()).for_each(simplify);
-            tree(input);
-        }
-        Logical::Sort { input, .. } | Logical::Distinct { input, .. } => tree(input),
-        Logical::Limit { input, limit, offset } => {
-            limit.iter_mut().chain(offset).for_each(simplify);
-            tree(input);
-        }
-        Logical::Append { inputs, .. } => inputs.iter_mut().for_each(|it| tree(&mut it.0)),
-    }
+    node.exprs_mut().into_iter().for_each(simplify);
+    node.inputs_mut().into_iter().for_each(tree);
 }
 
 fn is_null(expr: &Expr) -> bool {

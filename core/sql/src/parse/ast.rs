@@ -5,6 +5,7 @@
 //! so no later stage can overlook a clause. Names are folded already.
 
 use super::Parsed;
+use crate::expr::{FrameExclude, FrameMode};
 use crate::types::SqlType;
 use orrery_base::kv::Isolation;
 use std::sync::Arc;
@@ -127,6 +128,8 @@ pub struct CommonTable {
     pub columns: Vec<Name>,
     /// What it stands for.
     pub query: Arc<Query>,
+    /// WITH RECURSIVE: it may name itself.
+    pub recursive: bool,
 }
 
 /// What gives the rows of a query.
@@ -172,6 +175,8 @@ pub enum SetKind {
 pub struct Select {
     /// DISTINCT
     pub distinct: bool,
+    /// DISTINCT ON
+    pub distinct_on: Vec<Expr>,
     /// The output columns; none is allowed.
     pub items: Vec<SelectItem>,
     /// FROM: the comma list.
@@ -179,11 +184,80 @@ pub struct Select {
     /// WHERE
     pub filter: Option<Expr>,
     /// GROUP BY
-    pub group_by: Vec<Expr>,
+    pub group_by: Vec<GroupItem>,
+    /// GROUP BY DISTINCT
+    pub group_distinct: bool,
     /// HAVING
     pub having: Option<Expr>,
+    /// WINDOW
+    pub windows: Vec<(Name, WindowSpec)>,
     /// Where it stands.
     pub at: u32,
+}
+
+/// An item of GROUP BY.
+#[derive(Clone, Debug)]
+pub enum GroupItem {
+    /// An expression.
+    Expr(Expr),
+    /// Several that stand or fall together; none: the empty grouping set.
+    List(Vec<Expr>),
+    /// ROLLUP
+    Rollup(Vec<Vec<Expr>>, u32),
+    /// CUBE
+    Cube(Vec<Vec<Expr>>, u32),
+    /// GROUPING SETS
+    Sets(Vec<GroupItem>),
+}
+
+/// What a window function is called over.
+#[derive(Clone, Debug)]
+pub enum Over {
+    /// A window of the WINDOW clause.
+    Name(Name),
+    /// One of its own.
+    Spec(WindowSpec),
+}
+
+/// A window.
+#[derive(Clone, Debug)]
+pub struct WindowSpec {
+    /// The window it refines.
+    pub base: Option<Name>,
+    /// PARTITION BY
+    pub partition_by: Vec<Expr>,
+    /// ORDER BY
+    pub order_by: Vec<OrderItem>,
+    /// The frame.
+    pub frame: Option<FrameClause>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// ROWS, RANGE, GROUPS.
+#[derive(Clone, Debug)]
+pub struct FrameClause {
+    /// Which.
+    pub mode: FrameMode,
+    /// Where frames begin.
+    pub start: FrameEdge,
+    /// Where they end.
+    pub end: FrameEdge,
+    /// EXCLUDE
+    pub exclude: FrameExclude,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// An edge of a frame.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum FrameEdge {
+    UnboundedPreceding,
+    Preceding(Expr),
+    CurrentRow,
+    Following(Expr),
+    UnboundedFollowing,
 }
 
 /// An output column.
@@ -638,6 +712,8 @@ pub struct FunctionCall {
     pub order_by: Vec<OrderItem>,
     /// FILTER
     pub filter: Option<Expr>,
+    /// OVER
+    pub over: Option<Over>,
     /// What the output column is called when it is not the function's name (`EXTRACT`, `TRIM`, …).
     pub label: Option<&'static str>,
 }

@@ -1,6 +1,6 @@
 //! Expressions, by precedence climbing over PostgreSQL's table (documentation, 4.1.6).
 
-use super::ast::{Expr, ExprKind, FunctionCall, Name, Query};
+use super::ast::{Expr, ExprKind, FunctionCall, Name, Over, Query};
 use super::lexer::{Kind, Token};
 use super::parser::Parser;
 use super::types;
@@ -464,6 +464,7 @@ impl Parser<'_> {
             distinct: false,
             order_by: Vec::new(),
             filter: None,
+            over: None,
             label: None,
         };
         if self.accept_operator("*")? {
@@ -487,7 +488,13 @@ impl Parser<'_> {
             function.filter = Some(self.expr()?);
             self.expect_punct(b')')?;
         }
-        self.refuse_word("over", "window function")?;
+        if self.accept("over")? {
+            function.over = Some(if self.is_punct(b'(')? {
+                Over::Spec(self.window_spec()?)
+            } else {
+                Over::Name(self.name()?)
+            });
+        }
         Ok(Expr { kind: ExprKind::Function(Box::new(function)), at })
     }
 
@@ -569,7 +576,7 @@ impl Parser<'_> {
                 self.open()?;
                 self.overlay_args(at)?
             }
-            "normalize" | "row" | "grouping" | "treat" | "xmlelement" => {
+            "normalize" | "row" | "treat" | "xmlelement" => {
                 return self.refuse(word);
             }
             _ => return Ok(None),
@@ -683,6 +690,7 @@ fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> ExprKind {
         distinct: false,
         order_by: Vec::new(),
         filter: None,
+        over: None,
         label,
     }))
 }

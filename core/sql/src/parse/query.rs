@@ -76,7 +76,7 @@ impl Parser<'_> {
         if !self.accept("with")? {
             return Ok(Vec::new());
         }
-        self.refuse_word("recursive", "WITH RECURSIVE")?;
+        let recursive = self.accept("recursive")?;
         self.list(|parser| {
             let name = parser.name()?;
             let columns = if parser.is_punct(b'(')? { parser.name_list()? } else { Vec::new() };
@@ -91,7 +91,12 @@ impl Parser<'_> {
             }
             let query = Arc::new(parser.query()?);
             parser.expect_punct(b')')?;
-            Ok(CommonTable { name, columns, query })
+            for word in ["search", "cycle"] {
+                if recursive {
+                    parser.refuse_word(word, &word.to_uppercase())?;
+                }
+            }
+            Ok(CommonTable { name, columns, query, recursive })
         })
     }
 
@@ -187,8 +192,18 @@ impl Parser<'_> {
             let name = self.table_name()?;
             let from = vec![TableExpr::Table { name, alias: None }];
             let items = vec![SelectItem::Star { table: None, at }];
-            let select =
-                Select { distinct: false, items, from, filter: None, group_by: Vec::new(), having: None, at };
+            let select = Select {
+                distinct: false,
+                distinct_on: Vec::new(),
+                items,
+                from,
+                filter: None,
+                group_by: Vec::new(),
+                group_distinct: false,
+                having: None,
+                windows: Vec::new(),
+                at,
+            };
             return Ok(SetExpr::Select(Box::new(select)));
         }
         self.expect("select")?;
@@ -197,9 +212,12 @@ impl Parser<'_> {
 
     fn select(&mut self, at: u32) -> Result<Select> {
         let distinct = self.accept("distinct")?;
-        if distinct {
-            self.refuse_word("on", "DISTINCT ON")?;
-        } else {
+        let mut distinct_on = Vec::new();
+        if distinct && self.accept("on")? {
+            self.expect_punct(b'(')?;
+            distinct_on = self.list(|parser| parser.expr())?;
+            self.expect_punct(b')')?;
+        } else if !distinct {
             self.accept("all")?;
         }
         let next = self.peek()?;
@@ -209,30 +227,29 @@ impl Parser<'_> {
         let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = if self.accept("where")? { Some(self.expr()?) } else { None };
         let mut group_by = Vec::new();
+        let mut group_distinct = false;
         if self.accept_all(&["group", "by"])? {
-            for word in ["all", "distinct"] {
-                self.refuse_word(word, "GROUP BY quantifier")?;
+            group_distinct = self.accept("distinct")?;
+            if !group_distinct {
+                self.accept("all")?;
             }
             group_by = self.list(|parser| parser.group_item())?;
         }
         let having = if self.accept("having")? { Some(self.expr()?) } else { None };
-        self.refuse_word("window", "WINDOW")?;
-        Ok(Select { distinct, items, from, filter, group_by, having, at })
-    }
-
-    fn group_item(&mut self) -> Result<Expr> {
-        for word in ["rollup", "cube"] {
-            if self.is_word(word)? && self.peek_at(1)?.kind == Kind::Punct(b'(') {
-                return self.refuse(&word.to_uppercase());
-            }
-        }
-        if self.is_word("grouping")? && self.is_word_at(1, "sets")? {
-            return self.refuse("GROUPING SETS");
-        }
-        if self.is_punct(b'(')? && self.peek_at(1)?.kind == Kind::Punct(b')') {
-            return self.refuse("empty grouping set");
-        }
-        self.expr()
+        let windows = self.window_clause()?;
+        let distinct = distinct && distinct_on.is_empty();
+        Ok(Select {
+            distinct,
+            distinct_on,
+            items,
+            from,
+            filter,
+            group_by,
+            group_distinct,
+            having,
+            windows,
+            at,
+        })
     }
 
     /// Output columns, of SELECT or RETURNING.

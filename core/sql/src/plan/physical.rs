@@ -2,7 +2,7 @@
 //! executor runs and EXPLAIN prints.
 
 use crate::catalog::Table;
-use crate::expr::{AggregateCall, Expr};
+use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::types::SqlType;
 use orrery_base::TreeId;
 use std::sync::Arc;
@@ -169,6 +169,35 @@ pub enum Op {
         aggregates: Vec<AggregateCall>,
         /// The input comes sorted by the groups: one group at a time, no hash table.
         sorted: bool,
+    },
+    /// Adds columns computed over windows. The input comes sorted by partition, then order.
+    Window {
+        /// From where.
+        input: Box<PlanNode>,
+        /// PARTITION BY: over input columns.
+        partition: Vec<Expr>,
+        /// ORDER BY: over input columns.
+        order: Vec<SortKey>,
+        /// What is added.
+        calls: Vec<WindowCall>,
+    },
+    /// The rows of `anchor`, then those of `step`, run over the rows that came last until it gives none.
+    Recursive {
+        /// The first rows.
+        anchor: Box<PlanNode>,
+        /// The next.
+        step: Box<PlanNode>,
+        /// Which working table the step reads.
+        working: usize,
+        /// Rows that came before are dropped.
+        distinct: bool,
+    },
+    /// The rows that came last in a recursion.
+    Working {
+        /// Which recursion's.
+        working: usize,
+        /// Which of its columns.
+        columns: Vec<usize>,
     },
     /// Sorts (stable), spilling; with `limit`, keeps only the first rows (top-N).
     Sort {

@@ -7,30 +7,40 @@ impl Logical {
     /// Its inputs.
     pub fn inputs(&self) -> Vec<&Logical> {
         match self {
-            Logical::Values { .. } | Logical::Scan { .. } | Logical::Series { .. } => Vec::new(),
+            Logical::Values { .. }
+            | Logical::Scan { .. }
+            | Logical::Series { .. }
+            | Logical::Working { .. } => Vec::new(),
             Logical::Filter { input, .. }
             | Logical::Extend { input, .. }
             | Logical::Aggregate { input, .. }
             | Logical::Sort { input, .. }
+            | Logical::Window { input, .. }
             | Logical::Limit { input, .. }
             | Logical::Distinct { input, .. } => vec![input],
             Logical::Join { left, right, .. } | Logical::Apply { left, right, .. } => vec![left, right],
             Logical::Append { inputs, .. } => inputs.iter().map(|it| &it.0).collect(),
+            Logical::Recursive { anchor, step, .. } => vec![&anchor.0, &step.0],
         }
     }
 
     /// Its inputs, to be changed.
     pub fn inputs_mut(&mut self) -> Vec<&mut Logical> {
         match self {
-            Logical::Values { .. } | Logical::Scan { .. } | Logical::Series { .. } => Vec::new(),
+            Logical::Values { .. }
+            | Logical::Scan { .. }
+            | Logical::Series { .. }
+            | Logical::Working { .. } => Vec::new(),
             Logical::Filter { input, .. }
             | Logical::Extend { input, .. }
             | Logical::Aggregate { input, .. }
             | Logical::Sort { input, .. }
+            | Logical::Window { input, .. }
             | Logical::Limit { input, .. }
             | Logical::Distinct { input, .. } => vec![input],
             Logical::Join { left, right, .. } | Logical::Apply { left, right, .. } => vec![left, right],
             Logical::Append { inputs, .. } => inputs.iter_mut().map(|it| &mut it.0).collect(),
+            Logical::Recursive { anchor, step, .. } => vec![&mut anchor.0, &mut step.0],
         }
     }
 
@@ -40,6 +50,8 @@ impl Logical {
             Logical::Scan { .. }
             | Logical::Sort { .. }
             | Logical::Distinct { .. }
+            | Logical::Recursive { .. }
+            | Logical::Working { .. }
             | Logical::Append { .. } => Vec::new(),
             Logical::Values { rows, .. } => rows.iter().flatten().collect(),
             Logical::Series { args, .. } => args.iter().collect(),
@@ -52,6 +64,7 @@ impl Logical {
                 groups.iter().map(|it| &it.1).chain(calls).collect()
             }
             Logical::Limit { limit, offset, .. } => limit.iter().chain(offset).collect(),
+            Logical::Window { calls, .. } => calls.iter().flat_map(|it| it.1.exprs()).collect(),
         }
     }
 
@@ -61,6 +74,8 @@ impl Logical {
             Logical::Scan { .. }
             | Logical::Sort { .. }
             | Logical::Distinct { .. }
+            | Logical::Recursive { .. }
+            | Logical::Working { .. }
             | Logical::Append { .. } => Vec::new(),
             Logical::Values { rows, .. } => rows.iter_mut().flatten().collect(),
             Logical::Series { args, .. } => args.iter_mut().collect(),
@@ -75,6 +90,7 @@ impl Logical {
                 groups.iter_mut().map(|it| &mut it.1).chain(calls).collect()
             }
             Logical::Limit { limit, offset, .. } => limit.iter_mut().chain(offset).collect(),
+            Logical::Window { calls, .. } => calls.iter_mut().flat_map(|it| it.1.exprs_mut()).collect(),
         }
     }
 
