@@ -89,8 +89,9 @@ fn push_apply(
     let kind = if predicates.iter().any(refuses) { JoinKind::Inner } else { kind };
     let (to_left, rest): (Vec<Expr>, Vec<Expr>) =
         predicates.into_iter().partition(|it| within(it, &left_columns));
+    let is_said = |it: &Expr| !matches!(it, Expr::Literal { value: Datum::Bool(true), .. });
     let (mut to_right, on): (Vec<Expr>, Vec<Expr>) =
-        on.into_iter().partition(|it| within(it, &right_columns));
+        on.into_iter().filter(is_said).partition(|it| within(it, &right_columns));
     let (pushed, above): (Vec<Expr>, Vec<Expr>) =
         rest.into_iter().partition(|it| kind == JoinKind::Inner && within(it, &right_columns));
     to_right.extend(pushed);
