@@ -1,6 +1,6 @@
 //! Loading: one transaction, then a checkpoint, in key order and in random order.
 
-use crate::measure::{Keys, interleaved, per_unit};
+use crate::measure::{Cost, Keys, interleaved, per_unit};
 use crate::peers::lmdb::Lmdb;
 use crate::peers::orrery::Orrery;
 use crate::peers::redb::Redb;
@@ -35,6 +35,15 @@ pub fn run(folder: &Path, row_count: i64, choice: &Choice) {
     }
 }
 
+/// What SQLite needs for one load.
+fn sqlite(folder: &Path, ids: &[i64]) -> Cost {
+    let db = Sqlite::open(&folder.join("load.sqlite"), "full");
+    let cost = per_unit(ids.len() as u64, || db.load(ids));
+    drop(db);
+    remove(folder, "load.");
+    cost
+}
+
 /// Through a prepared INSERT a row.
 fn sql(folder: &Path, order: &str, ids: &[i64]) {
     let units = ids.len() as u64;
@@ -46,13 +55,7 @@ fn sql(folder: &Path, order: &str, ids: &[i64]) {
         remove(folder, "load.");
         cost
     };
-    let mut sqlite = || {
-        let db = Sqlite::open(&folder.join("load.sqlite"), "full");
-        let cost = per_unit(units, || db.load(ids));
-        drop(db);
-        remove(folder, "load.");
-        cost
-    };
+    let mut sqlite = || sqlite(folder, ids);
     let costs = interleaved(ROUNDS, &mut [("orrery", &mut ours), ("sqlite", &mut sqlite)]);
     print(&format!("load {order}, prepared INSERT, checkpoint"), &costs);
 }
@@ -68,13 +71,7 @@ fn key_values(folder: &Path, order: &str, ids: &[i64]) {
         remove(folder, "load.");
         cost
     };
-    let mut sqlite = || {
-        let db = Sqlite::open(&folder.join("load.sqlite"), "full");
-        let cost = per_unit(units, || db.load(ids));
-        drop(db);
-        remove(folder, "load.");
-        cost
-    };
+    let mut sqlite = || sqlite(folder, ids);
     let mut redb = || {
         let cost = per_unit(units, || drop(Redb::load(&folder.join("load.redb"), ids)));
         remove(folder, "load.");

@@ -212,6 +212,14 @@ impl Connection {
         Interrupt(self.session.cancel_handle())
     }
 
+    /// The same, for the statement this connection runs next: an interrupt between now and its start stops it too, where one
+    /// of [`Connection::interrupt_handle`] finds nothing running and is forgotten.
+    pub fn interrupt_handle_for_next(&self) -> Interrupt {
+        let cancel = self.session.cancel_handle();
+        cancel.arm();
+        Interrupt(cancel)
+    }
+
     /// Whether a transaction block is open, and whether it has failed: `None`, `Some(false)`, `Some(true)`.
     pub fn transaction_status(&self) -> Option<bool> {
         self.session.transaction_status()

@@ -45,7 +45,7 @@ pub trait Session {
     /// The transaction has failed.
     fn describe(&mut self) -> Result<Vec<TableDescription>>;
 
-    /// What cancels the statement that runs.
+    /// What cancels the statement that runs next, from now on.
     fn canceller(&self) -> Canceller;
 
     /// Ends the session and closes the database.
@@ -117,8 +117,8 @@ impl Session for Open {
     }
 
     fn canceller(&self) -> Canceller {
-        let handle =
-            self.connection.as_ref().expect("the connection lives as long as the session").interrupt_handle();
+        let connection = self.connection.as_ref().expect("the connection lives as long as the session");
+        let handle = connection.interrupt_handle_for_next();
         Arc::new(move || handle.interrupt())
     }
 

@@ -82,6 +82,23 @@ pub struct TxnRecord {
     pub dropped: bool,
 }
 
+impl TxnRecord {
+    /// A transaction that begins.
+    pub fn new(number: u64, session: u64, isolation: Isolation) -> Self {
+        TxnRecord {
+            number,
+            session,
+            isolation,
+            statements: vec![],
+            reads: vec![],
+            writes: BTreeMap::new(),
+            commit_order: None,
+            outcome: Outcome::Open,
+            dropped: false,
+        }
+    }
+}
+
 /// One statement's snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct Statement {

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod history;
 pub mod injure;
 pub mod knobs;
+pub mod output;
 pub mod report;
 pub mod seed;
 pub mod trace;
@@ -15,5 +16,6 @@ pub mod workload;
 pub mod world;
 
 pub use knobs::Door;
+pub use output::Output;
 pub use report::{SeedOutcome, SeedReport, rerun_command};
 pub use seed::{SeedOptions, Trouble, run_seed};

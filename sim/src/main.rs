@@ -1,8 +1,8 @@
 //! `orrery-sim`: runs seeds and says what they found. Exit status: 0 pass, 1 wrong answer or lost data, 2 liveness,
-//! 3 crash, 4 usage.
+//! 3 crash, 4 usage, or the output could not be written. A reader that leaves early ends the printing, not the run.
 
 use orrery_base::hash::hash64;
-use orrery_sim::{Door, SeedOptions, SeedReport, Trouble, rerun_command, run_seed};
+use orrery_sim::{Door, Output, SeedOptions, SeedReport, Trouble, rerun_command, run_seed};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -19,9 +19,13 @@ const USAGE: &str = "usage: orrery-sim [--seeds N] [--from S] [--seed S] [--seed
 
 fn main() -> ExitCode {
     match Arguments::parse(std::env::args().skip(1)) {
-        Ok(arguments) => ExitCode::from(run(&arguments)),
+        Ok(arguments) => {
+            let mut output = Output::standard();
+            let code = run(&arguments, &mut output);
+            ExitCode::from(output.end(code))
+        }
         Err(problem) => {
-            eprintln!("orrery-sim: {problem}\n{USAGE}");
+            Output::standard().complain(format_args!("orrery-sim: {problem}\n{USAGE}"));
             ExitCode::from(4)
         }
     }
@@ -100,7 +104,7 @@ fn trouble(name: &str) -> Result<Trouble, String> {
     found.map(|(trouble, _)| *trouble).ok_or(format!("nothing is called {name:?}"))
 }
 
-fn run(arguments: &Arguments) -> u8 {
+fn run(arguments: &Arguments, output: &mut Output) -> u8 {
     let start = Instant::now();
     let mut reached: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut worst = 0;
@@ -108,21 +112,23 @@ fn run(arguments: &Arguments) -> u8 {
     for &seed in &arguments.seeds {
         let report = run_seed(seed, &arguments.options());
         for line in &report.trace {
-            println!("{line}");
+            output.line(format_args!("{line}"));
         }
         hashes = hash64(hashes, &report.trace_hash.to_le_bytes());
         let mut code = report.outcome.exit_code();
         if code != 0 {
-            explain(&report, arguments);
+            explain(&report, arguments, output);
         } else if arguments.twice && run_seed(seed, &arguments.options()).trace_hash != report.trace_hash {
-            eprintln!("seed {seed}: two runs differ; compare two outputs of `--seed {seed} --trace`");
+            output.complain(format_args!(
+                "seed {seed}: two runs differ; compare two outputs of `--seed {seed} --trace`"
+            ));
             code = 1;
         }
         for (name, count) in &report.reached {
             *reached.entry(name).or_default() += count;
         }
         if arguments.seeds.len() == 1 {
-            println!("{report}");
+            output.line(format_args!("{report}"));
         }
         // A wrong answer is worse than a crash, whatever their numbers.
         worst = [1, 3, 2].into_iter().find(|kind| [worst, code].contains(kind)).unwrap_or(0);
@@ -130,36 +136,44 @@ fn run(arguments: &Arguments) -> u8 {
             break;
         }
     }
-    summarise(arguments, &reached, start, hashes);
+    summarise(arguments, &reached, start, hashes, output);
     let missed: Vec<_> =
         arguments.probes.iter().filter(|probe| !reached.contains_key(probe.as_str())).collect();
     if worst == 0 && !missed.is_empty() {
-        eprintln!("never reached: {missed:?}");
+        output.complain(format_args!("never reached: {missed:?}"));
         return 1;
     }
     worst
 }
 
-fn summarise(arguments: &Arguments, reached: &BTreeMap<&'static str, u64>, start: Instant, hashes: u64) {
+fn summarise(
+    arguments: &Arguments,
+    reached: &BTreeMap<&'static str, u64>,
+    start: Instant,
+    hashes: u64,
+    output: &mut Output,
+) {
     if arguments.seeds.len() == 1 {
         return;
     }
     for (name, count) in reached {
-        println!("{count:>10}  {name}");
+        output.line(format_args!("{count:>10}  {name}"));
     }
     let elapsed = start.elapsed();
     let each = elapsed.as_secs_f64() * 1e3 / arguments.seeds.len().max(1) as f64;
-    println!("trace hash of all {hashes:016x}");
-    println!("{} seeds in {:.1} s, {each:.1} ms each", arguments.seeds.len(), elapsed.as_secs_f64());
+    output.line(format_args!("trace hash of all {hashes:016x}"));
+    let count = arguments.seeds.len();
+    output.line(format_args!("{count} seeds in {:.1} s, {each:.1} ms each", elapsed.as_secs_f64()));
 }
 
-fn explain(report: &SeedReport, arguments: &Arguments) {
-    eprintln!("seed {}: {}", report.seed, report.outcome);
-    eprintln!("commit {}", option_env!("ORRERY_COMMIT").map_or_else(commit, str::to_owned));
-    eprintln!("rerun: {}", report.rerun_command());
+fn explain(report: &SeedReport, arguments: &Arguments, output: &mut Output) {
+    output.complain(format_args!("seed {}: {}", report.seed, report.outcome));
+    let commit = option_env!("ORRERY_COMMIT").map_or_else(commit, str::to_owned);
+    output.complain(format_args!("commit {commit}"));
+    output.complain(format_args!("rerun: {}", report.rerun_command()));
     if arguments.shrink {
         let smaller = shrink(report, arguments.options());
-        eprintln!("shrunk: {}", rerun_command(report.seed, &smaller));
+        output.complain(format_args!("shrunk: {}", rerun_command(report.seed, &smaller)));
     }
 }
 

@@ -116,6 +116,8 @@ pub struct Cancel(Arc<CancelState>);
 #[derive(Default)]
 struct CancelState {
     asked: AtomicBool,
+    /// The next [`Cancel::reset`] leaves a request that is there.
+    armed: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -133,9 +135,17 @@ impl Cancel {
         self.0.asked.load(Ordering::Acquire)
     }
 
-    /// Takes the request back: before the next statement of a session.
+    /// Takes the request back: before the next statement of a session. Not when [`Cancel::arm`] was called for it.
     pub fn reset(&self) {
+        if !self.0.armed.swap(false, Ordering::AcqRel) {
+            self.0.asked.store(false, Ordering::Release);
+        }
+    }
+
+    /// From now on requests are for the session's next statement, even if they come before it starts.
+    pub fn arm(&self) {
         self.0.asked.store(false, Ordering::Release);
+        self.0.armed.store(true, Ordering::Release);
     }
 }
 
@@ -542,5 +552,26 @@ impl Drop for SubTask {
                 parent.wake();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_armed_request_outlives_one_reset() {
+        let cancel = Cancel::default();
+        cancel.cancel();
+        cancel.reset();
+        assert!(!cancel.is_asked(), "a request between statements is for none");
+        cancel.cancel();
+        cancel.arm();
+        assert!(!cancel.is_asked(), "what came before is not for the next statement");
+        cancel.cancel();
+        cancel.reset();
+        assert!(cancel.is_asked(), "the statement that starts now is the one that was meant");
+        cancel.reset();
+        assert!(!cancel.is_asked());
     }
 }

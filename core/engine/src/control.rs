@@ -70,7 +70,8 @@ async fn run_immediate(
         Control::Commit => commit(session, cx, state).await?,
         Control::Rollback => rollback(state),
         Control::Savepoint(name) => {
-            block(state, "SAVEPOINT")?.savepoint(name.clone());
+            let settings = state.settings.clone();
+            block(state, "SAVEPOINT")?.savepoint(name.clone(), &settings);
             Tag::command("SAVEPOINT")
         }
         Control::Release(name) => {
@@ -78,7 +79,7 @@ async fn run_immediate(
             Tag::command("RELEASE")
         }
         Control::RollbackTo(name) => {
-            block(state, "ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
+            state.settings = block(state, "ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
             Tag::command("ROLLBACK")
         }
         Control::SetTransaction { modes, session: true } => {

@@ -78,9 +78,8 @@ impl Settings {
         Ok(match folded.as_str() {
             "default_transaction_isolation" | "transaction_isolation" => self.isolation.name().to_owned(),
             "default_transaction_read_only" => on_off(self.read_only),
-            "statement_timeout" if self.statement_timeout_ms == 0 => "0".to_owned(),
-            "statement_timeout" => format!("{}ms", self.statement_timeout_ms),
-            "work_mem" => format!("{}kB", self.work_memory_bytes >> 10),
+            "statement_timeout" => in_units(self.statement_timeout_ms, TIME_UNITS),
+            "work_mem" => in_units(self.work_memory_bytes as u64 >> 10, MEMORY_UNITS),
             "timezone" => time_zone_name(self.time_zone),
             "application_name" => self.application_name.clone(),
             _ => match FIXED.iter().find(|(fixed, _)| *fixed == folded) {
@@ -104,6 +103,27 @@ impl Settings {
         names.sort_unstable();
         names
     }
+}
+
+/// Milliseconds and up, each with how many make one of the next.
+const TIME_UNITS: &[(&str, u64)] = &[("ms", 1000), ("s", 60), ("min", 60), ("h", 24), ("d", u64::MAX)];
+/// Kibibytes and up.
+const MEMORY_UNITS: &[(&str, u64)] = &[("kB", 1024), ("MB", 1024), ("GB", 1024), ("TB", u64::MAX)];
+
+/// A quantity in the largest unit that divides it, as PostgreSQL shows it; zero without one.
+fn in_units(mut quantity: u64, units: &[(&str, u64)]) -> String {
+    if quantity == 0 {
+        return "0".to_owned();
+    }
+    let mut name = "";
+    for &(unit, count) in units {
+        name = unit;
+        if !quantity.is_multiple_of(count) {
+            break;
+        }
+        quantity /= count;
+    }
+    format!("{quantity}{name}")
 }
 
 fn on_off(value: bool) -> String {
@@ -238,8 +258,8 @@ mod tests {
         settings.set("work_mem", Some("16MB")).unwrap();
         settings.set("client_encoding", Some("utf-8")).unwrap();
         assert_eq!(settings.show("timezone").unwrap(), "-05:30");
-        assert_eq!(settings.show("statement_timeout").unwrap(), "2000ms");
-        assert_eq!(settings.show("work_mem").unwrap(), "16384kB");
+        assert_eq!(settings.show("statement_timeout").unwrap(), "2s");
+        assert_eq!(settings.show("work_mem").unwrap(), "16MB");
         assert_eq!(settings.set("nonsense", None).unwrap_err().code(), SqlState::UNDEFINED_OBJECT);
         assert_eq!(
             settings.set("work_mem", Some("4 cats")).unwrap_err().code(),

@@ -36,6 +36,9 @@ struct NamedSavepoint {
     /// `None`: before the first statement, when there was nothing to go back over.
     at: Option<Savepoint>,
     own: OwnCatalog,
+    /// The settings in force, and [`Explicit::settings_session`].
+    settings: Settings,
+    settings_session: Option<Box<Settings>>,
 }
 
 impl Explicit {
@@ -71,11 +74,13 @@ impl Explicit {
     }
 
     /// SAVEPOINT name
-    pub(crate) fn savepoint(&mut self, name: String) {
+    pub(crate) fn savepoint(&mut self, name: String, settings: &Settings) {
         self.savepoints.push(NamedSavepoint {
             name,
             at: self.txn.as_ref().map(|txn| txn.savepoint()),
             own: self.own.clone(),
+            settings: settings.clone(),
+            settings_session: self.settings_session.clone(),
         });
     }
 
@@ -93,8 +98,9 @@ impl Explicit {
         Ok(())
     }
 
-    /// ROLLBACK TO name: undoes what came after; the savepoint stays; a failed transaction is whole again. Errors: 3B001.
-    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<()> {
+    /// ROLLBACK TO name: undoes what came after; the savepoint stays; a failed transaction is whole again. Answers the
+    /// settings to go back to. Errors: 3B001.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<Settings> {
         let at = self.find(name)?;
         self.savepoints.truncate(at + 1);
         let savepoint = &self.savepoints[at];
@@ -102,8 +108,9 @@ impl Explicit {
             txn.rollback_to(at);
         }
         self.own = savepoint.own.clone();
+        self.settings_session = savepoint.settings_session.clone();
         self.failed = false;
-        Ok(())
+        Ok(savepoint.settings.clone())
     }
 
     /// A setting is about to change: remembers what the transaction's end goes back to.

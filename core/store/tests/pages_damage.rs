@@ -5,6 +5,7 @@
 mod pages_disk;
 
 use orrery_base::disk::{DiskError, DiskErrorKind, DiskOp};
+use orrery_base::hash::checksum;
 use orrery_base::rng::Rng;
 use orrery_base::{Error, SqlState, TreeId};
 use orrery_store::pages::{CheckFinding, PageStore, StoreState};
@@ -76,6 +77,71 @@ fn a_flipped_byte_in_any_page_is_found() {
     // begin with).
     for kind in [1, 3, 5, 6, 7] {
         assert!(kinds.get(&kind).is_some_and(|&count| count > 0), "{kinds:?}");
+    }
+}
+
+/// Writes `bytes` at `at` of the page that the pointer at `ptr_at` names, and makes all checksums right again, so that
+/// only the numbers themselves are wrong. `ptr_at` lies in both superblock generations, which are at one root.
+fn forge(data: &mut [u8], ptr_at: usize, page_offset: usize, bytes: &[u8]) {
+    let number = |data: &[u8], at: usize| u64::from_le_bytes(data[at..at + 8].try_into().unwrap());
+    let start = number(data, ptr_at) as usize * UNIT;
+    let unit_count = u32::from_le_bytes(data[ptr_at + 8..ptr_at + 12].try_into().unwrap()) as usize;
+    data[start + page_offset..start + page_offset + bytes.len()].copy_from_slice(bytes);
+    let sum = checksum(&data[start..start + unit_count * UNIT]);
+    for place in PLACES.iter().flatten() {
+        let at = place + ptr_at;
+        data[at + 12..at + 16].copy_from_slice(&sum.to_le_bytes());
+        let sum = checksum(&data[*place..place + 4092]);
+        data[place + 4092..place + 4096].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// Numbers in a page never decide how long the walk takes or how much memory it asks for: a checksum may be right by
+/// chance, or made so.
+#[test]
+fn absurd_numbers_are_found_at_once() {
+    // Where in the superblock the pointers to the meta tree's root (a leaf here) and to the free-space root are.
+    const META: usize = 48;
+    const FREE_SPACE: usize = 72;
+    let disk = sealed();
+    let meta_leaf = u64::from_le_bytes(disk.data[META..META + 8].try_into().unwrap()) as usize * UNIT;
+    // The first tree's root is the leaf's first value, behind its key of 4 bytes, which is in the head: the slot says where.
+    let slot = meta_leaf + 64 + 2 * 8;
+    let root_at = u16::from_le_bytes(disk.data[slot..slot + 2].try_into().unwrap()) as usize;
+    let cases: [(&str, usize, usize, &[u8]); 10] = [
+        ("a root far away", META, root_at, &(1u64 << 44).to_le_bytes()),
+        ("a root at the end of numbers", META, root_at, &u64::MAX.to_le_bytes()),
+        ("a root of many units", META, root_at + 8, &u32::MAX.to_le_bytes()),
+        ("a root of no unit", META, root_at + 8, &0u32.to_le_bytes()),
+        ("a root of many levels", META, root_at + 24, &u32::MAX.to_le_bytes()),
+        ("free space of many units", FREE_SPACE, 64, &(1u64 << 50).to_le_bytes()),
+        ("free space of more units than the file", FREE_SPACE, 64, &(1u64 << 19).to_le_bytes()),
+        ("free space of all units", FREE_SPACE, 64, &u64::MAX.to_le_bytes()),
+        ("a part of free space far away", FREE_SPACE, 72, &(1u64 << 44).to_le_bytes()),
+        ("a part of free space of many units", FREE_SPACE, 80, &u32::MAX.to_le_bytes()),
+    ];
+    for (what, ptr_at, page_offset, bytes) in cases {
+        let start = std::time::Instant::now();
+        let (mut copy, opened) = reopened(&disk, |data| forge(data, ptr_at, page_offset, bytes));
+        match opened {
+            Err(error) => assert_eq!(error.code(), SqlState::DATA_CORRUPTED, "{what}"),
+            Ok(store) => assert!(!findings(&mut copy, &store).is_empty(), "{what}"),
+        }
+        let mut copy = MemDisk { data: copy.data, exists: true, ..MemDisk::new() };
+        // What is read by key meets the same pointer.
+        if let Ok((store, _)) = copy.open() {
+            let version = store.current();
+            let reader = store.reader();
+            let pin = reader.pin();
+            let found = store.get(&version, &pin, TreeId(1000), b"any").unwrap();
+            if let orrery_store::pages::TreeGet::Missing(ptr) = found
+                && ptr_at == META
+                && page_offset < root_at + 24
+            {
+                assert_eq!(copy.load(&store, ptr).unwrap_err().code(), SqlState::DATA_CORRUPTED, "{what}");
+            }
+        }
+        assert!(start.elapsed().as_secs() < 10, "{what}: it took {:?}", start.elapsed());
     }
 }
 

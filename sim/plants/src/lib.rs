@@ -31,6 +31,7 @@ pub const QUICK: &[Plant] = &[
     Plant::LoseOldestVersion,
     Plant::RollbackKeepsWrites,
     Plant::ReleaseLocksBeforeInstall,
+    Plant::IgnorePageChecksum,
     Plant::StaleFilter,
 ];
 /// Seeds for each of them.

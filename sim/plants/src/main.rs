@@ -3,6 +3,7 @@
 
 use orrery_base::world::Plant;
 use orrery_plants::{QUICK, QUICK_SEED_COUNT, hunt};
+use orrery_sim::Output;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -29,7 +30,10 @@ fn main() -> ExitCode {
     // A caught panic is a finding like any other; its backtrace would only hide the table.
     std::panic::set_hook(Box::new(|_| {}));
     let mut missed = 0;
-    println!("| planted bug | what it does | seeds to detect | caught as |\n|---|---|---|---|");
+    let mut output = Output::standard();
+    output.line(format_args!(
+        "| planted bug | what it does | seeds to detect | caught as |\n|---|---|---|---|"
+    ));
     for (plant, name, _) in Plant::ALL {
         if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
             continue;
@@ -38,18 +42,23 @@ fn main() -> ExitCode {
         match &finding.caught {
             Some((seeds, outcome)) => {
                 let message: String = outcome.message().chars().take(100).collect();
-                println!("| {name} | {} | {seeds} | {} |", finding.what, message.replace('|', "/"));
+                let message = message.replace('|', "/");
+                output.line(format_args!("| {name} | {} | {seeds} | {message} |", finding.what));
             }
             None => {
                 missed += 1;
-                println!("| {name} | {} | not in {seed_count_max} | – |", finding.what);
+                output.line(format_args!("| {name} | {} | not in {seed_count_max} | – |", finding.what));
             }
         }
+        // A hunt takes seconds: each line is shown when it is known.
+        output.flush();
     }
-    ExitCode::from(u8::from(missed > 0))
+    ExitCode::from(output.end(u8::from(missed > 0)))
 }
 
 fn usage(problem: &str) -> ExitCode {
-    eprintln!("orrery-plants: {problem}\nusage: orrery-plants [--seeds N] [--quick] [NAME]...");
+    Output::standard().complain(format_args!(
+        "orrery-plants: {problem}\nusage: orrery-plants [--seeds N] [--quick] [NAME]..."
+    ));
     ExitCode::from(4)
 }

@@ -30,15 +30,11 @@ impl Builder {
             self.0.commit_count - 1
         });
         self.0.begin(TxnRecord {
-            number,
-            session: 0,
-            isolation: level,
             statements: vec![Statement { snapshot: Timestamp(snapshot), floor: Timestamp::ZERO }],
-            reads: vec![],
             writes: writes.iter().map(|name| (key(name), Some(v(number)))).collect(),
             commit_order,
             outcome,
-            dropped: false,
+            ..TxnRecord::new(number, 0, level)
         });
         self.0.txns.last_mut().expect("just pushed")
     }

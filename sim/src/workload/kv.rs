@@ -100,17 +100,7 @@ pub async fn transaction(cx: Cx, shared: Arc<Shared>, session: u64, number: u64,
             return pause(&cx, 1_000).await;
         }
     };
-    let record = lock(&shared.log).history.begin(TxnRecord {
-        number,
-        session,
-        isolation,
-        statements: vec![],
-        reads: vec![],
-        writes: BTreeMap::new(),
-        commit_order: None,
-        outcome: Outcome::Open,
-        dropped: false,
-    });
+    let record = lock(&shared.log).history.begin(TxnRecord::new(number, session, isolation));
     let client = Client {
         cx,
         shared,

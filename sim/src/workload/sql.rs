@@ -24,17 +24,7 @@ use std::sync::Arc;
 pub async fn transaction(cx: Cx, shared: Arc<Shared>, session: u64, number: u64, mut rng: Rng) {
     let isolation = kv::draw_level(&mut rng, &shared.mix);
     let floor = lock(&shared.log).history.newest_acked;
-    let record = lock(&shared.log).history.begin(TxnRecord {
-        number,
-        session,
-        isolation,
-        statements: vec![],
-        reads: vec![],
-        writes: BTreeMap::new(),
-        commit_order: None,
-        outcome: Outcome::Open,
-        dropped: false,
-    });
+    let record = lock(&shared.log).history.begin(TxnRecord::new(number, session, isolation));
     let db = shared.db.as_ref().expect("the world has an engine");
     let session = db.session();
     let in_block = rng.chance(3, 4);

@@ -81,8 +81,11 @@ fn matches(pieces: &[Piece], text: &str) -> Result<bool> {
         let rest = &text[at..];
         let step = match pieces.get(piece) {
             Some(Piece::Any) => {
-                if piece + 1 == pieces.len() {
-                    return Ok(true);
+                match &pieces[piece + 1..] {
+                    [] => return Ok(true),
+                    // Nothing between here and the end needs a look.
+                    [Piece::Text(run)] => return Ok(rest.ends_with(run.as_str())),
+                    _ => {}
                 }
                 retry = Some((piece, at));
                 Some(0)

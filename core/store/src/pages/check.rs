@@ -6,7 +6,7 @@
 //! its business.
 
 use super::checkpoint::META_TREE;
-use super::free_space::{Bitmap, Extent, superblock_extents};
+use super::free_space::{Bitmap, Extent, superblock_extents, units_of};
 use super::heads::{HEAD_BYTES, head_of};
 use super::inner::InnerView;
 use super::leaf::{LeafValue, LeafView};
@@ -64,10 +64,10 @@ fn pin_both(store: &PageStore) -> (Superblock, Option<Superblock>, Bitmap, Vec<A
     (state.newest.clone(), state.older.clone(), state.free.busy().clone(), pins)
 }
 
-struct Check<'a> {
-    store: &'a PageStore,
-    cx: &'a Cx,
-    report: &'a mut (dyn FnMut(CheckFinding) + Send),
+struct Check<'c, 'r> {
+    store: &'c PageStore,
+    cx: &'c Cx,
+    report: &'r mut (dyn FnMut(CheckFinding) + Send),
     summary: CheckSummary,
     /// Units reached from the generation under check.
     reached: Bitmap,
@@ -90,10 +90,15 @@ struct Todo {
     upper: Option<Vec<u8>>,
 }
 
-impl Check<'_> {
+impl<'c> Check<'c, '_> {
     fn found(&mut self, place: impl Into<String>, message: impl Into<String>) {
         self.summary.finding_count += 1;
         (self.report)(CheckFinding { place: place.into(), message: message.into() });
+    }
+
+    fn loader(&self) -> Loader<'c> {
+        let file_unit_count = self.store.file_unit_count();
+        Loader { cx: self.cx, unit_bytes: self.store.unit_bytes, file_unit_count }
     }
 
     /// Reads the four copies again.
@@ -147,7 +152,7 @@ impl Check<'_> {
         for extent in superblock_extents(self.store.unit_bytes) {
             self.reached.set(extent);
         }
-        let loader = Loader { cx: self.cx, unit_bytes: self.store.unit_bytes };
+        let loader = self.loader();
         if let Some(meta) = superblock.meta {
             let root = TreeRoot {
                 ptr: meta.ptr,
@@ -190,30 +195,44 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn reach(&mut self, extent: Extent, place: &str) {
-        if self.reached.set(extent) > 0 {
-            self.found(place, format!("page {} is reached twice", extent.start));
-        }
+    /// Counts an extent as reached. `false`: it lies outside of the generation's file or was reached before, which is
+    /// reported; it is not walked then, so that numbers in a damaged page never make the walk longer than the file.
+    fn reach(&mut self, extent: Extent, place: &str) -> bool {
+        let end = extent.start.checked_add(extent.count);
+        let unit_count = self.reached.unit_count();
+        let problem = if end.is_none_or(|end| end > unit_count) || extent.count == 0 {
+            let what = format!("page {} with {} units", extent.start, extent.count);
+            format!("{what} lies outside of the file's {unit_count}")
+        } else if self.reached.set(extent) > 0 {
+            format!("page {} is reached twice", extent.start)
+        } else {
+            return true;
+        };
+        self.found(place, problem);
+        false
     }
 
     /// Free space must be what nothing reaches.
     fn compare(&mut self, bitmap: &Bitmap, busy: &Bitmap, name: &str) {
-        let end = bitmap.unit_count().max(self.reached.unit_count());
-        let mut named = 0;
-        for unit in 0..end {
-            let message = match (self.reached.is_set(unit), bitmap.is_set(unit), busy.is_set(unit)) {
-                (true, false, _) => format!("page unit {unit} is reached, but free space has it"),
-                (false, true, _) => format!("page unit {unit} is reached by nothing, and not free"),
-                (true, true, false) => format!("page unit {unit} is reached, but may be handed out"),
-                _ => continue,
-            };
-            named += 1;
-            if named <= NAMED_UNITS_MAX {
-                self.found(format!("free space of the {name}"), message);
+        let end = bitmap.unit_count().max(self.reached.unit_count()).div_ceil(64) as usize;
+        let mut wrong_count = 0;
+        for index in 0..end {
+            let (reached, taken) = (self.reached.word(index), bitmap.word(index));
+            let wrong = (reached ^ taken) | (reached & !busy.word(index));
+            let unnamed = NAMED_UNITS_MAX.saturating_sub(wrong_count);
+            wrong_count += wrong.count_ones() as usize;
+            for unit in units_of(index, wrong).take(unnamed) {
+                let problem = match (self.reached.is_set(unit), bitmap.is_set(unit)) {
+                    (true, false) => "is reached, but free space has it",
+                    (false, _) => "is reached by nothing, and not free",
+                    (true, true) => "is reached, but may be handed out",
+                };
+                self.found(format!("free space of the {name}"), format!("page unit {unit} {problem}"));
             }
         }
-        if named > NAMED_UNITS_MAX {
-            self.found(format!("free space of the {name}"), format!("{named} page units in all are wrong"));
+        if wrong_count > NAMED_UNITS_MAX {
+            let message = format!("{wrong_count} page units in all are wrong");
+            self.found(format!("free space of the {name}"), message);
         }
     }
 
@@ -225,7 +244,9 @@ impl Check<'_> {
             let ptr = todo.ptr;
             let place = format!("{tree}, page {}", ptr.page_no.0);
             counts.unit_count += u64::from(ptr.unit_count);
-            self.reach(extent_of(&ptr), &place);
+            if !self.reach(extent_of(&ptr), &place) {
+                continue;
+            }
             let Some(page) = self.page(&ptr, tree, &place).await? else { continue };
             let kind = if todo.level == 0 { PageKind::RowLeaf } else { PageKind::Inner };
             if page::kind_byte(&page) != kind as u8 {
@@ -257,8 +278,7 @@ impl Check<'_> {
     /// A verified page of `tree`; `None` when it is damaged, which is reported.
     async fn page(&mut self, ptr: &PagePtr, tree: TreeId, place: &str) -> Result<Option<AlignedBuf>> {
         self.summary.page_count += 1;
-        let loader = Loader { cx: self.cx, unit_bytes: self.store.unit_bytes };
-        match loader.page(ptr).await {
+        match self.loader().page(ptr).await {
             Ok(page) => {
                 if page::tree_id(&page) != tree.0 {
                     self.found(place, format!("it belongs to tree {}", page::tree_id(&page)));
@@ -309,7 +329,9 @@ impl Check<'_> {
             let units = u64::from(ptr.unit_count);
             counts.unit_count += units;
             counts.overflow_unit_count += units;
-            self.reach(extent_of(&ptr), place);
+            if !self.reach(extent_of(&ptr), place) {
+                continue;
+            }
             let Some(value) = self.page(&ptr, tree, place).await? else { continue };
             if page::kind_byte(&value) != PageKind::Overflow as u8 || page::payload(&value).len() != len {
                 self.found(place, format!("row {row}: its long value is not the one it names"));

@@ -60,6 +60,11 @@ impl Bitmap {
         self.words.get((unit / 64) as usize).is_some_and(|word| word >> (unit % 64) & 1 == 1)
     }
 
+    /// Units 64 × `index` to 64 × `index` + 63, the lowest bit first; free beyond the end.
+    pub fn word(&self, index: usize) -> u64 {
+        self.words.get(index).copied().unwrap_or(0)
+    }
+
     /// Takes all units of `extent`; answers how many were taken before.
     pub fn set(&mut self, extent: Extent) -> u64 {
         self.grow(extent.start + extent.count);
@@ -341,13 +346,25 @@ impl FreeSpace {
 /// The runs of units set in `of` and not in `without`.
 fn difference(of: &Bitmap, without: &Bitmap) -> Vec<Extent> {
     let mut extents: Vec<Extent> = Vec::new();
-    for unit in (0..of.unit_count()).filter(|&unit| of.is_set(unit) && !without.is_set(unit)) {
-        match extents.last_mut() {
-            Some(last) if last.start + last.count == unit => last.count += 1,
-            _ => extents.push(Extent { start: unit, count: 1 }),
+    for index in 0..of.words.len() {
+        for unit in units_of(index, of.word(index) & !without.word(index)) {
+            match extents.last_mut() {
+                Some(last) if last.start + last.count == unit => last.count += 1,
+                _ => extents.push(Extent { start: unit, count: 1 }),
+            }
         }
     }
     extents
+}
+
+/// The units whose bits are set in word `index` of a bitmap, in order.
+pub fn units_of(index: usize, mut word: u64) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        // With its lowest bit taken away; 0 stays 0.
+        word &= word.wrapping_sub(1);
+        (bit < 64).then(|| index as u64 * 64 + u64::from(bit))
+    })
 }
 
 #[cfg(test)]

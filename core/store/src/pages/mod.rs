@@ -312,7 +312,9 @@ impl PageStore {
         let unit = self.unit_bytes as u64;
         let units_max = LOAD_BYTES_MAX / unit;
         let mut groups: Vec<(u64, u64, Vec<PagePtr>)> = Vec::new();
+        let file_unit_count = self.file_unit_count();
         for ptr in sorted {
+            page::verify_place(&ptr, file_unit_count)?;
             let (start, count) = (ptr.page_no.0, u64::from(ptr.unit_count));
             match groups.last_mut() {
                 Some((first, units, group)) if *first + *units == start && *units + count <= units_max => {
@@ -438,11 +440,16 @@ impl PageStore {
     }
 
     async fn read_from_disk(&self, cx: &Cx, ptr: &PagePtr) -> Result<AlignedBuf> {
-        let offset = ptr.page_no.0.checked_mul(self.unit_bytes as u64);
-        let offset = offset.ok_or_else(|| page::damaged(ptr, "it lies beyond all files".into()))?;
+        page::verify_place(ptr, self.file_unit_count())?;
+        let offset = ptr.page_no.0 * self.unit_bytes as u64;
         let page = cx.read(FileId::Data, offset, ptr.unit_count as usize * self.unit_bytes).await?;
         self.verify(cx, &page, ptr)?;
         Ok(page)
+    }
+
+    /// How many page units the file has.
+    fn file_unit_count(&self) -> u64 {
+        lock(&self.state).free.file_unit_count()
     }
 
     fn verify(&self, cx: &Cx, page: &[u8], ptr: &PagePtr) -> Result<()> {

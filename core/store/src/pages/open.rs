@@ -148,8 +148,8 @@ pub async fn open(
     }
     let newest = chosen.newest;
     let unit_bytes = newest.unit_bytes;
-    let loader = Loader { cx, unit_bytes };
     let file_unit_count = len / unit_bytes as u64;
+    let loader = Loader { cx, unit_bytes, file_unit_count };
     let (live, free_space_extents) = loader.free_space(&newest).await?;
     if live.end() > file_unit_count {
         let message = format!("the data file was cut: it has {file_unit_count} page units of {}", live.end());
@@ -218,14 +218,16 @@ fn reserved(unit_bytes: usize, unit_count: u64) -> Bitmap {
 pub(super) struct Loader<'c> {
     pub cx: &'c Cx,
     pub unit_bytes: usize,
+    /// What the file has: nothing beyond it is read.
+    pub file_unit_count: u64,
 }
 
 impl Loader<'_> {
     /// A verified page.
     pub async fn page(&self, ptr: &PagePtr) -> Result<AlignedBuf> {
         let ignore = orrery_base::plant!(self.cx.world(), IgnorePageChecksum);
-        let offset = ptr.page_no.0.checked_mul(self.unit_bytes as u64);
-        let offset = offset.ok_or_else(|| page::damaged(ptr, "it lies beyond all files".into()))?;
+        page::verify_place(ptr, self.file_unit_count)?;
+        let offset = ptr.page_no.0 * self.unit_bytes as u64;
         let page = self.cx.read(FileId::Data, offset, ptr.unit_count as usize * self.unit_bytes).await?;
         page::verify(&page, ptr, self.unit_bytes, ignore)?;
         Ok(page)
@@ -249,12 +251,15 @@ impl Loader<'_> {
             return Err(page::damaged(&root, "its list of parts is cut".into()));
         }
         let unit_count = page::u64_at(payload, 0);
-        bitmap.grow(unit_count);
         let mut extents = vec![Extent { start: root.page_no.0, count: u64::from(root.unit_count) }];
         let chunks = &payload[8..];
-        if chunks.len() / page::PTR_BYTES != unit_count.div_ceil(CHUNK_UNIT_COUNT) as usize {
+        if (chunks.len() / page::PTR_BYTES) as u64 != unit_count.div_ceil(CHUNK_UNIT_COUNT) {
             return Err(page::damaged(&root, "its list of parts has another length than the file".into()));
         }
+        if unit_count > superblock.file_unit_count {
+            return Err(page::damaged(&root, format!("it covers {unit_count} units, more than the file")));
+        }
+        bitmap.grow(unit_count);
         for (index, bytes) in chunks.chunks(page::PTR_BYTES).enumerate() {
             let ptr = page::decode_ptr(bytes);
             let chunk = self.page_of_kind(&ptr, PageKind::FreeSpace).await?;
@@ -286,7 +291,12 @@ impl Loader<'_> {
         let Some(meta) = superblock.meta else { return Ok(vec![]) };
         let mut roots: Vec<(TreeId, TreeRoot)> = Vec::new();
         let mut stack = vec![(meta.ptr, meta.height)];
+        let mut page_count = 0;
         while let Some((ptr, height)) = stack.pop() {
+            page_count += 1;
+            if page_count > self.file_unit_count {
+                return Err(page::damaged(&ptr, "the meta tree has more pages than the file".into()));
+            }
             if height == 0 {
                 return Err(page::damaged(&ptr, "the meta tree has no such level".into()));
             }

@@ -206,6 +206,19 @@ pub fn decode_optional_ptr(bytes: &[u8]) -> Option<PagePtr> {
     (ptr.unit_count > 0).then_some(ptr)
 }
 
+/// Checks, before anything is read or counted, that a pointer names a place of a file of `file_unit_count` units: a
+/// length taken from a damaged page must not decide how much is read. Errors: XX001.
+pub fn verify_place(ptr: &PagePtr, file_unit_count: u64) -> Result<()> {
+    let end = ptr.page_no.0.checked_add(u64::from(ptr.unit_count));
+    match end.is_some_and(|end| ptr.unit_count > 0 && end <= file_unit_count) {
+        true => Ok(()),
+        false => {
+            let what = format!("its {} units lie outside of the file's {file_unit_count}", ptr.unit_count);
+            Err(damaged(ptr, what))
+        }
+    }
+}
+
 /// Checks a page that came from the disk against the pointer to it. `ignore_checksum` is the planted bug.
 /// Errors: XX001 with what is wrong.
 pub fn verify(page: &[u8], ptr: &PagePtr, unit_bytes: usize, ignore_checksum: bool) -> Result<()> {
@@ -279,6 +292,18 @@ mod tests {
             encode_ptr(&ptr),
             [7, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0xef, 0xbe, 0xad, 0xde, 9, 0, 0, 0, 0, 0, 0, 0]
         );
+    }
+
+    #[test]
+    fn a_place_lies_in_the_file() {
+        let ptr =
+            |page_no, unit_count| PagePtr { page_no: PageNo(page_no), unit_count, version: 9, checksum: 0 };
+        for (page_no, unit_count) in [(0, 1), (99, 1), (90, 10)] {
+            verify_place(&ptr(page_no, unit_count), 100).expect("in the file");
+        }
+        for (page_no, unit_count) in [(100, 1), (99, 2), (5, 0), (5, u32::MAX), (u64::MAX, 1), (1 << 60, 1)] {
+            verify_place(&ptr(page_no, unit_count), 100).expect_err("outside of the file");
+        }
     }
 
     #[test]

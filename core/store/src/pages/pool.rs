@@ -190,10 +190,10 @@ impl Drop for Pin<'_> {
     }
 }
 
-/// Chunk and place in it of a page number.
+/// Chunk and place in it of a page number; a damaged pointer's may be any number, and has no chunk then.
 #[inline]
 fn place(page_no: u64) -> (usize, usize) {
-    let shifted = page_no + FIRST_CHUNK;
+    let shifted = page_no.saturating_add(FIRST_CHUNK);
     let level = shifted.ilog2();
     ((level - FIRST_CHUNK.ilog2()) as usize, (shifted - (1 << level)) as usize)
 }
