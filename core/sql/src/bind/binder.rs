@@ -90,6 +90,9 @@ pub(super) struct Level {
     pub(super) windows: Vec<super::window::Bound>,
     /// The WINDOW clause.
     pub(super) definitions: Vec<(Name, ast::WindowSpec)>,
+    /// Set-returning functions of the SELECT list, and whether they may stand here.
+    pub(super) series: Vec<super::series::SeriesCall>,
+    pub(super) allows_series: bool,
     /// Inside a window function's call.
     pub(super) in_window: bool,
     /// The clause, where it allows aggregates but no window functions.

@@ -3,6 +3,7 @@
 use super::binder::{Binder, number};
 use super::coerce::category;
 use super::resolve::no_function;
+use super::row::parts;
 use super::scope::{Scope, no_column, no_from_entry};
 use crate::datum::Datum;
 use crate::expr::{ArgumentOrder, Expr};
@@ -62,6 +63,9 @@ impl Binder<'_> {
                 self.operator(op, vec![arg], at)
             }
             ExprKind::Binary { op, left, right } => {
+                if let (Some(left), Some(right)) = (parts(left), parts(right)) {
+                    return self.row_comparison(scope, op, left, right, at);
+                }
                 let left = (self.expr(scope, left)?, location(left));
                 let right = (self.expr(scope, right)?, location(right));
                 self.operator(op, vec![left, right], at)
@@ -73,16 +77,25 @@ impl Binder<'_> {
                 let inner = self.coerce_bool(inner, "NOT", location(input))?;
                 Ok(negate(inner))
             }
-            ExprKind::IsNull { input, negated } => Ok(negate_if(self.null_test(scope, input)?, *negated)),
+            ExprKind::IsNull { input, negated } => match parts(input) {
+                Some(parts) => self.row_null(scope, parts, *negated),
+                None => Ok(negate_if(self.null_test(scope, input)?, *negated)),
+            },
             ExprKind::IsTruth { input, value, negated } => self.truth_test(scope, input, *value, *negated),
             ExprKind::IsDistinct { left, right, negated } => {
+                if let (Some(left), Some(right)) = (parts(left), parts(right)) {
+                    return self.row_distinct(scope, (left, right), *negated, at);
+                }
                 let (left, right) = self.alike(scope, "IS DISTINCT FROM", left, right, at)?;
                 Ok(negate_if(Expr::IsNotDistinct(Box::new(left), Box::new(right)), !*negated))
             }
             ExprKind::Between { input, low, high, negated, symmetric } => {
                 self.between(scope, input, (low, high), *negated, *symmetric, at)
             }
-            ExprKind::InList { input, list, negated } => self.in_list(scope, input, list, *negated, at),
+            ExprKind::InList { input, list, negated } => match parts(input) {
+                Some(parts) => self.row_in_list(scope, parts, list, *negated, at),
+                None => self.in_list(scope, input, list, *negated, at),
+            },
             ExprKind::InSubquery { input, query, negated } => {
                 self.in_subquery(scope, input, query, *negated, at)
             }
@@ -114,7 +127,10 @@ impl Binder<'_> {
             ExprKind::NullIf(a, b) => self.null_if(scope, a, b, at),
             ExprKind::Extreme { greatest, args } => self.extreme(scope, *greatest, args, at),
             ExprKind::Exists(query) => self.exists(scope, query, at),
-            ExprKind::Subquery(query) => self.scalar_subquery(scope, query, at),
+            ExprKind::Subquery(query) => self.scalar_subquery(scope, query, None, at),
+            ExprKind::SubqueryPart { query, part, width } => {
+                self.scalar_subquery(scope, query, Some((*part, *width)), at)
+            }
         }
     }
 
@@ -481,12 +497,15 @@ impl Binder<'_> {
     }
 
     fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, over, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, within, over, label: _ } = function;
         if let Some(over) = over {
             return self.window_call(scope, function, over, at);
         }
         if !functions::aggregates(&name.text).is_empty() {
             return self.aggregate_call(scope, function, at);
+        }
+        if !within.is_empty() && super::window::is_window_function(&name.text) {
+            return Err(Error::unsupported(format!("hypothetical-set aggregate {}", name.text)).at(at));
         }
         if super::window::is_window_function(&name.text) {
             let message = format!("window function {} requires an OVER clause", name.text);
@@ -515,7 +534,7 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
         }
         if name.text == "generate_series" {
-            return Err(Error::unsupported("set-returning function outside FROM").at(at));
+            return self.series_call(scope, args, at);
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -536,7 +555,8 @@ impl Binder<'_> {
     }
 
     fn aggregate_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, over: _, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, within, over: _, label: _ } =
+            function;
         if self.level.in_aggregate {
             let message = "aggregate function calls cannot be nested";
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
@@ -549,18 +569,39 @@ impl Binder<'_> {
             let message = format!("aggregate functions are not allowed in {clause}");
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }
-        if *star != args.is_empty() {
+        let is_ordered_set = functions::is_ordered_set(&name.text);
+        if is_ordered_set == within.is_empty() {
+            let message = if is_ordered_set {
+                format!("WITHIN GROUP is required for ordered-set aggregate {}", name.text)
+            } else {
+                format!("{} is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name.text)
+            };
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
+        }
+        if is_ordered_set && (*distinct || !order_by.is_empty() || within.len() > 1) {
+            return Err(Error::unsupported("DISTINCT, ORDER BY or several keys with WITHIN GROUP").at(at));
+        }
+        if *star != args.is_empty() && !is_ordered_set {
             let message = format!("{}(*) must be used to call a parameterless aggregate function", name.text);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
         }
         self.level.in_aggregate = true;
         let parts = self.aggregate_parts(scope, args, filter.as_ref());
-        let keys = self.aggregate_keys(scope, order_by);
+        let keys = self.aggregate_keys(scope, if is_ordered_set { within } else { order_by });
         self.level.in_aggregate = false;
-        let ((bound, filter), keys) = (parts?, keys?);
+        let ((mut bound, filter), mut keys) = (parts?, keys?);
+        let mut within_order = None;
+        if is_ordered_set {
+            let (value, at_value, descending, nulls_first) = keys.remove(0);
+            within_order = Some(ArgumentOrder { arg: bound.len(), descending, nulls_first });
+            bound.push((value, at_value));
+        }
         self.refuse_outer_aggregate(&bound.iter().map(|it| it.0.clone()).collect::<Vec<_>>(), at)?;
         let (aggregate, mut args, ty) = self.aggregate(&name.text, bound, at)?;
-        let order_by = argument_order(&name.text, &mut args, keys, *distinct)?;
+        let order_by = match within_order {
+            Some(order) => vec![order],
+            None => argument_order(&name.text, &mut args, keys, *distinct)?,
+        };
         let call = crate::expr::AggregateCall {
             function: aggregate,
             args,

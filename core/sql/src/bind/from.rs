@@ -197,7 +197,7 @@ impl Binder<'_> {
     }
 
     /// integer, bigint, numeric, or timestamps with an interval step.
-    fn series_args(&mut self, args: Vec<(Expr, u32)>, at: u32) -> Result<(Vec<Expr>, SqlType)> {
+    pub(super) fn series_args(&mut self, args: Vec<(Expr, u32)>, at: u32) -> Result<(Vec<Expr>, SqlType)> {
         let types: Vec<SqlType> = args.iter().map(|(arg, _)| arg.ty().base()).collect();
         if !(2..=3).contains(&args.len()) {
             return Err(super::resolve::no_function("generate_series", &types, at));

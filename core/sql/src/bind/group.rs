@@ -40,7 +40,8 @@ impl Grouping {
         if let &mut Expr::Column { id, ty } = expr {
             let is_aggregate = binder.level.aggregates.iter().any(|call| call.0 == id);
             let mut windows = binder.level.windows.iter().flat_map(|window| &window.calls);
-            if is_aggregate || windows.any(|call| call.0 == id) {
+            let is_series = binder.level.series.iter().any(|call| call.column == id);
+            if is_aggregate || is_series || windows.any(|call| call.0 == id) {
                 return;
             }
             if let Some(index) = binder.level.groupings.iter().position(|call| call.0 == id) {

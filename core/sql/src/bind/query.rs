@@ -396,7 +396,9 @@ impl Binder<'_> {
         self.level.forbidden = None;
         self.level.references.clear();
         self.define_windows(windows)?;
+        self.level.allows_series = true;
         let mut outputs = self.select_items(&scope, items)?;
+        self.level.allows_series = false;
         if !distinct {
             for (output, (column, ty)) in outputs.iter_mut().zip(&targets) {
                 if output.expr.ty() == SqlType::Unknown {
@@ -411,7 +413,9 @@ impl Binder<'_> {
             None => None,
         };
         self.level.no_windows = None;
+        self.level.allows_series = true;
         let mut keys = self.order_items(&scope, &outputs, order_by)?;
+        self.level.allows_series = false;
         let mut on = self.distinct_keys(&scope, &outputs, distinct_on)?;
         let grouped = !group_by.is_empty()
             || !self.level.aggregates.is_empty()
@@ -433,14 +437,17 @@ impl Binder<'_> {
                 grouping.rewrite(self, having)?.into_conjuncts(&mut predicates);
             }
             let (input, windows) = self.place_windows(root, Some(&mut grouping))?;
+            self.group_series(&mut grouping)?;
             let aggregates = std::mem::take(&mut self.level.aggregates);
             root = grouping.aggregate(self, input, aggregates)?;
             if !predicates.is_empty() {
                 root = Logical::Filter { input: Box::new(root), predicates };
             }
             root = self.stack_windows(root, windows);
+            root = self.expand_series(root, outputs.iter().map(|it| &it.expr))?;
         } else {
             root = self.place_windows(root, None)?.0;
+            root = self.expand_series(root, outputs.iter().map(|it| &it.expr))?;
         }
         Ok((self.finish_select(root, outputs, keys, *distinct, on)?, scope))
     }

@@ -44,8 +44,26 @@ impl Binder<'_> {
         Ok(Expr::Subquery { index, kind: SubqueryUse::Exists, args, ty: SqlType::Bool, position: at })
     }
 
-    pub(super) fn scalar_subquery(&mut self, scope: &Rc<Scope>, query: &ast::Query, at: u32) -> Result<Expr> {
-        let (query, args) = self.inner_query(scope, query)?;
+    /// The value of a subquery; with `part`, of one of so many columns.
+    pub(super) fn scalar_subquery(
+        &mut self,
+        scope: &Rc<Scope>,
+        query: &ast::Query,
+        part: Option<(usize, usize)>,
+        at: u32,
+    ) -> Result<Expr> {
+        let (mut query, args) = self.inner_query(scope, query)?;
+        if let Some((part, width)) = part {
+            if query.fields.len() != width {
+                let message = "number of columns does not match number of values";
+                return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+            }
+            if is_volatile(&query.root) {
+                return Err(Error::unsupported("volatile subquery assigned to several columns").at(at));
+            }
+            query.output = vec![query.output[part]];
+            query.fields = vec![query.fields[part].clone()];
+        }
         let [field] = query.fields.as_slice() else {
             let message = "subquery must return only one column";
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));

@@ -212,7 +212,12 @@ impl Binder<'_> {
         frame: Frame,
         at: u32,
     ) -> Result<WindowCall> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, over: _, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, within, over: _, label: _ } =
+            function;
+        if !within.is_empty() || functions::is_ordered_set(&name.text) {
+            let message = format!("OVER is not supported for ordered-set aggregate {}", name.text);
+            return Err(Error::unsupported(message).at(at));
+        }
         if *distinct {
             return Err(Error::unsupported("DISTINCT is not implemented for window functions").at(at));
         }
@@ -247,10 +252,14 @@ impl Binder<'_> {
         frame: Frame,
         at: u32,
     ) -> Result<WindowCall> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, over: _, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, within, over: _, label: _ } =
+            function;
         if filter.is_some() {
             let message = "FILTER is not implemented for non-aggregate window functions";
             return Err(Error::unsupported(message).at(at));
+        }
+        if let Some(item) = within.first() {
+            return Err(Error::unsupported("WITHIN GROUP with OVER").at(location(&item.expr)));
         }
         if *star || *distinct || !order_by.is_empty() {
             let what = if *star {

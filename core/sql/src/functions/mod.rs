@@ -21,6 +21,7 @@ mod strings;
 pub mod unbuilt;
 
 use crate::types::SqlType;
+pub use aggregates::is_ordered_set;
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;

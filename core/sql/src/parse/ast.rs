@@ -695,6 +695,12 @@ pub enum ExprKind {
     },
     Exists(Box<Query>),
     Subquery(Box<Query>),
+    /// One column of a subquery that stands for several values: `SET (a, b) = (SELECT …)`.
+    SubqueryPart {
+        query: Arc<Query>,
+        part: usize,
+        width: usize,
+    },
 }
 
 /// A function call.
@@ -712,6 +718,8 @@ pub struct FunctionCall {
     pub order_by: Vec<OrderItem>,
     /// FILTER
     pub filter: Option<Expr>,
+    /// WITHIN GROUP
+    pub within: Vec<OrderItem>,
     /// OVER
     pub over: Option<Over>,
     /// What the output column is called when it is not the function's name (`EXTRACT`, `TRIM`, …).

@@ -464,6 +464,7 @@ impl Parser<'_> {
             distinct: false,
             order_by: Vec::new(),
             filter: None,
+            within: Vec::new(),
             over: None,
             label: None,
         };
@@ -480,7 +481,13 @@ impl Parser<'_> {
             }
         }
         self.expect_punct(b')')?;
-        self.refuse_word("within", "WITHIN GROUP")?;
+        if self.is_word("within")? && self.is_word_at(1, "group")? {
+            self.take()?;
+            self.take()?;
+            self.expect_punct(b'(')?;
+            function.within = self.order_by()?;
+            self.expect_punct(b')')?;
+        }
         if self.is_word("filter")? && self.peek_at(1)?.kind == Kind::Punct(b'(') {
             self.take()?;
             self.expect_punct(b'(')?;
@@ -539,6 +546,12 @@ impl Parser<'_> {
                 self.expect("as")?;
                 ExprKind::Cast { input, ty: self.type_name()? }
             }
+            "row" => {
+                self.open()?;
+                let parts =
+                    if self.is_punct(b')')? { Vec::new() } else { self.list(|parser| parser.expr())? };
+                ExprKind::Row(parts)
+            }
             "coalesce" => {
                 self.open()?;
                 ExprKind::Coalesce(self.list(|parser| parser.expr())?)
@@ -576,7 +589,7 @@ impl Parser<'_> {
                 self.open()?;
                 self.overlay_args(at)?
             }
-            "normalize" | "row" | "treat" | "xmlelement" => {
+            "normalize" | "treat" | "xmlelement" => {
                 return self.refuse(word);
             }
             _ => return Ok(None),
@@ -690,6 +703,7 @@ fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> ExprKind {
         distinct: false,
         order_by: Vec::new(),
         filter: None,
+        within: Vec::new(),
         over: None,
         label,
     }))
