@@ -53,6 +53,8 @@ pub(super) struct Outer {
     pub(super) is_hidden: bool,
     /// The parameter that stands for a column, the column or the parameter outside, and how the column was named there.
     pub(super) captures: Vec<(usize, Expr, Name)>,
+    /// What the query out there has gathered: an aggregate of its columns is its own, wherever it stands.
+    pub(super) level: Level,
 }
 
 /// A name of WITH.
@@ -178,16 +180,42 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds something that sees the names of `scope` from inside: a subquery, or what is LATERAL. Gives with it the
-    /// parameters it has for columns of rows outside, their values out there, and how they were named.
+    /// parameters it has for columns of rows outside, their values out there, and how they were named. `level` is the
+    /// query's out there; it comes back.
     pub(super) fn inside<T>(
         &mut self,
         scope: Rc<Scope>,
+        level: Level,
         bind: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<(T, Vec<(usize, Expr, Name)>)> {
-        self.outer.push(Outer { scope, is_hidden: false, captures: Vec::new() });
+    ) -> (Level, Result<(T, Vec<(usize, Expr, Name)>)>) {
+        self.outer.push(Outer { scope, is_hidden: false, captures: Vec::new(), level });
         let result = bind(self);
-        let outer = self.outer.pop();
-        Ok((result?, outer.map(|outer| outer.captures).unwrap_or_default()))
+        match self.outer.pop() {
+            Some(Outer { captures, level, .. }) => (level, result.map(|bound| (bound, captures))),
+            None => (Level::default(), Err(Error::internal("a scope outside is missing"))),
+        }
+    }
+
+    /// The query outside to which an aggregate of these expressions belongs: that of the nearest column in them. `None`: the
+    /// query being bound.
+    pub(super) fn aggregate_depth<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<usize> {
+        let mut nearest = None;
+        for expr in exprs {
+            if expr.has_columns() {
+                return None;
+            }
+            expr.any(&mut |it| {
+                if let Expr::Param { index, .. } = it {
+                    let is_there = |outer: &Outer| {
+                        let mut captures = outer.captures.iter();
+                        captures.any(|it| it.0 == *index && matches!(it.1, Expr::Column { .. }))
+                    };
+                    nearest = nearest.max(self.outer.iter().rposition(is_there));
+                }
+                false
+            });
+        }
+        nearest
     }
 
     /// The number of the parameter that stands for a column of a row outside.

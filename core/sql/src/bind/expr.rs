@@ -561,22 +561,13 @@ impl Binder<'_> {
             let message = "aggregate function calls cannot be nested";
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
         }
-        if let Some(clause) = self.level.forbidden {
-            for arg in args {
-                let bound = self.expr(scope, arg)?;
-                self.refuse_outer_aggregate(std::slice::from_ref(&bound), at)?;
-            }
-            let message = format!("aggregate functions are not allowed in {clause}");
-            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
-        }
         let is_ordered_set = functions::is_ordered_set(&name.text);
-        if is_ordered_set == within.is_empty() {
-            let message = if is_ordered_set {
-                format!("WITHIN GROUP is required for ordered-set aggregate {}", name.text)
-            } else {
-                format!("{} is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name.text)
-            };
+        if is_ordered_set && within.is_empty() {
+            let message = format!("WITHIN GROUP is required for ordered-set aggregate {}", name.text);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
+        }
+        if !is_ordered_set && !within.is_empty() {
+            return Err(no_function(&name.text, &[], at));
         }
         if is_ordered_set && (*distinct || !order_by.is_empty() || within.len() > 1) {
             return Err(Error::unsupported("DISTINCT, ORDER BY or several keys with WITHIN GROUP").at(at));
@@ -585,6 +576,7 @@ impl Binder<'_> {
             let message = format!("{}(*) must be used to call a parameterless aggregate function", name.text);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
         }
+        let captured: Vec<usize> = self.outer.iter().map(|outer| outer.captures.len()).collect();
         self.level.in_aggregate = true;
         let parts = self.aggregate_parts(scope, args, filter.as_ref());
         let keys = self.aggregate_keys(scope, if is_ordered_set { within } else { order_by });
@@ -596,7 +588,13 @@ impl Binder<'_> {
             within_order = Some(ArgumentOrder { arg: bound.len(), descending, nulls_first });
             bound.push((value, at_value));
         }
-        self.refuse_outer_aggregate(&bound.iter().map(|it| it.0.clone()).collect::<Vec<_>>(), at)?;
+        let exprs = bound.iter().map(|it| &it.0).chain(&filter).chain(keys.iter().map(|it| &it.0));
+        let depth = self.aggregate_depth(exprs);
+        let clause = depth.map_or(self.level.forbidden, |depth| self.outer[depth].level.forbidden);
+        if let Some(clause) = clause {
+            let message = format!("aggregate functions are not allowed in {clause}");
+            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
+        }
         let (aggregate, mut args, ty) = self.aggregate(&name.text, bound, at)?;
         let order_by = match within_order {
             Some(order) => vec![order],
@@ -611,6 +609,9 @@ impl Binder<'_> {
             ty,
             position: at,
         };
+        if let Some(depth) = depth {
+            return self.outer_aggregate(depth, call, &captured);
+        }
         if let Some((id, _)) = self.level.aggregates.iter().find(|(_, known)| known.same(&call)) {
             return Ok(Expr::Column { id: *id, ty });
         }
@@ -619,10 +620,41 @@ impl Binder<'_> {
         Ok(Expr::Column { id, ty })
     }
 
-    /// An aggregate of nothing but columns outside belongs to the query outside.
-    pub(super) fn refuse_outer_aggregate(&self, args: &[Expr], at: u32) -> Result<()> {
-        let is_outer = args.iter().any(|arg| self.sees_outside(arg)) && !args.iter().any(Expr::has_columns);
-        if is_outer { Err(Error::unsupported("aggregate of an outer query").at(at)) } else { Ok(()) }
+    /// An aggregate of nothing but columns outside is computed by the query outside. `captured`: how many columns each scope
+    /// out there had given before.
+    fn outer_aggregate(
+        &mut self,
+        depth: usize,
+        mut call: crate::expr::AggregateCall,
+        captured: &[usize],
+    ) -> Result<Expr> {
+        let (ty, at) = (call.ty, call.position);
+        let own = self.outer[depth].captures.clone();
+        for expr in call.exprs_mut() {
+            *expr = super::subquery::resolved(std::mem::replace(expr, Expr::bool(true)), &own);
+        }
+        // Its arguments are not seen from inside any more, only its value.
+        for (outer, count) in self.outer.iter_mut().zip(captured) {
+            outer.captures.truncate(*count);
+        }
+        if call.exprs().any(|expr| self.sees_outside(expr)) {
+            return Err(Error::unsupported("aggregate of columns of two outer queries").at(at));
+        }
+        let level = &mut self.outer[depth].level;
+        if level.in_aggregate {
+            let message = "aggregate function calls cannot be nested";
+            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
+        }
+        let known = level.aggregates.iter().find(|(_, known)| known.same(&call)).map(|it| it.0);
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = self.column(ty);
+                self.outer[depth].level.aggregates.push((id, call));
+                id
+            }
+        };
+        Ok(self.capture(depth, id, ty, &Name { text: String::from("?"), at }))
     }
 
     /// `GROUPING(…)`: a column whose value is found when the groups are known.

@@ -1,10 +1,10 @@
 //! FROM: tables, names of WITH, subqueries, functions, joins.
 
-use super::binder::{Binder, Cte};
+use super::binder::{Binder, Cte, Level};
 use super::expr::location;
 use super::scope::{Scope, ScopeColumn, no_table};
 use crate::catalog::Table;
-use crate::expr::Expr;
+use crate::expr::{Expr, WindowFunction};
 use crate::functions::CastContext;
 use crate::parse::ast::{self, Alias, JoinCondition, Name, TableExpr};
 use crate::plan::JoinKind;
@@ -71,7 +71,9 @@ impl Binder<'_> {
             seen.columns.extend(scope.columns.iter().cloned());
             seen.tables.extend(scope.tables.iter().cloned());
         }
-        let ((root, scope), captures) = self.inside(Rc::new(seen), bind)?;
+        let level = Level { forbidden: Some("FROM clause of their own query level"), ..Level::default() };
+        let (_, result) = self.inside(Rc::new(seen), level, bind);
+        let ((root, scope), captures) = result?;
         if !captures.is_empty() && is_volatile(&root) {
             let at = captures[0].2.at;
             return Err(Error::unsupported("volatile function in a LATERAL item").at(at));
@@ -93,8 +95,14 @@ impl Binder<'_> {
                 self.level = level;
                 item
             }
-            TableExpr::Function { name, args, alias } => {
-                self.bind_lateral(|binder| binder.bind_from_function(name, args, alias.as_ref()))
+            TableExpr::Function { name, args, ordinality, alias } => {
+                self.bind_lateral(|binder| binder.bind_from_function(name, args, *ordinality, alias.as_ref()))
+            }
+            TableExpr::Aliased { inner, alias } => {
+                let mut item = self.bind_from_item(inner)?;
+                let columns = item.scope.star().map(|column| (&*column.name, column.id, column.ty));
+                item.scope = named(&alias.name, columns, &alias.columns)?;
+                Ok(item)
             }
             TableExpr::Join { left, right, kind, condition, at } => {
                 self.bind_from_join(left, right, *kind, condition, *at)
@@ -173,6 +181,7 @@ impl Binder<'_> {
         &mut self,
         name: &Name,
         args: &[ast::Expr],
+        ordinality: bool,
         alias: Option<&Alias>,
     ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
@@ -192,8 +201,17 @@ impl Binder<'_> {
         // Without column names the column is called as the alias.
         let label = alias.map_or(name.text.as_str(), |alias| alias.name.text.as_str());
         let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
-        let scope = named(shown, std::iter::once((label, column, ty)), renamed)?;
-        Ok((Logical::Series { args, column, position: name.at }, scope))
+        let mut root = Logical::Series { args, column, position: name.at };
+        let mut columns = vec![(label, column, ty)];
+        if ordinality {
+            let number = self.column(SqlType::Int8);
+            let calls = vec![(number, super::query::ranking(WindowFunction::RowNumber))];
+            let (partition, order) = (Vec::new(), Vec::new());
+            root = Logical::Window { input: Box::new(root), partition, order, calls };
+            columns.push(("ordinality", number, SqlType::Int8));
+        }
+        let scope = named(shown, columns.into_iter(), renamed)?;
+        Ok((root, scope))
     }
 
     /// integer, bigint, numeric, or timestamps with an interval step.
@@ -253,7 +271,23 @@ impl Binder<'_> {
                 condition?.into_conjuncts(&mut on);
                 (Rc::unwrap_or_clone(scope), on, Vec::new())
             }
-            JoinCondition::Using(names) => self.join_using(left_scope, right_scope, names, kind, at)?,
+            JoinCondition::Using(names, alias) => {
+                let (mut scope, on, casts) = self.join_using(left_scope, right_scope, names, kind, at)?;
+                if let Some(alias) = alias {
+                    // Its columns are the merged ones alone, found by its name only.
+                    let merged: Vec<ScopeColumn> = scope.columns[..names.len()]
+                        .iter()
+                        .map(|column| ScopeColumn {
+                            table: Some(Rc::from(alias.text.as_str())),
+                            merged: true,
+                            ..column.clone()
+                        })
+                        .collect();
+                    let tables = vec![Rc::from(alias.text.as_str())];
+                    scope = scope.join(Scope { columns: merged, tables }, alias.at)?;
+                }
+                (scope, on, casts)
+            }
             JoinCondition::Natural => {
                 let names: Vec<Name> = left_scope
                     .star()
@@ -382,6 +416,7 @@ fn table_at(item: &TableExpr) -> u32 {
             alias.as_ref().map_or(name.at, |alias| alias.name.at)
         }
         TableExpr::Subquery { at, .. } | TableExpr::Join { at, .. } => *at,
+        TableExpr::Aliased { alias, .. } => alias.name.at,
     }
 }
 

@@ -88,7 +88,7 @@ impl Binder<'_> {
     }
 
     fn query_body(&mut self, query: &ast::Query) -> Result<Query> {
-        let ast::Query { with: _, body, order_by, limit, offset, at: _ } = query;
+        let ast::Query { with: _, body, order_by, limit, offset, with_ties, at } = query;
         let (mut bound, scope) = match body {
             SetExpr::Select(select) => self.select(select, order_by)?,
             other => {
@@ -100,11 +100,40 @@ impl Binder<'_> {
         if limit.is_some() || offset.is_some() {
             let limit = self.row_count(&scope, limit.as_ref(), "LIMIT")?;
             let offset = self.row_count(&scope, offset.as_ref(), "OFFSET")?;
-            if limit.is_some() || offset.is_some() {
+            if *with_ties {
+                bound.root = self.with_ties(bound.root, limit, offset, *at)?;
+            } else if limit.is_some() || offset.is_some() {
                 bound.root = Logical::Limit { input: Box::new(bound.root), limit, offset };
             }
         }
         Ok(bound)
+    }
+
+    /// FETCH FIRST … WITH TIES: so many rows, and those behind that are equal to the last of them in the order.
+    fn with_ties(
+        &mut self,
+        root: Logical,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+        at: u32,
+    ) -> Result<Logical> {
+        let Logical::Sort { input, keys } = root else {
+            let message = "WITH TIES cannot be specified without ORDER BY clause";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        };
+        let Some(limit) = limit else {
+            return Ok(Logical::Limit { input: Box::new(Logical::Sort { input, keys }), limit, offset });
+        };
+        let skipped = Expr::Literal { value: Datum::Int8(0), ty: SqlType::Int8 };
+        let skipped = offset.unwrap_or(skipped);
+        let (number, rank) = (self.column(SqlType::Int8), self.column(SqlType::Int8));
+        let calls = vec![(number, ranking(WindowFunction::RowNumber)), (rank, ranking(WindowFunction::Rank))];
+        let root = Logical::Window { input, partition: Vec::new(), order: keys.clone(), calls };
+        let last = self.operator("+", vec![(limit, at), (skipped.clone(), at)], at)?;
+        let behind = self.operator(">", vec![(self.column_expr(number), at), (skipped, at)], at)?;
+        let within = self.operator("<=", vec![(self.column_expr(rank), at), (last, at)], at)?;
+        let input = Box::new(Logical::Filter { input: Box::new(root), predicates: vec![behind, within] });
+        Ok(Logical::Sort { input, keys })
     }
 
     /// The expression of LIMIT or OFFSET; none when it is NULL.
@@ -600,19 +629,7 @@ impl Binder<'_> {
     fn first_of_each(&mut self, root: Logical, once: Vec<ColumnId>, sort: &[LogicalKey]) -> Result<Logical> {
         let order = sort.iter().filter(|key| !once.contains(&key.column)).copied().collect();
         let number = self.column(SqlType::Int8);
-        let call = WindowCall {
-            function: WindowFunction::RowNumber,
-            args: Vec::new(),
-            filter: None,
-            frame: Frame {
-                mode: FrameMode::Range,
-                start: FrameBound::Unbounded,
-                end: FrameBound::Current,
-                exclude: FrameExclude::Nothing,
-            },
-            ty: SqlType::Int8,
-            position: 0,
-        };
+        let call = ranking(WindowFunction::RowNumber);
         let calls = vec![(number, call)];
         let root = Logical::Window { input: Box::new(root), partition: once, order, calls };
         let one = Expr::Literal { value: Datum::Int8(1), ty: SqlType::Int8 };
@@ -797,6 +814,17 @@ impl Binder<'_> {
         self.level.references = references;
         Ok(groups)
     }
+}
+
+/// A call of a ranking function.
+pub(super) fn ranking(function: WindowFunction) -> WindowCall {
+    let frame = Frame {
+        mode: FrameMode::Range,
+        start: FrameBound::Unbounded,
+        end: FrameBound::Current,
+        exclude: FrameExclude::Nothing,
+    };
+    WindowCall { function, args: Vec::new(), filter: None, frame, ty: SqlType::Int8, position: 0 }
 }
 
 /// What ORDER BY sorts by.

@@ -18,7 +18,7 @@ impl Binder<'_> {
     /// A subquery of an expression, and what it sees of the rows outside.
     fn inner_query(&mut self, scope: &Rc<Scope>, query: &ast::Query) -> Result<(Query, Vec<(usize, Expr)>)> {
         let level = std::mem::take(&mut self.level);
-        let result = self.inside(scope.clone(), |binder| binder.query(query));
+        let (level, result) = self.inside(scope.clone(), level, |binder| binder.query(query));
         self.level = level;
         let (bound, captures) = result?;
         if !captures.is_empty() && is_volatile(&bound.root) {
@@ -155,4 +155,19 @@ impl Binder<'_> {
         let any = Expr::Subquery { index, kind, args, ty: SqlType::Bool, position: at };
         Ok(if all { negate(any) } else { any })
     }
+}
+
+/// An expression as the scope sees it that gave the columns: parameters for them become the columns.
+pub(super) fn resolved(mut expr: Expr, captures: &[(usize, Expr, ast::Name)]) -> Expr {
+    fn walk(expr: &mut Expr, captures: &[(usize, Expr, ast::Name)]) {
+        if let Expr::Param { index, .. } = expr {
+            if let Some((_, value, _)) = captures.iter().find(|it| it.0 == *index) {
+                *expr = value.clone();
+            }
+            return;
+        }
+        expr.children_mut(|child| walk(child, captures));
+    }
+    walk(&mut expr, captures);
+    expr
 }

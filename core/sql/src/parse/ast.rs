@@ -115,6 +115,8 @@ pub struct Query {
     pub limit: Option<Expr>,
     /// OFFSET
     pub offset: Option<Expr>,
+    /// FETCH … WITH TIES
+    pub with_ties: bool,
     /// Where it stands.
     pub at: u32,
 }
@@ -317,8 +319,17 @@ pub enum TableExpr {
         name: Name,
         /// Its arguments.
         args: Vec<Expr>,
+        /// WITH ORDINALITY
+        ordinality: bool,
         /// AS
         alias: Option<Alias>,
+    },
+    /// A join in parentheses with a name of its own.
+    Aliased {
+        /// The join.
+        inner: Box<TableExpr>,
+        /// AS
+        alias: Alias,
     },
     /// A join.
     Join {
@@ -342,6 +353,7 @@ impl TableExpr {
             TableExpr::Table { name, .. } | TableExpr::Function { name, .. } => name.at,
             TableExpr::Subquery { at, .. } => *at,
             TableExpr::Join { left, .. } => left.at(),
+            TableExpr::Aliased { inner, .. } => inner.at(),
         }
     }
 }
@@ -373,8 +385,8 @@ pub enum JoinCondition {
     None,
     /// ON
     On(Expr),
-    /// USING
-    Using(Vec<Name>),
+    /// USING, and AS behind it
+    Using(Vec<Name>, Option<Name>),
     /// NATURAL
     Natural,
 }

@@ -35,6 +35,7 @@ impl Parser<'_> {
             if self.is_word("order")? && self.is_word_at(1, "by")? { self.order_by()? } else { Vec::new() };
         let mut limit = None;
         let mut offset = None;
+        let mut with_ties = false;
         loop {
             if limit.is_none() && self.accept("limit")? {
                 limit = Some(if self.accept("all")? { null(self.at()?) } else { self.expr()? });
@@ -44,16 +45,18 @@ impl Parser<'_> {
                     self.accept("row")?;
                 }
             } else if limit.is_none() && self.accept("fetch")? {
-                limit = Some(self.fetch_count()?);
+                let (count, ties) = self.fetch_count()?;
+                (limit, with_ties) = (Some(count), ties);
             } else {
                 break;
             }
         }
         self.refuse_word("for", "row locking clause")?;
-        Ok(Query { with, body, order_by, limit, offset, at })
+        Ok(Query { with, body, order_by, limit, offset, with_ties, at })
     }
 
-    fn fetch_count(&mut self) -> Result<Expr> {
+    /// The count of FETCH, and whether WITH TIES was said.
+    fn fetch_count(&mut self) -> Result<(Expr, bool)> {
         if !self.accept("first")? {
             self.expect("next")?;
         }
@@ -66,9 +69,11 @@ impl Parser<'_> {
         if !self.accept("rows")? {
             self.expect("row")?;
         }
-        self.refuse_word("with", "WITH TIES")?;
+        if self.accept_all(&["with", "ties"])? {
+            return Ok((count, true));
+        }
         self.expect("only")?;
-        Ok(count)
+        Ok((count, false))
     }
 
     /// WITH, if there is one.
@@ -312,8 +317,8 @@ impl Parser<'_> {
     fn join_condition(&mut self) -> Result<JoinCondition> {
         if self.accept("using")? {
             let names = self.name_list()?;
-            self.refuse_word("as", "alias of USING")?;
-            return Ok(JoinCondition::Using(names));
+            let alias = if self.accept("as")? { Some(self.name()?) } else { None };
+            return Ok(JoinCondition::Using(names, alias));
         }
         self.expect("on")?;
         Ok(JoinCondition::On(self.expr()?))
@@ -368,11 +373,9 @@ impl Parser<'_> {
             self.expect_punct(b'(')?;
             let args = if self.is_punct(b')')? { Vec::new() } else { self.list(|parser| parser.expr())? };
             self.expect_punct(b')')?;
-            if self.is_word("with")? && self.is_word_at(1, "ordinality")? {
-                return self.refuse("WITH ORDINALITY");
-            }
+            let ordinality = self.accept_all(&["with", "ordinality"])?;
             let alias = self.table_alias()?;
-            return Ok(TableExpr::Function { name, args, alias });
+            return Ok(TableExpr::Function { name, args, ordinality, alias });
         }
         if lateral {
             return Err(self.unexpected(token));
@@ -400,10 +403,10 @@ impl Parser<'_> {
         }
         self.expect_punct(b')')?;
         if matches!(inner, TableExpr::Join { .. }) {
-            if self.table_alias()?.is_some() {
-                return Err(Error::unsupported("alias of a parenthesised join").at(at));
-            }
-            return Ok(inner);
+            return Ok(match self.table_alias()? {
+                Some(alias) => TableExpr::Aliased { inner: Box::new(inner), alias },
+                None => inner,
+            });
         }
         let next = self.peek()?;
         Err(self.unexpected(next))
