@@ -37,6 +37,8 @@ pub(super) struct Binder<'a> {
     /// WITH RECURSIVE queries being bound, innermost last, and how many there were.
     pub(super) recursions: Vec<Recursion>,
     pub(super) recursion_count: usize,
+    /// Sides of outer joins being bound whose rows may be made up.
+    pub(super) nullable_count: usize,
     /// Views being bound, outermost first, with their parsed texts.
     pub(super) views: Vec<u32>,
     pub(super) view_texts: Vec<crate::parse::Parsed>,
@@ -79,6 +81,8 @@ pub(super) struct Recursion {
     pub(super) use_count: usize,
     /// How many scopes lie outside of it.
     pub(super) outer_count: usize,
+    /// In how many sides of outer joins that may be made up it stands.
+    pub(super) nullable_count: usize,
 }
 
 /// What the SELECT being bound has gathered.
@@ -122,6 +126,7 @@ impl<'a> Binder<'a> {
             relation_count: 0,
             recursions: Vec::new(),
             recursion_count: 0,
+            nullable_count: 0,
             views: Vec::new(),
             view_texts: Vec::new(),
             named: Vec::new(),

@@ -257,8 +257,21 @@ impl Binder<'_> {
         condition: &JoinCondition,
         at: u32,
     ) -> Result<Item> {
-        let left = self.bind_from_item(left)?;
-        let right = self.bind_beside(&left.scope, right)?;
+        let (made_up_left, made_up_right) = match kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross => (0, 0),
+            ast::JoinKind::Left => (0, 1),
+            ast::JoinKind::Right => (1, 0),
+            ast::JoinKind::Full => (1, 1),
+        };
+        let nullable_count = self.nullable_count;
+        self.nullable_count = nullable_count + made_up_left;
+        let left = self.bind_from_item(left);
+        self.nullable_count = nullable_count;
+        let left = left?;
+        self.nullable_count = nullable_count + made_up_right;
+        let right = self.bind_beside(&left.scope, right);
+        self.nullable_count = nullable_count;
+        let right = right?;
         let (left_scope, right_scope) = (left.scope, right.scope);
         let (scope, on, merged) = match condition {
             JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new(), Vec::new()),

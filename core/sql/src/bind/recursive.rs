@@ -21,10 +21,12 @@ impl Binder<'_> {
         };
         self.recursion_count += 1;
         let working = self.recursion_count;
-        let outer_count = self.outer.len();
+        let (outer_count, nullable_count) = (self.outer.len(), self.nullable_count);
         let subquery_count = self.statement.subqueries.len();
         let bound = self.with(with, |binder| {
-            binder.recursions.push(Recursion { cte, fields: None, working, use_count: 0, outer_count });
+            let recursion =
+                Recursion { cte, fields: None, working, use_count: 0, outer_count, nullable_count };
+            binder.recursions.push(recursion);
             let sides = binder.recursive_sides(definition, left, right, *at_union);
             binder.recursions.pop();
             let Some((anchor, step)) = sides? else { return Ok(None) };
@@ -48,8 +50,15 @@ impl Binder<'_> {
 
     /// A query that may not name itself, though RECURSIVE was said.
     fn not_recursive(&mut self, cte: usize, definition: &ast::CommonTable) -> Result<Query> {
-        let outer_count = self.outer.len();
-        self.recursions.push(Recursion { cte, fields: None, working: 0, use_count: 0, outer_count });
+        let (outer_count, nullable_count) = (self.outer.len(), self.nullable_count);
+        self.recursions.push(Recursion {
+            cte,
+            fields: None,
+            working: 0,
+            use_count: 0,
+            outer_count,
+            nullable_count,
+        });
         let query = self.query(&definition.query);
         self.recursions.pop();
         query
@@ -106,7 +115,7 @@ impl Binder<'_> {
     /// The rows that came last, where a recursive query names itself. `None`: the name is not one of those being bound.
     pub(super) fn working_table(&mut self, cte: usize, name: &Name) -> Result<Option<Query>> {
         let Some(place) = self.recursions.iter().rposition(|it| it.cte == cte) else { return Ok(None) };
-        let outer_count = self.outer.len();
+        let (outer_count, nullable_count) = (self.outer.len(), self.nullable_count);
         let recursion = &mut self.recursions[place];
         let of =
             |what: &str| format!("recursive reference to query \"{}\" must not appear {what}", name.text);
@@ -123,6 +132,9 @@ impl Binder<'_> {
         };
         if outer_count > recursion.outer_count {
             return Err(refuse(of("within a subquery"), name.at));
+        }
+        if nullable_count > recursion.nullable_count {
+            return Err(refuse(of("within an outer join"), name.at));
         }
         recursion.use_count += 1;
         if recursion.use_count > 1 {

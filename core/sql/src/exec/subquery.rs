@@ -52,13 +52,32 @@ pub fn demands(plan: &Plan) -> Vec<Demand> {
     demands
 }
 
-/// Whether a tree reads parameters beyond the statement's own: those that stand for columns of rows outside.
+/// Whether a tree reads parameters beyond the statement's own that it does not set itself: those stand for columns of rows
+/// outside.
 fn is_correlated(node: &PlanNode, param_count: usize) -> bool {
+    has_free(node, param_count, &mut Vec::new())
+}
+
+fn has_free(node: &PlanNode, param_count: usize, set: &mut Vec<usize>) -> bool {
     let mut found = false;
-    each_expr(node, &mut |expr| {
-        found = found || expr.any(&mut |it| matches!(it, Expr::Param { index, .. } if *index >= param_count));
+    own_exprs(node, &mut |expr| {
+        let is_free = |it: &Expr| matches!(it, Expr::Param { index, .. } if *index >= param_count && !set.contains(index));
+        found = found || expr.any(&mut |it| is_free(it));
     });
-    found
+    if found {
+        return true;
+    }
+    if let Op::Apply { left, right, args, .. } = &node.op {
+        if has_free(left, param_count, set) {
+            return true;
+        }
+        let before = set.len();
+        set.extend(args.iter().map(|arg| arg.0));
+        let found = has_free(right, param_count, set);
+        set.truncate(before);
+        return found;
+    }
+    inputs(node).into_iter().any(|input| has_free(input, param_count, set))
 }
 
 /// The result of a subquery that nobody looks at.
@@ -98,6 +117,12 @@ pub async fn run(mut root: BoxOperator, node: &PlanNode, demand: Demand, cx: &Cx
 
 /// Calls `f` with each expression of a tree of operators.
 fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
+    own_exprs(node, f);
+    inputs(node).into_iter().for_each(|input| each_expr(input, f));
+}
+
+/// Calls `f` with each expression of one operator.
+fn own_exprs(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
     match &node.op {
         Op::Values { rows } => rows.iter().flatten().for_each(&mut *f),
         Op::TableScan { bounds, filter, .. } | Op::IndexScan { bounds, filter, .. } => {
@@ -132,7 +157,6 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         Op::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *f),
         Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
     }
-    inputs(node).into_iter().for_each(|input| each_expr(input, f));
 }
 
 /// Calls `f` with an expression and all expressions inside it.
