@@ -205,7 +205,7 @@ impl Binder<'_> {
         let mut columns = vec![(label, column, ty)];
         if ordinality {
             let number = self.column(SqlType::Int8);
-            let calls = vec![(number, super::query::ranking(WindowFunction::RowNumber))];
+            let calls = vec![(number, super::select::ranking(WindowFunction::RowNumber))];
             let (partition, order) = (Vec::new(), Vec::new());
             root = Logical::Window { input: Box::new(root), partition, order, calls };
             columns.push(("ordinality", number, SqlType::Int8));

@@ -4,6 +4,7 @@
 //! is written out; [`crate::optimize`] makes the physical one. What is not built is 0A000 with its position; nothing is
 //! skipped over (L6): every field of the syntax tree is taken apart by name here.
 
+mod aggregates;
 mod binder;
 mod coerce;
 mod ddl;
@@ -17,6 +18,7 @@ mod recursive;
 mod resolve;
 mod row;
 mod scope;
+mod select;
 mod series;
 mod subquery;
 mod views;

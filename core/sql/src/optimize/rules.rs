@@ -8,7 +8,8 @@ use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, Logical};
 
 /// The node with `predicates` applied as far down as may be.
-pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
+pub(super) fn push_down(node: Logical, predicates: Vec<Expr>) -> Logical {
+    let mut predicates = conjuncts(predicates);
     predicates.retain(|it| !matches!(it, Expr::Literal { value: Datum::Bool(true), .. }));
     let never = |it: &Expr| matches!(it, Expr::Literal { value: Datum::Bool(false) | Datum::Null, .. });
     if predicates.iter().any(never) {
@@ -100,6 +101,13 @@ fn push_apply(
     filter(Logical::Apply { left, right, kind, on, args }, above)
 }
 
+/// ANDs taken apart.
+fn conjuncts(predicates: Vec<Expr>) -> Vec<Expr> {
+    let mut all = Vec::with_capacity(predicates.len());
+    predicates.into_iter().for_each(|it| it.into_conjuncts(&mut all));
+    all
+}
+
 fn filter(input: Logical, predicates: Vec<Expr>) -> Logical {
     if predicates.is_empty() { input } else { Logical::Filter { input: Box::new(input), predicates } }
 }
@@ -160,7 +168,8 @@ fn rename(mut expr: Expr, from: &[ColumnId], to: &[ColumnId]) -> Expr {
 }
 
 /// An inner join with all its conditions in one pool.
-fn push_inner(left: Logical, right: Logical, mut pool: Vec<Expr>) -> Logical {
+fn push_inner(left: Logical, right: Logical, pool: Vec<Expr>) -> Logical {
+    let mut pool = conjuncts(pool);
     // Conditions of inner joins below belong to the same pool: constants spread over all of it.
     let mut leaves = Vec::new();
     flatten(left, &mut leaves, &mut pool);
@@ -282,6 +291,7 @@ fn push_outer(
     on: Vec<Expr>,
     predicates: Vec<Expr>,
 ) -> Logical {
+    let (on, predicates) = (conjuncts(on), conjuncts(predicates));
     let left_columns = ColumnSet::of(left.columns());
     let right_columns = ColumnSet::of(right.columns());
     let refuses = |it: &Expr| refuses_null(it, &|id| right_columns.contains(id));
