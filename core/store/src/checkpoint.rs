@@ -5,6 +5,8 @@
 //! memtable. Whatever fails leaves the layers where they are (I6).
 
 use crate::commit::queue::LogState;
+use crate::full_disk::Growth;
+use crate::mem::Footprint;
 use crate::mem::merge::{AdoptedRun, MergedRun};
 use crate::mem::view::{Layer, View};
 use crate::options::Durability;
@@ -12,7 +14,7 @@ use crate::pages::{CheckpointReport, LogPosition, RunCursor, StoreState};
 use crate::recovery::remove_segments;
 use crate::store::Store;
 use orrery_base::task::lock;
-use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, plant, probe};
+use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, buggify, plant, probe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
@@ -42,7 +44,7 @@ impl Store {
     }
 
     /// A checkpoint inside the gate.
-    async fn checkpoint_alone(self: &Arc<Self>, cx: &Cx) -> Result<CheckpointReport> {
+    pub(crate) async fn checkpoint_alone(self: &Arc<Self>, cx: &Cx) -> Result<CheckpointReport> {
         lock(&self.sequencer).check_poison()?;
         if self.options.read_only {
             return Err(Error::new(
@@ -51,10 +53,20 @@ impl Store {
             ));
         }
         let (layers, state) = self.freeze_for_checkpoint();
-        let result = self.merge_layers(cx, &layers, state.clone()).await;
+        // A poisoned page store answers for itself.
+        let is_split =
+            !self.is_poisoned() && buggify!(self.world, "checkpoint: in parts though there is room");
+        let mut result = match is_split {
+            true => Err(Error::new(SqlState::DISK_FULL, "not tried")),
+            false => self.merge_layers(cx, &layers, state.clone()).await,
+        };
+        if result.as_ref().is_err_and(|error| error.code() == SqlState::DISK_FULL) && !self.is_poisoned() {
+            result = Box::pin(self.merge_in_parts(cx, &layers, &state)).await;
+        }
         match result {
             Ok(report) => {
                 self.counters.checkpoints.add(1);
+                self.starved_not_before.store(0, Ordering::Relaxed);
                 let removed = self.after_superblock(&state);
                 self.measure_data(cx).await?;
                 remove_segments(cx, removed).await?;
@@ -112,17 +124,22 @@ impl Store {
         let before_superblock: BoxFuture<'_, Result<()>> =
             Box::pin(async move { if skip_sync { Ok(()) } else { self.sync_log(cx, batch_no).await } });
         let report = self.pages.checkpoint(cx, &mut *run, &dropped, state, before_superblock).await?;
+        self.show_merged(layers);
+        Ok(report)
+    }
+
+    /// A view of the trees as they are now, without the layers that they hold.
+    pub(crate) fn show_merged(&self, layers: &[Arc<Layer>]) {
         let _installing = lock(&self.install);
         let tree = self.pages.current();
         self.views.replace(|view| {
             let is_merged = |layer: &Arc<Layer>| layers.iter().any(|it| Arc::ptr_eq(it, layer));
             View { layers: view.layers.iter().filter(|it| !is_merged(it)).cloned().collect(), tree }
         });
-        Ok(report)
     }
 
     /// A superblock was written: the log before the older generation's position is free.
-    fn after_superblock(&self, state: &StoreState) -> Vec<u64> {
+    pub(crate) fn after_superblock(&self, state: &StoreState) -> Vec<u64> {
         let free_before = {
             let mut generations = lock(&self.generations);
             generations.push(state.log_position.batch_no);
@@ -135,7 +152,7 @@ impl Store {
             .map_or(Vec::new(), |log| log.space.free_before(free_before, log.synced_through))
     }
 
-    fn poison_if_pages_are(&self, error: &Error) {
+    pub(crate) fn poison_if_pages_are(&self, error: &Error) {
         if self.pages.is_poisoned() {
             self.poison(&format!("the data file could not be synced: {error}"));
         }
@@ -206,7 +223,12 @@ impl Store {
             }
         }
         let files = lock(&self.sequencer).log.as_mut().map_or(Vec::new(), |log| log.space.take_all());
-        remove_segments(cx, files).await
+        remove_segments(cx, files).await?;
+        if has_log {
+            // Only what a checkpoint was kept ready for; nothing lies there.
+            self.pages.give_tail_back(cx).await?;
+        }
+        Ok(())
     }
 
     /// Refuses new commits and waits for those in flight.
@@ -283,8 +305,10 @@ impl Store {
                     let _ = self.sync_log(cx, batch_no).await;
                 }
                 Chore::Grow => {
-                    let next = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
-                    if self.grow_log(cx, next, true).await.is_err() {
+                    let bytes = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
+                    let growth =
+                        Growth { bytes, is_bulk: false, unfolded: Footprint::default(), makes_room: false };
+                    if self.grow_log(cx, growth).await.is_err() {
                         self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                     }
                 }

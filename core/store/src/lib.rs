@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod commit;
+mod full_disk;
 pub mod kv;
 mod lock;
 mod log;

@@ -121,12 +121,13 @@ fn absurd_numbers_are_found_at_once() {
         ("a part of free space of many units", FREE_SPACE, 80, &u32::MAX.to_le_bytes()),
     ];
     for (what, ptr_at, page_offset, bytes) in cases {
-        let start = std::time::Instant::now();
         let (mut copy, opened) = reopened(&disk, |data| forge(data, ptr_at, page_offset, bytes));
         match opened {
             Err(error) => assert_eq!(error.code(), SqlState::DATA_CORRUPTED, "{what}"),
             Ok(store) => assert!(!findings(&mut copy, &store).is_empty(), "{what}"),
         }
+        let (read, len) = (copy.bytes_read, copy.data.len() as u64);
+        assert!(read < 4 * len, "{what}: {read} bytes of a file of {len} were read");
         let mut copy = MemDisk { data: copy.data, exists: true, ..MemDisk::new() };
         // What is read by key meets the same pointer.
         if let Ok((store, _)) = copy.open() {
@@ -141,7 +142,6 @@ fn absurd_numbers_are_found_at_once() {
                 assert_eq!(copy.load(&store, ptr).unwrap_err().code(), SqlState::DATA_CORRUPTED, "{what}");
             }
         }
-        assert!(start.elapsed().as_secs() < 10, "{what}: it took {:?}", start.elapsed());
     }
 }
 

@@ -62,6 +62,21 @@ impl Sim {
         self.run(move |cx| async move { store.get_one(&cx, map(), &key).await }).unwrap()
     }
 
+    fn delete(&mut self, store: &Arc<Store>, key: u64) -> Result<bool> {
+        let store = store.clone();
+        self.run(move |cx| async move { store.delete_one(&cx, map(), &key).await })
+    }
+
+    fn check(&mut self, store: &Arc<Store>) {
+        let store = store.clone();
+        let findings: Vec<String> = self.run(move |cx| async move {
+            let mut findings = vec![];
+            store.check(&cx, &mut |finding| findings.push(finding.to_string())).await.unwrap();
+            findings
+        });
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+
     fn checkpoint(&mut self, store: &Arc<Store>) -> Result<()> {
         let store = store.clone();
         self.run(move |cx| async move { store.checkpoint(&cx).await.map(drop) })
@@ -148,8 +163,7 @@ fn a_full_disk_refuses_before_sequencing_and_writes_resume() {
     assert_eq!(error.code(), SqlState::DISK_FULL);
     assert!(!store.is_poisoned());
     assert_eq!(sim.get(&store, done + 1), None);
-    let failed = code(sim.checkpoint(&store));
-    assert_eq!(failed, SqlState::DISK_FULL, "the checkpoint is dropped whole");
+    sim.checkpoint(&store).expect("it has its places already");
     assert_eq!(sim.get(&store, 1), (done > 0).then(|| vec![1; 20_000]));
     sim.0.disk.capacity = None;
     sim.put(&store, 5000, b"resumed").unwrap();
@@ -158,6 +172,98 @@ fn a_full_disk_refuses_before_sequencing_and_writes_resume() {
     let store = sim.open(small()).unwrap();
     assert_eq!(sim.get(&store, 5000), Some(b"resumed".to_vec()));
     assert_eq!(sim.get(&store, done + 1), None);
+}
+
+/// I6: on a full disk a checkpoint still runs, rows can be deleted, and their room is used again; whatever the rows'
+/// size, the segments', and the order of keys.
+#[test]
+fn a_full_disk_can_be_emptied_again() {
+    for (case, value_bytes, first_log_bytes, spread) in [
+        (0, 300, 16 << 10, 1),
+        (1, 700, 64 << 10, 7919),
+        (2, 20_000, 256 << 10, 1),
+        (3, 3000, 256 << 10, 7919),
+    ] {
+        let options = StoreOptions {
+            log_segment_first_bytes: first_log_bytes,
+            log_segment_max_bytes: 1 << 20,
+            memtable_budget_bytes: 1 << 20,
+            ..small()
+        };
+        let (mut sim, store) = started(options.clone());
+        let key = |n: u64| n * spread % 1_000_003;
+        sim.put(&store, key(0), &[0; 10]).unwrap();
+        sim.0.disk.capacity = Some(8 << 20);
+        let mut done = 0;
+        let fill = |sim: &mut Sim, done: &mut u64| loop {
+            match sim.put(&store, key(*done + 1), &vec![*done as u8; value_bytes]) {
+                Ok(_) => *done += 1,
+                Err(error) => break error.code(),
+            }
+        };
+        assert_eq!(fill(&mut sim, &mut done), SqlState::DISK_FULL, "case {case}");
+        let payload = done * (value_bytes as u64 + 8);
+        assert!(payload > 3 << 19, "case {case}: {payload} bytes of rows fill a disk of 8 MiB");
+        assert!(!store.is_poisoned());
+        sim.checkpoint(&store).unwrap_or_else(|error| panic!("case {case}: {error:?}"));
+        // Deletes go through, however many, with the checkpoints that they need.
+        for n in 1..=done / 2 {
+            sim.delete(&store, key(n)).unwrap_or_else(|error| panic!("case {case}: delete {n}: {error:?}"));
+        }
+        sim.checkpoint(&store).unwrap();
+        let first = done;
+        assert_eq!(fill(&mut sim, &mut done), SqlState::DISK_FULL);
+        assert!(
+            done - first > first / 5,
+            "case {case}: {} rows more after {} were deleted",
+            done - first,
+            first / 2
+        );
+        sim.check(&store);
+        // After a crash, on the same full disk: everything is there, and a delete still finds its way.
+        let mut sim = sim.crash(30);
+        sim.0.disk.capacity = Some(8 << 20);
+        let store = sim.open(options).unwrap();
+        for n in 1..=done {
+            let expected = (n > first / 2).then(|| vec![(n - 1) as u8; value_bytes]);
+            assert_eq!(sim.get(&store, key(n)), expected, "case {case}: row {n} of {done}");
+        }
+        sim.check(&store);
+        sim.checkpoint(&store).unwrap();
+        sim.close(&store).unwrap();
+    }
+}
+
+/// What is allocated ahead for checkpoints goes back at a clean close, and a small database never has any.
+#[test]
+fn a_closed_database_keeps_no_reserve() {
+    for (row_count, data_bytes_max) in [(1, 1 << 20), (300, 1 << 20), (4_000, 3 << 20)] {
+        let (mut sim, store) = started(StoreOptions { memory_bytes: 64 << 20, ..StoreOptions::default() });
+        for n in 0..row_count {
+            sim.put(&store, n, &[7; 200]).unwrap();
+        }
+        let bytes = |sim: &Sim| sim.0.disk.files[&FileId::Data].cached.len() as u64;
+        let open_bytes = bytes(&sim);
+        assert!(
+            row_count < 4_000 || open_bytes > 3 << 20,
+            "{open_bytes} bytes are kept ready for the checkpoint"
+        );
+        sim.close(&store).unwrap();
+        let closed_bytes = bytes(&sim);
+        assert!(
+            closed_bytes <= data_bytes_max,
+            "{row_count} rows: {open_bytes} bytes, closed {closed_bytes}"
+        );
+        let mut sim = sim.crash(0);
+        let store = sim.open(StoreOptions::default()).unwrap();
+        assert_eq!(sim.get(&store, row_count - 1), Some(vec![7; 200]));
+        sim.check(&store);
+        for n in 0..row_count {
+            sim.put(&store, n, &[8; 200]).unwrap();
+        }
+        sim.checkpoint(&store).unwrap();
+        sim.check(&store);
+    }
 }
 
 #[test]

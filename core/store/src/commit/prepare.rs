@@ -3,12 +3,12 @@
 use super::conflict::{ReadSet, validate};
 use super::queue::{Commit, Item, Landed};
 use super::slot::CommitSlot;
+use crate::full_disk::Growth;
 use crate::lock::held::HeldLocks;
 use crate::log::format::{CommitHeader, EncodedFrame, Operation};
-use crate::log::space::Segment;
+use crate::mem::Footprint;
 use crate::mem::write_set::SealedWrites;
 use crate::store::Store;
-use orrery_base::disk::{DiskErrorKind, DiskOp, FileId};
 use orrery_base::hash::checksum_chain;
 use orrery_base::limits::CHUNK_BYTES_MAX;
 use orrery_base::task::lock;
@@ -20,6 +20,9 @@ use std::sync::atomic::Ordering;
 const INLINE_BYTES_MAX: usize = 256 << 10;
 /// Bytes of operations in one item of chunk frames.
 const CHUNK_ITEM_BYTES: usize = 4 * CHUNK_BYTES_MAX;
+
+/// Bytes of log that a commit which makes room on a full disk may take of the reserve.
+const EMERGENCY_BYTES_MAX: u64 = 16 << 10;
 
 /// What the sequencer needs of a commit.
 pub(crate) struct Prepared {
@@ -58,9 +61,21 @@ fn operation_len(operation: &Operation<'_>) -> usize {
     }
 }
 
+/// Whether a commit only takes away, and little of the reserve: deletes, or a tree that is dropped (what TRUNCATE and
+/// DROP TABLE write beside that is small).
+fn makes_room(writes: &SealedWrites, log_bytes: u64) -> bool {
+    let is_delete = |operation: Operation<'_>| !matches!(operation, Operation::Put { .. });
+    log_bytes <= EMERGENCY_BYTES_MAX && (!writes.dropped().is_empty() || operations(writes).all(is_delete))
+}
+
 impl Store {
     /// The commit frame of `writes`; a large write set is written ahead as chunks. Suspends for the latter.
-    pub(crate) async fn encode(&self, cx: &Cx, txn: TxnId, writes: &SealedWrites) -> Result<EncodedFrame> {
+    pub(crate) async fn encode(
+        self: &Arc<Self>,
+        cx: &Cx,
+        txn: TxnId,
+        writes: &SealedWrites,
+    ) -> Result<EncodedFrame> {
         let (mut length, mut operation_count) = (0, 0);
         for operation in operations(writes) {
             length += operation_len(&operation);
@@ -91,7 +106,12 @@ impl Store {
     }
 
     /// Writes all operations as chunk frames. Gives their number and the checksum over all.
-    async fn write_chunks(&self, cx: &Cx, txn: TxnId, writes: &SealedWrites) -> Result<(u32, u32)> {
+    async fn write_chunks(
+        self: &Arc<Self>,
+        cx: &Cx,
+        txn: TxnId,
+        writes: &SealedWrites,
+    ) -> Result<(u32, u32)> {
         probe!(self.world, "log: commit in chunks");
         let mut all = operations(writes).peekable();
         let mut buffer = Vec::with_capacity(CHUNK_ITEM_BYTES + (64 << 10));
@@ -110,14 +130,20 @@ impl Store {
                 let frame = EncodedFrame::chunks(txn, chunk_no, part, CHUNK_BYTES_MAX);
                 chunk_no += part.len().div_ceil(CHUNK_BYTES_MAX) as u32;
                 cx.charge(part.len()).await?;
-                self.write_chunk_item(cx, txn, frame).await?;
+                self.write_chunk_item(cx, txn, frame, writes.footprint()).await?;
             }
             buffer.clear();
         }
         Ok((chunk_no, checksum))
     }
 
-    async fn write_chunk_item(&self, cx: &Cx, txn: TxnId, frame: EncodedFrame) -> Result<()> {
+    async fn write_chunk_item(
+        self: &Arc<Self>,
+        cx: &Cx,
+        txn: TxnId,
+        frame: EncodedFrame,
+        unfolded: Footprint,
+    ) -> Result<()> {
         let slot = CommitSlot::new();
         let bytes = frame.log_bytes();
         let mut item = Some(Item { txn, frame, commit: None, slot: slot.clone(), needs_sync: false });
@@ -126,7 +152,7 @@ impl Store {
                 let mut sequencer = lock(&self.sequencer);
                 sequencer.check_poison()?;
                 let log = sequencer.log.as_mut().expect("chunks are written to a log");
-                if !log.is_superblock_clean && log.space.plan(bytes) {
+                if !log.is_superblock_clean && log.space.plan(bytes, false) {
                     sequencer.pending.extend(item.take());
                 }
             }
@@ -134,14 +160,14 @@ impl Store {
                 return self.wait_for(cx, slot).await.map(drop);
             }
             // Large writes follow at once: filling the segment first would only write everything twice.
-            self.grow_log(cx, bytes, false).await?;
+            self.grow_log(cx, Growth { bytes, is_bulk: true, unfolded, makes_room: false }).await?;
         }
     }
 
     /// Validates, sequences and waits for a prepared commit. `reads` is what a SERIALIZABLE transaction of `snapshot`
     /// read. `sequenced` is called at the point of no return, under the lock, and hands the row locks over.
     pub(crate) async fn sequence(
-        &self,
+        self: &Arc<Self>,
         cx: &Cx,
         prepared: Prepared,
         reads: Option<(&ReadSet, Timestamp)>,
@@ -150,6 +176,7 @@ impl Store {
         let slot = CommitSlot::new();
         let (mut prepared, mut hand_over) = (Some(prepared), Some(hand_over));
         let mut validated = reads.map(|(_, snapshot)| snapshot);
+        let mut is_emergency = false;
         loop {
             if let (Some((reads, _)), Some(until)) = (reads, &mut validated) {
                 let (commits, newest) = lock(&self.sequencer).conflicts.after(*until);
@@ -158,9 +185,13 @@ impl Store {
             }
             let delta =
                 reads.map(|(reads, snapshot)| (reads, snapshot, validated.expect("set with the reads")));
-            match self.try_sequence(cx, &mut prepared, delta, &mut hand_over, &slot)? {
+            match self.try_sequence(cx, &mut prepared, delta, &mut hand_over, &slot, is_emergency)? {
                 Sequenced::Done => break,
-                Sequenced::NeedsSpace(bytes) => self.grow_log(cx, bytes, true).await?,
+                Sequenced::NeedsSpace(bytes) => {
+                    let makes_room = prepared.as_ref().is_some_and(|it| makes_room(&it.writes, bytes));
+                    let growth = Growth { bytes, is_bulk: false, unfolded: Footprint::default(), makes_room };
+                    is_emergency = self.grow_log(cx, growth).await?;
+                }
             }
         }
         if self.options.in_memory {
@@ -180,6 +211,7 @@ impl Store {
         delta: Option<(&ReadSet, Timestamp, Timestamp)>,
         hand_over: &mut Option<impl FnOnce() -> HeldLocks>,
         slot: &Arc<CommitSlot>,
+        is_emergency: bool,
     ) -> Result<Sequenced> {
         let mut sequencer = lock(&self.sequencer);
         sequencer.check_poison()?;
@@ -193,7 +225,7 @@ impl Store {
         }
         let bytes = prepared.as_ref().map_or(0, |it| it.frame.log_bytes());
         if let Some(log) = &mut sequencer.log
-            && (log.is_superblock_clean || !log.space.plan(bytes))
+            && (log.is_superblock_clean || !log.space.plan(bytes, is_emergency))
         {
             return Ok(Sequenced::NeedsSpace(bytes));
         }
@@ -224,59 +256,5 @@ impl Store {
             self.checkpoint(cx).await?;
         }
         Ok(())
-    }
-
-    /// Makes another segment ready that has room for `bytes` (I6: before anything is sequenced into it); `fill`: for small
-    /// commits to come. Errors: 53100.
-    pub(crate) async fn grow_log(&self, cx: &Cx, bytes: u64, fill: bool) -> Result<()> {
-        let _passage = self.growing.enter().await;
-        let segment = self.segment_to_allocate(bytes, !fill)?;
-        if let Some(segment) = segment {
-            let segment = self.allocate_segment(cx, segment, bytes, fill).await?;
-            let mut sequencer = lock(&self.sequencer);
-            let log = sequencer.log.as_mut().expect("the log stays");
-            log.space.grown(segment, !fill);
-        }
-        self.declare_log(cx).await
-    }
-
-    /// The segment to be made for `bytes`; `None` when there is room, or an idle one was taken.
-    fn segment_to_allocate(&self, bytes: u64, is_bulk: bool) -> Result<Option<Segment>> {
-        let mut sequencer = lock(&self.sequencer);
-        sequencer.check_poison()?;
-        let log = sequencer.log.as_mut().ok_or_else(|| Error::internal("there is no log to grow"))?;
-        if log.space.has_room(bytes) && !log.space.wants_ready() {
-            return Ok(None);
-        }
-        Ok(log.space.grow(bytes, is_bulk).err())
-    }
-
-    /// Allocates a segment; on a nearly full disk just as much as is needed. Errors: 53100, the disk's.
-    async fn allocate_segment(
-        &self,
-        cx: &Cx,
-        mut segment: Segment,
-        bytes: u64,
-        fill: bool,
-    ) -> Result<Segment> {
-        let file = FileId::Log(segment.file);
-        let error = match cx.disk(DiskOp::Allocate { file, len: segment.len, fill }).await {
-            Ok(_) => return Ok(segment),
-            Err(error) => error,
-        };
-        // Whatever the failed attempt left behind is only in the way.
-        let removed = cx.disk(DiskOp::Remove { file }).await;
-        if error.kind != DiskErrorKind::Full || removed.is_err() || bytes >= segment.len {
-            return Err(error.into());
-        }
-        probe!(self.world, "log: smaller segment on a full disk");
-        segment.len = bytes;
-        match cx.disk(DiskOp::Allocate { file, len: segment.len, fill }).await {
-            Ok(_) => Ok(segment),
-            Err(error) => {
-                let _ = cx.disk(DiskOp::Remove { file }).await;
-                Err(error.into())
-            }
-        }
     }
 }

@@ -10,6 +10,7 @@ use super::slot::CommitSlot;
 use crate::lock::held::HeldLocks;
 use crate::log::format::{BATCH_HEADER_BYTES, BatchHeader, EncodedFrame, round_up_to_sector};
 use crate::log::space::LogSpace;
+use crate::mem::Footprint;
 use crate::mem::write_set::SealedWrites;
 use crate::pages::LogPosition;
 use crate::store::Store;
@@ -120,6 +121,16 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
+    /// What the commits that are sequenced and not yet in a layer will take in the trees, about.
+    pub fn uninstalled(&self) -> Footprint {
+        let flying = self.flight.iter().flat_map(|flight| &flight.items);
+        let landed = self.landed.iter().flat_map(|landed| &landed.items);
+        let commits = self.pending.iter().chain(flying).chain(landed).filter_map(|item| item.commit.as_ref());
+        let mut all = Footprint::default();
+        commits.for_each(|commit| all += commit.writes.footprint());
+        all
+    }
+
     /// Errors: 58030 when the store is poisoned (I5).
     pub fn check_poison(&self) -> Result<()> {
         self.poisoned.clone().map_or(Ok(()), Err)

@@ -53,10 +53,16 @@ pub struct LogSpace {
     next_len: u64,
     next_bulk_len: u64,
     len_max: u64,
+    /// Kept free for those who make room (I6).
+    kept: u64,
+    /// Bytes that may be planned before somebody makes sure again that a checkpoint could fold them (I6).
+    admitted: u64,
 }
 
 /// Idle segments beyond this many are removed.
 const IDLE_SEGMENT_COUNT_MAX: usize = 2;
+/// Bytes kept free for those who make room on a full disk; less where segments are small.
+const KEPT_BYTES_MAX: u64 = 64 << 10;
 
 impl LogSpace {
     /// No segment yet; `salt` is below all to come, `next_file` above all that exist.
@@ -74,6 +80,8 @@ impl LogSpace {
             next_len: first_len.min(len_max),
             next_bulk_len: first_len.min(len_max),
             len_max,
+            kept: (first_len / 4).min(KEPT_BYTES_MAX),
+            admitted: 0,
         }
     }
 
@@ -88,31 +96,62 @@ impl LogSpace {
         self.idle.push(segment);
     }
 
-    /// Whether [`LogSpace::plan`] would succeed.
-    pub fn has_room(&mut self, bytes: u64) -> bool {
-        let plan = (self.plan_segment, self.plan_offset);
-        let has_room = self.plan(bytes);
-        (self.plan_segment, self.plan_offset) = plan;
-        has_room
+    /// Whether the segments have room for `bytes`, admitted or not; all of it for an emergency.
+    pub fn has_room(&self, bytes: u64, is_emergency: bool) -> bool {
+        let end = self.end_of_plan(bytes);
+        end.is_some_and(|end| is_emergency || self.room_behind(end) >= self.kept)
     }
 
-    /// Plans `bytes` for an item. `false`: there is no room, and nothing changed.
-    pub fn plan(&mut self, bytes: u64) -> bool {
+    /// Plans `bytes` for an item. `false`: there is no room, or it is not admitted, and nothing changed. An emergency
+    /// gets what is kept, and needs no admission.
+    pub fn plan(&mut self, bytes: u64, is_emergency: bool) -> bool {
+        let Some(end) = self.end_of_plan(bytes) else { return false };
+        if !is_emergency {
+            if self.admitted < bytes || self.room_behind(end) < self.kept {
+                return false;
+            }
+            self.admitted -= bytes;
+        }
+        (self.plan_segment, self.plan_offset) = end;
+        true
+    }
+
+    /// Where the plan would end with `bytes` more.
+    fn end_of_plan(&self, bytes: u64) -> Option<(usize, u64)> {
         let (mut segment, mut offset) = (self.plan_segment, self.plan_offset);
         loop {
             let len = match segment {
                 0 => self.current.map_or(0, |it| it.len),
-                _ => match self.ready.get(segment - 1) {
-                    Some(it) => it.len,
-                    None => return false,
-                },
+                _ => self.ready.get(segment - 1)?.len,
             };
             if offset + bytes <= len {
-                (self.plan_segment, self.plan_offset) = (segment, offset + bytes);
-                return true;
+                return Some((segment, offset + bytes));
             }
             (segment, offset) = (segment + 1, 0);
         }
+    }
+
+    fn room_behind(&self, (segment, offset): (usize, u64)) -> u64 {
+        let len = match segment {
+            0 => self.current.map_or(0, |it| it.len),
+            _ => self.ready.get(segment - 1).map_or(0, |it| it.len),
+        };
+        len.saturating_sub(offset) + self.ready.iter().skip(segment).map(|it| it.len).sum::<u64>()
+    }
+
+    /// Bytes that the segments have left behind the plan.
+    pub fn room(&self) -> u64 {
+        self.room_behind((self.plan_segment, self.plan_offset))
+    }
+
+    /// A checkpoint can fold what is there and `bytes` more.
+    pub fn admit(&mut self, bytes: u64) {
+        self.admitted = bytes;
+    }
+
+    /// The shortest segment that makes room for `bytes`.
+    pub fn len_for(&self, bytes: u64) -> u64 {
+        bytes + self.kept
     }
 
     /// Where the next batch goes, whose first item takes `bytes`. Moves on to the next segment when the current one has
@@ -231,10 +270,25 @@ mod tests {
     #[test]
     fn planning_moves_over_segments() {
         let mut space = with_segments(&[1024, 1024]);
-        assert!(space.plan(1024) && space.plan(512));
-        assert!(!space.plan(1024));
-        assert!(space.plan(512));
-        assert!(!space.plan(512));
+        assert!(space.plan(1024, true) && space.plan(512, true));
+        assert!(!space.plan(1024, true));
+        assert!(space.plan(512, true));
+        assert!(!space.plan(512, true));
+    }
+
+    /// The last quarter of a small segment is for emergencies, and the rest for what is admitted.
+    #[test]
+    fn a_part_is_kept() {
+        let mut space = with_segments(&[1024]);
+        assert!(space.has_room(768, false) && !space.has_room(769, false) && space.has_room(1024, true));
+        assert!(!space.plan(512, false), "nothing is admitted yet");
+        space.admit(space.room());
+        assert!(space.plan(512, false) && !space.plan(512, false) && space.plan(256, false));
+        assert!(!space.plan(1, false) && space.plan(256, true));
+        space.grown(Segment { file: 9, len: 1024 }, false);
+        assert!(space.plan(100, false), "another segment keeps it");
+        space.admit(50);
+        assert!(!space.plan(51, false) && space.plan(50, false) && !space.plan(1, false));
     }
 
     /// Whatever the grouping, what was planned can be placed.
@@ -248,7 +302,7 @@ mod tests {
             let mut batch_no = 1;
             loop {
                 let item = 512 * rng.range(1..4);
-                if !space.plan(item) {
+                if !space.plan(item, true) {
                     break;
                 }
                 queue.push_back(item);

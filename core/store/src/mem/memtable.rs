@@ -6,7 +6,7 @@
 use super::filter::Filter;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
 use super::write_set::{SealedWrites, bounds_inverted};
-use super::{KeyBounds, Version, key_hash};
+use super::{Footprint, KeyBounds, Version, key_hash};
 use orrery_base::prefetch::{CACHE_LINE_BYTES, prefetch_bytes};
 use orrery_base::{Timestamp, TreeId, World, plant};
 use std::collections::BTreeMap;
@@ -80,6 +80,8 @@ pub struct Memtable {
     filter: Filter,
     byte_count: AtomicU64,
     version_count: AtomicU64,
+    long_bytes: AtomicU64,
+    long_count: AtomicU64,
     has_drops: AtomicBool,
     /// A bit for each tree that has something here, by its number modulo 64: most reads go no further.
     tree_bits: AtomicU64,
@@ -98,6 +100,8 @@ impl Memtable {
             filter: Filter::with_capacity((budget_bytes / 128) as usize),
             byte_count: AtomicU64::new(0),
             version_count: AtomicU64::new(0),
+            long_bytes: AtomicU64::new(0),
+            long_count: AtomicU64::new(0),
             has_drops: AtomicBool::new(false),
             tree_bits: AtomicU64::new(0),
         }
@@ -114,6 +118,15 @@ impl Memtable {
     /// Bytes of memory taken, about.
     pub fn byte_count(&self) -> u64 {
         self.byte_count.load(Ordering::Relaxed)
+    }
+
+    /// What it will take in the trees, about.
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            bytes: self.byte_count(),
+            long_bytes: self.long_bytes.load(Ordering::Relaxed),
+            long_count: self.long_count.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether nothing was ever installed.
@@ -169,6 +182,11 @@ impl Memtable {
             trees.entry(tree).or_default().dropped = Some(timestamp);
             self.has_drops.store(true, Ordering::Release);
             count += 1;
+        }
+        let long = writes.footprint();
+        if long.long_count > 0 {
+            self.long_bytes.fetch_add(long.long_bytes, Ordering::Relaxed);
+            self.long_count.fetch_add(long.long_count, Ordering::Relaxed);
         }
         self.byte_count.fetch_add(added as u64, Ordering::Relaxed);
         self.byte_count.fetch_sub(freed as u64, Ordering::Relaxed);

@@ -24,6 +24,34 @@ pub fn key_hash(tree: TreeId, key: &[u8]) -> u64 {
     hash64(0x6f72_7265_7279_0000 ^ u64::from(tree.0), key)
 }
 
+/// What writes will take in the trees, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes of memory that they take.
+    pub bytes: u64,
+    /// Of these, values that lie in pages of their own.
+    pub long_bytes: u64,
+    /// Their number.
+    pub long_count: u64,
+}
+
+impl Footprint {
+    /// Bytes of the pages that a checkpoint adds for them at most: a leaf that was split is half empty, less a row, and a
+    /// long value has its last page to itself.
+    pub fn page_bytes(&self, unit_bytes: u64) -> u64 {
+        let rows = self.bytes.saturating_sub(self.long_bytes);
+        rows / 2 * 5 + self.long_bytes + self.long_count * unit_bytes
+    }
+}
+
+impl std::ops::AddAssign for Footprint {
+    fn add_assign(&mut self, other: Footprint) {
+        self.bytes += other.bytes;
+        self.long_bytes += other.long_bytes;
+        self.long_count += other.long_count;
+    }
+}
+
 /// A version of a key: when it was committed, and the value (`None`: a tombstone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version<'a> {

@@ -6,7 +6,7 @@
 
 use super::memtable::Memtable;
 use super::write_set::SealedWrites;
-use super::{KeyBounds, Version};
+use super::{Footprint, KeyBounds, Version};
 use crate::pages::TreeVersion;
 use orrery_base::task::lock;
 use orrery_base::{Timestamp, TreeId};
@@ -90,6 +90,14 @@ impl Layer {
         }
     }
 
+    /// What it will take in the trees, about.
+    pub fn footprint(&self) -> Footprint {
+        match self {
+            Layer::Memtable(table) => table.footprint(),
+            Layer::Run { writes, .. } => writes.footprint(),
+        }
+    }
+
     /// The trees with something in them, sorted.
     pub fn trees(&self) -> Vec<TreeId> {
         match self {
@@ -136,6 +144,13 @@ impl View {
             Some(index) => (index + 1, false),
             None => (self.layers.len(), true),
         }
+    }
+
+    /// What all layers will take in the trees, about.
+    pub fn footprint(&self) -> Footprint {
+        let mut all = Footprint::default();
+        self.layers.iter().for_each(|layer| all += layer.footprint());
+        all
     }
 
     /// Bytes of all layers.

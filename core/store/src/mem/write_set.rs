@@ -13,9 +13,10 @@ use super::arena::{Arena, ArenaAt};
 use super::filter::Filter;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, head_of, wanted_bounds};
 use super::key_table::KeyTable;
-use super::{KeyBounds, key_hash};
+use super::{Footprint, KeyBounds, key_hash};
 use orrery_base::TreeId;
 use orrery_base::hash::hash64;
+use orrery_base::limits::INLINE_VALUE_BYTES_MAX;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -56,6 +57,7 @@ pub struct WriteSet {
     trees: BTreeMap<TreeId, TreeWrites>,
     dropped: Vec<(TreeId, u32)>,
     byte_count: usize,
+    long: Footprint,
 }
 
 /// What a write set says of a key.
@@ -265,6 +267,10 @@ impl WriteSet {
         let reserved = writes.arena.reserved_bytes();
         writes.write(key, value, sequence);
         self.byte_count += ENTRY_BYTES + writes.arena.reserved_bytes() - reserved;
+        if let Some(value) = value.filter(|value| value.len() > INLINE_VALUE_BYTES_MAX) {
+            self.long.long_bytes += value.len() as u64;
+            self.long.long_count += 1;
+        }
     }
 
     /// Marks a tree to be dropped at commit.
@@ -342,7 +348,8 @@ impl WriteSet {
         let mut dropped: Vec<TreeId> = self.dropped.iter().map(|&(tree, _)| tree).collect();
         dropped.sort_unstable();
         dropped.dedup();
-        let mut sealed = SealedWrites { byte_count: self.byte_count, ..SealedWrites::default() };
+        let mut sealed =
+            SealedWrites { byte_count: self.byte_count, long: self.long, ..SealedWrites::default() };
         for (tree, writes) in self.trees {
             // A dropped tree ends empty, whatever was written to it before or after.
             if !writes.entries.is_empty() && dropped.binary_search(&tree).is_err() {
@@ -508,6 +515,7 @@ pub struct SealedWrites {
     trees: BTreeMap<TreeId, SealedTree>,
     dropped: Vec<TreeId>,
     byte_count: usize,
+    long: Footprint,
     filter: Option<Filter>,
 }
 
@@ -536,6 +544,11 @@ impl SealedWrites {
     /// Bytes of memory taken, about.
     pub fn byte_count(&self) -> usize {
         self.byte_count
+    }
+
+    /// What it will take in the trees, about; values that were replaced within it count too.
+    pub fn footprint(&self) -> Footprint {
+        Footprint { bytes: self.byte_count as u64, ..self.long }
     }
 
     /// Whether it may write this key.

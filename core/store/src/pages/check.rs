@@ -148,7 +148,7 @@ impl<'c> Check<'c, '_> {
         name: &str,
         busy: &Bitmap,
     ) -> Result<Vec<(TreeId, TreeRoot)>> {
-        self.reached = Bitmap::new(superblock.file_unit_count);
+        self.reached = Bitmap::new(superblock.file_unit_count.min(self.store.file_unit_count()));
         for extent in superblock_extents(self.store.unit_bytes) {
             self.reached.set(extent);
         }

@@ -50,6 +50,16 @@ impl Bitmap {
         self.groups.resize(self.words.len().div_ceil(GROUP_WORDS), 0);
     }
 
+    /// Covers no more than `unit_count` units; what lies behind is forgotten.
+    pub fn truncate(&mut self, unit_count: u64) {
+        if unit_count < self.unit_count {
+            let (start, count) = (unit_count, self.unit_count - unit_count);
+            self.clear(Extent { start, count });
+            self.unit_count = unit_count;
+            self.grow(unit_count);
+        }
+    }
+
     /// Units covered.
     pub fn unit_count(&self) -> u64 {
         self.unit_count
@@ -247,10 +257,28 @@ impl FreeSpace {
         self.file_unit_count
     }
 
-    /// The file grew.
+    /// The file grew; perhaps it is longer already.
     pub fn grow(&mut self, unit_count: u64) {
-        self.file_unit_count = unit_count;
+        self.file_unit_count = self.file_unit_count.max(unit_count);
         self.busy.grow(unit_count);
+    }
+
+    /// The file ends behind its last unit in use, or at `unit_count_min`, if there are more than `slack` units behind
+    /// that. Answers where.
+    pub fn cut_tail(&mut self, unit_count_min: u64, slack: u64) -> Option<u64> {
+        let end = self.busy.end().max(self.live.end()).max(unit_count_min);
+        if end + slack >= self.file_unit_count {
+            return None;
+        }
+        self.busy.truncate(end);
+        self.live.truncate(end);
+        self.file_unit_count = end;
+        Some(end)
+    }
+
+    /// Units that may be handed out now.
+    pub fn free_unit_count(&self) -> u64 {
+        self.busy.unit_count() - self.busy.set_count()
     }
 
     /// Everything that may not be handed out.
@@ -264,7 +292,7 @@ impl FreeSpace {
     /// only where more than a quarter of the file is free, so that checkpoints write long runs and the file still stays
     /// bounded.
     pub fn take(&mut self, count: u64, need: Need) -> Option<Extent> {
-        let free = self.busy.unit_count() - self.busy.set_count();
+        let free = self.free_unit_count();
         let wanted = if need == Need::All { vec![count] } else { vec![count, (count / 8).max(1), 1] };
         for minimum in wanted {
             if need == Need::LongRun && minimum == 1 && count > 1 && free * 4 < self.busy.unit_count() {
@@ -314,7 +342,6 @@ impl FreeSpace {
     /// What the next tree version will reach. `taken` are new pages, `freed` replaced ones.
     pub fn live_after(&self, taken: &[Extent], freed: &[Extent]) -> Bitmap {
         let mut live = self.live.clone();
-        live.grow(self.file_unit_count);
         for extent in freed {
             let before = live.clear(*extent);
             assert_eq!(before, extent.count, "a replaced page was reachable: {extent:?}");
@@ -395,6 +422,21 @@ mod tests {
             assert!(copy.load_chunk(0, &bitmap.chunk_bytes(0)));
             assert_eq!(copy, bitmap);
         }
+    }
+
+    #[test]
+    fn a_file_is_cut_behind_its_last_unit() {
+        let mut live = Bitmap::new(1000);
+        live.set(Extent { start: 3, count: 130 });
+        let mut free = FreeSpace::new(live.clone(), None, 1000);
+        assert_eq!(free.cut_tail(0, 900), None);
+        assert_eq!(free.cut_tail(200, 10), Some(200));
+        assert_eq!((free.file_unit_count(), free.free_unit_count()), (200, 70));
+        assert_eq!(free.cut_tail(0, 10), Some(133));
+        assert_eq!(free.take(4, Need::All), None);
+        assert_eq!(free.take(3, Need::All), Some(Extent { start: 0, count: 3 }));
+        live.truncate(100);
+        assert_eq!((live.unit_count(), live.set_count(), live.end()), (100, 97, 100));
     }
 
     #[test]

@@ -218,6 +218,11 @@ pub struct PoolStats {
 /// Bytes of one read, at most, when pages are loaded together.
 const LOAD_BYTES_MAX: u64 = 1 << 20;
 
+/// Units that the smallest part of a checkpoint may take: paths in a tree and in the meta tree, split, with neighbours.
+const CHECKPOINT_UNITS_MIN: u64 = 32;
+/// Unused units at the file's end that a clean close leaves.
+const TAIL_UNITS_MAX: u64 = 64;
+
 /// The page store of one data file.
 pub struct PageStore {
     pool: Arc<pool::Pool>,
@@ -398,6 +403,43 @@ impl PageStore {
     /// close is a checkpoint and a seal with the same state.
     pub async fn seal(&self, cx: &Cx, state: StoreState) -> Result<()> {
         checkpoint::seal(self, cx, state).await
+    }
+
+    /// What the newest superblock says.
+    pub fn newest_state(&self) -> StoreState {
+        lock(&self.state).newest.state.clone()
+    }
+
+    /// Makes sure that a checkpoint finds places for `bytes` of pages beside what each needs (I6); the file grows where
+    /// it must. Errors: 53100, disk errors.
+    pub async fn reserve(&self, cx: &Cx, bytes: u64) -> Result<()> {
+        let (free, file_units) = {
+            let state = lock(&self.state);
+            (state.free.free_unit_count(), state.free.file_unit_count())
+        };
+        let unit = self.unit_bytes as u64;
+        // The bitmap is written whole, beside the one that it replaces.
+        let bitmap_units = 2 * (1 + (file_units / 8).div_ceil(unit));
+        let wanted = bytes.div_ceil(unit) + CHECKPOINT_UNITS_MIN + bitmap_units;
+        if free >= wanted {
+            return Ok(());
+        }
+        let unit_count = file_units + (wanted - free);
+        cx.disk(DiskOp::Allocate { file: FileId::Data, len: unit_count * unit, fill: false }).await?;
+        lock(&self.state).free.grow(unit_count);
+        Ok(())
+    }
+
+    /// Cuts the file behind its last page, if much is unused there: at a clean close, when both generations are at one
+    /// root. Errors: disk errors.
+    pub async fn give_tail_back(&self, cx: &Cx) -> Result<()> {
+        let unit = self.unit_bytes as u64;
+        let unit_count_min = open::FIRST_FILE_BYTES / unit;
+        let Some(end) = lock(&self.state).free.cut_tail(unit_count_min, TAIL_UNITS_MAX) else {
+            return Ok(());
+        };
+        cx.disk(DiskOp::Truncate { file: FileId::Data, len: end * unit }).await?;
+        Ok(())
     }
 
     /// Whether a sync failed: nothing more is written until the database is opened again (I5).

@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// Bytes of a new file.
-const FIRST_FILE_BYTES: u64 = 1 << 20;
+pub(super) const FIRST_FILE_BYTES: u64 = 1 << 20;
 /// Pages the pool holds at least: a path for each of a few readers, or loading one page could throw out the next.
 const POOL_PAGES_MIN: u64 = 64;
 
@@ -150,15 +150,18 @@ pub async fn open(
     let unit_bytes = newest.unit_bytes;
     let file_unit_count = len / unit_bytes as u64;
     let loader = Loader { cx, unit_bytes, file_unit_count };
-    let (live, free_space_extents) = loader.free_space(&newest).await?;
+    let (mut live, free_space_extents) = loader.free_space(&newest).await?;
     if live.end() > file_unit_count {
         let message = format!("the data file was cut: it has {file_unit_count} page units of {}", live.end());
         return Err(Error::corrupt(message));
     }
+    // A clean close gives the unused tail back (`give_tail_back`).
+    live.truncate(file_unit_count);
     let roots = loader.roots(&newest).await?;
     let free = match &chosen.older {
         Some(older) => {
-            let taken = loader.taken_by_older(older, cx).await?;
+            let mut taken = loader.taken_by_older(older, cx).await?;
+            taken.truncate(file_unit_count);
             FreeSpace::new(live, Some((newest.sequence, &taken)), file_unit_count)
         }
         None => FreeSpace::new(live, None, file_unit_count),

@@ -26,7 +26,7 @@
 //! | 96–119 | pointer to the history list: reserved, zero bytes |
 //! | 120–123 | levels of the meta tree |
 //! | 124–127 | encryption epoch: reserved, 0 |
-//! | 128–135 | the file's units at the time |
+//! | 128–135 | the file's units at the time (a clean close may cut unused ones off behind it) |
 //! | 136–143 | entries of the meta tree |
 //! | 144–151 | units of the meta tree's pages |
 //! | 152–183 | log position: segment, salt, batch number, offset |
