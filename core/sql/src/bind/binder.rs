@@ -48,13 +48,16 @@ pub(super) struct Binder<'a> {
     pub(super) insert_targets: Vec<(String, SqlType)>,
 }
 
+/// Columns of rows outside: the parameter that stands for each, its value one scope further out, and its name there.
+pub(super) type Captures = Vec<(usize, Expr, Name)>;
+
 /// A scope outside the query being bound, and what that query has taken from there.
 pub(super) struct Outer {
     pub(super) scope: Rc<Scope>,
     /// Not to be looked at: the query being bound was defined further outside.
     pub(super) is_hidden: bool,
     /// The parameter that stands for a column, the column or the parameter outside, and how the column was named there.
-    pub(super) captures: Vec<(usize, Expr, Name)>,
+    pub(super) captures: Captures,
     /// What the query out there has gathered: an aggregate of its columns is its own, wherever it stands.
     pub(super) level: Level,
 }
@@ -192,7 +195,7 @@ impl<'a> Binder<'a> {
         scope: Rc<Scope>,
         level: Level,
         bind: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> (Level, Result<(T, Vec<(usize, Expr, Name)>)>) {
+    ) -> (Level, Result<(T, Captures)>) {
         self.outer.push(Outer { scope, is_hidden: false, captures: Vec::new(), level });
         let result = bind(self);
         match self.outer.pop() {

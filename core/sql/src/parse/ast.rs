@@ -218,7 +218,7 @@ pub enum Over {
     /// A window of the WINDOW clause.
     Name(Name),
     /// One of its own.
-    Spec(WindowSpec),
+    Spec(Box<WindowSpec>),
 }
 
 /// A window.

@@ -497,7 +497,7 @@ impl Parser<'_> {
         }
         if self.accept("over")? {
             function.over = Some(if self.is_punct(b'(')? {
-                Over::Spec(self.window_spec()?)
+                Over::Spec(Box::new(self.window_spec()?))
             } else {
                 Over::Name(self.name()?)
             });

@@ -342,7 +342,7 @@ impl Arbiters {
     }
 }
 
-/// UPDATE: `source` gives all table columns in order, then [`ROW_KEY`]. Its filter is also kept in `recheck` for
+/// UPDATE: `source` gives all table columns in order, then [`ROW_KEY`], then what UPDATE … FROM computed. Its filter is also kept in `recheck` for
 /// re-evaluation on the newest version of a row (DESIGN §5).
 #[derive(Clone, Debug)]
 pub struct Update {
@@ -353,7 +353,7 @@ pub struct Update {
     /// The whole WHERE over the table's columns when the statement is over this one relation without subqueries: such
     /// a statement re-evaluates, any other restarts.
     pub recheck: Option<Recheck>,
-    /// Ordinal and new value, over the table's columns.
+    /// Ordinal and new value, over the table's columns and those that the source gives behind the row's key.
     pub assignments: Vec<(usize, Expr)>,
     /// As in `Insert`.
     pub checks: Vec<(String, Expr)>,

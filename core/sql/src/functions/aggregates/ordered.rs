@@ -95,7 +95,7 @@ impl State for OrderedSet {
             self.fraction = Some(fraction);
         }
         // Values were written in their plain forms.
-        let ty = plain(config.ty);
+        let ty = config.ty.base();
         for _ in 0..u32::from_le_bytes(take(bytes)?) {
             let key = part(bytes)?;
             let row = part(bytes)?;
@@ -134,14 +134,6 @@ impl State for OrderedSet {
 
     fn extra_bytes(&self) -> usize {
         self.bytes
-    }
-}
-
-/// The type that a value is written as.
-fn plain(ty: SqlType) -> SqlType {
-    match ty.base() {
-        SqlType::Numeric => SqlType::Numeric,
-        other => other,
     }
 }
 
