@@ -18,12 +18,18 @@ pub fn list_tables<W: Write>(tables: &[TableDescription], writer: &mut Writer<W>
         [text("table"), number("columns"), number("indexes"), number("rows_about"), text("size_about")];
     let rows = tables.iter().map(|table| {
         let bytes = table.byte_estimate + secondary(table).map(|index| index.byte_estimate).sum::<u64>();
+        let is_view = table.view.is_some();
+        let (rows, bytes) = if is_view {
+            (String::new(), "view".into())
+        } else {
+            (table.row_estimate.to_string(), size(bytes))
+        };
         vec![
             table.name.clone(),
             table.columns.len().to_string(),
             table.indexes.len().to_string(),
-            table.row_estimate.to_string(),
-            size(bytes),
+            rows,
+            bytes,
         ]
     });
     show(&columns, rows, writer)
@@ -71,8 +77,13 @@ pub fn table<W: Write>(tables: &[TableDescription], name: &str, writer: &mut Wri
         return show(&columns, rows, writer);
     }
     let output = || ShellError::io("output");
-    writeln!(writer.out(), "Table {}", quoted(&table.name)).map_err(output())?;
+    let what = if table.view.is_some() { "View" } else { "Table" };
+    writeln!(writer.out(), "{what} {}", quoted(&table.name)).map_err(output())?;
     show(&columns, rows, writer)?;
+    if let Some(text) = &table.view {
+        writeln!(writer.out(), "View definition:\n    {text}").map_err(output())?;
+        return writer.out().flush().map_err(output());
+    }
     let mut lines = Vec::new();
     if !table.indexes.is_empty() {
         lines.push("Indexes:".to_string());

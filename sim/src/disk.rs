@@ -120,7 +120,25 @@ pub struct Disk {
     next_sequence: u64,
     mischief: Option<Mischief>,
     /// Synced writes to logs since each was last allocated, oldest first.
-    synced_log_writes: Vec<(FileId, u64, u64)>,
+    synced_log_writes: Vec<SyncedWrite>,
+    /// Syncs of logs so far.
+    log_sync_count: u64,
+}
+
+/// A write to a log that a sync made durable.
+struct SyncedWrite {
+    file: FileId,
+    offset: u64,
+    len: u64,
+    /// Which sync.
+    sync: u64,
+}
+
+impl SyncedWrite {
+    fn overlaps(&self, other: &SyncedWrite) -> bool {
+        let apart = self.offset + self.len <= other.offset || other.offset + other.len <= self.offset;
+        self.file == other.file && !apart
+    }
 }
 
 impl Disk {
@@ -134,6 +152,7 @@ impl Disk {
             next_sequence: 0,
             mischief: None,
             synced_log_writes: vec![],
+            log_sync_count: 0,
         }
     }
 
@@ -232,10 +251,15 @@ impl Disk {
     /// A byte of a synced log batch that is not the newest: damage there can be told from a torn write, because the
     /// newer batch says that the older was durable.
     pub fn draw_old_log_byte(&self, rng: &mut Rng) -> Option<(FileId, u64)> {
-        let (_, older) = self.synced_log_writes.split_last()?;
-        let (file, offset, len) =
-            *(!older.is_empty()).then(|| rng.pick(&older[older.len().saturating_sub(20)..]))?;
-        Some((file, offset + rng.below(len)))
+        // A batch may have been written in several pieces, and its place may have been used before: all that the newest
+        // sync covered is left alone.
+        let newest = self.synced_log_writes.last()?.sync;
+        let split = self.synced_log_writes.partition_point(|it| it.sync < newest);
+        let (older, newest) = self.synced_log_writes.split_at(split);
+        let is_apart = |it: &&SyncedWrite| newest.iter().all(|other| !it.overlaps(other));
+        let apart: Vec<_> = older.iter().rev().take(20).filter(is_apart).collect();
+        let write = (!apart.is_empty()).then(|| rng.pick(&apart))?;
+        Some((write.file, write.offset + rng.below(write.len)))
     }
 
     /// Overwrites with zeros, in the cache and on the disk.
@@ -356,7 +380,11 @@ impl Disk {
         if !failed {
             file.entry_durable = true;
             if let FileId::Log(_) = file_id {
-                self.synced_log_writes.extend(synced.into_iter().map(|(offset, len)| (file_id, offset, len)));
+                self.log_sync_count += 1;
+                let sync = self.log_sync_count;
+                let written =
+                    synced.into_iter().map(|(offset, len)| SyncedWrite { file: file_id, offset, len, sync });
+                self.synced_log_writes.extend(written);
             }
             return Ok(DiskReply::Done);
         }

@@ -61,3 +61,35 @@ fn an_open_transaction_sees_its_own_tables_and_stays_sound() {
     one.run("select nothing").unwrap_err();
     assert_eq!(one.describe().unwrap_err().code().as_str(), "25P02");
 }
+
+#[test]
+fn views_are_described_and_survive_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("views.orrery");
+    {
+        let db = Database::open(&path).unwrap();
+        let mut one = db.connect();
+        one.run(
+            "create table t (id integer primary key, a text);
+             insert into t values (1, 'x'), (2, 'y');
+             create view v (n, label) as select id + 1, a from t where id > 1;
+             create view w as select label from v",
+        )
+        .unwrap();
+        one.run("begin; drop view w; rollback").unwrap();
+    }
+    let db = Database::open(&path).unwrap();
+    let mut one = db.connect();
+    let described = one.describe().unwrap();
+    let names: Vec<_> = described.iter().map(|it| (it.name.as_str(), it.view.is_some())).collect();
+    assert_eq!(names, [("t", false), ("v", true), ("w", true)]);
+    let columns: Vec<_> = described[1].columns.iter().map(|it| (it.name.as_str(), it.ty.name())).collect();
+    assert_eq!(columns, [("n", "integer".to_owned()), ("label", "text".to_owned())]);
+    let error = one.run("drop table t").unwrap_err();
+    assert_eq!(error.code().as_str(), "2BP01");
+    let rows = one.query("select 1 from w where label = 'y'", &[]).unwrap();
+    assert_eq!(rows.count(), 1);
+    one.run("drop view v cascade").unwrap();
+    assert_eq!(one.describe().unwrap().len(), 1);
+    one.run("drop table t").unwrap();
+}

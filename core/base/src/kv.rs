@@ -127,6 +127,12 @@ pub trait RowSink: Send {
     fn wants_keys(&self) -> bool {
         true
     }
+
+    /// How many bytes at the beginning of each value it is going to look at, about: only these are asked for in advance.
+    /// A hint; the whole value is there all the same. Asked once a leaf.
+    fn wanted_bytes(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Rows of one [`RowSink::rows`] call, at most.

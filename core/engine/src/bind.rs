@@ -146,14 +146,14 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
             locks.push((delete.table.id, TableLock::RowExclusive));
             reads(&delete.source, &mut locks);
         }
-        Bound::Ddl(Ddl::DropTable(tables) | Ddl::Truncate { tables, .. }) => {
+        Bound::Ddl(Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::AccessExclusive)));
         }
         Bound::Ddl(Ddl::CreateIndex { table, .. }) => locks.push((table.id, TableLock::Share)),
         Bound::Ddl(Ddl::DropIndex(indexes)) => {
             locks.extend(indexes.iter().map(|(table, _)| (table.id, TableLock::AccessExclusive)));
         }
-        Bound::Ddl(Ddl::CreateTable(_) | Ddl::Nothing(_)) => {}
+        Bound::Ddl(Ddl::CreateTable(_) | Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::Nothing(_)) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
         Bound::Control(Control::Analyze(tables)) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
@@ -170,12 +170,14 @@ fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
         Bound::Dml(Statement::Insert(insert)) => (vec![&insert.table], insert.source.tables.iter().collect()),
         Bound::Dml(Statement::Update(update)) => (vec![&update.table], update.source.tables.iter().collect()),
         Bound::Dml(Statement::Delete(delete)) => (vec![&delete.table], delete.source.tables.iter().collect()),
-        Bound::Ddl(Ddl::DropTable(tables) | Ddl::Truncate { tables, .. }) => {
+        Bound::Ddl(Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. }) => {
             (tables.iter().collect(), Vec::new())
         }
         Bound::Ddl(Ddl::CreateIndex { table, .. }) => (vec![table], Vec::new()),
         Bound::Ddl(Ddl::DropIndex(indexes)) => (indexes.iter().map(|(table, _)| table).collect(), Vec::new()),
-        Bound::Ddl(Ddl::CreateTable(_) | Ddl::Nothing(_)) => (Vec::new(), Vec::new()),
+        Bound::Ddl(Ddl::CreateTable(_) | Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::Nothing(_)) => {
+            (Vec::new(), Vec::new())
+        }
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
         Bound::Control(Control::Analyze(tables)) => (tables.iter().collect(), Vec::new()),
         Bound::Control(_) => (Vec::new(), Vec::new()),

@@ -6,10 +6,10 @@ use crate::run;
 use crate::session::Session;
 use orrery_base::kv::Transaction;
 use orrery_base::{Cx, Result};
-use orrery_sql::catalog::{Catalog, Column, Index, Table};
+use orrery_sql::catalog::{Catalog, Column, Index, Table, View};
 use orrery_sql::types::SqlType;
 
-/// A table.
+/// A table or a view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableDescription {
     /// Its name.
@@ -26,6 +26,8 @@ pub struct TableDescription {
     pub byte_estimate: u64,
     /// How many rows it had when it was last analysed.
     pub analyzed_row_count: Option<u64>,
+    /// The query of a view; a table has none.
+    pub view: Option<String>,
 }
 
 /// A column.
@@ -80,7 +82,7 @@ pub struct CheckDescription {
     pub expression: String,
 }
 
-/// All tables, by name.
+/// All tables and views, by name.
 pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescription>> {
     let mut state = session.slot.take()?;
     // Nothing is changed here, whatever happens: an open transaction stays sound.
@@ -92,7 +94,9 @@ pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescri
     let mut scope = run::scope(session, cx, &mut state)?;
     scope.txn.begin_statement()?;
     let (catalog, _) = bind::catalog(&session.db, cx, &mut scope).await?;
-    let tables = catalog.tables.values().map(|table| describe(&*scope.txn, &catalog, table)).collect();
+    let tables = catalog.tables.values().map(|table| describe(&*scope.txn, &catalog, table));
+    let mut tables: Vec<TableDescription> = tables.chain(catalog.views.values().map(|it| view(it))).collect();
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
     if state.explicit.is_none() {
         scope.txn.rollback();
     }
@@ -122,6 +126,27 @@ fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDes
         row_estimate: txn.estimated_row_count(table.tree),
         byte_estimate,
         analyzed_row_count: table.statistics.as_ref().map(|statistics| statistics.row_count),
+        view: None,
+    }
+}
+
+fn view(view: &View) -> TableDescription {
+    let columns = view.columns.iter().map(|column| ColumnDescription {
+        name: column.name.clone(),
+        ty: column.ty,
+        not_null: false,
+        default: None,
+        identity: None,
+    });
+    TableDescription {
+        name: view.name.clone(),
+        columns: columns.collect(),
+        indexes: Vec::new(),
+        checks: Vec::new(),
+        row_estimate: 0,
+        byte_estimate: 0,
+        analyzed_row_count: None,
+        view: Some(view.text.clone()),
     }
 }
 

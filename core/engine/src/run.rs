@@ -322,7 +322,9 @@ impl Running<'_> {
 pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
     match ddl {
         Ddl::CreateTable(_) => "CREATE TABLE",
-        Ddl::DropTable(_) => "DROP TABLE",
+        Ddl::DropTable { .. } => "DROP TABLE",
+        Ddl::CreateView(_) => "CREATE VIEW",
+        Ddl::DropView { .. } => "DROP VIEW",
         Ddl::CreateIndex { .. } => "CREATE INDEX",
         Ddl::DropIndex(_) => "DROP INDEX",
         Ddl::Truncate { .. } => "TRUNCATE TABLE",

@@ -15,6 +15,8 @@ pub struct Catalog {
     pub version: u64,
     /// By name. Names are folded to lower case by the parser unless quoted.
     pub tables: BTreeMap<String, Arc<Table>>,
+    /// Views, by name: tables, views and indexes share one space of names.
+    pub views: BTreeMap<String, Arc<View>>,
     /// By name: which table holds the index.
     pub index_owner: BTreeMap<String, String>,
     /// By sequence id.
@@ -49,6 +51,32 @@ pub struct Table {
     pub checks: Vec<Check>,
     /// What ANALYZE found.
     pub statistics: Option<Arc<TableStatistics>>,
+}
+
+/// A view: a query under a name. Its text is bound anew wherever it is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<ViewColumn>,
+    /// Its query, as SQL text.
+    pub text: String,
+    /// Ids of the tables and views that its query names.
+    pub depends: Vec<u32>,
+}
+
+/// A column of a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewColumn {
+    /// Its name.
+    pub name: String,
+    /// What the query calls it.
+    pub inner_name: String,
+    /// Its type.
+    pub ty: SqlType,
 }
 
 /// A column.
@@ -155,6 +183,11 @@ impl Catalog {
     /// The table of this name.
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables.get(name)
+    }
+
+    /// The view of this name.
+    pub fn view(&self, name: &str) -> Option<&Arc<View>> {
+        self.views.get(name)
     }
 
     /// Whether an index or a primary key constraint has this name.

@@ -126,10 +126,12 @@ impl<'a> Printer<'a> {
         let mut uses = vec![None; plan.subqueries.len()];
         for node in std::iter::once(&plan.root).chain(&plan.subqueries) {
             each_expr(node, &mut |expr| {
-                if let Expr::Subquery { index, kind, .. } = expr
+                if let Expr::Subquery { index, kind, args, .. } = expr
                     && let Some(found) = uses.get_mut(*index)
                 {
-                    *found = Some(if matches!(kind, SubqueryUse::In(_)) { "SubPlan" } else { "InitPlan" });
+                    let is_init =
+                        args.is_empty() && matches!(kind, SubqueryUse::Scalar | SubqueryUse::Exists);
+                    *found = Some(if is_init { "InitPlan" } else { "SubPlan" });
                 }
             });
         }
@@ -160,6 +162,7 @@ impl<'a> Printer<'a> {
         let kind_of = |kind: &JoinKind| match kind {
             JoinKind::Inner => "",
             JoinKind::Left => " Left",
+            JoinKind::Full => " Full",
             JoinKind::Semi => " Semi",
             JoinKind::Anti => " Anti",
         };
@@ -181,12 +184,17 @@ impl<'a> Printer<'a> {
                 format!("Index{only} Scan{backward} using {name} {}", self.on(table, shown.number))
             }
             Op::GenerateSeries { .. } => "Function Scan on generate_series".to_owned(),
+            Op::Window { .. } => "WindowAgg".to_owned(),
+            Op::Recursive { .. } => "Recursive Union".to_owned(),
+            Op::Working { .. } => "WorkTable Scan".to_owned(),
             Op::Filter { .. } => "Subquery Scan".to_owned(),
             Op::Project { .. } => "Result".to_owned(),
-            Op::NestedLoopJoin { kind, .. } | Op::IndexJoin { kind, .. } => match kind {
-                JoinKind::Inner => "Nested Loop".to_owned(),
-                kind => format!("Nested Loop{} Join", kind_of(kind)),
-            },
+            Op::NestedLoopJoin { kind, .. } | Op::IndexJoin { kind, .. } | Op::Apply { kind, .. } => {
+                match kind {
+                    JoinKind::Inner => "Nested Loop".to_owned(),
+                    kind => format!("Nested Loop{} Join", kind_of(kind)),
+                }
+            }
             Op::HashJoin { kind, .. } => format!("Hash{} Join", kind_of(kind)),
             Op::Aggregate { groups, sorted, .. } => match (groups.is_empty(), sorted) {
                 (true, _) => "Aggregate".to_owned(),
@@ -225,6 +233,12 @@ impl<'a> Printer<'a> {
                 self.predicate(depth, "Filter", filter.as_ref(), &own);
             }
             Op::NestedLoopJoin { on, .. } => self.predicate(depth, "Join Filter", on.as_ref(), &both()),
+            Op::Apply { on, args, .. } => {
+                let text =
+                    |(slot, arg): &(usize, Expr)| format!("${} = {}", slot + 1, print(arg, &inputs[0]));
+                self.detail(depth, "Params", &args.iter().map(text).collect::<Vec<_>>().join(", "));
+                self.predicate(depth, "Join Filter", on.as_ref(), &both());
+            }
             Op::HashJoin { left_keys, right_keys, residual, .. } => {
                 let pair = |(left, right): (&Expr, &Expr)| {
                     format!("({} = {})", print(left, &inputs[0]), print(right, &inputs[1]))
@@ -359,14 +373,22 @@ impl<'a> Printer<'a> {
                 self.table_names(table, columns, number)
             }
             Op::GenerateSeries { .. } => vec!["generate_series".to_owned()],
+            Op::Working { .. } => (1..=node.fields.len()).map(|n| format!("column{n}")).collect(),
+            Op::Recursive { .. } => input(0),
+            Op::Window { calls, .. } => {
+                let mut names = input(0);
+                let below = names.clone();
+                names.extend(calls.iter().map(|call| expression::print_window(call, &below)));
+                names
+            }
             Op::Filter { .. } | Op::Sort { .. } | Op::Limit { .. } | Op::Distinct { .. } => input(0),
             Op::Project { exprs, .. } => {
                 let below = input(0);
                 exprs.iter().map(|expr| print(expr, &below)).collect()
             }
-            Op::NestedLoopJoin { kind, .. } | Op::HashJoin { kind, .. } => {
+            Op::NestedLoopJoin { kind, .. } | Op::HashJoin { kind, .. } | Op::Apply { kind, .. } => {
                 let mut names = input(0);
-                if matches!(kind, JoinKind::Inner | JoinKind::Left) {
+                if kind.has_right() {
                     names.extend(input(1));
                 }
                 names
@@ -424,6 +446,7 @@ fn holds_filter(node: &PlanNode) -> bool {
             | Op::HashJoin { .. }
             | Op::NestedLoopJoin { .. }
             | Op::IndexJoin { .. }
+            | Op::Apply { .. }
             | Op::GenerateSeries { .. }
             | Op::Values { .. }
     )
@@ -484,6 +507,7 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         Op::Filter { predicate, .. } => own.push(predicate),
         Op::Project { exprs, .. } => own.extend(exprs),
         Op::NestedLoopJoin { on, .. } => own.extend(on),
+        Op::Apply { on, args, .. } => own.extend(on.iter().chain(args.iter().map(|arg| &arg.1))),
         Op::HashJoin { left_keys, right_keys, residual, .. } => {
             own.extend(left_keys.iter().chain(right_keys).chain(residual));
         }
@@ -493,8 +517,13 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
             aggregates.iter().for_each(|call| own.extend(call.args.iter().chain(&call.filter)));
         }
         Op::Sort { keys, .. } => own.extend(keys.iter().map(|key| &key.expr)),
+        Op::Window { partition, order, calls, .. } => {
+            own.extend(partition);
+            own.extend(order.iter().map(|key| &key.expr));
+            own.extend(calls.iter().flat_map(|call| call.exprs()));
+        }
         Op::Limit { limit, offset, .. } => own.extend(limit.iter().chain(offset)),
-        Op::Distinct { .. } | Op::Append { .. } => {}
+        Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
     }
     own.into_iter().for_each(|expr| each(expr, f));
     inputs(node).into_iter().for_each(|input| each_expr(input, f));

@@ -3,6 +3,7 @@
 use crate::datum::Datum;
 use crate::functions::{Aggregate, Scalar};
 use crate::types::SqlType;
+use std::sync::Arc;
 
 /// A bound scalar expression. `position` is where it stands in the statement text (1-based, 0 = unknown).
 #[derive(Clone, Debug)]
@@ -83,12 +84,16 @@ pub enum Expr {
         /// In what; NULLs included.
         list: Vec<Datum>,
     },
-    /// An uncorrelated subquery, run once before the rest; the index is into the plan's `subqueries`.
+    /// A subquery; the index is into the plan's `subqueries`. Without `args` it is run once before the rest; with them it
+    /// is correlated, and run for each distinct tuple of them.
     Subquery {
         /// Which.
         index: usize,
         /// How its rows are used.
         kind: SubqueryUse,
+        /// What it sees of the rows outside: the parameters that stand for them in its plan, numbered after the
+        /// statement's own, and their values.
+        args: Vec<(usize, Expr)>,
         /// Its type.
         ty: SqlType,
         /// See the type.
@@ -96,7 +101,7 @@ pub enum Expr {
     },
 }
 
-/// How the rows of an uncorrelated subquery are used.
+/// How the rows of a subquery are used.
 #[derive(Clone, Debug)]
 pub enum SubqueryUse {
     /// One value: NULL when there is no row, 21000 when there are more than one.
@@ -105,6 +110,13 @@ pub enum SubqueryUse {
     Exists,
     /// `input IN (subquery)` with SQL's NULL rules.
     In(Box<Expr>),
+    /// `inputs op ANY (subquery)` with SQL's NULL rules: whether `test` is true for any row.
+    Any {
+        /// What is compared.
+        inputs: Vec<Expr>,
+        /// The comparison: the first columns are the inputs, the next the subquery's.
+        test: Arc<Expr>,
+    },
 }
 
 /// One key of ORDER BY inside an aggregate's parentheses.
@@ -157,4 +169,96 @@ impl Expr {
             | Expr::InList { .. } => SqlType::Bool,
         }
     }
+}
+
+/// A call of a window function, or of an aggregate over frames.
+#[derive(Clone, Debug)]
+pub struct WindowCall {
+    /// Which.
+    pub function: WindowFunction,
+    /// Its arguments.
+    pub args: Vec<Expr>,
+    /// FILTER, of aggregates.
+    pub filter: Option<Expr>,
+    /// Which rows an aggregate, `first_value` and its kin see.
+    pub frame: Frame,
+    /// Its result type.
+    pub ty: SqlType,
+    /// See [`Expr`].
+    pub position: u32,
+}
+
+/// Window functions.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum WindowFunction {
+    RowNumber,
+    Rank,
+    DenseRank,
+    PercentRank,
+    CumeDist,
+    Ntile,
+    Lag,
+    Lead,
+    FirstValue,
+    LastValue,
+    NthValue,
+    Aggregate(&'static Aggregate),
+}
+
+/// The rows of a partition that a call sees from a row.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// What is counted.
+    pub mode: FrameMode,
+    /// Its first row; `Unbounded` is the partition's first.
+    pub start: FrameBound,
+    /// Its last row; `Unbounded` is the partition's last.
+    pub end: FrameBound,
+    /// Which rows in it are left out.
+    pub exclude: FrameExclude,
+}
+
+/// What the bounds of a frame count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum FrameMode {
+    Rows,
+    Range,
+    Groups,
+}
+
+/// Rows left out of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum FrameExclude {
+    Nothing,
+    CurrentRow,
+    Group,
+    Ties,
+}
+
+/// A bound of a frame.
+#[derive(Clone, Debug)]
+pub enum FrameBound {
+    /// UNBOUNDED PRECEDING, UNBOUNDED FOLLOWING
+    Unbounded,
+    /// CURRENT ROW
+    Current,
+    /// So many rows or groups PRECEDING (`back`) or FOLLOWING.
+    Count {
+        /// PRECEDING
+        back: bool,
+        /// How many: a bigint without columns.
+        count: Box<Expr>,
+    },
+    /// RANGE: so far PRECEDING or FOLLOWING in the order's value.
+    Distance {
+        /// How far, to be judged: without columns.
+        distance: Box<Expr>,
+        /// The order's value, as it is compared.
+        value: Box<Expr>,
+        /// What it is compared with: the value less or plus the distance.
+        limit: Box<Expr>,
+    },
 }

@@ -1,6 +1,6 @@
 //! Walks over bound expressions: children, rewriting, comparison of shapes. One place knows the variants.
 
-use crate::expr::{AggregateCall, Expr, SubqueryUse};
+use crate::expr::{AggregateCall, Expr, FrameBound, SubqueryUse, WindowCall};
 use crate::functions::Volatility;
 
 impl Expr {
@@ -26,10 +26,13 @@ impl Expr {
                 }
                 f(otherwise);
             }
-            Expr::Subquery { kind, .. } => {
-                if let SubqueryUse::In(input) = kind {
-                    f(input);
+            Expr::Subquery { kind, args, .. } => {
+                match kind {
+                    SubqueryUse::Scalar | SubqueryUse::Exists => {}
+                    SubqueryUse::In(input) => f(input),
+                    SubqueryUse::Any { inputs, .. } => inputs.iter().for_each(&mut f),
                 }
+                args.iter().for_each(|arg| f(&arg.1));
             }
         }
     }
@@ -56,10 +59,13 @@ impl Expr {
                 }
                 f(otherwise);
             }
-            Expr::Subquery { kind, .. } => {
-                if let SubqueryUse::In(input) = kind {
-                    f(input);
+            Expr::Subquery { kind, args, .. } => {
+                match kind {
+                    SubqueryUse::Scalar | SubqueryUse::Exists => {}
+                    SubqueryUse::In(input) => f(input),
+                    SubqueryUse::Any { inputs, .. } => inputs.iter_mut().for_each(&mut f),
                 }
+                args.iter_mut().for_each(|arg| f(&mut arg.1));
             }
         }
     }
@@ -80,6 +86,11 @@ impl Expr {
             f(*id);
         }
         self.children(|child| child.each_column(f));
+    }
+
+    /// Whether a correlated subquery is in it: then its value may have to be waited for.
+    pub fn has_correlated(&self) -> bool {
+        self.any(&mut |expr| matches!(expr, Expr::Subquery { args, .. } if !args.is_empty()))
     }
 
     /// Whether it has a column in it.
@@ -162,12 +173,21 @@ impl Expr {
             }
             (Expr::Coalesce { args: a, ty: s }, Expr::Coalesce { args: b, ty: t }) => s == t && all(a, b),
             (Expr::InList { input: a, list: l }, Expr::InList { input: b, list: m }) => l == m && a.same(b),
-            (Expr::Subquery { index: a, kind: k, .. }, Expr::Subquery { index: b, kind: l, .. }) => {
+            (
+                Expr::Subquery { index: a, kind: k, args: s, .. },
+                Expr::Subquery { index: b, kind: l, args: t, .. },
+            ) => {
                 a == b
+                    && s.len() == t.len()
+                    && s.iter().zip(t).all(|(a, b)| a.0 == b.0 && a.1.same(&b.1))
                     && match (k, l) {
                         (SubqueryUse::Scalar, SubqueryUse::Scalar)
                         | (SubqueryUse::Exists, SubqueryUse::Exists) => true,
                         (SubqueryUse::In(a), SubqueryUse::In(b)) => a.same(b),
+                        (
+                            SubqueryUse::Any { inputs: a, test: e },
+                            SubqueryUse::Any { inputs: b, test: f },
+                        ) => all(a, b) && e.same(f),
                         _ => false,
                     }
             }
@@ -222,5 +242,35 @@ impl AggregateCall {
     /// Its expressions.
     pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
         self.args.iter().chain(&self.filter)
+    }
+}
+
+impl WindowCall {
+    /// Its expressions.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        let mut all: Vec<&Expr> = self.args.iter().chain(&self.filter).collect();
+        for bound in [&self.frame.start, &self.frame.end] {
+            match bound {
+                FrameBound::Unbounded | FrameBound::Current => {}
+                FrameBound::Count { count, .. } => all.push(count),
+                FrameBound::Distance { distance, value, limit } => all.extend([&**distance, value, limit]),
+            }
+        }
+        all
+    }
+
+    /// Its expressions, to be changed.
+    pub fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        let mut all: Vec<&mut Expr> = self.args.iter_mut().chain(&mut self.filter).collect();
+        for bound in [&mut self.frame.start, &mut self.frame.end] {
+            match bound {
+                FrameBound::Unbounded | FrameBound::Current => {}
+                FrameBound::Count { count, .. } => all.push(count),
+                FrameBound::Distance { distance, value, limit } => {
+                    all.extend([&mut **distance, &mut **value, &mut **limit]);
+                }
+            }
+        }
+        all
     }
 }

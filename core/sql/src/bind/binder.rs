@@ -25,13 +25,41 @@ pub(super) struct Binder<'a> {
     pub(super) ctes: Vec<Cte>,
     /// How often each WITH query was put in place and whether it is volatile: see [`Binder::used_cte`].
     cte_uses: Vec<(*const ast::Query, usize)>,
-    /// The scopes outside the query being bound: only to tell correlation from unknown names.
-    pub(super) outer: Vec<Rc<Scope>>,
+    /// The scopes outside the query being bound, innermost last.
+    pub(super) outer: Vec<Outer>,
+    /// Items of FROM to the left of the one being bound, at the level of the query being bound.
+    pub(super) lateral: Vec<Rc<Scope>>,
+    /// Columns of rows outside that some subquery sees: number n is the parameter behind the statement's own n-th.
+    slots: Vec<ColumnId>,
     /// The SELECT being bound.
     pub(super) level: Level,
     relation_count: usize,
+    /// WITH RECURSIVE queries being bound, innermost last, and how many there were.
+    pub(super) recursions: Vec<Recursion>,
+    pub(super) recursion_count: usize,
+    /// Sides of outer joins being bound whose rows may be made up.
+    pub(super) nullable_count: usize,
+    /// Views being bound, outermost first, with their parsed texts.
+    pub(super) views: Vec<u32>,
+    pub(super) view_texts: Vec<crate::parse::Parsed>,
+    /// Tables and views that the statement itself names: id and name.
+    pub(super) named: Vec<(u32, String)>,
     /// Columns that the SELECT about to be bound is inserted into: its bare literals take their types.
     pub(super) insert_targets: Vec<(String, SqlType)>,
+}
+
+/// Columns of rows outside: the parameter that stands for each, its value one scope further out, and its name there.
+pub(super) type Captures = Vec<(usize, Expr, Name)>;
+
+/// A scope outside the query being bound, and what that query has taken from there.
+pub(super) struct Outer {
+    pub(super) scope: Rc<Scope>,
+    /// Not to be looked at: the query being bound was defined further outside.
+    pub(super) is_hidden: bool,
+    /// The parameter that stands for a column, the column or the parameter outside, and how the column was named there.
+    pub(super) captures: Captures,
+    /// What the query out there has gathered: an aggregate of its columns is its own, wherever it stands.
+    pub(super) level: Level,
 }
 
 /// A name of WITH.
@@ -40,6 +68,24 @@ pub(super) struct Cte {
     pub(super) definition: ast::CommonTable,
     /// How many names were in scope where it was defined.
     pub(super) visible: usize,
+    /// How many scopes there were outside of it.
+    pub(super) outer_count: usize,
+}
+
+/// A WITH RECURSIVE query being bound.
+pub(super) struct Recursion {
+    /// Its place among the names of WITH.
+    pub(super) cte: usize,
+    /// Its columns, once its first part is bound.
+    pub(super) fields: Option<Vec<crate::plan::Field>>,
+    /// Which working table it has.
+    pub(super) working: usize,
+    /// How often its second part named it.
+    pub(super) use_count: usize,
+    /// How many scopes lie outside of it.
+    pub(super) outer_count: usize,
+    /// In how many sides of outer joins that may be made up it stands.
+    pub(super) nullable_count: usize,
 }
 
 /// What the SELECT being bound has gathered.
@@ -49,6 +95,19 @@ pub(super) struct Level {
     pub(super) aggregates: Vec<(ColumnId, AggregateCall)>,
     pub(super) forbidden: Option<&'static str>,
     pub(super) in_aggregate: bool,
+    /// Windows, each with what is computed over it.
+    pub(super) windows: Vec<super::window::Bound>,
+    /// The WINDOW clause.
+    pub(super) definitions: Vec<(Name, ast::WindowSpec)>,
+    /// Set-returning functions of the SELECT list, and whether they may stand here.
+    pub(super) series: Vec<super::series::SeriesCall>,
+    pub(super) allows_series: bool,
+    /// Inside a window function's call.
+    pub(super) in_window: bool,
+    /// The clause, where it allows aggregates but no window functions.
+    pub(super) no_windows: Option<&'static str>,
+    /// Calls of GROUPING: what each stands for is known when the groups are.
+    pub(super) groupings: Vec<(ColumnId, Vec<Expr>, u32)>,
     /// Where columns were named first, outside of aggregates.
     pub(super) references: Vec<(ColumnId, Name)>,
 }
@@ -64,8 +123,16 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             cte_uses: Vec::new(),
             outer: Vec::new(),
+            lateral: Vec::new(),
+            slots: Vec::new(),
             level: Level::default(),
             relation_count: 0,
+            recursions: Vec::new(),
+            recursion_count: 0,
+            nullable_count: 0,
+            views: Vec::new(),
+            view_texts: Vec::new(),
+            named: Vec::new(),
             insert_targets: Vec::new(),
         }
     }
@@ -118,6 +185,74 @@ impl<'a> Binder<'a> {
 
     pub(super) fn is_used_cte(&self, query: *const ast::Query) -> bool {
         self.cte_uses.iter().any(|uses| uses.0 == query)
+    }
+
+    /// Binds something that sees the names of `scope` from inside: a subquery, or what is LATERAL. Gives with it the
+    /// parameters it has for columns of rows outside, their values out there, and how they were named. `level` is the
+    /// query's out there; it comes back.
+    pub(super) fn inside<T>(
+        &mut self,
+        scope: Rc<Scope>,
+        level: Level,
+        bind: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> (Level, Result<(T, Captures)>) {
+        self.outer.push(Outer { scope, is_hidden: false, captures: Vec::new(), level });
+        let result = bind(self);
+        match self.outer.pop() {
+            Some(Outer { captures, level, .. }) => (level, result.map(|bound| (bound, captures))),
+            None => (Level::default(), Err(Error::internal("a scope outside is missing"))),
+        }
+    }
+
+    /// The query outside to which an aggregate of these expressions belongs: that of the nearest column in them. `None`: the
+    /// query being bound.
+    pub(super) fn aggregate_depth<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<usize> {
+        let mut nearest = None;
+        for expr in exprs {
+            if expr.has_columns() {
+                return None;
+            }
+            expr.any(&mut |it| {
+                if let Expr::Param { index, .. } = it {
+                    let is_there = |outer: &Outer| {
+                        let mut captures = outer.captures.iter();
+                        captures.any(|it| it.0 == *index && matches!(it.1, Expr::Column { .. }))
+                    };
+                    nearest = nearest.max(self.outer.iter().rposition(is_there));
+                }
+                false
+            });
+        }
+        nearest
+    }
+
+    /// The number of the parameter that stands for a column of a row outside.
+    pub(super) fn parameter_for(&mut self, id: ColumnId) -> usize {
+        let slot = match self.slots.iter().position(|known| *known == id) {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(id);
+                self.slots.len() - 1
+            }
+        };
+        self.params.len() + slot
+    }
+
+    /// A column of a row outside, found in the scope number `depth`: a parameter, handed on through all that lie between.
+    pub(super) fn capture(&mut self, depth: usize, id: ColumnId, ty: SqlType, name: &Name) -> Expr {
+        let index = self.parameter_for(id);
+        for (place, outer) in self.outer.iter_mut().enumerate().skip(depth) {
+            if outer.captures.iter().all(|known| known.0 != index) {
+                let value = if place == depth { Expr::Column { id, ty } } else { Expr::Param { index, ty } };
+                outer.captures.push((index, value, name.clone()));
+            }
+        }
+        Expr::Param { index, ty }
+    }
+
+    /// Whether it has a column of a row outside in it.
+    pub(super) fn sees_outside(&self, expr: &Expr) -> bool {
+        expr.any(&mut |it| matches!(it, Expr::Param { index, .. } if *index >= self.params.len()))
     }
 
     /// Keeps a subquery and gives its index.

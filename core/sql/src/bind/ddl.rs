@@ -61,8 +61,10 @@ impl Binder<'_> {
         Err(Error::new(SqlState::DUPLICATE_TABLE, message).at(name.at))
     }
 
-    fn is_taken(&self, name: &str) -> bool {
-        self.catalog.tables.contains_key(name) || self.catalog.has_index_named(name)
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.catalog.tables.contains_key(name)
+            || self.catalog.views.contains_key(name)
+            || self.catalog.has_index_named(name)
     }
 
     fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
@@ -217,14 +219,14 @@ impl Binder<'_> {
         Ok(Ddl::CreateIndex { table, index })
     }
 
-    pub(super) fn drop_table(&mut self, names: &[Name], if_exists: bool) -> Result<Ddl> {
+    pub(super) fn drop_table(&mut self, names: &[Name], if_exists: bool, cascade: bool) -> Result<Ddl> {
         let mut tables: Vec<Arc<Table>> = Vec::with_capacity(names.len());
         let mut notice = None;
         for name in names {
             match self.catalog.table(&name.text) {
                 Some(table) if tables.iter().any(|known| known.id == table.id) => {}
                 Some(table) => tables.push(table.clone()),
-                None if self.catalog.has_index_named(&name.text) => {
+                None if self.is_taken(&name.text) => {
                     let message = format!("\"{}\" is not a table", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
                 }
@@ -239,7 +241,7 @@ impl Binder<'_> {
         }
         Ok(match notice {
             Some(notice) if tables.is_empty() => Ddl::Nothing(notice),
-            _ => Ddl::DropTable(tables),
+            _ => Ddl::DropTable { tables, cascade },
         })
     }
 

@@ -6,11 +6,11 @@ use super::scope::{Scope, ScopeColumn, no_column};
 use super::{CopyFormat, CopyFrom};
 use crate::catalog::{Column, Index, Table};
 use crate::datum::Datum;
-use crate::expr::Expr;
+use crate::expr::{Expr, WindowFunction};
 use crate::functions::{self, CastContext};
 use crate::parse::ast::{self, ConflictTarget, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
 use crate::plan::logical::{ColumnId, Logical, Query};
-use crate::plan::{Arbiters, Field, ROW_KEY, Returning};
+use crate::plan::{Arbiters, Field, JoinKind, ROW_KEY, Returning};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -40,6 +40,13 @@ pub(super) struct BoundChange {
 struct TableScope {
     scope: Rc<Scope>,
     ids: Vec<ColumnId>,
+}
+
+/// What stands in UPDATE's FROM or DELETE's USING.
+struct Beside {
+    root: Logical,
+    /// The columns of the table that changes, then these.
+    scope: Rc<Scope>,
 }
 
 impl TableScope {
@@ -366,11 +373,10 @@ impl Binder<'_> {
     fn update_body(&mut self, update: &ast::Update) -> Result<BoundChange> {
         let ast::Update { with: _, table: name, alias, assignments, from, filter, returning } = update;
         let table = self.table(name)?;
-        if let Some(item) = from.first() {
-            return Err(Error::unsupported("UPDATE FROM").at(item.at()));
-        }
         let shown = alias.as_ref().unwrap_or(name);
         let scope = TableScope::new(self, &table, &shown.text);
+        let beside = self.beside(&scope, from)?;
+        let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
         self.level.forbidden = Some("UPDATE");
         let mut bound: Vec<(usize, Expr)> = Vec::with_capacity(assignments.len());
         for ast::Assignment { column, is_part, value } in assignments {
@@ -391,12 +397,12 @@ impl Binder<'_> {
                     return Err(Error::new(SqlState::GENERATED_ALWAYS, message).at(column.at));
                 }
                 let at = location(value);
-                let value = self.expr(&scope.scope, value)?;
+                let value = self.expr(&seen, value)?;
                 self.coerce_assignment(value, &definition.name, definition.ty, at)?
             };
-            bound.push((ordinal, scope.by_ordinal(value, &table)));
+            bound.push((ordinal, value));
         }
-        self.change(table, scope, filter.as_ref(), bound, returning.as_deref())
+        self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
     }
 
     pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
@@ -406,26 +412,34 @@ impl Binder<'_> {
     fn delete_body(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
         let ast::Delete { with: _, table: name, alias, using, filter, returning } = delete;
         let table = self.table(name)?;
-        if let Some(item) = using.first() {
-            return Err(Error::unsupported("DELETE USING").at(item.at()));
-        }
         let shown = alias.as_ref().unwrap_or(name);
         let scope = TableScope::new(self, &table, &shown.text);
-        self.change(table, scope, filter.as_ref(), Vec::new(), returning.as_deref())
+        let beside = self.beside(&scope, using)?;
+        self.change(table, scope, beside, filter.as_ref(), Vec::new(), returning.as_deref())
+    }
+
+    /// The items of UPDATE's FROM or DELETE's USING, and what the statement's clauses see with them.
+    fn beside(&mut self, scope: &TableScope, items: &[ast::TableExpr]) -> Result<Option<Beside>> {
+        let Some(first) = items.first() else { return Ok(None) };
+        let (root, own) = self.bind_from_list(items)?;
+        let joined = (*scope.scope).clone().join((*own).clone(), first.at())?;
+        Ok(Some(Beside { root, scope: Rc::new(joined) }))
     }
 
     fn change(
         &mut self,
         table: Arc<Table>,
         scope: TableScope,
+        beside: Option<Beside>,
         filter: Option<&ast::Expr>,
         assignments: Vec<(usize, Expr)>,
         returning: Option<&[SelectItem]>,
     ) -> Result<BoundChange> {
+        let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
         let mut predicate = None;
         if let Some(filter) = filter {
             self.level.forbidden = Some("WHERE");
-            predicate = Some(self.condition(&scope.scope, filter, "WHERE")?);
+            predicate = Some(self.condition(&seen, filter, "WHERE")?);
         }
         let key = self.column(SqlType::Bytea);
         let mut output = scope.ids.clone();
@@ -433,20 +447,91 @@ impl Binder<'_> {
         let mut columns: Vec<(usize, ColumnId)> = scope.ids.iter().copied().enumerate().collect();
         columns.push((ROW_KEY, key));
         let mut root = Logical::Scan { table: table.clone(), columns };
-        let recheck = predicate.clone().map(|it| scope.by_ordinal(it, &table));
-        if let Some(predicate) = predicate {
-            let mut predicates = Vec::new();
-            predicate.into_conjuncts(&mut predicates);
-            root = Logical::Filter { input: Box::new(root), predicates };
-        }
-        let checks = if assignments.is_empty() { Vec::new() } else { self.checks(&table, &scope)? };
-        let returning = self.returning(&table, &scope, returning)?;
-        // Over one relation without subqueries, a row that changed meanwhile is evaluated again by itself.
-        let recheck = self.statement.subqueries.is_empty().then_some(recheck);
         let mut fields = table_fields(&table);
         fields.push(Field { name: "row_key".to_owned(), ty: SqlType::Bytea });
+        let checks = if assignments.is_empty() { Vec::new() } else { self.checks(&table, &scope)? };
+        let mut predicates = Vec::new();
+        let is_alone = beside.is_none();
+        let recheck = predicate.clone().filter(|_| is_alone).map(|it| scope.by_ordinal(it, &table));
+        predicate.into_iter().for_each(|it| it.into_conjuncts(&mut predicates));
+        let assignments = match beside {
+            None => {
+                if !predicates.is_empty() {
+                    root = Logical::Filter { input: Box::new(root), predicates };
+                }
+                let by_ordinal = |(ordinal, value)| (ordinal, scope.by_ordinal(value, &table));
+                assignments.into_iter().map(by_ordinal).collect()
+            }
+            Some(Beside { root: other, scope: all }) => {
+                self.returning_is_of(&all, &scope, returning)?;
+                root = self.once_each(root, other, predicates, key)?;
+                // The new values stand behind the row.
+                let mut exprs = Vec::with_capacity(assignments.len());
+                let mut placed = Vec::with_capacity(assignments.len());
+                for (ordinal, value) in assignments {
+                    let (id, ty) = (self.column(value.ty()), value.ty());
+                    placed.push((ordinal, Expr::Column { id: output.len(), ty }));
+                    fields.push(Field { name: table.columns[ordinal].name.clone(), ty });
+                    output.push(id);
+                    exprs.push((id, value));
+                }
+                // The row's key is no column of the values' input.
+                for (_, value) in &mut placed {
+                    if let Expr::Column { id, .. } = value {
+                        *id -= 1;
+                    }
+                }
+                if !exprs.is_empty() {
+                    root = Logical::Extend { input: Box::new(root), exprs };
+                }
+                placed
+            }
+        };
+        let returning = self.returning(&table, &scope, returning)?;
+        // Over one relation without subqueries, a row that changed meanwhile is evaluated again by itself.
+        let recheck = (is_alone && self.statement.subqueries.is_empty()).then_some(recheck);
         let source = Query { root, output, fields };
         Ok(BoundChange { table, source, recheck, assignments, checks, returning })
+    }
+
+    /// The rows of the table that some row beside it goes with, each once, with one such row.
+    fn once_each(
+        &mut self,
+        target: Logical,
+        other: Logical,
+        on: Vec<Expr>,
+        key: ColumnId,
+    ) -> Result<Logical> {
+        let (left, right) = (Box::new(target), Box::new(other));
+        let root = Logical::Join { left, right, kind: JoinKind::Inner, on };
+        let number = self.column(SqlType::Int8);
+        let calls = vec![(number, super::select::ranking(WindowFunction::RowNumber))];
+        let (input, order) = (Box::new(root), Vec::new());
+        let root = Logical::Window { input, partition: vec![key], order, calls };
+        let one = Expr::Literal { value: Datum::Int8(1), ty: SqlType::Int8 };
+        let is_first = self.operator("=", vec![(self.column_expr(number), 0), (one, 0)], 0)?;
+        Ok(Logical::Filter { input: Box::new(root), predicates: vec![is_first] })
+    }
+
+    /// Errors: 0A000 when RETURNING names columns of other relations than the one that changes.
+    fn returning_is_of(
+        &mut self,
+        all: &Rc<Scope>,
+        own: &TableScope,
+        items: Option<&[SelectItem]>,
+    ) -> Result<()> {
+        let Some(items) = items else { return Ok(()) };
+        let at = match &items[0] {
+            SelectItem::Star { at, .. } => *at,
+            SelectItem::Expr { expr, .. } => location(expr),
+        };
+        let subquery_count = self.statement.subqueries.len();
+        let (exprs, _) = self.returning_items(all, items)?;
+        self.statement.subqueries.truncate(subquery_count);
+        if exprs.iter().all(|expr| expr.columns_all(|id| own.ids.contains(&id))) {
+            return Ok(());
+        }
+        Err(Error::unsupported("RETURNING of other tables than the changed one").at(at))
     }
 
     pub(super) fn copy(&mut self, copy: &ast::Copy) -> Result<CopyFrom> {
@@ -475,7 +560,7 @@ fn table_fields(table: &Table) -> Vec<Field> {
 
 /// A query that is nothing but VALUES.
 fn plain_values(query: &ast::Query) -> Option<&[Vec<ast::Expr>]> {
-    let ast::Query { with, body, order_by, limit, offset, at: _ } = query;
+    let ast::Query { with, body, order_by, limit, offset, with_ties: _, at: _ } = query;
     match body {
         SetExpr::Values { rows, .. }
             if with.is_empty() && order_by.is_empty() && limit.is_none() && offset.is_none() =>

@@ -3,9 +3,10 @@
 use super::binder::{Binder, number};
 use super::coerce::category;
 use super::resolve::no_function;
+use super::row::parts;
 use super::scope::{Scope, no_column, no_from_entry};
 use crate::datum::Datum;
-use crate::expr::{ArgumentOrder, Expr, SubqueryUse};
+use crate::expr::Expr;
 use crate::functions::{self, CastContext};
 use crate::parse::ast::{self, ExprKind, FunctionCall, Name};
 use crate::types::SqlType;
@@ -13,7 +14,7 @@ use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 
 /// A bound expression and where it begins.
-type Located = (Expr, u32);
+pub(super) type Located = (Expr, u32);
 
 /// Where an expression begins: what PostgreSQL points at when the whole of it is wrong.
 pub(super) fn location(expr: &ast::Expr) -> u32 {
@@ -25,6 +26,7 @@ pub(super) fn location(expr: &ast::Expr) -> u32 {
         | ExprKind::Between { input, .. }
         | ExprKind::InList { input, .. }
         | ExprKind::InSubquery { input, .. }
+        | ExprKind::Quantified { input, .. }
         | ExprKind::Like { input, .. }
         | ExprKind::Cast { input, .. } => location(input),
         ExprKind::And(parts) | ExprKind::Or(parts) => parts.first().map_or(expr.at, location),
@@ -61,6 +63,9 @@ impl Binder<'_> {
                 self.operator(op, vec![arg], at)
             }
             ExprKind::Binary { op, left, right } => {
+                if let (Some(left), Some(right)) = (parts(left), parts(right)) {
+                    return self.row_comparison(scope, op, left, right, at);
+                }
                 let left = (self.expr(scope, left)?, location(left));
                 let right = (self.expr(scope, right)?, location(right));
                 self.operator(op, vec![left, right], at)
@@ -72,19 +77,32 @@ impl Binder<'_> {
                 let inner = self.coerce_bool(inner, "NOT", location(input))?;
                 Ok(negate(inner))
             }
-            ExprKind::IsNull { input, negated } => Ok(negate_if(self.null_test(scope, input)?, *negated)),
+            ExprKind::IsNull { input, negated } => match parts(input) {
+                Some(parts) => self.row_null(scope, parts, *negated),
+                None => Ok(negate_if(self.null_test(scope, input)?, *negated)),
+            },
             ExprKind::IsTruth { input, value, negated } => self.truth_test(scope, input, *value, *negated),
             ExprKind::IsDistinct { left, right, negated } => {
+                if let (Some(left), Some(right)) = (parts(left), parts(right)) {
+                    return self.row_distinct(scope, (left, right), *negated, at);
+                }
                 let (left, right) = self.alike(scope, "IS DISTINCT FROM", left, right, at)?;
                 Ok(negate_if(Expr::IsNotDistinct(Box::new(left), Box::new(right)), !*negated))
             }
             ExprKind::Between { input, low, high, negated, symmetric } => {
                 self.between(scope, input, (low, high), *negated, *symmetric, at)
             }
-            ExprKind::InList { input, list, negated } => self.in_list(scope, input, list, *negated, at),
+            ExprKind::InList { input, list, negated } => match parts(input) {
+                Some(parts) => self.row_in_list(scope, parts, list, *negated, at),
+                None => self.in_list(scope, input, list, *negated, at),
+            },
             ExprKind::InSubquery { input, query, negated } => {
                 self.in_subquery(scope, input, query, *negated, at)
             }
+            ExprKind::Quantified { input, op, all, query } => {
+                self.quantified(scope, input, (op, *all), query, at)
+            }
+            ExprKind::Row(_) => Err(Error::unsupported("row constructor").at(at)),
             ExprKind::Like { input, pattern, escape, negated, fold_case } => {
                 self.like(scope, (input, pattern, escape.as_deref()), *negated, *fold_case, at)
             }
@@ -108,20 +126,10 @@ impl Binder<'_> {
             }
             ExprKind::NullIf(a, b) => self.null_if(scope, a, b, at),
             ExprKind::Extreme { greatest, args } => self.extreme(scope, *greatest, args, at),
-            ExprKind::Exists(query) => {
-                let query = self.inner_query(scope, query)?;
-                let index = self.subquery(query);
-                Ok(Expr::Subquery { index, kind: SubqueryUse::Exists, ty: SqlType::Bool, position: at })
-            }
-            ExprKind::Subquery(query) => {
-                let query = self.inner_query(scope, query)?;
-                let [field] = query.fields.as_slice() else {
-                    let message = "subquery must return only one column";
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
-                };
-                let ty = field.ty;
-                let index = self.subquery(query);
-                Ok(Expr::Subquery { index, kind: SubqueryUse::Scalar, ty, position: at })
+            ExprKind::Exists(query) => self.exists(scope, query, at),
+            ExprKind::Subquery(query) => self.scalar_subquery(scope, query, None, at),
+            ExprKind::SubqueryPart { query, part, width } => {
+                self.scalar_subquery(scope, query, Some((*part, *width)), at)
             }
         }
     }
@@ -203,15 +211,30 @@ impl Binder<'_> {
             }
             return Ok(Expr::Column { id, ty });
         }
-        for outer in self.outer.iter().rev() {
-            if let Ok(Some(_)) | Err(_) = outer.find(table, name) {
+        if let Some(table) = table
+            && scope.has_table(&table.text)
+        {
+            return Err(no_column(Some(table), name));
+        }
+        for depth in (0..self.outer.len()).rev() {
+            if self.outer[depth].is_hidden {
+                continue;
+            }
+            let outer = self.outer[depth].scope.clone();
+            if let Some(column) = outer.find(table, name)? {
+                let text = match &column.table {
+                    Some(table) => format!("{table}.{}", column.name),
+                    None => column.name.to_string(),
+                };
                 let at = table.map_or(name.at, |table| table.at);
-                return Err(Error::unsupported("correlated subquery").at(at));
+                return Ok(self.capture(depth, column.id, column.ty, &Name { text, at }));
+            }
+            // The nearest table of that name is meant, whatever lies further outside.
+            if table.is_some_and(|table| outer.has_table(&table.text)) {
+                return Err(no_column(table, name));
             }
         }
-        if let Some(table) = table
-            && !scope.has_table(&table.text)
-        {
+        if let Some(table) = table {
             return Err(no_from_entry(table));
         }
         if table.is_none() && scope.has_table(&name.text) {
@@ -353,35 +376,6 @@ impl Binder<'_> {
         Ok(Some(Expr::InList { input: Box::new(input), list }))
     }
 
-    fn in_subquery(
-        &mut self,
-        scope: &Rc<Scope>,
-        input: &ast::Expr,
-        query: &ast::Query,
-        negated: bool,
-        at: u32,
-    ) -> Result<Expr> {
-        let at_input = location(input);
-        let bound = self.expr(scope, input)?;
-        let at_query = query.at;
-        let mut query = self.inner_query(scope, query)?;
-        let [field] = query.fields.as_slice() else {
-            let message = "subquery has too many columns";
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
-        };
-        let types = [(bound.ty(), at_input), (field.ty, at_query)];
-        let ty = self.common_type("IN", &types).map_err(|_| {
-            let message =
-                format!("operator does not exist: {} = {}", bound.ty().base_name(), field.ty.base_name());
-            Error::new(SqlState::UNDEFINED_FUNCTION, message).at(at)
-        })?;
-        let bound = self.coerce(bound, ty, CastContext::Implicit, at_input)?;
-        self.cast_output(&mut query, &[ty], CastContext::Implicit, at_query)?;
-        let index = self.subquery(query);
-        let kind = SubqueryUse::In(Box::new(bound));
-        Ok(negate_if(Expr::Subquery { index, kind, ty: SqlType::Bool, position: at }, negated))
-    }
-
     fn case(
         &mut self,
         scope: &Rc<Scope>,
@@ -503,9 +497,22 @@ impl Binder<'_> {
     }
 
     fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
+        let FunctionCall { name, args, star, distinct, order_by, filter, within, over, label: _ } = function;
+        if let Some(over) = over {
+            return self.window_call(scope, function, over, at);
+        }
         if !functions::aggregates(&name.text).is_empty() {
             return self.aggregate_call(scope, function, at);
+        }
+        if !within.is_empty() && super::window::is_window_function(&name.text) {
+            return Err(Error::unsupported(format!("hypothetical-set aggregate {}", name.text)).at(at));
+        }
+        if super::window::is_window_function(&name.text) {
+            let message = format!("window function {} requires an OVER clause", name.text);
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
+        }
+        if name.text == "grouping" {
+            return self.grouping_call(scope, args, at);
         }
         if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
             return Err(Error::unsupported(format!("function {}", name.text)).at(at));
@@ -527,7 +534,7 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
         }
         if name.text == "generate_series" {
-            return Err(Error::unsupported("set-returning function outside FROM").at(at));
+            return self.series_call(scope, args, at);
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -546,120 +553,6 @@ impl Binder<'_> {
             None => Err(no_function(&name.text, &types, at)),
         }
     }
-
-    fn aggregate_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, label: _ } = function;
-        if self.level.in_aggregate {
-            let message = "aggregate function calls cannot be nested";
-            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
-        }
-        if let Some(clause) = self.level.forbidden {
-            for arg in args {
-                // An aggregate of outer columns belongs to the outer query.
-                if let Err(error) = self.expr(scope, arg)
-                    && error.code() == SqlState::FEATURE_NOT_SUPPORTED
-                {
-                    return Err(error);
-                }
-            }
-            let message = format!("aggregate functions are not allowed in {clause}");
-            return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));
-        }
-        if *star != args.is_empty() {
-            let message = format!("{}(*) must be used to call a parameterless aggregate function", name.text);
-            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
-        }
-        self.level.in_aggregate = true;
-        let parts = self.aggregate_parts(scope, args, filter.as_ref());
-        let keys = self.aggregate_keys(scope, order_by);
-        self.level.in_aggregate = false;
-        let ((bound, filter), keys) = (parts?, keys?);
-        let (aggregate, mut args, ty) = self.aggregate(&name.text, bound, at)?;
-        let order_by = argument_order(&name.text, &mut args, keys, *distinct)?;
-        let call = crate::expr::AggregateCall {
-            function: aggregate,
-            args,
-            order_by,
-            distinct: *distinct,
-            filter,
-            ty,
-            position: at,
-        };
-        if let Some((id, _)) = self.level.aggregates.iter().find(|(_, known)| known.same(&call)) {
-            return Ok(Expr::Column { id: *id, ty });
-        }
-        let id = self.column(ty);
-        self.level.aggregates.push((id, call));
-        Ok(Expr::Column { id, ty })
-    }
-
-    /// The keys of ORDER BY inside an aggregate's parentheses, and where each stands. Numbers are no columns here.
-    fn aggregate_keys(
-        &mut self,
-        scope: &Rc<Scope>,
-        order_by: &[ast::OrderItem],
-    ) -> Result<Vec<(Expr, u32, bool, bool)>> {
-        let mut keys = Vec::with_capacity(order_by.len());
-        for ast::OrderItem { expr, descending, nulls_first } in order_by {
-            let at = location(expr);
-            let bound = self.expr(scope, expr)?;
-            let bound = self.known(bound, at)?;
-            keys.push((bound, at, *descending, nulls_first.unwrap_or(*descending)));
-        }
-        Ok(keys)
-    }
-
-    fn aggregate_parts(
-        &mut self,
-        scope: &Rc<Scope>,
-        args: &[ast::Expr],
-        filter: Option<&ast::Expr>,
-    ) -> Result<(Vec<Located>, Option<Expr>)> {
-        let mut bound = Vec::with_capacity(args.len());
-        for arg in args {
-            bound.push((self.expr(scope, arg)?, location(arg)));
-        }
-        let filter = match filter {
-            Some(filter) => Some(self.condition(scope, filter, "FILTER")?),
-            None => None,
-        };
-        Ok((bound, filter))
-    }
-}
-
-/// The order in which `string_agg` joins; no other aggregate minds one. With DISTINCT and no order of its own it goes by the
-/// arguments. Keys that are no arguments are put behind those. Errors: 42P10.
-fn argument_order(
-    name: &str,
-    args: &mut Vec<Expr>,
-    keys: Vec<(Expr, u32, bool, bool)>,
-    distinct: bool,
-) -> Result<Vec<ArgumentOrder>> {
-    let own = args.len();
-    let mut order = Vec::with_capacity(keys.len());
-    for (key, at, descending, nulls_first) in keys {
-        let arg = match args.iter().position(|arg| arg.same(&key)) {
-            Some(arg) => arg,
-            None if distinct => {
-                let message =
-                    "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
-                return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
-            }
-            None => {
-                args.push(key);
-                args.len() - 1
-            }
-        };
-        order.push(ArgumentOrder { arg, descending, nulls_first });
-    }
-    if name != "string_agg" {
-        args.truncate(own);
-        return Ok(Vec::new());
-    }
-    if distinct && order.is_empty() {
-        order = (0..own).map(|arg| ArgumentOrder { arg, descending: false, nulls_first: false }).collect();
-    }
-    Ok(order)
 }
 
 /// Types that may be called like a function.
@@ -684,7 +577,7 @@ fn cast_function(name: &str) -> Option<SqlType> {
     })
 }
 
-fn negate_if(expr: Expr, negated: bool) -> Expr {
+pub(super) fn negate_if(expr: Expr, negated: bool) -> Expr {
     if negated { negate(expr) } else { expr }
 }
 

@@ -1,10 +1,10 @@
 //! FROM: tables, names of WITH, subqueries, functions, joins.
 
-use super::binder::{Binder, Cte};
+use super::binder::{Binder, Cte, Level};
 use super::expr::location;
 use super::scope::{Scope, ScopeColumn, no_table};
 use crate::catalog::Table;
-use crate::expr::Expr;
+use crate::expr::{Expr, WindowFunction};
 use crate::functions::CastContext;
 use crate::parse::ast::{self, Alias, JoinCondition, Name, TableExpr};
 use crate::plan::JoinKind;
@@ -14,49 +14,96 @@ use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// An item of FROM, or several joined.
+struct Item {
+    root: Logical,
+    scope: Scope,
+    /// Parameters in `root` for columns of items to the left that are not joined to it yet.
+    free: Vec<(usize, Expr)>,
+}
+
+impl From<(Logical, Scope)> for Item {
+    fn from((root, scope): (Logical, Scope)) -> Item {
+        Item { root, scope, free: Vec::new() }
+    }
+}
+
 impl Binder<'_> {
     /// The comma list of FROM.
     pub(super) fn bind_from_list(&mut self, from: &[TableExpr]) -> Result<(Logical, Rc<Scope>)> {
-        let mut all: Option<(Logical, Scope)> = None;
-        for item in from {
-            let (right, scope) = match &all {
-                Some((_, before)) => self.bind_beside(before, item)?,
-                None => self.bind_from_item(item)?,
-            };
-            all = Some(match all {
-                None => (right, scope),
-                Some((left, before)) => {
-                    (join(left, right, JoinKind::Inner, Vec::new()), before.join(scope, table_at(item))?)
-                }
-            });
+        // What is LATERAL sees its own FROM, and through it the queries outside.
+        let outside = std::mem::take(&mut self.lateral);
+        let result = self.bind_from_items(from);
+        self.lateral = outside;
+        let Item { root, scope, free } = result?;
+        if !free.is_empty() {
+            return Err(Error::internal("a LATERAL item without what it refers to"));
         }
-        let (root, scope) = all.unwrap_or_else(|| (Logical::one_row(), Scope::default()));
         Ok((root, Rc::new(scope)))
     }
 
-    /// An item right of others. A function that names their columns is LATERAL: it is refused as a correlated query is.
-    fn bind_beside(&mut self, before: &Scope, item: &TableExpr) -> Result<(Logical, Scope)> {
-        if !matches!(item, TableExpr::Function { .. }) {
-            return self.bind_from_item(item);
+    fn bind_from_items(&mut self, from: &[TableExpr]) -> Result<Item> {
+        let mut all: Option<Item> = None;
+        for item in from {
+            let Some(left) = all else {
+                all = Some(self.bind_from_item(item)?);
+                continue;
+            };
+            let right = self.bind_beside(&left.scope, item)?;
+            let (root, free) = join(left.root, right.root, JoinKind::Inner, Vec::new(), right.free);
+            all = Some(Item { root, scope: left.scope.join(right.scope, table_at(item))?, free });
         }
-        self.outer.push(Rc::new(before.clone()));
+        Ok(all.unwrap_or_else(|| (Logical::one_row(), Scope::default()).into()))
+    }
+
+    /// An item right of others, whose names it sees if it is LATERAL.
+    fn bind_beside(&mut self, before: &Scope, item: &TableExpr) -> Result<Item> {
+        self.lateral.push(Rc::new(before.clone()));
         let bound = self.bind_from_item(item);
-        self.outer.pop();
+        self.lateral.pop();
         bound
     }
 
-    fn bind_from_item(&mut self, item: &TableExpr) -> Result<(Logical, Scope)> {
+    /// Binds what sees the items to the left.
+    fn bind_lateral(&mut self, bind: impl FnOnce(&mut Self) -> Result<(Logical, Scope)>) -> Result<Item> {
+        let mut seen = Scope::default();
+        for scope in &self.lateral {
+            seen.columns.extend(scope.columns.iter().cloned());
+            seen.tables.extend(scope.tables.iter().cloned());
+        }
+        let level = Level { forbidden: Some("FROM clause of their own query level"), ..Level::default() };
+        let (_, result) = self.inside(Rc::new(seen), level, bind);
+        let ((root, scope), captures) = result?;
+        if !captures.is_empty() && is_volatile(&root) {
+            let at = captures[0].2.at;
+            return Err(Error::unsupported("volatile function in a LATERAL item").at(at));
+        }
+        // A column of a query further outside is its parameter here as there.
+        let free = captures.into_iter().map(|it| (it.0, it.1));
+        Ok(Item { root, scope, free: free.filter(|it| matches!(it.1, Expr::Column { .. })).collect() })
+    }
+
+    fn bind_from_item(&mut self, item: &TableExpr) -> Result<Item> {
         match item {
-            TableExpr::Table { name, alias } => self.bind_from_table(name, alias.as_ref()),
-            TableExpr::Subquery { query, alias, at } => {
+            TableExpr::Table { name, alias } => Ok(self.bind_from_table(name, alias.as_ref())?.into()),
+            TableExpr::Subquery { query, lateral, alias, at } => {
                 let Some(alias) = alias else { return Err(crate::parse::unnamed_subquery(*at)) };
                 self.count_relation(*at)?;
                 let level = std::mem::take(&mut self.level);
-                let query = self.query(query);
+                let bind = |binder: &mut Self| derived(binder.query(query)?, &alias.name, &alias.columns);
+                let item = if *lateral { self.bind_lateral(bind) } else { bind(self).map(Item::from) };
                 self.level = level;
-                derived(query?, &alias.name, &alias.columns)
+                item
             }
-            TableExpr::Function { name, args, alias } => self.bind_from_function(name, args, alias.as_ref()),
+            TableExpr::Function { name, args, ordinality, alias } => {
+                self.bind_lateral(|binder| binder.bind_from_function(name, args, *ordinality, alias.as_ref()))
+            }
+            TableExpr::Aliased { inner, alias } => {
+                let mut item = self.bind_from_item(inner)?;
+                let columns = item.scope.star().map(|column| (&*column.name, column.id, column.ty));
+                item.scope = named(&alias.name, columns, &alias.columns)?;
+                Ok(item)
+            }
             TableExpr::Join { left, right, kind, condition, at } => {
                 self.bind_from_join(left, right, *kind, condition, *at)
             }
@@ -71,7 +118,12 @@ impl Binder<'_> {
             let query = self.cte_query(position)?;
             return derived(query, shown, renamed);
         }
+        if let Some(view) = self.catalog.view(&name.text).cloned() {
+            let query = self.view_query(&view, name)?;
+            return derived(query, shown, renamed);
+        }
         let table = self.table(name)?;
+        self.name_relation(table.id.0, &table.name);
         let ids = self.table_columns(&table);
         let columns =
             table.columns.iter().zip(&ids).map(|(column, id)| (column.name.as_str(), *id, column.ty));
@@ -80,7 +132,7 @@ impl Binder<'_> {
         Ok((Logical::Scan { table, columns }, scope))
     }
 
-    /// A table of the catalog. Errors: 42P01.
+    /// A table of the catalog. Errors: 42P01; 0A000 for a view.
     pub(super) fn table(&self, name: &Name) -> Result<Arc<Table>> {
         match self.catalog.table(&name.text) {
             Some(table) => Ok(table.clone()),
@@ -88,16 +140,31 @@ impl Binder<'_> {
                 let message = format!("cannot open relation \"{}\": it is an index", name.text);
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at))
             }
+            None if self.catalog.view(&name.text).is_some() => {
+                Err(Error::unsupported(format!("change of view \"{}\"", name.text)).at(name.at))
+            }
             None => Err(no_table(name)),
         }
     }
 
     /// A WITH query put in place of its name: bound anew for each use.
     fn cte_query(&mut self, position: usize) -> Result<Query> {
-        let Cte { definition, visible } = self.ctes[position].clone();
+        let Cte { definition, visible, outer_count } = self.ctes[position].clone();
+        if let Some(query) = self.working_table(position, &definition.name)? {
+            return Ok(query);
+        }
+        // A recursive query sees its own name, the others only those before.
+        let visible = if definition.recursive { position + 1 } else { visible };
         let hidden = self.ctes.split_off(visible);
         let level = std::mem::take(&mut self.level);
-        let query = self.query(&definition.query);
+        let seen: Vec<bool> = self.outer.iter().map(|outer| outer.is_hidden).collect();
+        self.outer.iter_mut().skip(outer_count).for_each(|outer| outer.is_hidden = true);
+        let query = if definition.recursive {
+            self.recursive_query(position, &definition)
+        } else {
+            self.query(&definition.query)
+        };
+        self.outer.iter_mut().zip(seen).for_each(|(outer, was)| outer.is_hidden = was);
         self.level = level;
         self.ctes.truncate(visible);
         self.ctes.extend(hidden);
@@ -114,6 +181,7 @@ impl Binder<'_> {
         &mut self,
         name: &Name,
         args: &[ast::Expr],
+        ordinality: bool,
         alias: Option<&Alias>,
     ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
@@ -133,12 +201,21 @@ impl Binder<'_> {
         // Without column names the column is called as the alias.
         let label = alias.map_or(name.text.as_str(), |alias| alias.name.text.as_str());
         let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
-        let scope = named(shown, std::iter::once((label, column, ty)), renamed)?;
-        Ok((Logical::Series { args, column, position: name.at }, scope))
+        let mut root = Logical::Series { args, column, position: name.at };
+        let mut columns = vec![(label, column, ty)];
+        if ordinality {
+            let number = self.column(SqlType::Int8);
+            let calls = vec![(number, super::select::ranking(WindowFunction::RowNumber))];
+            let (partition, order) = (Vec::new(), Vec::new());
+            root = Logical::Window { input: Box::new(root), partition, order, calls };
+            columns.push(("ordinality", number, SqlType::Int8));
+        }
+        let scope = named(shown, columns.into_iter(), renamed)?;
+        Ok((root, scope))
     }
 
     /// integer, bigint, numeric, or timestamps with an interval step.
-    fn series_args(&mut self, args: Vec<(Expr, u32)>, at: u32) -> Result<(Vec<Expr>, SqlType)> {
+    pub(super) fn series_args(&mut self, args: Vec<(Expr, u32)>, at: u32) -> Result<(Vec<Expr>, SqlType)> {
         let types: Vec<SqlType> = args.iter().map(|(arg, _)| arg.ty().base()).collect();
         if !(2..=3).contains(&args.len()) {
             return Err(super::resolve::no_function("generate_series", &types, at));
@@ -179,9 +256,23 @@ impl Binder<'_> {
         kind: ast::JoinKind,
         condition: &JoinCondition,
         at: u32,
-    ) -> Result<(Logical, Scope)> {
-        let (left_root, left_scope) = self.bind_from_item(left)?;
-        let (right_root, right_scope) = self.bind_beside(&left_scope, right)?;
+    ) -> Result<Item> {
+        let (made_up_left, made_up_right) = match kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross => (0, 0),
+            ast::JoinKind::Left => (0, 1),
+            ast::JoinKind::Right => (1, 0),
+            ast::JoinKind::Full => (1, 1),
+        };
+        let nullable_count = self.nullable_count;
+        self.nullable_count = nullable_count + made_up_left;
+        let left = self.bind_from_item(left);
+        self.nullable_count = nullable_count;
+        let left = left?;
+        self.nullable_count = nullable_count + made_up_right;
+        let right = self.bind_beside(&left.scope, right);
+        self.nullable_count = nullable_count;
+        let right = right?;
+        let (left_scope, right_scope) = (left.scope, right.scope);
         let (scope, on, merged) = match condition {
             JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new(), Vec::new()),
             JoinCondition::On(expr) => {
@@ -193,7 +284,23 @@ impl Binder<'_> {
                 condition?.into_conjuncts(&mut on);
                 (Rc::unwrap_or_clone(scope), on, Vec::new())
             }
-            JoinCondition::Using(names) => self.join_using(left_scope, right_scope, names, kind, at)?,
+            JoinCondition::Using(names, alias) => {
+                let (mut scope, on, casts) = self.join_using(left_scope, right_scope, names, kind, at)?;
+                if let Some(alias) = alias {
+                    // Its columns are the merged ones alone, found by its name only.
+                    let merged: Vec<ScopeColumn> = scope.columns[..names.len()]
+                        .iter()
+                        .map(|column| ScopeColumn {
+                            table: Some(Rc::from(alias.text.as_str())),
+                            merged: true,
+                            ..column.clone()
+                        })
+                        .collect();
+                    let tables = vec![Rc::from(alias.text.as_str())];
+                    scope = scope.join(Scope { columns: merged, tables }, alias.at)?;
+                }
+                (scope, on, casts)
+            }
             JoinCondition::Natural => {
                 let names: Vec<Name> = left_scope
                     .star()
@@ -203,16 +310,32 @@ impl Binder<'_> {
                 self.join_using(left_scope, right_scope, &names, kind, at)?
             }
         };
-        let root = match kind {
-            ast::JoinKind::Inner | ast::JoinKind::Cross => join(left_root, right_root, JoinKind::Inner, on),
-            ast::JoinKind::Left => join(left_root, right_root, JoinKind::Left, on),
-            // The columns are found by id, so the sides may change places.
-            ast::JoinKind::Right => join(right_root, left_root, JoinKind::Left, on),
-        };
-        if merged.is_empty() {
-            return Ok((root, scope));
+        let left_columns = left.root.columns();
+        let sees_left =
+            |it: &(usize, Expr)| it.1.has_columns() && it.1.columns_all(|id| left_columns.contains(&id));
+        if matches!(kind, ast::JoinKind::Right | ast::JoinKind::Full) && right.free.iter().any(sees_left) {
+            let message = "the combining JOIN type must be INNER or LEFT for a LATERAL reference";
+            return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
         }
-        Ok((Logical::Extend { input: Box::new(root), exprs: merged }, scope))
+        let (root, mut free) = match kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross => {
+                join(left.root, right.root, JoinKind::Inner, on, right.free)
+            }
+            ast::JoinKind::Left => join(left.root, right.root, JoinKind::Left, on, right.free),
+            // The columns are found by id, so the sides may change places.
+            ast::JoinKind::Right => {
+                let (root, _) = join(right.root, left.root, JoinKind::Left, on, Vec::new());
+                (root, right.free)
+            }
+            ast::JoinKind::Full => {
+                let (root, _) = join(left.root, right.root, JoinKind::Full, on, Vec::new());
+                (root, right.free)
+            }
+        };
+        free.extend(left.free);
+        let root =
+            if merged.is_empty() { root } else { Logical::Extend { input: Box::new(root), exprs: merged } };
+        Ok(Item { root, scope, free })
     }
 
     /// The scope, the conditions, and the merged columns that have another type than either side's.
@@ -244,10 +367,16 @@ impl Binder<'_> {
             // The side that has no made-up NULLs gives the value; of an inner join, the one that has the common type.
             let ty = self.common_type("JOIN/USING", &[(a.ty, name.at), (b.ty, name.at)])?;
             let inner = matches!(kind, ast::JoinKind::Inner | ast::JoinKind::Cross);
+            let full = kind == ast::JoinKind::Full;
             let takes_right = kind == ast::JoinKind::Right || inner && a.ty != ty && b.ty == ty;
             let kept = if takes_right { &b } else { &a };
             let mut column = ScopeColumn { table: None, merged: false, ..kept.clone() };
-            if column.ty != ty {
+            if full {
+                let a = self.coerce(self.column_expr(a.id), ty, CastContext::Implicit, name.at)?;
+                let b = self.coerce(self.column_expr(b.id), ty, CastContext::Implicit, name.at)?;
+                (column.id, column.ty) = (self.column(ty), ty);
+                casts.push((column.id, Expr::Coalesce { args: vec![a, b], ty }));
+            } else if column.ty != ty {
                 let cast = self.coerce(self.column_expr(column.id), ty, CastContext::Implicit, name.at)?;
                 (column.id, column.ty) = (self.column(ty), ty);
                 casts.push((column.id, cast));
@@ -268,23 +397,30 @@ impl Binder<'_> {
         scope.columns = merged;
         Ok((scope, on, casts))
     }
-
-    /// A subquery of an expression: it sees the names outside only to refuse them.
-    pub(super) fn inner_query(&mut self, scope: &Rc<Scope>, query: &ast::Query) -> Result<Query> {
-        self.outer.push(scope.clone());
-        let level = std::mem::take(&mut self.level);
-        let result = self.query(query);
-        self.level = level;
-        self.outer.pop();
-        result
-    }
 }
 
 /// See [`Binder::join_using`].
 type UsingJoin = (Scope, Vec<Expr>, Vec<(ColumnId, Expr)>);
 
-fn join(left: Logical, right: Logical, kind: JoinKind, on: Vec<Expr>) -> Logical {
-    Logical::Join { left: Box::new(left), right: Box::new(right), kind, on }
+/// A join; where the right side has columns of the left as parameters (`free`), a dependent one. Gives with it the
+/// parameters for columns that are of neither side.
+fn join(
+    left: Logical,
+    right: Logical,
+    kind: JoinKind,
+    on: Vec<Expr>,
+    free: Vec<(usize, Expr)>,
+) -> (Logical, Vec<(usize, Expr)>) {
+    let columns = left.columns();
+    let (args, free): (Vec<_>, Vec<_>) =
+        free.into_iter().partition(|it| it.1.columns_all(|id| columns.contains(&id)));
+    let (left, right) = (Box::new(left), Box::new(right));
+    let root = if args.is_empty() {
+        Logical::Join { left, right, kind, on }
+    } else {
+        Logical::Apply { left, right, kind, on, args }
+    };
+    (root, free)
 }
 
 fn table_at(item: &TableExpr) -> u32 {
@@ -293,6 +429,7 @@ fn table_at(item: &TableExpr) -> u32 {
             alias.as_ref().map_or(name.at, |alias| alias.name.at)
         }
         TableExpr::Subquery { at, .. } | TableExpr::Join { at, .. } => *at,
+        TableExpr::Aliased { alias, .. } => alias.name.at,
     }
 }
 
@@ -334,7 +471,7 @@ fn derived(query: Query, name: &Name, renamed: &[Name]) -> Result<(Logical, Scop
     Ok((root, scope))
 }
 
-fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) -> Result<()> {
+pub(super) fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) -> Result<()> {
     if columns.len() > query.fields.len() {
         return Err(too_many_names(name, query.fields.len(), columns.len()));
     }
@@ -345,24 +482,6 @@ fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) -> Result<()>
 }
 
 /// Whether a volatile function is anywhere in it.
-fn is_volatile(root: &Logical) -> bool {
-    let any = |exprs: &[Expr]| exprs.iter().any(Expr::is_volatile);
-    match root {
-        Logical::Values { rows, .. } => rows.iter().any(|row| any(row)),
-        Logical::Scan { .. } => false,
-        Logical::Series { args, .. } => any(args),
-        Logical::Filter { input, predicates } => any(predicates) || is_volatile(input),
-        Logical::Extend { input, exprs } => exprs.iter().any(|it| it.1.is_volatile()) || is_volatile(input),
-        Logical::Join { left, right, on, .. } => any(on) || is_volatile(left) || is_volatile(right),
-        Logical::Aggregate { input, groups, aggregates } => {
-            groups.iter().any(|it| it.1.is_volatile())
-                || aggregates.iter().any(|it| it.1.exprs().any(Expr::is_volatile))
-                || is_volatile(input)
-        }
-        Logical::Sort { input, .. } | Logical::Distinct { input, .. } => is_volatile(input),
-        Logical::Limit { input, limit, offset } => {
-            limit.iter().chain(offset).any(Expr::is_volatile) || is_volatile(input)
-        }
-        Logical::Append { inputs, .. } => inputs.iter().any(|it| is_volatile(&it.0)),
-    }
+pub(super) fn is_volatile(root: &Logical) -> bool {
+    root.exprs().into_iter().any(Expr::is_volatile) || root.inputs().into_iter().any(is_volatile)
 }

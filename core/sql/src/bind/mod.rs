@@ -4,6 +4,7 @@
 //! is written out; [`crate::optimize`] makes the physical one. What is not built is 0A000 with its position; nothing is
 //! skipped over (L6): every field of the syntax tree is taken apart by name here.
 
+mod aggregates;
 mod binder;
 mod coerce;
 mod ddl;
@@ -13,8 +14,15 @@ mod from;
 mod group;
 mod names;
 mod query;
+mod recursive;
 mod resolve;
+mod row;
 mod scope;
+mod select;
+mod series;
+mod subquery;
+mod views;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -163,8 +171,16 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
         ast::Statement::Update(update) => bind_update(binder, update),
         ast::Statement::Delete(delete) => bind_delete(binder, delete),
         ast::Statement::CreateTable(create) => binder.create_table(create).map(Bound::Ddl),
-        ast::Statement::DropTable { names, if_exists } => {
-            binder.drop_table(names, *if_exists).map(Bound::Ddl)
+        ast::Statement::DropTable { names, if_exists, cascade } => {
+            binder.drop_table(names, *if_exists, *cascade).map(Bound::Ddl)
+        }
+        ast::Statement::CreateView(create) => {
+            // It has no parameters, whatever the session would give.
+            binder.params.clear();
+            binder.create_view(create).map(Bound::Ddl)
+        }
+        ast::Statement::DropView { names, if_exists, cascade } => {
+            binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
         }
         ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
         ast::Statement::DropIndex { names, if_exists } => {

@@ -2,26 +2,18 @@
 
 use super::binder::{Binder, Cte, Level};
 use super::expr::location;
-use super::names::output_name;
-use super::scope::{Scope, no_from_entry};
+use super::scope::Scope;
+use super::select::{Output, output_by_name, ranking};
 use crate::datum::Datum;
-use crate::expr::{AggregateCall, Expr};
+use crate::expr::{AggregateCall, Expr, WindowFunction};
 use crate::functions::CastContext;
-use crate::parse::ast::{self, ExprKind, OrderItem, Select, SelectItem, SetExpr, SetKind};
-use crate::plan::Field;
+use crate::parse::ast::{self, ExprKind, OrderItem, SetExpr, SetKind};
 use crate::plan::logical::{ColumnId, Logical, LogicalKey, Query};
+use crate::plan::{Field, JoinKind};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// An output column before it has an id.
-struct Output {
-    expr: Expr,
-    name: String,
-    /// The tree it came from, to be compared with ORDER BY's by shape; none for `*`.
-    at: u32,
-}
 
 impl Binder<'_> {
     /// A query with its WITH.
@@ -43,7 +35,8 @@ impl Binder<'_> {
                 return Err(Error::new(SqlState::DUPLICATE_ALIAS, message).at(definition.name.at));
             }
             let visible = self.ctes.len();
-            self.ctes.push(Cte { definition: definition.clone(), visible });
+            let outer_count = self.outer.len();
+            self.ctes.push(Cte { definition: definition.clone(), visible, outer_count });
         }
         let result = body(self);
         let result = result.and_then(|bound| self.check_unused(with, before).map(|()| bound));
@@ -61,7 +54,19 @@ impl Binder<'_> {
             let hidden = self.ctes.split_off(visible);
             let level = std::mem::take(&mut self.level);
             let subquery_count = self.statement.subqueries.len();
-            let bound = self.query(&definition.query);
+            let bound = if definition.recursive {
+                let restored = self.ctes.len();
+                self.ctes.push(Cte {
+                    definition: definition.clone(),
+                    visible,
+                    outer_count: self.outer.len(),
+                });
+                let bound = self.recursive_query(restored, definition);
+                self.ctes.truncate(restored);
+                bound
+            } else {
+                self.query(&definition.query)
+            };
             self.statement.subqueries.truncate(subquery_count);
             self.level = level;
             self.ctes.truncate(visible);
@@ -72,7 +77,7 @@ impl Binder<'_> {
     }
 
     fn query_body(&mut self, query: &ast::Query) -> Result<Query> {
-        let ast::Query { with: _, body, order_by, limit, offset, at: _ } = query;
+        let ast::Query { with: _, body, order_by, limit, offset, with_ties, at } = query;
         let (mut bound, scope) = match body {
             SetExpr::Select(select) => self.select(select, order_by)?,
             other => {
@@ -84,11 +89,40 @@ impl Binder<'_> {
         if limit.is_some() || offset.is_some() {
             let limit = self.row_count(&scope, limit.as_ref(), "LIMIT")?;
             let offset = self.row_count(&scope, offset.as_ref(), "OFFSET")?;
-            if limit.is_some() || offset.is_some() {
+            if *with_ties {
+                bound.root = self.with_ties(bound.root, limit, offset, *at)?;
+            } else if limit.is_some() || offset.is_some() {
                 bound.root = Logical::Limit { input: Box::new(bound.root), limit, offset };
             }
         }
         Ok(bound)
+    }
+
+    /// FETCH FIRST … WITH TIES: so many rows, and those behind that are equal to the last of them in the order.
+    fn with_ties(
+        &mut self,
+        root: Logical,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+        at: u32,
+    ) -> Result<Logical> {
+        let Logical::Sort { input, keys } = root else {
+            let message = "WITH TIES cannot be specified without ORDER BY clause";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        };
+        let Some(limit) = limit else {
+            return Ok(Logical::Limit { input: Box::new(Logical::Sort { input, keys }), limit, offset });
+        };
+        let skipped = Expr::Literal { value: Datum::Int8(0), ty: SqlType::Int8 };
+        let skipped = offset.unwrap_or(skipped);
+        let (number, rank) = (self.column(SqlType::Int8), self.column(SqlType::Int8));
+        let calls = vec![(number, ranking(WindowFunction::RowNumber)), (rank, ranking(WindowFunction::Rank))];
+        let root = Logical::Window { input, partition: Vec::new(), order: keys.clone(), calls };
+        let last = self.operator("+", vec![(limit, at), (skipped.clone(), at)], at)?;
+        let behind = self.operator(">", vec![(self.column_expr(number), at), (skipped, at)], at)?;
+        let within = self.operator("<=", vec![(self.column_expr(rank), at), (last, at)], at)?;
+        let input = Box::new(Logical::Filter { input: Box::new(root), predicates: vec![behind, within] });
+        Ok(Logical::Sort { input, keys })
     }
 
     /// The expression of LIMIT or OFFSET; none when it is NULL.
@@ -137,7 +171,7 @@ impl Binder<'_> {
         }
     }
 
-    fn set_operand(&mut self, body: &SetExpr) -> Result<Query> {
+    pub(super) fn set_operand(&mut self, body: &SetExpr) -> Result<Query> {
         let level = std::mem::take(&mut self.level);
         let query = self.set_expr(body);
         self.level = level;
@@ -213,10 +247,7 @@ impl Binder<'_> {
             self.cast_output(side, &types, CastContext::Implicit, at)?;
         }
         if kind != SetKind::Union {
-            if all {
-                return Err(Error::unsupported(format!("{word} ALL")).at(at));
-            }
-            return self.by_marker(kind, sides, types, fields, at);
+            return self.by_marker(kind, all, sides, types, fields, at);
         }
         let columns: Vec<ColumnId> = types.iter().map(|ty| self.column(*ty)).collect();
         let mut inputs = Vec::new();
@@ -242,6 +273,7 @@ impl Binder<'_> {
     fn by_marker(
         &mut self,
         kind: SetKind,
+        all: bool,
         sides: [Query; 2],
         types: Vec<SqlType>,
         fields: Vec<Field>,
@@ -286,9 +318,41 @@ impl Binder<'_> {
             let op = if wanted { ">" } else { "=" };
             predicates.push(self.operator(op, vec![(self.column_expr(id), at), (zero, at)], at)?);
         }
+        let counts: Vec<ColumnId> = aggregates.iter().map(|it| it.0).collect();
         let root = Logical::Aggregate { input: Box::new(append), groups, aggregates };
-        let root = Logical::Filter { input: Box::new(root), predicates };
+        let root = if all {
+            self.repeated(root, kind, counts[0], counts[1], at)?
+        } else {
+            Logical::Filter { input: Box::new(root), predicates }
+        };
         Ok(Query { root, output, fields })
+    }
+
+    /// INTERSECT ALL and EXCEPT ALL: each row as often as the counts of both sides say.
+    fn repeated(
+        &mut self,
+        root: Logical,
+        kind: SetKind,
+        left: ColumnId,
+        right: ColumnId,
+        at: u32,
+    ) -> Result<Logical> {
+        let (a, b) = (self.column_expr(left), self.column_expr(right));
+        let count = if kind == SetKind::Intersect {
+            let fewer = self.operator("<", vec![(a.clone(), at), (b.clone(), at)], at)?;
+            Expr::Case { branches: vec![(fewer, a)], otherwise: Box::new(b), ty: SqlType::Int8 }
+        } else {
+            self.operator("-", vec![(a, at), (b, at)], at)?
+        };
+        let id = self.column(SqlType::Int8);
+        let left = Box::new(Logical::Extend { input: Box::new(root), exprs: vec![(id, count)] });
+        let parameter = self.parameter_for(id);
+        let one = Expr::Literal { value: Datum::Int8(1), ty: SqlType::Int8 };
+        let series = Expr::Param { index: parameter, ty: SqlType::Int8 };
+        let column = self.column(SqlType::Int8);
+        let right = Box::new(Logical::Series { args: vec![one, series], column, position: at });
+        let args = vec![(parameter, self.column_expr(id))];
+        Ok(Logical::Apply { left, right, kind: JoinKind::Inner, on: Vec::new(), args })
     }
 
     /// Casts the output columns of a query.
@@ -316,220 +380,6 @@ impl Binder<'_> {
             query.root = Logical::Extend { input, exprs };
         }
         Ok(())
-    }
-
-    /// A SELECT, and what it sees by FROM.
-    fn select(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<(Query, Rc<Scope>)> {
-        let outer_level = std::mem::take(&mut self.level);
-        let result = self.select_level(select, order_by);
-        self.level = outer_level;
-        result
-    }
-
-    fn select_level(&mut self, select: &Select, order_by: &[OrderItem]) -> Result<(Query, Rc<Scope>)> {
-        let Select { distinct, items, from, filter, group_by, having, at: _ } = select;
-        let targets = std::mem::take(&mut self.insert_targets);
-        let (mut root, scope) = self.bind_from_list(from)?;
-        if let Some(filter) = filter {
-            self.level.forbidden = Some("WHERE");
-            let mut predicates = Vec::new();
-            self.condition(&scope, filter, "WHERE")?.into_conjuncts(&mut predicates);
-            root = Logical::Filter { input: Box::new(root), predicates };
-        }
-        self.level.forbidden = None;
-        self.level.references.clear();
-        let mut outputs = self.select_items(&scope, items)?;
-        if !distinct {
-            for (output, (column, ty)) in outputs.iter_mut().zip(&targets) {
-                if output.expr.ty() == SqlType::Unknown {
-                    let expr = std::mem::replace(&mut output.expr, Expr::bool(true));
-                    output.expr = self.coerce_assignment(expr, column, *ty, output.at)?;
-                }
-            }
-        }
-        let having = match having {
-            Some(having) => Some(self.condition(&scope, having, "HAVING")?),
-            None => None,
-        };
-        let mut keys = self.order_items(&scope, &outputs, order_by)?;
-        let grouped = !group_by.is_empty() || !self.level.aggregates.is_empty() || having.is_some();
-        let mut predicates = Vec::new();
-        if grouped {
-            let groups = self.group_items(&scope, group_by, &outputs)?;
-            let mut grouping = super::group::Grouping::new(self, groups);
-            for output in &mut outputs {
-                output.expr =
-                    grouping.rewrite(self, std::mem::replace(&mut output.expr, Expr::bool(true)))?;
-            }
-            for (key, _) in &mut keys {
-                if let SortBy::Expr(expr, _) = key {
-                    *expr = grouping.rewrite(self, std::mem::replace(expr, Expr::bool(true)))?;
-                }
-            }
-            if let Some(having) = having {
-                grouping.rewrite(self, having)?.into_conjuncts(&mut predicates);
-            }
-            let aggregates = std::mem::take(&mut self.level.aggregates);
-            root = Logical::Aggregate { input: Box::new(root), groups: grouping.groups, aggregates };
-            if !predicates.is_empty() {
-                root = Logical::Filter { input: Box::new(root), predicates };
-            }
-        }
-        Ok((self.finish_select(root, outputs, keys, *distinct)?, scope))
-    }
-
-    /// Computes the output and sort columns, then DISTINCT and ORDER BY.
-    fn finish_select(
-        &mut self,
-        root: Logical,
-        outputs: Vec<Output>,
-        keys: Vec<(SortBy, (bool, bool))>,
-        distinct: bool,
-    ) -> Result<Query> {
-        let mut exprs: Vec<(ColumnId, Expr)> = Vec::new();
-        let mut place = |binder: &mut Self, expr: Expr| match expr {
-            Expr::Column { id, .. } => id,
-            expr => {
-                if !expr.is_volatile()
-                    && let Some((id, _)) = exprs.iter().find(|(_, known)| known.same(&expr))
-                {
-                    return *id;
-                }
-                let id = binder.column(expr.ty());
-                exprs.push((id, expr));
-                id
-            }
-        };
-        let mut output = Vec::with_capacity(outputs.len());
-        let mut fields = Vec::with_capacity(outputs.len());
-        for Output { expr, name, at } in outputs {
-            let expr = self.known(expr, at)?;
-            fields.push(Field { name, ty: expr.ty() });
-            output.push(place(self, expr));
-        }
-        let mut sort: Vec<LogicalKey> = Vec::with_capacity(keys.len());
-        for (by, (descending, nulls_first)) in keys {
-            let (column, at) = match by {
-                SortBy::Output(index) => (output[index], 0),
-                SortBy::Expr(Expr::Literal { .. }, _) => continue,
-                SortBy::Expr(expr, at) => (place(self, expr), at),
-            };
-            if distinct && !output.contains(&column) {
-                let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
-                return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
-            }
-            if !sort.iter().any(|key| key.column == column) {
-                sort.push(LogicalKey { column, descending, nulls_first });
-            }
-        }
-        let mut root = root;
-        if !exprs.is_empty() {
-            root = Logical::Extend { input: Box::new(root), exprs };
-        }
-        if distinct {
-            let mut columns = output.clone();
-            columns.sort_unstable();
-            columns.dedup();
-            root = Logical::Distinct { input: Box::new(root), columns };
-        }
-        if !sort.is_empty() {
-            root = Logical::Sort { input: Box::new(root), keys: sort };
-        }
-        Ok(Query { root, output, fields })
-    }
-
-    fn select_items(&mut self, scope: &Rc<Scope>, items: &[SelectItem]) -> Result<Vec<Output>> {
-        let mut outputs = Vec::with_capacity(items.len());
-        for item in items {
-            match item {
-                SelectItem::Star { table, at } => self.star(scope, table.as_ref(), *at, &mut outputs)?,
-                SelectItem::Expr { expr, alias } => {
-                    let name = alias.as_ref().map_or_else(|| output_name(expr), |alias| alias.text.clone());
-                    outputs.push(Output { expr: self.expr(scope, expr)?, name, at: location(expr) });
-                }
-            }
-        }
-        Ok(outputs)
-    }
-
-    fn star(
-        &mut self,
-        scope: &Scope,
-        table: Option<&ast::Name>,
-        at: u32,
-        outputs: &mut Vec<Output>,
-    ) -> Result<()> {
-        if let Some(table) = table
-            && !scope.has_table(&table.text)
-        {
-            return Err(no_from_entry(table));
-        }
-        if table.is_none() && scope.tables.is_empty() {
-            let message = "SELECT * with no tables specified is not valid";
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
-        }
-        for column in &scope.columns {
-            let wanted = match table {
-                Some(table) => column.table.as_deref() == Some(table.text.as_str()),
-                None => !column.merged,
-            };
-            if wanted {
-                if !self.level.references.iter().any(|it| it.0 == column.id) {
-                    let text = match &column.table {
-                        Some(table) => format!("{table}.{}", column.name),
-                        None => column.name.to_string(),
-                    };
-                    self.level.references.push((column.id, ast::Name { text, at }));
-                }
-                let expr = Expr::Column { id: column.id, ty: column.ty };
-                outputs.push(Output { expr, name: column.name.to_string(), at });
-            }
-        }
-        Ok(())
-    }
-
-    /// Output columns of RETURNING.
-    pub(super) fn returning_items(
-        &mut self,
-        scope: &Rc<Scope>,
-        items: &[SelectItem],
-    ) -> Result<(Vec<Expr>, Vec<Field>)> {
-        self.level.forbidden = Some("RETURNING");
-        let outputs = self.select_items(scope, items)?;
-        self.level.forbidden = None;
-        let mut exprs = Vec::with_capacity(outputs.len());
-        let mut fields = Vec::with_capacity(outputs.len());
-        for Output { expr, name, at } in outputs {
-            let expr = self.known(expr, at)?;
-            fields.push(Field { name, ty: expr.ty() });
-            exprs.push(expr);
-        }
-        Ok((exprs, fields))
-    }
-
-    fn order_items(
-        &mut self,
-        scope: &Rc<Scope>,
-        outputs: &[Output],
-        order_by: &[OrderItem],
-    ) -> Result<Vec<(SortBy, (bool, bool))>> {
-        let mut keys = Vec::with_capacity(order_by.len());
-        for OrderItem { expr, descending, nulls_first } in order_by {
-            let by = match output_by_name(outputs, expr, "ORDER BY")? {
-                Some(index) => SortBy::Output(index),
-                None => {
-                    let at = location(expr);
-                    let bound = self.expr(scope, expr)?;
-                    let bound = self.known(bound, at)?;
-                    match outputs.iter().position(|output| output.expr.same(&bound)) {
-                        Some(index) => SortBy::Output(index),
-                        None => SortBy::Expr(bound, at),
-                    }
-                }
-            };
-            keys.push((by, (*descending, nulls_first.unwrap_or(*descending))));
-        }
-        Ok(keys)
     }
 
     fn order_by_output(&mut self, query: &mut Query, order_by: &[OrderItem]) -> Result<()> {
@@ -564,90 +414,5 @@ impl Binder<'_> {
             query.root = Logical::Sort { input, keys };
         }
         Ok(())
-    }
-
-    fn group_items(
-        &mut self,
-        scope: &Rc<Scope>,
-        group_by: &[ast::Expr],
-        outputs: &[Output],
-    ) -> Result<Vec<Expr>> {
-        let references = std::mem::take(&mut self.level.references);
-        self.level.forbidden = Some("GROUP BY");
-        let mut groups: Vec<Expr> = Vec::with_capacity(group_by.len());
-        for expr in group_by {
-            // A name is an input column first, an output column second.
-            let input_column = match &expr.kind {
-                ExprKind::Column { table: None, name } => scope.find(None, name)?.is_some(),
-                _ => false,
-            };
-            let index = if input_column { None } else { output_by_name(outputs, expr, "GROUP BY")? };
-            let bound = match index {
-                Some(index) => {
-                    let bound = outputs[index].expr.clone();
-                    let aggregates = &self.level.aggregates;
-                    if bound.any(&mut |it| matches!(it, Expr::Column { id, .. } if aggregates.iter().any(|call| call.0 == *id))) {
-                        let message = "aggregate functions are not allowed in GROUP BY";
-                        return Err(Error::new(SqlState::GROUPING_ERROR, message).at(outputs[index].at));
-                    }
-                    bound
-                }
-                None => self.expr(scope, expr)?,
-            };
-            let bound = self.known(bound, location(expr))?;
-            if !groups.iter().any(|known| known.same(&bound)) {
-                groups.push(bound);
-            }
-        }
-        self.level.forbidden = None;
-        self.level.references = references;
-        Ok(groups)
-    }
-}
-
-/// What ORDER BY sorts by.
-enum SortBy {
-    /// An output column.
-    Output(usize),
-    /// Something else, and where it stands.
-    Expr(Expr, u32),
-}
-
-/// The output column that a bare name or a number stands for. Errors: 42702, 42P10.
-fn output_by_name(outputs: &[Output], expr: &ast::Expr, clause: &str) -> Result<Option<usize>> {
-    match &expr.kind {
-        ExprKind::Column { table: None, name } => {
-            let mut found: Option<usize> = None;
-            for (index, output) in outputs.iter().enumerate() {
-                if output.name != name.text {
-                    continue;
-                }
-                match found {
-                    Some(before) if !outputs[before].expr.same(&output.expr) => {
-                        let message = format!("{clause} \"{}\" is ambiguous", name.text);
-                        return Err(Error::new(SqlState::AMBIGUOUS_COLUMN, message).at(name.at));
-                    }
-                    Some(_) => {}
-                    None => found = Some(index),
-                }
-            }
-            Ok(found)
-        }
-        ExprKind::Number(digits) => match digits.parse::<usize>() {
-            Ok(number) if (1..=outputs.len()).contains(&number) => Ok(Some(number - 1)),
-            Ok(_) => {
-                let message = format!("{clause} position {digits} is not in select list");
-                Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(expr.at))
-            }
-            Err(_) => {
-                let message = format!("non-integer constant in {clause}");
-                Err(Error::new(SqlState::SYNTAX_ERROR, message).at(expr.at))
-            }
-        },
-        ExprKind::String(_) | ExprKind::Bool(_) | ExprKind::Null => {
-            let message = format!("non-integer constant in {clause}");
-            Err(Error::new(SqlState::SYNTAX_ERROR, message).at(expr.at))
-        }
-        _ => Ok(None),
     }
 }

@@ -24,7 +24,8 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
     let (mode, tables): (_, Vec<&Arc<Table>>) = match &ddl {
         Ddl::Nothing(_) => return Ok(catalog.clone()),
         Ddl::CreateTable(_) => (TableLock::AccessExclusive, Vec::new()),
-        Ddl::DropTable(tables) | Ddl::Truncate { tables, .. } => {
+        Ddl::CreateView(_) | Ddl::DropView { .. } => (TableLock::AccessShare, Vec::new()),
+        Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. } => {
             (TableLock::AccessExclusive, tables.iter().collect())
         }
         Ddl::CreateIndex { table, .. } => (TableLock::Share, vec![table]),
@@ -37,7 +38,10 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
     match ddl {
         Ddl::Nothing(_) => {}
         Ddl::CreateTable(new) => change.create_table(new)?,
-        Ddl::DropTable(tables) => {
+        Ddl::CreateView(new) => change.create_view(new)?,
+        Ddl::DropView { views, cascade } => change.drop_views(&views, cascade)?,
+        Ddl::DropTable { tables, cascade } => {
+            change.drop_dependents(&tables, cascade)?;
             for table in tables {
                 change.drop_table(&table)?;
             }
@@ -77,9 +81,9 @@ pub async fn set_statistics(
 }
 
 /// A change under way: the newest catalog, under the lock (invariants 1 and 2).
-struct Change {
-    txn: Arc<dyn Transaction>,
-    catalog: Catalog,
+pub(super) struct Change {
+    pub(super) txn: Arc<dyn Transaction>,
+    pub(super) catalog: Catalog,
 }
 
 impl Change {
@@ -105,7 +109,7 @@ impl Change {
         Ok(self.catalog)
     }
 
-    fn next_id(&mut self) -> Result<u32> {
+    pub(super) fn next_id(&mut self) -> Result<u32> {
         let id = self.catalog.next_tree;
         self.catalog.next_tree = id
             .checked_add(1)
@@ -124,9 +128,10 @@ impl Change {
         }
     }
 
-    /// Tables and indexes share one space of names.
-    fn check_free(&self, name: &str) -> Result<()> {
-        if self.catalog.tables.contains_key(name) || self.catalog.has_index_named(name) {
+    /// Tables, views and indexes share one space of names.
+    pub(super) fn check_free(&self, name: &str) -> Result<()> {
+        let is_taken = self.catalog.tables.contains_key(name) || self.catalog.views.contains_key(name);
+        if is_taken || self.catalog.has_index_named(name) {
             let message = format!("relation \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
         }

@@ -11,6 +11,7 @@
 //! index       u32 tree, str name, list (u32 ordinal, bool descending), bool unique, bool is constraint
 //! check       str name, str expression
 //! sequence    u8 version = 1, u32 id, i64 start, i64 increment, u32 cache
+//! view        u8 version = 1, u32 id, str name, list (str name, str inner name, type), str text, list u32 depends
 //! statistics  u8 version = 1, u64 rows, u64 bytes, list column statistics
 //! column st.  f64 null fraction, f64 distinct, f64 width, list (datum, f64), list datum, f64 correlation
 //! datum       u8 tag: 0 NULL, 1 boolean u8, 2 i16, 3 i32, 4 i64, 5 f32, 6 f64, 7 numeric (str of its wide form),
@@ -19,7 +20,8 @@
 //! ```
 
 use crate::catalog::{
-    Check, Column, ColumnStatistics, Identity, Index, IndexColumn, Sequence, Table, TableStatistics,
+    Check, Column, ColumnStatistics, Identity, Index, IndexColumn, Sequence, Table, TableStatistics, View,
+    ViewColumn,
 };
 use crate::datum::{Datum, Interval};
 use crate::types::SqlType;
@@ -143,6 +145,37 @@ pub(super) fn decode_sequence(bytes: &[u8]) -> Result<Sequence> {
         Sequence { id: input.u32()?, start: input.i64()?, increment: input.i64()?, cache: input.u32()? };
     input.end()?;
     Ok(sequence)
+}
+
+/// Encodes a view.
+pub(super) fn encode_view(view: &View) -> Vec<u8> {
+    let View { id, name, columns, text, depends } = view;
+    let mut out = Writer(vec![VERSION]);
+    out.u32(*id);
+    out.str(name);
+    out.list(columns, |out, column| {
+        out.str(&column.name);
+        out.str(&column.inner_name);
+        out.ty(column.ty);
+    });
+    out.str(text);
+    out.list(depends, |out, id| out.u32(*id));
+    out.0
+}
+
+/// The other way round; XX001 for bytes that are no view.
+pub(super) fn decode_view(bytes: &[u8]) -> Result<View> {
+    let mut input = Reader::new(bytes)?;
+    let view = View {
+        id: input.u32()?,
+        name: input.str()?,
+        columns: input
+            .list(|input| Ok(ViewColumn { name: input.str()?, inner_name: input.str()?, ty: input.ty()? }))?,
+        text: input.str()?,
+        depends: input.list(Reader::u32)?,
+    };
+    input.end()?;
+    Ok(view)
 }
 
 /// Encodes statistics.

@@ -1,6 +1,6 @@
 //! Reading the catalog's rows.
 
-use super::{SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, codec};
+use super::{SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, VIEWS, codec};
 use crate::catalog::{Catalog, Table, TableStatistics};
 use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink, Transaction};
 use orrery_base::{Cx, Error, Result, TreeId};
@@ -33,6 +33,13 @@ pub(super) async fn load(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -> Resu
         }
         table.statistics = statistics.remove(&key);
         insert(&mut catalog, table);
+    }
+    for (key, value) in rows(cx, txn, VIEWS, mode).await? {
+        let view = codec::decode_view(&value)?;
+        if key != view.id.to_be_bytes() {
+            return Err(Error::corrupt(format!("view \"{}\" lies under another view's key", view.name)));
+        }
+        catalog.views.insert(view.name.clone(), Arc::new(view));
     }
     Ok(catalog)
 }

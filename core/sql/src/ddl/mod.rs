@@ -7,6 +7,7 @@
 //! | 12 sequences | sequence id, u32 big-endian | the definition |
 //! | 13 state | one zero byte | u8 version = 1, u64 schema version, u32 next free id |
 //! | 14 sequence values | sequence id, u32 big-endian | i64, the next value not yet reserved |
+//! | 15 views | view id, u32 big-endian | the view |
 //!
 //! Invariants:
 //! 1. Whoever changes the catalog holds the lock on the state row until the end of the transaction: changes are serial, and
@@ -17,11 +18,12 @@
 mod apply;
 mod codec;
 mod load;
+mod views;
 
 pub use apply::{execute, set_statistics};
 pub use load::load_catalog;
 
-use crate::catalog::{Column, IndexColumn, Table};
+use crate::catalog::{Column, IndexColumn, Table, View, ViewColumn};
 use orrery_base::TreeId;
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ pub(crate) const SEQUENCES: TreeId = TreeId(12);
 pub(crate) const STATE: TreeId = TreeId(13);
 /// The one key of [`STATE`].
 pub(crate) const STATE_KEY: &[u8] = &[0];
+pub(crate) const VIEWS: TreeId = TreeId(15);
 /// Where the sequences' values lie: key = sequence id (u32, big-endian), value = the next value not yet reserved
 /// (i64, little-endian). Written by the engine's reservations, removed with the sequence.
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);
@@ -44,7 +47,21 @@ pub enum Ddl {
     /// CREATE TABLE
     CreateTable(NewTable),
     /// DROP TABLE
-    DropTable(Vec<Arc<Table>>),
+    DropTable {
+        /// Which.
+        tables: Vec<Arc<Table>>,
+        /// CASCADE: views that use them go, too.
+        cascade: bool,
+    },
+    /// CREATE VIEW
+    CreateView(NewView),
+    /// DROP VIEW
+    DropView {
+        /// Which.
+        views: Vec<Arc<View>>,
+        /// CASCADE: views that use them go, too.
+        cascade: bool,
+    },
     /// CREATE INDEX
     CreateIndex {
         /// On which table.
@@ -82,6 +99,21 @@ pub struct NewTable {
     pub indexes: Vec<NewIndex>,
     /// CHECK constraints: name and text.
     pub checks: Vec<(String, String)>,
+}
+
+/// A view to be made.
+#[derive(Clone, Debug)]
+pub struct NewView {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<ViewColumn>,
+    /// Its query's text.
+    pub text: String,
+    /// The tables and views its query names: id and name.
+    pub depends: Vec<(u32, String)>,
+    /// OR REPLACE
+    pub replace: bool,
 }
 
 /// An index to be made.

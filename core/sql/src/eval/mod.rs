@@ -6,13 +6,13 @@
 mod lists;
 mod params;
 mod selection;
+pub mod subquery;
 
 pub use params::{cast_param_columns, cast_params, constant_in};
 
 use crate::columns::{self, datum_at};
 use crate::datum::Datum;
-use crate::exec::SubqueryResult;
-use crate::expr::{Expr, SubqueryUse};
+use crate::expr::Expr;
 use crate::functions::{self, EvalContext, Value, Volatility, kernel};
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
@@ -87,10 +87,12 @@ pub fn evaluate(
             let value = evaluate(input, columns, row_count, context)?;
             lists::in_list(&value, input.ty(), list, row_count)
         }
-        Expr::Subquery { index, kind, ty, position } => {
+        Expr::Subquery { index, kind, args, ty, position } if args.is_empty() => {
             let result = context.subqueries.get(*index)?;
-            subquery(result, kind, *ty, columns, row_count, context).map_err(|error| error.at(*position))
+            subquery::known(result, kind, *ty, columns, row_count, context)
+                .map_err(|error| error.at(*position))
         }
+        Expr::Subquery { .. } => subquery::correlated(expr, columns, row_count, context),
     }
 }
 
@@ -325,34 +327,6 @@ fn coalesce(
         }
     }
     Ok(Value::Array(merge(&parts, ty, row_count)?))
-}
-
-fn subquery(
-    result: &SubqueryResult,
-    kind: &SubqueryUse,
-    ty: SqlType,
-    columns: &[ArrayRef],
-    row_count: usize,
-    context: &EvalContext<'_>,
-) -> Result<Value> {
-    match kind {
-        SubqueryUse::Exists => {
-            let exists: ArrayRef = Arc::new(BooleanArray::from(vec![result.row_count > 0]));
-            Ok(Value::Constant(exists))
-        }
-        SubqueryUse::Scalar if result.row_count > 1 => Err(Error::new(
-            SqlState::CARDINALITY_VIOLATION,
-            "more than one row returned by a subquery used as an expression",
-        )),
-        SubqueryUse::Scalar if result.row_count == 0 => Ok(Value::Constant(columns::nulls_of(ty, 1)?)),
-        SubqueryUse::Scalar => Ok(Value::Constant(result.column.slice(0, 1))),
-        SubqueryUse::In(input) => {
-            let value = evaluate(input, columns, row_count, context)?;
-            let ty = input.ty();
-            let list = (0..result.column.len()).map(|row| datum_at(&result.column, ty, row));
-            lists::in_list(&value, ty, &list.collect::<Result<Vec<_>>>()?, row_count)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::columns;
 use crate::exec::arrow_result;
-use crate::expr::{Expr, SubqueryUse};
+use crate::expr::Expr;
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
@@ -10,32 +10,7 @@ use orrery_base::Result;
 
 /// Calls `f` with each column position that the expression reads.
 pub fn each_column(expr: &Expr, f: &mut dyn FnMut(usize)) {
-    match expr {
-        Expr::Column { id, .. } => f(*id),
-        Expr::Literal { .. } | Expr::Param { .. } => {}
-        Expr::Call { args, .. } | Expr::And(args) | Expr::Or(args) | Expr::Coalesce { args, .. } => {
-            args.iter().for_each(|arg| each_column(arg, f));
-        }
-        Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull(input) | Expr::InList { input, .. } => {
-            each_column(input, f);
-        }
-        Expr::IsNotDistinct(left, right) => {
-            each_column(left, f);
-            each_column(right, f);
-        }
-        Expr::Case { branches, otherwise, .. } => {
-            for (when, then) in branches {
-                each_column(when, f);
-                each_column(then, f);
-            }
-            each_column(otherwise, f);
-        }
-        Expr::Subquery { kind, .. } => {
-            if let SubqueryUse::In(input) = kind {
-                each_column(input, f);
-            }
-        }
-    }
+    expr.each_column(f);
 }
 
 /// The columns with only the selected rows in those that `expr` reads, and how many rows those are.

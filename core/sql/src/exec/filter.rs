@@ -4,6 +4,7 @@ use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::{Batch, arrow_result};
 use crate::eval;
 use crate::expr::Expr;
+use crate::functions::EvalContext;
 use arrow_array::BooleanArray;
 use arrow_select::filter::FilterBuilder;
 use orrery_base::{BoxFuture, Cx, Result};
@@ -24,8 +25,10 @@ impl Filter {
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
         while let Some(batch) = self.input.next(cx).await? {
             cx.charge(batch_bytes(&batch)).await?;
-            let mask =
-                eval::filter_mask(&self.predicate, &batch.columns, batch.row_count, &self.place.eval())?;
+            let mask = |context: &EvalContext<'_>| {
+                eval::filter_mask(&self.predicate, &batch.columns, batch.row_count, context)
+            };
+            let mask = self.place.shared.evaluate(cx, mask).await?;
             let kept = select(&batch, &mask)?;
             if kept.row_count > 0 {
                 return Ok(Some(kept));

@@ -23,6 +23,8 @@ use orrery_base::{BoxFuture, Cx, Error, Result};
 
 /// What to join.
 pub struct Spec {
+    /// Types of the left columns.
+    pub left_types: Vec<SqlType>,
     /// Types of the right columns.
     pub right_types: Vec<SqlType>,
     /// Over left columns.
@@ -63,6 +65,11 @@ struct Build {
     /// The next row of the same key.
     next: Vec<u32>,
     rows: Batch,
+    /// FULL: which rows have a match, and the first not yet given if it has none.
+    matched: Vec<bool>,
+    alone: usize,
+    /// Rows with a NULL in their key are kept: FULL gives them.
+    keeps_nulls: bool,
 }
 
 /// A left batch on its way.
@@ -83,7 +90,12 @@ impl HashJoin {
             level: 0,
             left_keys: spec.left_keys,
             right_keys: spec.right_keys,
-            matcher: Matcher { kind: spec.kind, condition: spec.residual, right_types: spec.right_types },
+            matcher: Matcher {
+                kind: spec.kind,
+                condition: spec.residual,
+                left_types: spec.left_types,
+                right_types: spec.right_types,
+            },
             build: None,
             probe: None,
             waiting: Vec::new(),
@@ -93,7 +105,7 @@ impl HashJoin {
     }
 
     fn keeps_unmatched(&self) -> bool {
-        matches!(self.matcher.kind, JoinKind::Left | JoinKind::Anti)
+        matches!(self.matcher.kind, JoinKind::Left | JoinKind::Full | JoinKind::Anti)
     }
 
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
@@ -103,6 +115,9 @@ impl HashJoin {
             }
             if self.probe.is_none() {
                 let Some(batch) = self.left.next(cx).await? else {
+                    if let Some(alone) = self.right_only()? {
+                        return Ok(Some(alone));
+                    }
                     self.build = None;
                     self.reservation.set(0);
                     if !self.next_pair() {
@@ -116,7 +131,7 @@ impl HashJoin {
                 cx.charge(16 * batch.row_count).await?;
                 self.begin_probe(batch)?;
             }
-            if let Some(batch) = self.advance()? {
+            if let Some(batch) = self.advance(cx).await? {
                 cx.charge(batch_bytes(&batch)).await?;
                 return Ok(Some(batch));
             }
@@ -156,7 +171,7 @@ impl HashJoin {
 
     /// Reads the right side; `None` when both sides went to files.
     async fn read_right(&mut self, cx: &Cx) -> Result<Option<Build>> {
-        let mut build = Build::new(self.layout()?, &self.matcher.right_types)?;
+        let mut build = self.new_build(self.layout()?, &self.matcher.right_types)?;
         let mut batches: Vec<Batch> = Vec::new();
         let mut bytes = 0;
         while let Some(batch) = self.right.next(cx).await? {
@@ -174,13 +189,16 @@ impl HashJoin {
             }
         }
         build.complete(batches)?;
+        if build.keeps_nulls {
+            build.matched = vec![false; build.rows.row_count];
+        }
         Ok(Some(build))
     }
 
     /// Parts both sides into files.
     async fn spill(&mut self, cx: &Cx, build: Build, batches: Vec<Batch>) -> Result<()> {
         let layout = build.layout.clone();
-        let keyed = Build::new(layout.clone(), &[])?;
+        let keyed = self.new_build(layout.clone(), &[])?;
         drop(build);
         let mut rights = Partitions::new(&self.place, self.level);
         for batch in batches {
@@ -204,7 +222,8 @@ impl HashJoin {
         let lefts = lefts.finish(cx).await?;
         let level = self.level + 1;
         for (left, right) in lefts.into_iter().zip(rights) {
-            if left.is_some() && (right.is_some() || keeps_unmatched) {
+            let is_full = self.matcher.kind == JoinKind::Full;
+            if left.is_some() && (right.is_some() || keeps_unmatched) || right.is_some() && is_full {
                 self.waiting.push((left, right, level));
             }
         }
@@ -222,9 +241,34 @@ impl HashJoin {
         Ok(())
     }
 
+    fn new_build(&self, layout: KeyLayout, right_types: &[SqlType]) -> Result<Build> {
+        let mut build = Build::new(layout, right_types)?;
+        build.keeps_nulls = self.matcher.kind == JoinKind::Full;
+        Ok(build)
+    }
+
+    /// FULL: the next rows of the table that no left row matched.
+    fn right_only(&mut self) -> Result<Option<Batch>> {
+        let Some(build) = self.build.as_mut().filter(|_| self.matcher.kind == JoinKind::Full) else {
+            return Ok(None);
+        };
+        let mut rows = Vec::new();
+        while build.alone < build.matched.len() && rows.len() < BATCH_ROW_COUNT {
+            if !build.matched[build.alone] {
+                rows.push(build.alone as u32);
+            }
+            build.alone += 1;
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let right = build.take(rows, &self.matcher.right_types)?;
+        self.matcher.right_only(right).map(Some)
+    }
+
     /// Goes on with the left batch at hand; `None`: nothing to give just now.
-    fn advance(&mut self) -> Result<Option<Batch>> {
-        let (Some(build), Some(probe)) = (&self.build, &mut self.probe) else { return Ok(None) };
+    async fn advance(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        let (Some(build), Some(probe)) = (&mut self.build, &mut self.probe) else { return Ok(None) };
         let plain = self.matcher.condition.is_none();
         if plain && matches!(self.matcher.kind, JoinKind::Semi | JoinKind::Anti) {
             let wanted = self.matcher.kind == JoinKind::Semi;
@@ -234,16 +278,22 @@ impl HashJoin {
             self.probe = None;
             return Ok((kept.row_count > 0).then_some(kept));
         }
-        let inline_nulls = plain && self.matcher.kind == JoinKind::Left;
+        let is_full = self.matcher.kind == JoinKind::Full;
+        let inline_nulls = plain && matches!(self.matcher.kind, JoinKind::Left | JoinKind::Full);
         let (left_rows, right_rows) = probe.pairs(build, inline_nulls);
         let is_done = probe.row == probe.outer.batch.row_count;
         let mut joined = None;
         if !left_rows.is_empty() {
-            let right = build.take(right_rows, &self.matcher.right_types)?;
+            let right = build.take(right_rows.clone(), &self.matcher.right_types)?;
             joined = if plain {
+                if is_full {
+                    right_rows.iter().filter(|row| **row != NONE).for_each(|row| build.match_row(*row));
+                }
                 Some(pair(&probe.outer.batch, &left_rows, &right)?)
             } else {
-                self.matcher.candidates(&mut probe.outer, &left_rows, right, &self.place)?
+                let mut matched = |pair: usize| build.match_row(right_rows[pair]);
+                let place = &self.place;
+                self.matcher.candidates(cx, &mut probe.outer, &left_rows, right, place, &mut matched).await?
             };
         } else if is_done {
             if !plain {
@@ -290,14 +340,27 @@ impl Probe {
 impl Build {
     fn new(layout: KeyLayout, right_types: &[SqlType]) -> Result<Self> {
         let table = HashTable::new(&layout);
-        Ok(Build { layout, table, chains: Vec::new(), next: Vec::new(), rows: empty(right_types)? })
+        Ok(Build {
+            layout,
+            table,
+            chains: Vec::new(),
+            next: Vec::new(),
+            rows: empty(right_types)?,
+            matched: Vec::new(),
+            alone: 0,
+            keeps_nulls: false,
+        })
+    }
+
+    fn match_row(&mut self, row: u32) {
+        self.matched[row as usize] = true;
     }
 
     /// The rows of a right batch that can match, with their keys.
     fn keyed(&self, batch: Batch, exprs: &[Expr], place: &Place) -> Result<(Batch, Keys)> {
         let columns = evaluate_all(exprs, &batch, place)?;
         let keys = self.layout.encode(&columns, batch.row_count)?;
-        let Some(nulls) = &keys.nulls else { return Ok((batch, keys)) };
+        let Some(nulls) = keys.nulls.as_ref().filter(|_| !self.keeps_nulls) else { return Ok((batch, keys)) };
         let batch = select(&batch, &BooleanArray::new(nulls.inner().clone(), None))?;
         let columns = evaluate_all(exprs, &batch, place)?;
         let keys = self.layout.encode(&columns, batch.row_count)?;
@@ -309,6 +372,9 @@ impl Build {
             let number = u32::try_from(self.next.len()).ok().filter(|&number| number != NONE);
             let number = number.ok_or_else(|| Error::internal("a hash join of more than 4 billion rows"))?;
             self.next.push(NONE);
+            if keys.is_null(row) {
+                continue;
+            }
             let (key, is_new) = self.table.insert(keys, row)?;
             if is_new {
                 self.chains.push((number, number));
@@ -322,7 +388,7 @@ impl Build {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + 8 * self.chains.capacity() + 4 * self.next.capacity()
+        self.table.memory_bytes() + 8 * self.chains.capacity() + 5 * self.next.capacity()
     }
 
     /// Puts the batches together, so that rows are taken from one array a column.

@@ -8,7 +8,7 @@ use crate::columns::ColumnBuilder;
 use crate::encode;
 use crate::eval;
 use crate::expr::Expr;
-use crate::functions::Value;
+use crate::functions::{EvalContext, Value};
 use crate::plan::{JoinKind, KeyBounds, ROW_KEY};
 use crate::types::SqlType;
 use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
@@ -350,17 +350,18 @@ impl IndexJoin {
                 owners.resize(rows.len(), row as u32);
             }
             if rows.len() >= BATCH_ROW_COUNT {
-                self.emit(&outer, &keys, &rows, &owners, &mut matched)?;
+                self.emit(cx, &outer, &keys, &rows, &owners, &mut matched).await?;
                 (keys, rows, owners) = (Arena::default(), Arena::default(), Vec::new());
             }
         }
-        self.emit(&outer, &keys, &rows, &owners, &mut matched)?;
+        self.emit(cx, &outer, &keys, &rows, &owners, &mut matched).await?;
         self.finish(outer, &matched)
     }
 
     /// Joins the collected rows with their outer rows.
-    fn emit(
+    async fn emit(
         &mut self,
+        cx: &Cx,
         outer: &Batch,
         keys: &Arena,
         rows: &Arena,
@@ -371,14 +372,18 @@ impl IndexJoin {
             return Ok(());
         }
         let mut decoder = RowDecoder::new(&self.table, self.columns.clone(), None);
-        let context = self.shared.eval();
-        decoder.push(&rows.all(), &|row, key| key.extend_from_slice(keys.get(row)), &context)?;
+        decoder.push(&rows.all(), &|row, key| key.extend_from_slice(keys.get(row)), &self.shared.eval())?;
         let inner = decoder.finish()?;
         let mut columns = take_rows(&outer.columns, &UInt32Array::from(owners.to_vec()))?;
         columns.extend(inner.columns);
         let batch = Batch { columns, row_count: rows.len() };
         let mask = match &self.residual {
-            Some(residual) => eval::filter_mask(residual, &batch.columns, batch.row_count, &context)?,
+            Some(residual) => {
+                let mask = |context: &EvalContext<'_>| {
+                    eval::filter_mask(residual, &batch.columns, batch.row_count, context)
+                };
+                self.shared.evaluate(cx, mask).await?
+            }
             None => BooleanArray::from(vec![true; batch.row_count]),
         };
         mask.values().set_indices().for_each(|row| matched[owners[row] as usize] = true);
@@ -396,6 +401,7 @@ impl IndexJoin {
         let wanted = match self.kind {
             JoinKind::Inner => return Ok(()),
             JoinKind::Semi => matched.to_vec(),
+            JoinKind::Full => return Err(Error::internal("a FULL JOIN by lookups")),
             JoinKind::Left | JoinKind::Anti => matched.iter().map(|matched| !matched).collect(),
         };
         let mut kept = filter_batch(outer, &BooleanArray::from(wanted))?;

@@ -5,6 +5,7 @@ use super::query::{BoxOperator, Operator, Place};
 use crate::datum::Datum;
 use crate::eval;
 use crate::expr::Expr;
+use crate::functions::EvalContext;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
 
 /// See the module.
@@ -23,29 +24,13 @@ impl Limit {
         Limit { input, limit, offset, place, left: None }
     }
 
-    fn count(&self, expr: &Option<Expr>, none: u64, negative: fn() -> Error) -> Result<u64> {
-        let Some(expr) = expr else { return Ok(none) };
-        match eval::constant(expr, &self.place.eval())? {
-            Datum::Null => Ok(none),
-            Datum::Int8(count) => u64::try_from(count).map_err(|_| negative()),
-            _ => Err(Error::internal("LIMIT and OFFSET are planned as bigint")),
-        }
-    }
-
-    fn counts(&self) -> Result<(u64, u64)> {
-        let offset = self.count(&self.offset, 0, || {
-            Error::new(SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE, "OFFSET must not be negative")
-        })?;
-        let limit = self.count(&self.limit, u64::MAX, || {
-            Error::new(SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative")
-        })?;
-        Ok((offset, limit))
-    }
-
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
         let (mut skip, mut give) = match self.left {
             Some(left) => left,
-            None => self.counts()?,
+            None => {
+                let exprs = (&self.limit, &self.offset);
+                self.place.shared.evaluate(cx, |context| counts(exprs, context)).await?
+            }
         };
         self.left = Some((skip, give));
         while give > 0 {
@@ -65,6 +50,26 @@ impl Limit {
             }
         }
         Ok(None)
+    }
+}
+
+/// Rows to skip and rows to give.
+fn counts((limit, offset): (&Option<Expr>, &Option<Expr>), context: &EvalContext<'_>) -> Result<(u64, u64)> {
+    let offset = count(offset, 0, context, || {
+        Error::new(SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE, "OFFSET must not be negative")
+    })?;
+    let limit = count(limit, u64::MAX, context, || {
+        Error::new(SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative")
+    })?;
+    Ok((offset, limit))
+}
+
+fn count(expr: &Option<Expr>, none: u64, context: &EvalContext<'_>, negative: fn() -> Error) -> Result<u64> {
+    let Some(expr) = expr else { return Ok(none) };
+    match eval::constant(expr, context)? {
+        Datum::Null => Ok(none),
+        Datum::Int8(count) => u64::try_from(count).map_err(|_| negative()),
+        _ => Err(Error::internal("LIMIT and OFFSET are planned as bigint")),
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod aggregate;
 mod append;
+mod apply;
 mod build;
+mod correlated;
 mod distinct;
 mod dml;
 mod filter;
@@ -19,6 +21,7 @@ pub mod point;
 mod probe;
 mod project;
 pub mod query;
+mod recursive;
 pub mod rows;
 mod scan;
 mod series;
@@ -31,6 +34,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod values;
+mod window;
 
 use crate::datum::Datum;
 use crate::functions::{EvalContext, SequencePool};
@@ -87,17 +91,18 @@ pub trait Environment: Send + Sync {
     fn discard_temp(&self, file: u64);
 }
 
-/// What the uncorrelated subqueries of a plan gave, by index.
+/// What the uncorrelated subqueries of a plan gave, by index, and what the correlated ones answered.
 #[derive(Debug, Default)]
 pub struct SubqueryResults {
     results: Vec<SubqueryResult>,
+    correlated: Option<Arc<correlated::Correlated>>,
 }
 
 /// The rows of one subquery.
 #[derive(Clone, Debug)]
 pub struct SubqueryResult {
-    /// Its first column, all rows; for EXISTS and for subqueries without a column it may be shorter than `row_count`.
-    pub column: ArrayRef,
+    /// Its columns, all rows; for EXISTS and for subqueries without a column they may be shorter than `row_count`.
+    pub columns: Vec<ArrayRef>,
     /// How many rows it gave (at least; EXISTS looks at one).
     pub row_count: usize,
 }
@@ -105,12 +110,22 @@ pub struct SubqueryResult {
 impl SubqueryResults {
     /// No subqueries.
     pub const fn none() -> Self {
-        SubqueryResults { results: Vec::new() }
+        SubqueryResults { results: Vec::new(), correlated: None }
+    }
+
+    /// No uncorrelated ones, so far.
+    pub(crate) fn with(correlated: Arc<correlated::Correlated>) -> Self {
+        SubqueryResults { results: Vec::new(), correlated: Some(correlated) }
     }
 
     /// Adds the result of the next one.
     pub fn push(&mut self, result: SubqueryResult) {
         self.results.push(result);
+    }
+
+    /// The answer that a correlated subquery gave before, if it is still known.
+    pub fn answer(&self, key: &crate::eval::subquery::Key) -> Option<Datum> {
+        self.correlated.as_ref().and_then(|correlated| correlated.get(key))
     }
 
     /// Result number `index`. Errors: XX000 when it has not run.
@@ -145,6 +160,7 @@ impl ExecContext {
             params: &self.params,
             subqueries,
             sequences,
+            lookups: Default::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! through once for every left batch.
 
 use super::Batch;
+use super::filter::select;
 use super::memory::Reservation;
 use super::partition::take;
 use super::probe::{Matcher, Outer};
@@ -10,7 +11,7 @@ use super::spill::{SpillFile, SpillReader, data_types};
 use crate::expr::Expr;
 use crate::plan::JoinKind;
 use crate::types::SqlType;
-use arrow_array::UInt32Array;
+use arrow_array::{BooleanArray, UInt32Array};
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{BoxFuture, Cx, Result};
 
@@ -23,6 +24,10 @@ pub struct NestedLoop {
     outer: Option<Outer>,
     /// The right batch at hand, and the next left row to go over it.
     at: Option<(Batch, usize)>,
+    /// FULL: which right rows have a match, those of the batches before the one at hand, and whether the left side ended.
+    matched: Vec<bool>,
+    passed: usize,
+    is_left_done: bool,
     reservation: Reservation,
     place: Place,
 }
@@ -38,7 +43,7 @@ impl NestedLoop {
     pub fn new(
         left: BoxOperator,
         right: BoxOperator,
-        right_types: Vec<SqlType>,
+        (left_types, right_types): (Vec<SqlType>, Vec<SqlType>),
         kind: JoinKind,
         on: Option<Expr>,
         place: Place,
@@ -47,9 +52,12 @@ impl NestedLoop {
             left,
             right: Some(right),
             inner: Inner::Memory { batches: Vec::new(), next: 0 },
-            matcher: Matcher { kind, condition: on, right_types },
+            matcher: Matcher { kind, condition: on, left_types, right_types },
             outer: None,
             at: None,
+            matched: Vec::new(),
+            passed: 0,
+            is_left_done: false,
             reservation: place.reserve(),
             place,
         }
@@ -88,8 +96,22 @@ impl NestedLoop {
 
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
         loop {
+            if self.is_left_done {
+                return self.right_only(cx).await;
+            }
             if self.outer.is_none() {
-                let Some(batch) = self.left.next(cx).await? else { return Ok(None) };
+                let Some(batch) = self.left.next(cx).await? else {
+                    if self.matcher.kind != JoinKind::Full {
+                        return Ok(None);
+                    }
+                    if let Some(right) = self.right.take() {
+                        self.materialise(cx, right).await?;
+                    }
+                    self.is_left_done = true;
+                    self.passed = 0;
+                    self.inner.restart();
+                    continue;
+                };
                 if batch.row_count == 0 {
                     continue;
                 }
@@ -97,6 +119,7 @@ impl NestedLoop {
                     self.materialise(cx, right).await?;
                 }
                 self.outer = Some(Outer::new(batch));
+                self.passed = 0;
                 self.inner.restart();
             }
             let Some(outer) = &mut self.outer else { continue };
@@ -109,9 +132,18 @@ impl NestedLoop {
                 Some((right, row)) if !decided => {
                     let (left_rows, right_rows) = block(outer.batch.row_count, row, right)?;
                     cx.charge(batch_bytes(&right_rows)).await?;
-                    let joined = self.matcher.candidates(outer, &left_rows, right_rows, &self.place)?;
+                    let (first, width) = (self.passed, right.row_count);
+                    if self.matcher.kind == JoinKind::Full && self.matched.len() < first + width {
+                        self.matched.resize(first + width, false);
+                    }
+                    let mut matched = |pair: usize| self.matched[first + pair % width] = true;
+                    let place = &self.place;
+                    let candidates =
+                        self.matcher.candidates(cx, outer, &left_rows, right_rows, place, &mut matched);
+                    let joined = candidates.await?;
                     if *row == outer.batch.row_count {
                         self.at = None;
+                        self.passed += width;
                     }
                     joined
                 }
@@ -125,6 +157,23 @@ impl NestedLoop {
                 return Ok(joined);
             }
         }
+    }
+}
+
+impl NestedLoop {
+    /// FULL: the next right rows that no left row matched.
+    async fn right_only(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        while let Some(right) = self.inner.next(cx).await? {
+            cx.charge(batch_bytes(&right)).await?;
+            let first = self.passed;
+            self.passed += right.row_count;
+            let is_alone = |row| Some(!self.matched.get(first + row).copied().unwrap_or(false));
+            let alone = select(&right, &BooleanArray::from_iter((0..right.row_count).map(is_alone)))?;
+            if alone.row_count > 0 {
+                return self.matcher.right_only(alone).map(Some);
+            }
+        }
+        Ok(None)
     }
 }
 

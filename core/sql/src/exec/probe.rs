@@ -7,10 +7,11 @@ use super::query::Place;
 use crate::columns;
 use crate::eval;
 use crate::expr::Expr;
+use crate::functions::EvalContext;
 use crate::plan::JoinKind;
 use crate::types::SqlType;
 use arrow_array::{BooleanArray, UInt32Array};
-use orrery_base::Result;
+use orrery_base::{Cx, Result};
 
 /// A left batch on its way through a join.
 pub struct Outer {
@@ -26,6 +27,8 @@ pub struct Matcher {
     pub kind: JoinKind,
     /// What must hold for a candidate, over left columns then right columns.
     pub condition: Option<Expr>,
+    /// The types of the left columns.
+    pub left_types: Vec<SqlType>,
     /// The types of the right columns.
     pub right_types: Vec<SqlType>,
 }
@@ -50,31 +53,42 @@ impl Outer {
 
 impl Matcher {
     /// Judges candidates: row `left_rows[i]` of the outer batch with row i of `right`. Gives the joined rows (none for
-    /// semi and anti joins, which give theirs at the end).
-    pub fn candidates(
+    /// semi and anti joins, which give theirs at the end), and calls `matched` with each i that is a match. Suspends for
+    /// correlated subqueries.
+    pub async fn candidates(
         &self,
+        cx: &Cx,
         outer: &mut Outer,
         left_rows: &[u32],
         right: Batch,
         place: &Place,
+        matched: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Option<Batch>> {
-        let pairs = || pair(&outer.batch, left_rows, &right);
-        let keeps_pairs = matches!(self.kind, JoinKind::Inner | JoinKind::Left);
+        let keeps_pairs = self.kind.has_right();
         let Some(condition) = &self.condition else {
-            let joined = if keeps_pairs { Some(pairs()?) } else { None };
+            let joined = if keeps_pairs { Some(pair(&outer.batch, left_rows, &right)?) } else { None };
             if self.kind != JoinKind::Inner {
                 left_rows.iter().for_each(|&row| outer.matched(row));
             }
+            if self.kind == JoinKind::Full {
+                (0..left_rows.len()).for_each(matched);
+            }
             return Ok(joined);
         };
-        let joined = pairs()?;
-        let mask = eval::filter_mask(condition, &joined.columns, joined.row_count, &place.eval())?;
+        let joined = pair(&outer.batch, left_rows, &right)?;
+        let mask = |context: &EvalContext<'_>| {
+            eval::filter_mask(condition, &joined.columns, joined.row_count, context)
+        };
+        let mask = place.shared.evaluate(cx, mask).await?;
         if self.kind != JoinKind::Inner {
             for (index, &row) in left_rows.iter().enumerate() {
                 if mask.value(index) {
                     outer.matched(row);
                 }
             }
+        }
+        if self.kind == JoinKind::Full {
+            mask.values().set_indices().for_each(matched);
         }
         if !keeps_pairs || mask.true_count() == 0 {
             return Ok(None);
@@ -87,19 +101,30 @@ impl Matcher {
         let wanted = match self.kind {
             JoinKind::Inner => return Ok(None),
             JoinKind::Semi => true,
-            JoinKind::Left | JoinKind::Anti => false,
+            JoinKind::Left | JoinKind::Full | JoinKind::Anti => false,
         };
         let mask = BooleanArray::from_iter(outer.matched.iter().map(|&matched| Some(matched == wanted)));
         if mask.true_count() == 0 {
             return Ok(None);
         }
         let mut rows = select(&outer.batch, &mask)?;
-        if self.kind == JoinKind::Left {
+        if self.kind.has_right() {
             for &ty in &self.right_types {
                 rows.columns.push(columns::nulls_of(ty, rows.row_count)?);
             }
         }
         Ok(Some(rows))
+    }
+}
+
+impl Matcher {
+    /// Right rows without a match, beside NULLs.
+    pub fn right_only(&self, right: Batch) -> Result<Batch> {
+        let row_count = right.row_count;
+        let nulls = self.left_types.iter().map(|&ty| columns::nulls_of(ty, row_count));
+        let mut columns = nulls.collect::<Result<Vec<_>>>()?;
+        columns.extend(right.columns);
+        Ok(Batch { columns, row_count })
     }
 }
 

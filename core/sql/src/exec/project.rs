@@ -4,6 +4,7 @@ use super::Batch;
 use super::query::{BoxOperator, Operator, Place, batch_bytes, reserve_sequences};
 use crate::eval;
 use crate::expr::Expr;
+use crate::functions::EvalContext;
 use orrery_base::{BoxFuture, Cx, Result};
 
 /// See the module.
@@ -22,9 +23,13 @@ impl Project {
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
         let Some(batch) = self.input.next(cx).await? else { return Ok(None) };
         reserve_sequences(cx, &self.place.shared, &self.exprs, batch.row_count).await?;
-        let context = self.place.eval();
-        let compute = |expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, &context);
-        let columns = self.exprs.iter().map(compute).collect::<Result<_>>()?;
+        let mut columns = Vec::with_capacity(self.exprs.len());
+        for expr in &self.exprs {
+            let compute = |context: &EvalContext<'_>| {
+                eval::evaluate_array(expr, &batch.columns, batch.row_count, context)
+            };
+            columns.push(self.place.shared.evaluate(cx, compute).await?);
+        }
         let batch = Batch { columns, row_count: batch.row_count };
         cx.charge(batch_bytes(&batch)).await?;
         Ok(Some(batch))

@@ -3,12 +3,14 @@
 //!
 //! Invariant X1: what an operator gives depends on plan, data and budgets only, never on timing.
 
+use super::correlated::Correlated;
 use super::memory::{Memory, Reservation};
 use super::metrics::Counters;
+use super::probe::Matcher;
 use super::subquery::{self, Demand};
 use super::{
-    Batch, ExecContext, SubqueryResults, aggregate, append, distinct, filter, hash_join, index, limit,
-    nested_loop, project, scan, series, sort, values,
+    Batch, ExecContext, SubqueryResults, aggregate, append, apply, distinct, filter, hash_join, index, limit,
+    nested_loop, project, recursive, scan, series, sort, values, window,
 };
 use crate::expr::Expr;
 use crate::functions::{EvalContext, SequencePool};
@@ -32,12 +34,14 @@ pub type BoxOperator = Box<dyn Operator>;
 pub struct Shared {
     /// The statement's context.
     pub context: ExecContext,
-    /// Results of the subqueries that ran before.
-    pub subqueries: SubqueryResults,
+    /// Results of the subqueries.
+    pub subqueries: Arc<SubqueryResults>,
     /// Values reserved for `nextval`.
     pub sequences: Arc<SequencePool>,
     /// The budget.
     pub memory: Memory,
+    /// The rows that came last in each recursion under way around here.
+    pub working: Vec<(usize, Arc<Vec<Batch>>)>,
 }
 
 impl Shared {
@@ -137,19 +141,21 @@ impl Query {
     }
 }
 
-async fn open(plan: &Plan, context: ExecContext, cx: &Cx) -> Result<(BoxOperator, Arc<Shared>)> {
+async fn open(plan: &Arc<Plan>, context: ExecContext, cx: &Cx) -> Result<(BoxOperator, Arc<Shared>)> {
     let memory = Memory::new(context.work_memory_bytes);
     let sequences = Arc::new(SequencePool::empty());
     let demands = subquery::demands(plan);
     let mut results: Vec<super::SubqueryResult> = Vec::new();
+    let correlated = Arc::new(Correlated::new(plan.clone(), &memory));
     let shared = |results: &[super::SubqueryResult]| {
-        let mut subqueries = SubqueryResults::none();
+        let mut subqueries = SubqueryResults::with(correlated.clone());
         results.iter().for_each(|result| subqueries.push(result.clone()));
         Arc::new(Shared {
             context: context.clone(),
-            subqueries,
+            subqueries: Arc::new(subqueries),
             sequences: sequences.clone(),
             memory: memory.clone(),
+            working: Vec::new(),
         })
     };
     let mut number = node_count(&plan.root);
@@ -169,17 +175,23 @@ async fn open(plan: &Plan, context: ExecContext, cx: &Cx) -> Result<(BoxOperator
 /// The inputs of a node, in the order of their numbers.
 pub fn inputs(node: &PlanNode) -> Vec<&PlanNode> {
     match &node.op {
-        Op::Values { .. } | Op::TableScan { .. } | Op::IndexScan { .. } | Op::GenerateSeries { .. } => {
-            Vec::new()
-        }
+        Op::Values { .. }
+        | Op::TableScan { .. }
+        | Op::IndexScan { .. }
+        | Op::GenerateSeries { .. }
+        | Op::Working { .. } => Vec::new(),
+        Op::Recursive { anchor, step, .. } => vec![anchor, step],
         Op::Filter { input, .. }
         | Op::Project { input, .. }
         | Op::Aggregate { input, .. }
         | Op::Sort { input, .. }
+        | Op::Window { input, .. }
         | Op::Limit { input, .. }
         | Op::Distinct { input }
         | Op::IndexJoin { outer: input, .. } => vec![input],
-        Op::NestedLoopJoin { left, right, .. } | Op::HashJoin { left, right, .. } => vec![left, right],
+        Op::NestedLoopJoin { left, right, .. }
+        | Op::HashJoin { left, right, .. }
+        | Op::Apply { left, right, .. } => vec![left, right],
         Op::Append { inputs } => inputs.iter().collect(),
     }
 }
@@ -193,14 +205,37 @@ pub fn node_count(node: &PlanNode) -> usize {
 pub fn build(node: &PlanNode, shared: &Arc<Shared>, number: usize) -> Result<BoxOperator> {
     let counters = shared.context.metrics.as_ref().map(|metrics| metrics.node(number));
     let place = Place { shared: shared.clone(), counters: counters.clone() };
-    let below = inputs(node);
+    // The inner side of an Apply and the step of a recursion are built for each run.
+    let below: Vec<&PlanNode> = match &node.op {
+        Op::Apply { left, .. } => vec![left],
+        Op::Recursive { anchor, .. } => vec![anchor],
+        _ => inputs(node),
+    };
     let mut next_number = number + 1;
     let mut operators = Vec::with_capacity(below.len());
     for input in &below {
         operators.push(build(input, shared, next_number)?);
         next_number += node_count(input);
     }
-    let operator = assemble(node, operators, place)?;
+    let operator: BoxOperator = match &node.op {
+        Op::Apply { right, kind, on, args, .. } => {
+            let left = operators.pop().ok_or_else(|| Error::internal("an operator without its input"))?;
+            let matcher = Matcher {
+                kind: *kind,
+                condition: on.clone(),
+                left_types: below.iter().flat_map(|input| types(input)).collect(),
+                right_types: types(right),
+            };
+            let right = (right.as_ref().clone(), next_number);
+            Box::new(apply::Apply::new(left, right, args.clone(), matcher, place))
+        }
+        Op::Recursive { step, working, distinct, .. } => {
+            let anchor = operators.pop().ok_or_else(|| Error::internal("an operator without its input"))?;
+            let step = (step.as_ref().clone(), next_number);
+            Box::new(recursive::Recursive::new(anchor, step, *working, *distinct, &types(node), place))
+        }
+        _ => assemble(node, operators, place)?,
+    };
     Ok(match counters {
         None => operator,
         Some(counters) => Box::new(Measured { operator, counters }),
@@ -228,8 +263,23 @@ fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<B
         Op::Aggregate { groups, aggregates, sorted, .. } => {
             aggregate::open(input()?, groups.clone(), aggregates.clone(), *sorted, place)
         }
-        Op::HashJoin { right, left_keys, right_keys, kind, residual, .. } => {
+        Op::Apply { .. } | Op::Recursive { .. } => {
+            return Err(Error::internal("what runs again and again is built apart"));
+        }
+        Op::Working { working, columns } => {
+            Box::new(recursive::Working::new(*working, columns.clone(), place))
+        }
+        Op::Window { partition, order, calls, input: below } => Box::new(window::Window::new(
+            input()?,
+            partition.clone(),
+            order.clone(),
+            calls.clone(),
+            types(below),
+            place,
+        )),
+        Op::HashJoin { left, right, left_keys, right_keys, kind, residual, .. } => {
             let spec = hash_join::Spec {
+                left_types: types(left),
                 right_types: types(right),
                 left_keys: left_keys.clone(),
                 right_keys: right_keys.clone(),
@@ -238,8 +288,9 @@ fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<B
             };
             Box::new(hash_join::HashJoin::new(input()?, input()?, spec, place))
         }
-        Op::NestedLoopJoin { right, kind, on, .. } => {
-            Box::new(nested_loop::NestedLoop::new(input()?, input()?, types(right), *kind, on.clone(), place))
+        Op::NestedLoopJoin { left, right, kind, on } => {
+            let types = (types(left), types(right));
+            Box::new(nested_loop::NestedLoop::new(input()?, input()?, types, *kind, on.clone(), place))
         }
         Op::TableScan { table, columns, bounds, filter, reverse } => Box::new(scan::TableScan::new(
             &place.shared,

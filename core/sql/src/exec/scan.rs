@@ -30,6 +30,8 @@ pub fn column_type(table: &Table, ordinal: usize) -> SqlType {
 pub struct RowDecoder {
     layout: RowLayout,
     columns: Vec<usize>,
+    /// Up to where a row is looked at.
+    wanted_bytes: usize,
     /// 0, 1, … up to the number of output columns.
     all_columns: Vec<usize>,
     types: Vec<SqlType>,
@@ -50,8 +52,16 @@ impl RowDecoder {
         }
         filter_columns.sort_unstable();
         filter_columns.dedup();
+        let layout = encode::layout(table);
+        // With a filter the other columns are read of few rows.
+        let reads = |column: &usize| filter.is_none() || filter_columns.contains(column);
+        let is_variable = |&column: &usize| {
+            columns[column] != ROW_KEY && layout.place(columns[column]).ty.width().is_none()
+        };
+        let has_variable = (0..columns.len()).filter(reads).any(|column| is_variable(&column));
         let mut decoder = RowDecoder {
-            layout: encode::layout(table),
+            wanted_bytes: if has_variable { usize::MAX } else { layout.variable_offset() },
+            layout,
             all_columns: (0..columns.len()).collect(),
             columns,
             types,
@@ -185,6 +195,10 @@ impl RowSink for DecodingSink<'_> {
 
     fn wants_keys(&self) -> bool {
         self.decoder.columns.contains(&ROW_KEY)
+    }
+
+    fn wanted_bytes(&self) -> usize {
+        self.decoder.wanted_bytes
     }
 }
 

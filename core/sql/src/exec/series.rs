@@ -7,6 +7,7 @@ use crate::columns::ColumnBuilder;
 use crate::datum::{Datum, Interval};
 use crate::eval;
 use crate::expr::Expr;
+use crate::functions::EvalContext;
 use crate::types::SqlType;
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
@@ -43,7 +44,7 @@ impl Series {
 
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
         if matches!(self.state, State::Opened) {
-            self.state = match self.begin().map_err(|error| error.at(self.position))? {
+            self.state = match self.begin(cx).await.map_err(|error| error.at(self.position))? {
                 Some(progress) => State::Running(progress),
                 None => State::Ended,
             };
@@ -63,9 +64,11 @@ impl Series {
     }
 
     /// Evaluates the arguments; `None` when one is NULL.
-    fn begin(&self) -> Result<Option<Progress>> {
-        let context = self.place.eval();
-        let args = self.args.iter().map(|arg| eval::constant(arg, &context)).collect::<Result<Vec<_>>>()?;
+    async fn begin(&self, cx: &Cx) -> Result<Option<Progress>> {
+        let constants = |context: &EvalContext<'_>| {
+            self.args.iter().map(|arg| eval::constant(arg, context)).collect::<Result<Vec<_>>>()
+        };
+        let args = self.place.shared.evaluate(cx, constants).await?;
         if args.iter().any(Datum::is_null) {
             return Ok(None);
         }

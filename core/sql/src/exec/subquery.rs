@@ -7,7 +7,6 @@ use crate::datum::Datum;
 use crate::expr::{Expr, SubqueryUse};
 use crate::functions::nextval;
 use crate::plan::{Op, Plan, PlanNode};
-use crate::types::SqlType;
 use arrow_array::ArrayRef;
 use orrery_base::{Cx, Result};
 
@@ -24,8 +23,8 @@ pub enum Demand {
     All,
 }
 
-/// What each subquery of a plan must give. Those that nothing in the plan refers to are wanted by the expressions beside
-/// it (assignments of an UPDATE), whole.
+/// What each subquery of a plan must give before the rest runs: nothing, if it is correlated. Those that nothing in the
+/// plan refers to are wanted by the expressions beside it (assignments of an UPDATE), whole.
 pub fn demands(plan: &Plan) -> Vec<Demand> {
     let mut demands = vec![Demand::Nothing; plan.subqueries.len()];
     for node in plan.subqueries.iter().chain([&plan.root]) {
@@ -35,7 +34,7 @@ pub fn demands(plan: &Plan) -> Vec<Demand> {
                 let demand = match kind {
                     SubqueryUse::Exists => Demand::OneRow,
                     SubqueryUse::Scalar => Demand::TwoRows,
-                    SubqueryUse::In(_) => Demand::All,
+                    SubqueryUse::In(_) | SubqueryUse::Any { .. } => Demand::All,
                 };
                 if let Some(most) = demands.get_mut(*index) {
                     *most = demand.max(*most);
@@ -43,21 +42,48 @@ pub fn demands(plan: &Plan) -> Vec<Demand> {
             });
         });
     }
-    for demand in &mut demands {
-        if *demand == Demand::Nothing {
+    for (node, demand) in plan.subqueries.iter().zip(&mut demands) {
+        if is_correlated(node, plan.param_types.len()) {
+            *demand = Demand::Nothing;
+        } else if *demand == Demand::Nothing {
             *demand = Demand::All;
         }
     }
     demands
 }
 
-/// The result of a subquery that nobody looks at.
-pub fn nothing(node: &PlanNode) -> Result<SubqueryResult> {
-    Ok(SubqueryResult { column: columns::nulls_of(first_type(node), 0)?, row_count: 0 })
+/// Whether a tree reads parameters beyond the statement's own that it does not set itself: those stand for columns of rows
+/// outside.
+fn is_correlated(node: &PlanNode, param_count: usize) -> bool {
+    has_free(node, param_count, &mut Vec::new())
 }
 
-fn first_type(node: &PlanNode) -> SqlType {
-    types(node).first().copied().unwrap_or(SqlType::Unknown)
+fn has_free(node: &PlanNode, param_count: usize, set: &mut Vec<usize>) -> bool {
+    let mut found = false;
+    own_exprs(node, &mut |expr| {
+        let is_free = |it: &Expr| matches!(it, Expr::Param { index, .. } if *index >= param_count && !set.contains(index));
+        found = found || expr.any(&mut |it| is_free(it));
+    });
+    if found {
+        return true;
+    }
+    if let Op::Apply { left, right, args, .. } = &node.op {
+        if has_free(left, param_count, set) {
+            return true;
+        }
+        let before = set.len();
+        set.extend(args.iter().map(|arg| arg.0));
+        let found = has_free(right, param_count, set);
+        set.truncate(before);
+        return found;
+    }
+    inputs(node).into_iter().any(|input| has_free(input, param_count, set))
+}
+
+/// The result of a subquery that nobody looks at.
+pub fn nothing(node: &PlanNode) -> Result<SubqueryResult> {
+    let columns = types(node).into_iter().map(|ty| columns::nulls_of(ty, 0)).collect::<Result<_>>()?;
+    Ok(SubqueryResult { columns, row_count: 0 })
 }
 
 /// Runs a subquery as far as it is wanted.
@@ -68,23 +94,35 @@ pub async fn run(mut root: BoxOperator, node: &PlanNode, demand: Demand, cx: &Cx
         Demand::TwoRows => 2,
         Demand::All => usize::MAX,
     };
-    let mut parts: Vec<ArrayRef> = Vec::new();
+    let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
     let mut row_count = 0;
     while row_count < enough {
         cx.charge(64).await?;
         let Some(batch) = root.next(cx).await? else { break };
         row_count += batch.row_count;
-        parts.extend(batch.columns.first().filter(|_| demand != Demand::OneRow).cloned());
+        if demand != Demand::OneRow && batch.row_count > 0 {
+            parts.push(batch.columns);
+        }
     }
     if parts.is_empty() {
         return Ok(SubqueryResult { row_count, ..nothing(node)? });
     }
-    let parts: Vec<&dyn arrow_array::Array> = parts.iter().map(|part| &**part).collect();
-    Ok(SubqueryResult { column: arrow_result(arrow_select::concat::concat(&parts))?, row_count })
+    let whole = |column: usize| {
+        let parts: Vec<&dyn arrow_array::Array> = parts.iter().map(|part| &*part[column]).collect();
+        arrow_result(arrow_select::concat::concat(&parts))
+    };
+    let columns = (0..parts[0].len()).map(whole).collect::<Result<_>>()?;
+    Ok(SubqueryResult { columns, row_count })
 }
 
 /// Calls `f` with each expression of a tree of operators.
 fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
+    own_exprs(node, f);
+    inputs(node).into_iter().for_each(|input| each_expr(input, f));
+}
+
+/// Calls `f` with each expression of one operator.
+fn own_exprs(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
     match &node.op {
         Op::Values { rows } => rows.iter().flatten().for_each(&mut *f),
         Op::TableScan { bounds, filter, .. } | Op::IndexScan { bounds, filter, .. } => {
@@ -96,6 +134,10 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         Op::Filter { predicate, .. } => f(predicate),
         Op::Project { exprs, .. } => exprs.iter().for_each(&mut *f),
         Op::NestedLoopJoin { on, .. } => on.iter().for_each(&mut *f),
+        Op::Apply { on, args, .. } => {
+            on.iter().for_each(&mut *f);
+            args.iter().for_each(|arg| f(&arg.1));
+        }
         Op::HashJoin { left_keys, right_keys, residual, .. } => {
             left_keys.iter().chain(right_keys).chain(residual).for_each(&mut *f);
         }
@@ -107,40 +149,20 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
             }
         }
         Op::Sort { keys, .. } => keys.iter().for_each(|key| f(&key.expr)),
+        Op::Window { partition, order, calls, .. } => {
+            partition.iter().for_each(&mut *f);
+            order.iter().for_each(|key| f(&key.expr));
+            calls.iter().flat_map(|call| call.exprs()).for_each(&mut *f);
+        }
         Op::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *f),
-        Op::Distinct { .. } | Op::Append { .. } => {}
+        Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
     }
-    inputs(node).into_iter().for_each(|input| each_expr(input, f));
 }
 
 /// Calls `f` with an expression and all expressions inside it.
 fn visit(expr: &Expr, f: &mut dyn FnMut(&Expr)) {
     f(expr);
-    match expr {
-        Expr::Literal { .. } | Expr::Param { .. } | Expr::Column { .. } => {}
-        Expr::Call { args, .. } | Expr::And(args) | Expr::Or(args) | Expr::Coalesce { args, .. } => {
-            args.iter().for_each(|arg| visit(arg, f));
-        }
-        Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull(input) | Expr::InList { input, .. } => {
-            visit(input, f);
-        }
-        Expr::IsNotDistinct(left, right) => {
-            visit(left, f);
-            visit(right, f);
-        }
-        Expr::Case { branches, otherwise, .. } => {
-            for (when, then) in branches {
-                visit(when, f);
-                visit(then, f);
-            }
-            visit(otherwise, f);
-        }
-        Expr::Subquery { kind, .. } => {
-            if let SubqueryUse::In(input) = kind {
-                visit(input, f);
-            }
-        }
-    }
+    expr.children(|child| visit(child, f));
 }
 
 /// Calls `f` with the sequence and the step of each `nextval` in an expression.

@@ -475,7 +475,8 @@ fn identity_values_are_reserved_by_batch() {
 
 #[test]
 fn subqueries_run_once_and_only_as_far_as_wanted() {
-    let use_of = |index, kind| Expr::Subquery { index, kind, ty: SqlType::Int8, position: 9 };
+    let use_of =
+        |index, kind| Expr::Subquery { index, kind, args: Vec::new(), ty: SqlType::Int8, position: 9 };
     let with = |exprs: Vec<Expr>, subqueries: Vec<PlanNode>| {
         let types: Vec<SqlType> = exprs.iter().map(Expr::ty).collect();
         let root = node(Op::Values { rows: vec![exprs] }, &types);
@@ -488,7 +489,13 @@ fn subqueries_run_once_and_only_as_far_as_wanted() {
     assert_eq!(with(vec![use_of(0, SubqueryUse::Scalar)], vec![none()]).unwrap().rows, [[Datum::Null]]);
     let error = with(vec![use_of(0, SubqueryUse::Scalar)], vec![long()]).err().unwrap();
     assert_eq!((error.code(), error.position()), (SqlState::CARDINALITY_VIOLATION, Some(9)));
-    let exists = |index| Expr::Subquery { index, kind: SubqueryUse::Exists, ty: SqlType::Bool, position: 9 };
+    let exists = |index| Expr::Subquery {
+        index,
+        kind: SubqueryUse::Exists,
+        args: Vec::new(),
+        ty: SqlType::Bool,
+        position: 9,
+    };
     let outcome = with(vec![exists(0), exists(1)], vec![long(), none()]).unwrap();
     assert_eq!(outcome.rows, [[Datum::Bool(true), Datum::Bool(false)]]);
     assert_eq!(outcome.metrics.node(1).batches, 1, "EXISTS stops at the first batch");
@@ -498,7 +505,7 @@ fn subqueries_run_once_and_only_as_far_as_wanted() {
     assert_eq!(outcome.rows, [[Datum::Int8(6)]]);
     let is_in = |value: i64| {
         let kind = SubqueryUse::In(Box::new(int8(value)));
-        Expr::Subquery { index: 0, kind, ty: SqlType::Bool, position: 9 }
+        Expr::Subquery { index: 0, kind, args: Vec::new(), ty: SqlType::Bool, position: 9 }
     };
     let ten = series(vec![int8(1), int8(10)], SqlType::Int8);
     let outcome = with(vec![is_in(10), is_in(11)], vec![ten]).unwrap();

@@ -34,7 +34,8 @@ impl Values {
             cx.charge(32 * row.len()).await?;
             reserve_sequences(cx, &self.place.shared, row, 1).await?;
             for (expr, builder) in row.iter().zip(&mut builders) {
-                builder.push(&eval::constant(expr, &self.place.eval())?)?;
+                let value = self.place.shared.evaluate(cx, |context| eval::constant(expr, context)).await?;
+                builder.push(&value)?;
             }
         }
         self.done_count += rows.len();

@@ -2,7 +2,7 @@
 //! types where the text alone would read as another one.
 
 use crate::datum::Datum;
-use crate::expr::{AggregateCall, Expr, SubqueryUse};
+use crate::expr::{AggregateCall, Expr, SubqueryUse, WindowCall, WindowFunction};
 use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
 
@@ -37,11 +37,56 @@ pub fn print(expr: &Expr, names: &[String]) -> String {
             let array = format!("{{{}}}", elements.join(",")).replace('\'', "''");
             format!("({} = ANY ('{array}'::{}[]))", one(input), input.ty().base_name())
         }
+        Expr::Subquery { index, kind, args, .. } if !args.is_empty() => {
+            let args: Vec<&Expr> = args.iter().map(|arg| &arg.1).collect();
+            let args = args.into_iter().map(one).collect::<Vec<_>>().join(", ");
+            let plan = format!("SubPlan {} ({args})", index + 1);
+            match kind {
+                SubqueryUse::Scalar => format!("({plan})"),
+                SubqueryUse::Exists => format!("EXISTS({plan})"),
+                SubqueryUse::In(input) => format!("(ANY ({} = ({plan}).col1))", one(input)),
+                SubqueryUse::Any { inputs, test } => {
+                    format!("(ANY {})", comparison(inputs, test, &plan, names))
+                }
+            }
+        }
         Expr::Subquery { index, kind, .. } => match kind {
             SubqueryUse::Scalar | SubqueryUse::Exists => format!("(InitPlan {}).col1", index + 1),
             SubqueryUse::In(input) => format!("(ANY ({} = (hashed SubPlan {}).col1))", one(input), index + 1),
+            SubqueryUse::Any { inputs, test } => {
+                format!("(ANY {})", comparison(inputs, test, &format!("SubPlan {}", index + 1), names))
+            }
         },
     }
+}
+
+/// The text of a window call, without its window.
+pub fn print_window(call: &WindowCall, names: &[String]) -> String {
+    let name = match call.function {
+        WindowFunction::RowNumber => "row_number",
+        WindowFunction::Rank => "rank",
+        WindowFunction::DenseRank => "dense_rank",
+        WindowFunction::PercentRank => "percent_rank",
+        WindowFunction::CumeDist => "cume_dist",
+        WindowFunction::Ntile => "ntile",
+        WindowFunction::Lag => "lag",
+        WindowFunction::Lead => "lead",
+        WindowFunction::FirstValue => "first_value",
+        WindowFunction::LastValue => "last_value",
+        WindowFunction::NthValue => "nth_value",
+        WindowFunction::Aggregate(aggregate) => aggregate.name,
+    };
+    let is_count = call.args.is_empty() && matches!(call.function, WindowFunction::Aggregate(_));
+    let args = if is_count { "*".to_owned() } else { list(&call.args, names) };
+    let filter = call.filter.as_ref().map(|filter| format!(" FILTER (WHERE {})", print(filter, names)));
+    format!("{name}({args}){} OVER (?)", filter.unwrap_or_default())
+}
+
+/// The comparison of a quantified subquery.
+fn comparison(inputs: &[Expr], test: &Expr, plan: &str, names: &[String]) -> String {
+    let mut all: Vec<String> = inputs.iter().map(|input| print(input, names)).collect();
+    all.extend((1..=inputs.len()).map(|place| format!("({plan}).col{place}")));
+    print(test, &all)
 }
 
 /// The text of an aggregate call.

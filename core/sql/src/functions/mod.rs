@@ -21,6 +21,7 @@ mod strings;
 pub mod unbuilt;
 
 use crate::types::SqlType;
+pub use aggregates::is_ordered_set;
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
@@ -42,6 +43,8 @@ pub struct EvalContext<'a> {
     pub subqueries: &'a crate::exec::SubqueryResults,
     /// Values reserved for [`nextval`] before the evaluation began.
     pub sequences: &'a SequencePool,
+    /// Answers of correlated subqueries, and what is missing of them.
+    pub lookups: crate::eval::subquery::Lookups,
 }
 
 impl EvalContext<'_> {
@@ -60,6 +63,7 @@ impl EvalContext<'_> {
             params: &[],
             subqueries: &SUBQUERIES,
             sequences: &SEQUENCES,
+            lookups: Default::default(),
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use crate::datum::Datum;
 use crate::expr::Expr;
-use crate::functions::Volatility;
 use crate::plan::logical::ColumnId;
 use crate::types::SqlType;
 use std::sync::Arc;
@@ -38,11 +37,9 @@ pub(super) fn column_bound(predicate: &Expr, id: ColumnId, ty: SqlType) -> Optio
     Some((op, value))
 }
 
-/// Whether the value is the same however often it is computed while the statement runs.
+/// Whether the value is the same however often it is computed while the statement runs, and needs no waiting for.
 fn is_repeatable(value: &Expr) -> bool {
-    !value.any(&mut |expr| {
-        matches!(expr, Expr::Call { function, .. } if function.volatility == Volatility::Volatile)
-    })
+    !value.is_volatile() && !value.has_correlated()
 }
 
 fn as_written(name: &str) -> Option<&'static str> {

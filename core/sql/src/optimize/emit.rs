@@ -101,6 +101,38 @@ impl Planner {
                 let op = Op::NestedLoopJoin { left, right, kind: *kind, on };
                 Emitted { node: node(op, self.fields(&layout), path), layout }
             }
+            PathOp::Apply { left, right, kind, on, args } => {
+                let needed = with(required, on);
+                let mut outer = needed.clone();
+                args.iter().for_each(|arg| arg.1.each_column(&mut |id| outer.insert(id)));
+                let (left, right) = (self.emit(left, &outer), self.emit(right, &needed));
+                let both = concatenated(&left.layout, &right.layout);
+                let on = conjunction(on, &both);
+                let args =
+                    args.iter().map(|(slot, arg)| (*slot, placed(arg.clone(), &left.layout))).collect();
+                let (left, right) = (Box::new(left.node), Box::new(right.node));
+                let op = Op::Apply { left, right, kind: *kind, on, args };
+                Emitted { node: node(op, self.fields(&both), path), layout: both }
+            }
+            PathOp::Window { input, partition, order, calls } => {
+                self.emit_window(input, partition, order, calls, path, required)
+            }
+            PathOp::Recursive { anchor, step, columns, working, distinct } => {
+                let op = Op::Recursive {
+                    anchor: Box::new(self.exactly(&anchor.0, &anchor.1)),
+                    step: Box::new(self.exactly(&step.0, &step.1)),
+                    working: *working,
+                    distinct: *distinct,
+                };
+                Emitted { node: node(op, self.fields(columns), path), layout: columns.clone() }
+            }
+            PathOp::Working { working, columns } => {
+                let places: Vec<usize> =
+                    (0..columns.len()).filter(|place| required.contains(columns[*place])).collect();
+                let layout: Vec<ColumnId> = places.iter().map(|place| columns[*place]).collect();
+                let op = Op::Working { working: *working, columns: places };
+                Emitted { node: node(op, self.fields(&layout), path), layout }
+            }
             PathOp::Lookup(lookup) => self.emit_lookup(lookup, path, required),
             PathOp::Aggregate { input, groups, aggregates, sorted } => {
                 self.emit_aggregate(input, groups, aggregates, *sorted, path, required)
@@ -269,6 +301,38 @@ impl Planner {
         Emitted { node: node(op, self.fields(&layout), path), layout }
     }
 
+    fn emit_window(
+        &self,
+        input: &Path,
+        partition: &[ColumnId],
+        order: &[LogicalKey],
+        calls: &[(ColumnId, crate::expr::WindowCall)],
+        path: &Path,
+        required: &ColumnSet,
+    ) -> Emitted {
+        let mut needed = required.clone();
+        partition.iter().for_each(|id| needed.insert(*id));
+        order.iter().for_each(|key| needed.insert(key.column));
+        for expr in calls.iter().flat_map(|it| it.1.exprs()) {
+            expr.each_column(&mut |id| needed.insert(id));
+        }
+        let input = self.emit(input, &needed);
+        let mut layout = input.layout.clone();
+        layout.extend(calls.iter().map(|it| it.0));
+        let partition = partition.iter().map(|id| placed(self.column(*id), &input.layout)).collect();
+        let order = order.iter().map(|key| self.sort_key(key, &input.layout)).collect();
+        let calls = calls.iter().map(|(_, call)| {
+            let mut call = call.clone();
+            for expr in call.exprs_mut() {
+                *expr = placed(expr.clone(), &input.layout);
+            }
+            call
+        });
+        let calls = calls.collect();
+        let op = Op::Window { input: Box::new(input.node), partition, order, calls };
+        Emitted { node: node(op, self.fields(&layout), path), layout }
+    }
+
     fn sort_key(&self, key: &LogicalKey, layout: &[ColumnId]) -> SortKey {
         SortKey {
             expr: placed(self.column(key.column), layout),
@@ -295,7 +359,7 @@ fn concatenated(left: &[ColumnId], right: &[ColumnId]) -> Vec<ColumnId> {
 
 fn join_layout(left: &[ColumnId], both: Vec<ColumnId>, kind: JoinKind) -> Vec<ColumnId> {
     match kind {
-        JoinKind::Inner | JoinKind::Left => both,
+        JoinKind::Inner | JoinKind::Left | JoinKind::Full => both,
         JoinKind::Semi | JoinKind::Anti => left.to_vec(),
     }
 }

@@ -256,6 +256,7 @@ impl Planner {
         let rows = match kind {
             JoinKind::Inner => matches,
             JoinKind::Left => matches.max(left_rows),
+            JoinKind::Full => matches.max(left_rows).max(right_rows),
             JoinKind::Semi => matches.min(left_rows),
             JoinKind::Anti => (left_rows - matches.min(left_rows)).max(1.0),
         };
@@ -292,7 +293,9 @@ impl Planner {
             if keys.is_empty() || ordered || inner.rows <= 2.0 {
                 paths.push(Rc::new(loop_path(outer, &inner, sides)));
             }
-            if let Some((table, columns, predicates)) = sides.right_table {
+            if let Some((table, columns, predicates)) =
+                sides.right_table.filter(|_| sides.kind != JoinKind::Full)
+            {
                 for index in std::iter::once(None).chain((0..table.indexes.len()).map(Some)) {
                     paths.extend(lookup_path(outer, table, columns, predicates, index, sides).map(Rc::new));
                 }
@@ -306,7 +309,12 @@ impl Planner {
 fn equi_keys(condition: &Expr, sides: &Sides<'_>) -> Option<(Expr, Expr)> {
     let Expr::Call { function, args, .. } = condition else { return None };
     let [a, b] = args.as_slice() else { return None };
-    if function.name != "=" || condition.is_volatile() || !a.has_columns() || !b.has_columns() {
+    if function.name != "="
+        || condition.is_volatile()
+        || condition.has_correlated()
+        || !a.has_columns()
+        || !b.has_columns()
+    {
         return None;
     }
     let is_left = |it: &Expr| it.columns_all(sides.left_columns);
@@ -332,9 +340,14 @@ fn as_hash_key(expr: &Expr, other: SqlType) -> Expr {
 
 fn output_width(left: &Path, right: &Path, kind: JoinKind) -> f64 {
     match kind {
-        JoinKind::Inner | JoinKind::Left => left.width + right.width,
+        JoinKind::Inner | JoinKind::Left | JoinKind::Full => left.width + right.width,
         JoinKind::Semi | JoinKind::Anti => left.width,
     }
+}
+
+/// What is the same in all rows of the left side still is, unless rows without one are added.
+fn left_constant(left: &Path, kind: JoinKind) -> Vec<ColumnId> {
+    if kind == JoinKind::Full { Vec::new() } else { left.constant.clone() }
 }
 
 fn hash_path(
@@ -360,7 +373,7 @@ fn hash_path(
         startup: build + left.startup,
         total: build + probe + work + spill,
         order: Vec::new(),
-        constant: left.constant.clone(),
+        constant: left_constant(left, sides.kind),
         op: PathOp::Hash {
             left: left.clone(),
             right: right.clone(),
@@ -381,7 +394,7 @@ fn loop_path(left: &Rc<Path>, right: &Rc<Path>, sides: &Sides<'_>) -> Path {
         total: left.total + right.total + work,
         // Left rows are joined a batch at a time: their order does not last.
         order: Vec::new(),
-        constant: left.constant.clone(),
+        constant: left_constant(left, sides.kind),
         op: PathOp::Loop { left: left.clone(), right: right.clone(), kind: sides.kind, on: sides.on.clone() },
     }
 }
@@ -453,7 +466,7 @@ fn lookup_path(
 fn outer_key(condition: &Expr, id: ColumnId, ty: SqlType, sides: &Sides<'_>) -> Option<Expr> {
     let Expr::Call { function, args, .. } = condition else { return None };
     let [a, b] = args.as_slice() else { return None };
-    if function.name != "=" || condition.is_volatile() {
+    if function.name != "=" || condition.is_volatile() || condition.has_correlated() {
         return None;
     }
     let is_it = |expr: &Expr| matches!(expr, Expr::Column { id: column, .. } if *column == id);

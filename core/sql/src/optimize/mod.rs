@@ -1,4 +1,4 @@
-//! From what is asked for to how: rules over the logical plan ([`rules`]), then a choice by cost among access paths, join
+//! From what is asked for to how: subqueries become joins ([`unnest`]), rules over the logical plan ([`rules`]), then a choice by cost among access paths, join
 //! orders and join methods ([`paths`], [`access`], [`join`]), then the physical plan ([`emit`]).
 //!
 //! Deterministic (L2): costs are sums and products of plain `f64` (no transcendental function but `log2` of row counts,
@@ -12,6 +12,7 @@ mod paths;
 mod rules;
 mod simplify;
 mod statistics;
+mod unnest;
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,9 @@ mod cost {
 /// Plans a query and the subqueries it uses.
 pub fn plan(input: Input, query: Query) -> Result<Plan> {
     let Input { statement, param_types } = input;
-    let Statement { columns, subqueries, tables } = statement;
+    let Statement { mut columns, mut subqueries, tables } = statement;
+    let mut query = query;
+    unnest::statement(&mut columns, &mut subqueries, &mut query);
     let planner = Planner { columns };
     let mut planned = Vec::with_capacity(subqueries.len());
     for subquery in subqueries {

@@ -6,7 +6,7 @@ use super::statistics::Tables;
 use super::{ColumnSet, Planner, Wanted, cost};
 use crate::catalog::Table;
 use crate::datum::Datum;
-use crate::expr::{AggregateCall, Expr};
+use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, Logical, LogicalKey};
 use std::rc::Rc;
@@ -63,6 +63,30 @@ pub(super) enum PathOp {
         kind: JoinKind,
         on: Vec<Expr>,
     },
+    Apply {
+        left: Rc<Path>,
+        right: Rc<Path>,
+        kind: JoinKind,
+        on: Vec<Expr>,
+        args: Vec<(usize, Expr)>,
+    },
+    Window {
+        input: Rc<Path>,
+        partition: Vec<ColumnId>,
+        order: Vec<LogicalKey>,
+        calls: Vec<(ColumnId, WindowCall)>,
+    },
+    Recursive {
+        anchor: (Rc<Path>, Vec<ColumnId>),
+        step: (Rc<Path>, Vec<ColumnId>),
+        columns: Vec<ColumnId>,
+        working: usize,
+        distinct: bool,
+    },
+    Working {
+        working: usize,
+        columns: Vec<ColumnId>,
+    },
     Lookup(Lookup),
     Aggregate {
         input: Rc<Path>,
@@ -89,6 +113,9 @@ pub(super) enum PathOp {
         columns: Vec<ColumnId>,
     },
 }
+
+/// Rows that a step of a recursion is reckoned to start from.
+const WORKING_ROWS: f64 = 100.0;
 
 /// An index join.
 #[derive(Debug)]
@@ -157,8 +184,16 @@ impl Planner {
         match node {
             Logical::Scan { table, columns } => self.access_paths(table, columns, &[], wanted, used),
             Logical::Filter { input, predicates } => match &**input {
-                Logical::Scan { table, columns } => {
+                Logical::Scan { table, columns } if !predicates.iter().any(Expr::has_correlated) => {
                     self.access_paths(table, columns, predicates, wanted, used)
+                }
+                Logical::Scan { table, columns } => {
+                    let (above, own): (Vec<Expr>, Vec<Expr>) =
+                        predicates.iter().cloned().partition(Expr::has_correlated);
+                    let share = self.selectivity(&above, &Tables::of(input, self));
+                    let inner = Wanted { row_count: None, ..wanted.clone() };
+                    let inputs = self.access_paths(table, columns, &own, &inner, used);
+                    inputs.into_iter().map(|input| self.filter_path(input, above.clone(), share)).collect()
                 }
                 other => {
                     let tables = Tables::of(other, self);
@@ -178,7 +213,28 @@ impl Planner {
                 inputs.into_iter().map(|input| self.extend_path(input, exprs)).collect()
             }
             Logical::Join { kind: JoinKind::Inner, .. } => self.inner_join(node, wanted, used),
+            Logical::Join { left, right, kind: JoinKind::Semi, on } => {
+                let mut paths = self.outer_join(left, right, JoinKind::Semi, on, wanted, used);
+                if let Some(other) = self.as_inner(left, right, on) {
+                    paths.extend(self.paths(&other, wanted, used));
+                    paths = super::access::prune(paths, wanted);
+                }
+                paths
+            }
             Logical::Join { left, right, kind, on } => self.outer_join(left, right, *kind, on, wanted, used),
+            Logical::Apply { left, right, kind, on, args } => {
+                self.apply_paths((left, right), *kind, on, args, wanted, used)
+            }
+            Logical::Window { input, partition, order, calls } => {
+                vec![self.window_path(input, partition, order, calls, used)]
+            }
+            Logical::Recursive { anchor, step, columns, working, distinct } => {
+                vec![self.recursive_path(anchor, step, columns, *working, *distinct, used)]
+            }
+            Logical::Working { working, columns } => {
+                let op = PathOp::Working { working: *working, columns: columns.clone() };
+                vec![Rc::new(Path { op, rows: WORKING_ROWS, ..self.values_path(columns, &[]) })]
+            }
             Logical::Values { columns, rows } => vec![Rc::new(self.values_path(columns, rows))],
             Logical::Series { args, column, position } => {
                 vec![Rc::new(series_path(args, *column, *position))]
@@ -207,6 +263,128 @@ impl Planner {
                 vec![Rc::new(path)]
             }
         }
+    }
+
+    /// A semi join by equalities as an inner join with the distinct values: the other side may then be looked up in.
+    fn as_inner(&self, left: &Logical, right: &Logical, on: &[Expr]) -> Option<Logical> {
+        fn has_semi(node: &Logical) -> bool {
+            matches!(node, Logical::Join { kind: JoinKind::Semi, .. })
+                || node.inputs().into_iter().any(has_semi)
+        }
+        let inner = ColumnSet::of(right.columns());
+        let mut columns = Vec::with_capacity(on.len());
+        for condition in on {
+            let Expr::Call { function, args, .. } = condition else { return None };
+            let [a, b] = args.as_slice() else { return None };
+            let outside = |it: &Expr| it.has_columns() && it.columns_all(|id| !inner.contains(id));
+            let id = match (a, b) {
+                (a, Expr::Column { id, .. }) if inner.contains(*id) && outside(a) => *id,
+                (Expr::Column { id, .. }, b) if inner.contains(*id) && outside(b) => *id,
+                _ => return None,
+            };
+            if function.name != "=" || condition.has_correlated() {
+                return None;
+            }
+            if !columns.contains(&id) {
+                columns.push(id);
+            }
+        }
+        // Each would be planned twice: keep that from multiplying.
+        if columns.is_empty() || has_semi(left) || has_semi(right) {
+            return None;
+        }
+        let right = Box::new(Logical::Distinct { input: Box::new(right.clone()), columns });
+        Some(Logical::Join { left: Box::new(left.clone()), right, kind: JoinKind::Inner, on: on.to_vec() })
+    }
+
+    fn window_path(
+        &self,
+        input: &Logical,
+        partition: &[ColumnId],
+        order: &[LogicalKey],
+        calls: &[(ColumnId, WindowCall)],
+        used: &ColumnSet,
+    ) -> Rc<Path> {
+        let mut keys: Vec<LogicalKey> = partition
+            .iter()
+            .map(|id| LogicalKey { column: *id, descending: false, nulls_first: false })
+            .collect();
+        keys.extend(order.iter().filter(|key| !partition.contains(&key.column)));
+        let sorted = if keys.is_empty() {
+            self.paths(input, &Wanted::default(), used)
+        } else {
+            self.sort_paths(input, &keys, &Wanted::default(), used)
+        };
+        let input = cheapest(&sorted, None);
+        let ids: Vec<ColumnId> = calls.iter().map(|it| it.0).collect();
+        let work = input.rows * (cost::CPU_TUPLE + cost::CPU_OPERATOR * calls.len() as f64);
+        Rc::new(Path {
+            rows: input.rows,
+            width: input.width + self.width(&ids),
+            startup: input.startup,
+            total: input.total + work,
+            order: input.order.clone(),
+            constant: input.constant.clone(),
+            op: PathOp::Window {
+                input,
+                partition: partition.to_vec(),
+                order: order.to_vec(),
+                calls: calls.to_vec(),
+            },
+        })
+    }
+
+    fn recursive_path(
+        &self,
+        anchor: &(Logical, Vec<ColumnId>),
+        step: &(Logical, Vec<ColumnId>),
+        columns: &[ColumnId],
+        working: usize,
+        distinct: bool,
+        used: &ColumnSet,
+    ) -> Rc<Path> {
+        let best = |part: &(Logical, Vec<ColumnId>)| {
+            (cheapest(&self.paths(&part.0, &Wanted::default(), used), None), part.1.clone())
+        };
+        let (anchor, step) = (best(anchor), best(step));
+        // As PostgreSQL guesses: ten rounds.
+        let rows = anchor.0.rows + 10.0 * step.0.rows;
+        Rc::new(Path {
+            rows,
+            width: self.width(columns),
+            startup: anchor.0.startup,
+            total: anchor.0.total + 10.0 * step.0.total + rows * cost::CPU_TUPLE,
+            order: Vec::new(),
+            constant: Vec::new(),
+            op: PathOp::Recursive { anchor, step, columns: columns.to_vec(), working, distinct },
+        })
+    }
+
+    fn apply_paths(
+        &self,
+        (left, right): (&Logical, &Logical),
+        kind: JoinKind,
+        on: &[Expr],
+        args: &[(usize, Expr)],
+        wanted: &Wanted,
+        used: &ColumnSet,
+    ) -> Vec<Rc<Path>> {
+        let mut tables = Tables::of(left, self);
+        tables.add(right, self);
+        let share = self.selectivity(on, &tables);
+        let outer = cheapest(&self.paths(left, &Wanted { row_count: None, ..wanted.clone() }, used), None);
+        let inner = cheapest(&self.paths(right, &Wanted::default(), used), None);
+        let matches = (outer.rows * inner.rows * share).max(1.0);
+        let rows = if kind == JoinKind::Left { matches.max(outer.rows) } else { matches };
+        vec![Rc::new(Path {
+            rows,
+            width: outer.width + inner.width,
+            startup: outer.startup + inner.startup,
+            total: outer.total + outer.rows * (inner.total + cost::ROW_FETCH) + rows * cost::CPU_TUPLE,
+            order: Vec::new(),
+            constant: outer.constant.clone(),
+            op: PathOp::Apply { left: outer, right: inner, kind, on: on.to_vec(), args: args.to_vec() },
+        })]
     }
 
     pub(super) fn width(&self, columns: &[ColumnId]) -> f64 {
@@ -372,13 +550,17 @@ impl Planner {
             Logical::Filter { input, .. }
             | Logical::Extend { input, .. }
             | Logical::Sort { input, .. }
+            | Logical::Window { input, .. }
             | Logical::Limit { input, .. }
             | Logical::Distinct { input, .. } => self.is_not_null(input, id),
-            Logical::Join { left, right, kind, .. } => {
+            Logical::Join { kind: JoinKind::Full, .. } => false,
+            Logical::Join { left, right, kind, .. } | Logical::Apply { left, right, kind, .. } => {
                 self.is_not_null(left, id) || *kind == JoinKind::Inner && self.is_not_null(right, id)
             }
             Logical::Values { .. }
             | Logical::Series { .. }
+            | Logical::Working { .. }
+            | Logical::Recursive { .. }
             | Logical::Aggregate { .. }
             | Logical::Append { .. } => false,
         }

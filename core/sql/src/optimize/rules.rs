@@ -8,7 +8,8 @@ use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, Logical};
 
 /// The node with `predicates` applied as far down as may be.
-pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
+pub(super) fn push_down(node: Logical, predicates: Vec<Expr>) -> Logical {
+    let mut predicates = conjuncts(predicates);
     predicates.retain(|it| !matches!(it, Expr::Literal { value: Datum::Bool(true), .. }));
     let never = |it: &Expr| matches!(it, Expr::Literal { value: Datum::Bool(false) | Datum::Null, .. });
     if predicates.iter().any(never) {
@@ -26,6 +27,9 @@ pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
             push_inner(*left, *right, predicates)
         }
         Logical::Join { left, right, kind, on } => push_outer(*left, *right, kind, on, predicates),
+        Logical::Apply { left, right, kind, on, args } => {
+            push_apply((*left, *right), kind, on, args, predicates)
+        }
         Logical::Aggregate { input, groups, aggregates } => {
             let of = |id| {
                 groups.iter().find(|(group, expr)| *group == id && !expr.is_volatile()).map(|it| it.1.clone())
@@ -50,8 +54,58 @@ pub(super) fn push_down(node: Logical, mut predicates: Vec<Expr>) -> Logical {
             filter(Logical::Distinct { input: Box::new(push_down(*input, down)), columns }, above)
         }
         Logical::Append { inputs, columns } => push_append(inputs, columns, predicates),
-        Logical::Scan { .. } | Logical::Values { .. } | Logical::Series { .. } => filter(node, predicates),
+        Logical::Window { input, partition, order, calls } => {
+            // A condition on the partition alone takes whole partitions away.
+            let (down, above): (Vec<Expr>, Vec<Expr>) = predicates.into_iter().partition(|it| {
+                it.has_columns() && !it.is_volatile() && it.columns_all(|id| partition.contains(&id))
+            });
+            let input = Box::new(push_down(*input, down));
+            filter(Logical::Window { input, partition, order, calls }, above)
+        }
+        Logical::Recursive { anchor, step, columns, working, distinct } => {
+            let plain = |it: (Logical, Vec<ColumnId>)| Box::new((push_down(it.0, Vec::new()), it.1));
+            let (anchor, step) = (plain(*anchor), plain(*step));
+            filter(Logical::Recursive { anchor, step, columns, working, distinct }, predicates)
+        }
+        Logical::Scan { .. } | Logical::Values { .. } | Logical::Series { .. } | Logical::Working { .. } => {
+            filter(node, predicates)
+        }
     }
+}
+
+/// Predicates over the left side go left, those over the right side go right where no row is made up.
+fn push_apply(
+    (left, right): (Logical, Logical),
+    kind: JoinKind,
+    on: Vec<Expr>,
+    args: Vec<(usize, Expr)>,
+    predicates: Vec<Expr>,
+) -> Logical {
+    let left_columns = ColumnSet::of(left.columns());
+    let right_columns = ColumnSet::of(right.columns());
+    let within = |it: &Expr, columns: &ColumnSet| {
+        it.has_columns() && !it.is_volatile() && it.columns_all(|id| columns.contains(id))
+    };
+    let refuses = |it: &Expr| refuses_null(it, &|id| right_columns.contains(id));
+    let kind = if predicates.iter().any(refuses) { JoinKind::Inner } else { kind };
+    let (to_left, rest): (Vec<Expr>, Vec<Expr>) =
+        predicates.into_iter().partition(|it| within(it, &left_columns));
+    let is_said = |it: &Expr| !matches!(it, Expr::Literal { value: Datum::Bool(true), .. });
+    let (mut to_right, on): (Vec<Expr>, Vec<Expr>) =
+        on.into_iter().filter(is_said).partition(|it| within(it, &right_columns));
+    let (pushed, above): (Vec<Expr>, Vec<Expr>) =
+        rest.into_iter().partition(|it| kind == JoinKind::Inner && within(it, &right_columns));
+    to_right.extend(pushed);
+    let left = Box::new(push_down(left, to_left));
+    let right = Box::new(push_down(right, to_right));
+    filter(Logical::Apply { left, right, kind, on, args }, above)
+}
+
+/// ANDs taken apart.
+fn conjuncts(predicates: Vec<Expr>) -> Vec<Expr> {
+    let mut all = Vec::with_capacity(predicates.len());
+    predicates.into_iter().for_each(|it| it.into_conjuncts(&mut all));
+    all
 }
 
 fn filter(input: Logical, predicates: Vec<Expr>) -> Logical {
@@ -114,7 +168,8 @@ fn rename(mut expr: Expr, from: &[ColumnId], to: &[ColumnId]) -> Expr {
 }
 
 /// An inner join with all its conditions in one pool.
-fn push_inner(left: Logical, right: Logical, mut pool: Vec<Expr>) -> Logical {
+fn push_inner(left: Logical, right: Logical, pool: Vec<Expr>) -> Logical {
+    let mut pool = conjuncts(pool);
     // Conditions of inner joins below belong to the same pool: constants spread over all of it.
     let mut leaves = Vec::new();
     flatten(left, &mut leaves, &mut pool);
@@ -130,6 +185,8 @@ fn push_inner(left: Logical, right: Logical, mut pool: Vec<Expr>) -> Logical {
         } else if let Some(leaf) = columns.iter().position(|set| predicate.columns_all(|id| set.contains(id)))
         {
             own[leaf].push(predicate);
+        } else if predicate.has_correlated() {
+            above.push(predicate);
         } else {
             on.push(predicate);
         }
@@ -234,9 +291,22 @@ fn push_outer(
     on: Vec<Expr>,
     predicates: Vec<Expr>,
 ) -> Logical {
+    let (on, predicates) = (conjuncts(on), conjuncts(predicates));
     let left_columns = ColumnSet::of(left.columns());
     let right_columns = ColumnSet::of(right.columns());
     let refuses = |it: &Expr| refuses_null(it, &|id| right_columns.contains(id));
+    if kind == JoinKind::Full {
+        let refuses_left = |it: &Expr| refuses_null(it, &|id| left_columns.contains(id));
+        return match (predicates.iter().any(refuses_left), predicates.iter().any(refuses)) {
+            (true, _) => push_outer(left, right, JoinKind::Left, on, predicates),
+            (false, true) => push_outer(right, left, JoinKind::Left, on, predicates),
+            (false, false) => {
+                let left = Box::new(push_down(left, Vec::new()));
+                let right = Box::new(push_down(right, Vec::new()));
+                filter(Logical::Join { left, right, kind, on }, predicates)
+            }
+        };
+    }
     if kind == JoinKind::Left && predicates.iter().any(refuses) {
         let mut pool = on;
         pool.extend(predicates);
@@ -288,45 +358,25 @@ fn becomes_null(expr: &Expr, is_null: &dyn Fn(ColumnId) -> bool) -> bool {
 
 /// Adds the columns that anything but a filter directly over a scan looks at.
 pub(super) fn used_columns(node: &Logical, used: &mut ColumnSet) {
-    let mut add = |expr: &Expr| expr.each_column(&mut |id| used.insert(id));
-    match node {
-        Logical::Scan { .. } => {}
-        Logical::Values { rows, .. } => rows.iter().flatten().for_each(add),
-        Logical::Series { args, .. } => args.iter().for_each(add),
-        Logical::Filter { input, predicates } => {
-            if !matches!(**input, Logical::Scan { .. }) {
-                predicates.iter().for_each(add);
-            }
-            used_columns(input, used);
-        }
-        Logical::Extend { input, exprs } => {
-            exprs.iter().for_each(|it| add(&it.1));
-            used_columns(input, used);
-        }
-        Logical::Join { left, right, on, .. } => {
-            on.iter().for_each(add);
-            used_columns(left, used);
-            used_columns(right, used);
-        }
-        Logical::Aggregate { input, groups, aggregates } => {
-            groups.iter().for_each(|it| add(&it.1));
-            aggregates.iter().flat_map(|it| it.1.exprs()).for_each(add);
-            used_columns(input, used);
-        }
-        Logical::Sort { input, keys } => {
-            keys.iter().for_each(|key| used.insert(key.column));
-            used_columns(input, used);
-        }
-        Logical::Limit { input, .. } => used_columns(input, used),
-        Logical::Distinct { input, columns } => {
-            columns.iter().for_each(|id| used.insert(*id));
-            used_columns(input, used);
-        }
-        Logical::Append { inputs, .. } => {
-            for (input, own) in inputs {
-                own.iter().for_each(|id| used.insert(*id));
-                used_columns(input, used);
-            }
+    // What waits for a subquery is not for a scan.
+    let of_scan = matches!(node, Logical::Filter { input, .. } if matches!(**input, Logical::Scan { .. }));
+    for expr in node.exprs() {
+        if !of_scan || expr.has_correlated() {
+            expr.each_column(&mut |id| used.insert(id));
         }
     }
+    match node {
+        Logical::Sort { keys, .. } => keys.iter().for_each(|key| used.insert(key.column)),
+        Logical::Distinct { columns, .. } => columns.iter().for_each(|id| used.insert(*id)),
+        Logical::Append { inputs, .. } => inputs.iter().flat_map(|it| &it.1).for_each(|id| used.insert(*id)),
+        Logical::Window { partition, order, .. } => {
+            partition.iter().for_each(|id| used.insert(*id));
+            order.iter().for_each(|key| used.insert(key.column));
+        }
+        Logical::Recursive { anchor, step, .. } => {
+            anchor.1.iter().chain(&step.1).for_each(|id| used.insert(*id));
+        }
+        _ => {}
+    }
+    node.inputs().into_iter().for_each(|input| used_columns(input, used));
 }

@@ -11,35 +11,8 @@ use crate::types::SqlType;
 
 /// Simplifies all expressions of a tree.
 pub(super) fn tree(node: &mut Logical) {
-    match node {
-        Logical::Values { rows, .. } => rows.iter_mut().flatten().for_each(simplify),
-        Logical::Scan { .. } => {}
-        Logical::Series { args, .. } => args.iter_mut().for_each(simplify),
-        Logical::Filter { input, predicates } => {
-            predicates.iter_mut().for_each(simplify);
-            tree(input);
-        }
-        Logical::Extend { input, exprs } => {
-            exprs.iter_mut().for_each(|it| simplify(&mut it.1));
-            tree(input);
-        }
-        Logical::Join { left, right, on, .. } => {
-            on.iter_mut().for_each(simplify);
-            tree(left);
-            tree(right);
-        }
-        Logical::Aggregate { input, groups, aggregates } => {
-            groups.iter_mut().for_each(|it| simplify(&mut it.1));
-            aggregates.iter_mut().flat_map(|it| it.1.exprs_mut()).for_each(simplify);
-            tree(input);
-        }
-        Logical::Sort { input, .. } | Logical::Distinct { input, .. } => tree(input),
-        Logical::Limit { input, limit, offset } => {
-            limit.iter_mut().chain(offset).for_each(simplify);
-            tree(input);
-        }
-        Logical::Append { inputs, .. } => inputs.iter_mut().for_each(|it| tree(&mut it.0)),
-    }
+    node.exprs_mut().into_iter().for_each(simplify);
+    node.inputs_mut().into_iter().for_each(tree);
 }
 
 fn is_null(expr: &Expr) -> bool {
@@ -75,7 +48,7 @@ fn simplify(expr: &mut Expr) {
             _ => None,
         },
         Expr::And(operands) => connected(operands, true),
-        Expr::Or(operands) => connected(operands, false),
+        Expr::Or(operands) => connected(operands, false).or_else(|| factored(operands)),
         Expr::Case { branches, otherwise, .. } => {
             branches.retain(|(when, _)| truth(when) != Some(false) && !is_null(when));
             if let Some(index) = branches.iter().position(|(when, _)| truth(when) == Some(true)) {
@@ -113,6 +86,35 @@ fn connected(operands: &mut Vec<Expr>, neutral: bool) -> Option<Expr> {
         1 => operands.pop(),
         _ => None,
     }
+}
+
+/// `(a AND b) OR (a AND c)` as `a AND (b OR c)`: what all branches ask can then be a join's condition.
+fn factored(operands: &[Expr]) -> Option<Expr> {
+    let parts = |expr: &Expr| match expr {
+        Expr::And(parts) => parts.clone(),
+        other => vec![other.clone()],
+    };
+    let mut branches: Vec<Vec<Expr>> = operands.iter().map(parts).collect();
+    let is_common = |candidate: &Expr| {
+        !candidate.is_volatile() && branches.iter().all(|branch| branch.iter().any(|it| it.same(candidate)))
+    };
+    let mut common: Vec<Expr> = Vec::new();
+    for candidate in &branches[0] {
+        if is_common(candidate) && !common.iter().any(|known| known.same(candidate)) {
+            common.push(candidate.clone());
+        }
+    }
+    if common.is_empty() {
+        return None;
+    }
+    for branch in &mut branches {
+        branch.retain(|it| !common.iter().any(|known| known.same(it)));
+    }
+    // A branch that asks for nothing more makes the rest of the others unimportant.
+    if branches.iter().all(|branch| !branch.is_empty()) {
+        common.push(Expr::Or(branches.into_iter().filter_map(Expr::conjunction).collect()));
+    }
+    Expr::conjunction(common)
 }
 
 /// The value of an immutable call of constants; none where it raises: the execution may never come to it.

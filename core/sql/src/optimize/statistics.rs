@@ -338,14 +338,18 @@ impl<'a> Tables<'a> {
                     self.0.push((occurrence, table));
                 }
             }
-            Logical::Values { .. } | Logical::Series { .. } => {}
+            Logical::Values { .. }
+            | Logical::Series { .. }
+            | Logical::Working { .. }
+            | Logical::Recursive { .. } => {}
             Logical::Filter { input, .. }
             | Logical::Extend { input, .. }
             | Logical::Aggregate { input, .. }
             | Logical::Sort { input, .. }
+            | Logical::Window { input, .. }
             | Logical::Limit { input, .. }
             | Logical::Distinct { input, .. } => self.add(input, planner),
-            Logical::Join { left, right, .. } => {
+            Logical::Join { left, right, .. } | Logical::Apply { left, right, .. } => {
                 self.add(left, planner);
                 self.add(right, planner);
             }

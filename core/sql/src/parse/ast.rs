@@ -5,6 +5,7 @@
 //! so no later stage can overlook a clause. Names are folded already.
 
 use super::Parsed;
+use crate::expr::{FrameExclude, FrameMode};
 use crate::types::SqlType;
 use orrery_base::kv::Isolation;
 use std::sync::Arc;
@@ -27,7 +28,9 @@ pub enum Statement {
     Update(Update),
     Delete(Delete),
     CreateTable(CreateTable),
-    DropTable { names: Vec<Name>, if_exists: bool },
+    DropTable { names: Vec<Name>, if_exists: bool, cascade: bool },
+    CreateView(CreateView),
+    DropView { names: Vec<Name>, if_exists: bool, cascade: bool },
     CreateIndex(CreateIndex),
     DropIndex { names: Vec<Name>, if_exists: bool },
     Truncate { names: Vec<Name>, restart_identity: bool },
@@ -112,6 +115,8 @@ pub struct Query {
     pub limit: Option<Expr>,
     /// OFFSET
     pub offset: Option<Expr>,
+    /// FETCH … WITH TIES
+    pub with_ties: bool,
     /// Where it stands.
     pub at: u32,
 }
@@ -125,6 +130,8 @@ pub struct CommonTable {
     pub columns: Vec<Name>,
     /// What it stands for.
     pub query: Arc<Query>,
+    /// WITH RECURSIVE: it may name itself.
+    pub recursive: bool,
 }
 
 /// What gives the rows of a query.
@@ -170,6 +177,8 @@ pub enum SetKind {
 pub struct Select {
     /// DISTINCT
     pub distinct: bool,
+    /// DISTINCT ON
+    pub distinct_on: Vec<Expr>,
     /// The output columns; none is allowed.
     pub items: Vec<SelectItem>,
     /// FROM: the comma list.
@@ -177,11 +186,80 @@ pub struct Select {
     /// WHERE
     pub filter: Option<Expr>,
     /// GROUP BY
-    pub group_by: Vec<Expr>,
+    pub group_by: Vec<GroupItem>,
+    /// GROUP BY DISTINCT
+    pub group_distinct: bool,
     /// HAVING
     pub having: Option<Expr>,
+    /// WINDOW
+    pub windows: Vec<(Name, WindowSpec)>,
     /// Where it stands.
     pub at: u32,
+}
+
+/// An item of GROUP BY.
+#[derive(Clone, Debug)]
+pub enum GroupItem {
+    /// An expression.
+    Expr(Expr),
+    /// Several that stand or fall together; none: the empty grouping set.
+    List(Vec<Expr>),
+    /// ROLLUP
+    Rollup(Vec<Vec<Expr>>, u32),
+    /// CUBE
+    Cube(Vec<Vec<Expr>>, u32),
+    /// GROUPING SETS
+    Sets(Vec<GroupItem>),
+}
+
+/// What a window function is called over.
+#[derive(Clone, Debug)]
+pub enum Over {
+    /// A window of the WINDOW clause.
+    Name(Name),
+    /// One of its own.
+    Spec(Box<WindowSpec>),
+}
+
+/// A window.
+#[derive(Clone, Debug)]
+pub struct WindowSpec {
+    /// The window it refines.
+    pub base: Option<Name>,
+    /// PARTITION BY
+    pub partition_by: Vec<Expr>,
+    /// ORDER BY
+    pub order_by: Vec<OrderItem>,
+    /// The frame.
+    pub frame: Option<FrameClause>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// ROWS, RANGE, GROUPS.
+#[derive(Clone, Debug)]
+pub struct FrameClause {
+    /// Which.
+    pub mode: FrameMode,
+    /// Where frames begin.
+    pub start: FrameEdge,
+    /// Where they end.
+    pub end: FrameEdge,
+    /// EXCLUDE
+    pub exclude: FrameExclude,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// An edge of a frame.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum FrameEdge {
+    UnboundedPreceding,
+    Preceding(Expr),
+    CurrentRow,
+    Following(Expr),
+    UnboundedFollowing,
 }
 
 /// An output column.
@@ -228,6 +306,8 @@ pub enum TableExpr {
     Subquery {
         /// Which.
         query: Box<Query>,
+        /// LATERAL
+        lateral: bool,
         /// AS
         alias: Option<Alias>,
         /// Where it stands.
@@ -239,8 +319,17 @@ pub enum TableExpr {
         name: Name,
         /// Its arguments.
         args: Vec<Expr>,
+        /// WITH ORDINALITY
+        ordinality: bool,
         /// AS
         alias: Option<Alias>,
+    },
+    /// A join in parentheses with a name of its own.
+    Aliased {
+        /// The join.
+        inner: Box<TableExpr>,
+        /// AS
+        alias: Alias,
     },
     /// A join.
     Join {
@@ -264,6 +353,7 @@ impl TableExpr {
             TableExpr::Table { name, .. } | TableExpr::Function { name, .. } => name.at,
             TableExpr::Subquery { at, .. } => *at,
             TableExpr::Join { left, .. } => left.at(),
+            TableExpr::Aliased { inner, .. } => inner.at(),
         }
     }
 }
@@ -284,6 +374,7 @@ pub enum JoinKind {
     Inner,
     Left,
     Right,
+    Full,
     Cross,
 }
 
@@ -294,8 +385,8 @@ pub enum JoinCondition {
     None,
     /// ON
     On(Expr),
-    /// USING
-    Using(Vec<Name>),
+    /// USING, and AS behind it
+    Using(Vec<Name>, Option<Name>),
     /// NATURAL
     Natural,
 }
@@ -391,6 +482,21 @@ pub struct Delete {
     pub filter: Option<Expr>,
     /// RETURNING
     pub returning: Option<Vec<SelectItem>>,
+}
+
+/// CREATE VIEW
+#[derive(Clone, Debug)]
+pub struct CreateView {
+    /// Its name.
+    pub name: Name,
+    /// OR REPLACE
+    pub or_replace: bool,
+    /// Names of its columns; fewer than it has, or none, keep the query's.
+    pub columns: Vec<Name>,
+    /// Its query.
+    pub query: Query,
+    /// The query's text.
+    pub text: String,
 }
 
 /// CREATE TABLE
@@ -566,6 +672,15 @@ pub enum ExprKind {
         query: Box<Query>,
         negated: bool,
     },
+    /// `input op ANY (query)`, or ALL.
+    Quantified {
+        input: Box<Expr>,
+        op: String,
+        all: bool,
+        query: Box<Query>,
+    },
+    /// `(a, b)`, `ROW(a, b)`
+    Row(Vec<Expr>),
     Like {
         input: Box<Expr>,
         pattern: Box<Expr>,
@@ -592,6 +707,12 @@ pub enum ExprKind {
     },
     Exists(Box<Query>),
     Subquery(Box<Query>),
+    /// One column of a subquery that stands for several values: `SET (a, b) = (SELECT …)`.
+    SubqueryPart {
+        query: Arc<Query>,
+        part: usize,
+        width: usize,
+    },
 }
 
 /// A function call.
@@ -609,6 +730,10 @@ pub struct FunctionCall {
     pub order_by: Vec<OrderItem>,
     /// FILTER
     pub filter: Option<Expr>,
+    /// WITHIN GROUP
+    pub within: Vec<OrderItem>,
+    /// OVER
+    pub over: Option<Over>,
     /// What the output column is called when it is not the function's name (`EXTRACT`, `TRIM`, …).
     pub label: Option<&'static str>,
 }

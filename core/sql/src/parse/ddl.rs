@@ -1,7 +1,8 @@
 //! CREATE and DROP of tables and indexes.
 
 use super::ast::{
-    ColumnDef, Constraint, ConstraintKind, CreateIndex, CreateTable, Expr, IdentityDef, Name, Statement,
+    ColumnDef, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, IdentityDef, Name,
+    Statement,
 };
 use super::keywords;
 use super::lexer::Kind;
@@ -14,8 +15,12 @@ impl Parser<'_> {
         if self.accept("table")? {
             return Ok(Statement::CreateTable(self.create_table()?));
         }
-        let unique = self.accept("unique")?;
-        if self.accept("index")? {
+        let or_replace = self.accept_all(&["or", "replace"])?;
+        if self.accept("view")? {
+            return Ok(Statement::CreateView(self.create_view(or_replace)?));
+        }
+        let unique = !or_replace && self.accept("unique")?;
+        if !or_replace && self.accept("index")? {
             return Ok(Statement::CreateIndex(self.create_index(unique)?));
         }
         let next = self.peek()?;
@@ -29,7 +34,8 @@ impl Parser<'_> {
     /// What follows DROP.
     pub(super) fn drop(&mut self, at: u32) -> Result<Statement> {
         let table = self.accept("table")?;
-        if !table && !self.accept("index")? {
+        let view = !table && self.accept("view")?;
+        if !table && !view && !self.accept("index")? {
             let next = self.peek()?;
             let what = self.slice(next).to_ascii_uppercase();
             if next.kind != Kind::Word || !keywords::is_object(&what.to_ascii_lowercase()) {
@@ -40,13 +46,32 @@ impl Parser<'_> {
         self.refuse_word("concurrently", "DROP INDEX CONCURRENTLY")?;
         let if_exists = self.accept_all(&["if", "exists"])?;
         let names = self.list(|parser| parser.table_name())?;
-        self.refuse_word("cascade", "CASCADE")?;
-        self.accept("restrict")?;
+        if !table && !view {
+            self.refuse_word("cascade", "CASCADE")?;
+        }
+        let cascade = self.accept("cascade")?;
+        if !cascade {
+            self.accept("restrict")?;
+        }
         Ok(if table {
-            Statement::DropTable { names, if_exists }
+            Statement::DropTable { names, if_exists, cascade }
+        } else if view {
+            Statement::DropView { names, if_exists, cascade }
         } else {
             Statement::DropIndex { names, if_exists }
         })
+    }
+
+    fn create_view(&mut self, or_replace: bool) -> Result<CreateView> {
+        let name = self.new_table_name()?;
+        let columns = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
+        self.refuse_word("with", "view options")?;
+        self.expect("as")?;
+        let start = self.peek()?.start;
+        let query = self.query()?;
+        let text = self.text[start..self.last_end].to_owned();
+        self.refuse_word("with", "WITH CHECK OPTION")?;
+        Ok(CreateView { name, or_replace, columns, query, text })
     }
 
     fn create_table(&mut self) -> Result<CreateTable> {

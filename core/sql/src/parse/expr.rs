@@ -1,6 +1,6 @@
 //! Expressions, by precedence climbing over PostgreSQL's table (documentation, 4.1.6).
 
-use super::ast::{Expr, ExprKind, FunctionCall, Name, Query};
+use super::ast::{Expr, ExprKind, FunctionCall, Name, Over, Query};
 use super::lexer::{Kind, Token};
 use super::parser::Parser;
 use super::types;
@@ -187,12 +187,16 @@ impl Parser<'_> {
             if self.is_word(word)? {
                 self.take()?;
                 self.expect_punct(b'(')?;
-                if op != "=" || word == "all" || !self.at_query()? {
+                if !self.at_query()? {
                     return Err(Error::unsupported(format!("{op} {}", word.to_uppercase())).at(token.at));
                 }
                 let query = Box::new(self.query()?);
                 self.expect_punct(b')')?;
-                return Ok(ExprKind::InSubquery { input: Box::new(left), query, negated: false });
+                let input = Box::new(left);
+                if op == "=" && word != "all" {
+                    return Ok(ExprKind::InSubquery { input, query, negated: false });
+                }
+                return Ok(ExprKind::Quantified { input, op, all: word == "all", query });
             }
         }
         let right = Box::new(self.expr_above(power)?);
@@ -313,8 +317,11 @@ impl Parser<'_> {
                 _ => expr,
             }
         };
-        if self.is_punct(b',')? {
-            return Err(Error::unsupported("row constructor").at(at));
+        if self.accept_punct(b',')? {
+            let mut parts = vec![expr];
+            parts.extend(self.list(|parser| parser.expr())?);
+            self.expect_punct(b')')?;
+            return Ok(Expr { kind: ExprKind::Row(parts), at });
         }
         self.expect_punct(b')')?;
         if self.is_punct(b'.')? {
@@ -457,6 +464,8 @@ impl Parser<'_> {
             distinct: false,
             order_by: Vec::new(),
             filter: None,
+            within: Vec::new(),
+            over: None,
             label: None,
         };
         if self.accept_operator("*")? {
@@ -472,7 +481,13 @@ impl Parser<'_> {
             }
         }
         self.expect_punct(b')')?;
-        self.refuse_word("within", "WITHIN GROUP")?;
+        if self.is_word("within")? && self.is_word_at(1, "group")? {
+            self.take()?;
+            self.take()?;
+            self.expect_punct(b'(')?;
+            function.within = self.order_by()?;
+            self.expect_punct(b')')?;
+        }
         if self.is_word("filter")? && self.peek_at(1)?.kind == Kind::Punct(b'(') {
             self.take()?;
             self.expect_punct(b'(')?;
@@ -480,7 +495,13 @@ impl Parser<'_> {
             function.filter = Some(self.expr()?);
             self.expect_punct(b')')?;
         }
-        self.refuse_word("over", "window function")?;
+        if self.accept("over")? {
+            function.over = Some(if self.is_punct(b'(')? {
+                Over::Spec(Box::new(self.window_spec()?))
+            } else {
+                Over::Name(self.name()?)
+            });
+        }
         Ok(Expr { kind: ExprKind::Function(Box::new(function)), at })
     }
 
@@ -525,6 +546,12 @@ impl Parser<'_> {
                 self.expect("as")?;
                 ExprKind::Cast { input, ty: self.type_name()? }
             }
+            "row" => {
+                self.open()?;
+                let parts =
+                    if self.is_punct(b')')? { Vec::new() } else { self.list(|parser| parser.expr())? };
+                ExprKind::Row(parts)
+            }
             "coalesce" => {
                 self.open()?;
                 ExprKind::Coalesce(self.list(|parser| parser.expr())?)
@@ -562,7 +589,7 @@ impl Parser<'_> {
                 self.open()?;
                 self.overlay_args(at)?
             }
-            "normalize" | "row" | "grouping" | "treat" | "xmlelement" => {
+            "normalize" | "treat" | "xmlelement" => {
                 return self.refuse(word);
             }
             _ => return Ok(None),
@@ -676,6 +703,8 @@ fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> ExprKind {
         distinct: false,
         order_by: Vec::new(),
         filter: None,
+        within: Vec::new(),
+        over: None,
         label,
     }))
 }

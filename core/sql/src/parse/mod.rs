@@ -17,6 +17,7 @@ mod parser;
 mod query;
 mod statement;
 mod types;
+mod window;
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,7 @@ impl Parser<'_> {
             if self.is_word("order")? && self.is_word_at(1, "by")? { self.order_by()? } else { Vec::new() };
         let mut limit = None;
         let mut offset = None;
+        let mut with_ties = false;
         loop {
             if limit.is_none() && self.accept("limit")? {
                 limit = Some(if self.accept("all")? { null(self.at()?) } else { self.expr()? });
@@ -44,16 +45,18 @@ impl Parser<'_> {
                     self.accept("row")?;
                 }
             } else if limit.is_none() && self.accept("fetch")? {
-                limit = Some(self.fetch_count()?);
+                let (count, ties) = self.fetch_count()?;
+                (limit, with_ties) = (Some(count), ties);
             } else {
                 break;
             }
         }
         self.refuse_word("for", "row locking clause")?;
-        Ok(Query { with, body, order_by, limit, offset, at })
+        Ok(Query { with, body, order_by, limit, offset, with_ties, at })
     }
 
-    fn fetch_count(&mut self) -> Result<Expr> {
+    /// The count of FETCH, and whether WITH TIES was said.
+    fn fetch_count(&mut self) -> Result<(Expr, bool)> {
         if !self.accept("first")? {
             self.expect("next")?;
         }
@@ -66,9 +69,11 @@ impl Parser<'_> {
         if !self.accept("rows")? {
             self.expect("row")?;
         }
-        self.refuse_word("with", "WITH TIES")?;
+        if self.accept_all(&["with", "ties"])? {
+            return Ok((count, true));
+        }
         self.expect("only")?;
-        Ok(count)
+        Ok((count, false))
     }
 
     /// WITH, if there is one.
@@ -76,7 +81,7 @@ impl Parser<'_> {
         if !self.accept("with")? {
             return Ok(Vec::new());
         }
-        self.refuse_word("recursive", "WITH RECURSIVE")?;
+        let recursive = self.accept("recursive")?;
         self.list(|parser| {
             let name = parser.name()?;
             let columns = if parser.is_punct(b'(')? { parser.name_list()? } else { Vec::new() };
@@ -91,7 +96,12 @@ impl Parser<'_> {
             }
             let query = Arc::new(parser.query()?);
             parser.expect_punct(b')')?;
-            Ok(CommonTable { name, columns, query })
+            for word in ["search", "cycle"] {
+                if recursive {
+                    parser.refuse_word(word, &word.to_uppercase())?;
+                }
+            }
+            Ok(CommonTable { name, columns, query, recursive })
         })
     }
 
@@ -187,8 +197,18 @@ impl Parser<'_> {
             let name = self.table_name()?;
             let from = vec![TableExpr::Table { name, alias: None }];
             let items = vec![SelectItem::Star { table: None, at }];
-            let select =
-                Select { distinct: false, items, from, filter: None, group_by: Vec::new(), having: None, at };
+            let select = Select {
+                distinct: false,
+                distinct_on: Vec::new(),
+                items,
+                from,
+                filter: None,
+                group_by: Vec::new(),
+                group_distinct: false,
+                having: None,
+                windows: Vec::new(),
+                at,
+            };
             return Ok(SetExpr::Select(Box::new(select)));
         }
         self.expect("select")?;
@@ -197,9 +217,12 @@ impl Parser<'_> {
 
     fn select(&mut self, at: u32) -> Result<Select> {
         let distinct = self.accept("distinct")?;
-        if distinct {
-            self.refuse_word("on", "DISTINCT ON")?;
-        } else {
+        let mut distinct_on = Vec::new();
+        if distinct && self.accept("on")? {
+            self.expect_punct(b'(')?;
+            distinct_on = self.list(|parser| parser.expr())?;
+            self.expect_punct(b')')?;
+        } else if !distinct {
             self.accept("all")?;
         }
         let next = self.peek()?;
@@ -209,30 +232,29 @@ impl Parser<'_> {
         let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = if self.accept("where")? { Some(self.expr()?) } else { None };
         let mut group_by = Vec::new();
+        let mut group_distinct = false;
         if self.accept_all(&["group", "by"])? {
-            for word in ["all", "distinct"] {
-                self.refuse_word(word, "GROUP BY quantifier")?;
+            group_distinct = self.accept("distinct")?;
+            if !group_distinct {
+                self.accept("all")?;
             }
             group_by = self.list(|parser| parser.group_item())?;
         }
         let having = if self.accept("having")? { Some(self.expr()?) } else { None };
-        self.refuse_word("window", "WINDOW")?;
-        Ok(Select { distinct, items, from, filter, group_by, having, at })
-    }
-
-    fn group_item(&mut self) -> Result<Expr> {
-        for word in ["rollup", "cube"] {
-            if self.is_word(word)? && self.peek_at(1)?.kind == Kind::Punct(b'(') {
-                return self.refuse(&word.to_uppercase());
-            }
-        }
-        if self.is_word("grouping")? && self.is_word_at(1, "sets")? {
-            return self.refuse("GROUPING SETS");
-        }
-        if self.is_punct(b'(')? && self.peek_at(1)?.kind == Kind::Punct(b')') {
-            return self.refuse("empty grouping set");
-        }
-        self.expr()
+        let windows = self.window_clause()?;
+        let distinct = distinct && distinct_on.is_empty();
+        Ok(Select {
+            distinct,
+            distinct_on,
+            items,
+            from,
+            filter,
+            group_by,
+            group_distinct,
+            having,
+            windows,
+            at,
+        })
     }
 
     /// Output columns, of SELECT or RETURNING.
@@ -295,8 +317,8 @@ impl Parser<'_> {
     fn join_condition(&mut self) -> Result<JoinCondition> {
         if self.accept("using")? {
             let names = self.name_list()?;
-            self.refuse_word("as", "alias of USING")?;
-            return Ok(JoinCondition::Using(names));
+            let alias = if self.accept("as")? { Some(self.name()?) } else { None };
+            return Ok(JoinCondition::Using(names, alias));
         }
         self.expect("on")?;
         Ok(JoinCondition::On(self.expr()?))
@@ -311,14 +333,13 @@ impl Parser<'_> {
         if self.accept("join")? || self.accept_all(&["inner", "join"])? {
             return Ok(Some((JoinKind::Inner, natural)));
         }
-        for (word, kind) in [("left", JoinKind::Left), ("right", JoinKind::Right)] {
+        for (word, kind) in [("left", JoinKind::Left), ("right", JoinKind::Right), ("full", JoinKind::Full)] {
             if self.accept(word)? {
                 self.accept("outer")?;
                 self.expect("join")?;
                 return Ok(Some((kind, natural)));
             }
         }
-        self.refuse_word("full", "FULL JOIN")?;
         if natural {
             let next = self.peek()?;
             return Err(self.unexpected(next));
@@ -327,11 +348,21 @@ impl Parser<'_> {
     }
 
     fn table_factor(&mut self) -> Result<TableExpr> {
-        self.refuse_word("lateral", "LATERAL")?;
+        let lateral = self.accept("lateral")?;
         self.refuse_word("only", "ONLY")?;
         let at = self.at()?;
         if self.is_punct(b'(')? {
-            return self.parenthesised_table(at);
+            let mut inner = self.parenthesised_table(at)?;
+            match &mut inner {
+                TableExpr::Subquery { lateral: is_lateral, .. } => *is_lateral = lateral,
+                _ if lateral => {
+                    return Err(
+                        Error::new(SqlState::SYNTAX_ERROR, "LATERAL must stand before a subquery").at(at)
+                    );
+                }
+                _ => {}
+            }
+            return Ok(inner);
         }
         if self.is_word("rows")? && self.is_word_at(1, "from")? {
             return self.refuse("ROWS FROM");
@@ -342,11 +373,12 @@ impl Parser<'_> {
             self.expect_punct(b'(')?;
             let args = if self.is_punct(b')')? { Vec::new() } else { self.list(|parser| parser.expr())? };
             self.expect_punct(b')')?;
-            if self.is_word("with")? && self.is_word_at(1, "ordinality")? {
-                return self.refuse("WITH ORDINALITY");
-            }
+            let ordinality = self.accept_all(&["with", "ordinality"])?;
             let alias = self.table_alias()?;
-            return Ok(TableExpr::Function { name, args, alias });
+            return Ok(TableExpr::Function { name, args, ordinality, alias });
+        }
+        if lateral {
+            return Err(self.unexpected(token));
         }
         let name = self.table_name()?;
         if self.is_operator("*")? {
@@ -371,10 +403,10 @@ impl Parser<'_> {
         }
         self.expect_punct(b')')?;
         if matches!(inner, TableExpr::Join { .. }) {
-            if self.table_alias()?.is_some() {
-                return Err(Error::unsupported("alias of a parenthesised join").at(at));
-            }
-            return Ok(inner);
+            return Ok(match self.table_alias()? {
+                Some(alias) => TableExpr::Aliased { inner: Box::new(inner), alias },
+                None => inner,
+            });
         }
         let next = self.peek()?;
         Err(self.unexpected(next))
@@ -383,7 +415,7 @@ impl Parser<'_> {
     fn derived_table(&mut self, query: Query, at: u32) -> Result<TableExpr> {
         self.expect_punct(b')')?;
         let alias = self.table_alias()?;
-        Ok(TableExpr::Subquery { query: Box::new(query), alias, at })
+        Ok(TableExpr::Subquery { query: Box::new(query), lateral: false, alias, at })
     }
 
     fn table_alias(&mut self) -> Result<Option<Alias>> {

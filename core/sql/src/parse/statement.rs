@@ -2,8 +2,8 @@
 
 use super::Parsed;
 use super::ast::{
-    Assignment, CommonTable, ConflictTarget, Copy, CopyValue, Delete, Expr, Insert, InsertSource, Level,
-    Name, SetValue, Statement, TransactionModes, Update,
+    Assignment, CommonTable, ConflictTarget, Copy, CopyValue, Delete, Expr, ExprKind, Insert, InsertSource,
+    Level, Name, SetValue, Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, Parser};
@@ -191,7 +191,19 @@ impl Parser<'_> {
         self.expect_punct(b')')?;
         self.expect_equals()?;
         self.accept("row")?;
-        if !self.is_punct(b'(')? || self.is_query_in_parens()? {
+        if self.is_query_in_parens()? && self.peek_at(1)?.kind != Kind::Punct(b'(') {
+            let at = self.at()?;
+            self.expect_punct(b'(')?;
+            let query = Arc::new(self.query()?);
+            self.expect_punct(b')')?;
+            let width = columns.len();
+            let part = |(part, (column, is_part)): (usize, (Name, bool))| {
+                let kind = ExprKind::SubqueryPart { query: query.clone(), part, width };
+                Assignment { column, is_part, value: Expr { kind, at } }
+            };
+            return Ok(columns.into_iter().enumerate().map(part).collect());
+        }
+        if !self.is_punct(b'(')? {
             return self.refuse("assignment to several columns from anything but a row");
         }
         self.expect_punct(b'(')?;

@@ -3,7 +3,7 @@
 //! user gets is a list of ids ([`Query::output`]); nobody reads the rest, and the optimizer drops it.
 
 use crate::catalog::Table;
-use crate::expr::{AggregateCall, Expr};
+use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::plan::{Field, JoinKind};
 use crate::types::SqlType;
 use std::sync::Arc;
@@ -93,6 +93,19 @@ pub enum Logical {
         /// Conjuncts.
         on: Vec<Expr>,
     },
+    /// A dependent join: `right` has parameters that stand for values of each left row.
+    Apply {
+        /// The outer side.
+        left: Box<Logical>,
+        /// The inner side.
+        right: Box<Logical>,
+        /// Which rows: [`JoinKind::Inner`] or [`JoinKind::Left`].
+        kind: JoinKind,
+        /// Conjuncts.
+        on: Vec<Expr>,
+        /// The parameters and their values, over the left columns.
+        args: Vec<(usize, Expr)>,
+    },
     /// Groups; gives its own columns only.
     Aggregate {
         /// From where.
@@ -101,6 +114,37 @@ pub enum Logical {
         groups: Vec<(ColumnId, Expr)>,
         /// Aggregates.
         aggregates: Vec<(ColumnId, AggregateCall)>,
+    },
+    /// Adds columns computed over windows.
+    Window {
+        /// From where.
+        input: Box<Logical>,
+        /// PARTITION BY
+        partition: Vec<ColumnId>,
+        /// ORDER BY
+        order: Vec<LogicalKey>,
+        /// What is added.
+        calls: Vec<(ColumnId, WindowCall)>,
+    },
+    /// The rows of `anchor`, then those of `step` as long as it gives any, each time over the rows before (WITH RECURSIVE).
+    Recursive {
+        /// The first rows, and which columns of it count.
+        anchor: Box<(Logical, Vec<ColumnId>)>,
+        /// The next rows, likewise; a [`Logical::Working`] in it gives those before.
+        step: Box<(Logical, Vec<ColumnId>)>,
+        /// Its columns.
+        columns: Vec<ColumnId>,
+        /// Which working table it fills.
+        working: usize,
+        /// UNION: rows that came before are dropped.
+        distinct: bool,
+    },
+    /// The rows that the last step of a recursion gave.
+    Working {
+        /// Which recursion's.
+        working: usize,
+        /// Its columns.
+        columns: Vec<ColumnId>,
     },
     /// Sorts.
     Sort {
@@ -167,6 +211,8 @@ impl Logical {
         match self {
             Logical::Values { columns, .. }
             | Logical::Distinct { columns, .. }
+            | Logical::Recursive { columns, .. }
+            | Logical::Working { columns, .. }
             | Logical::Append { columns, .. } => {
                 all.extend(columns);
             }
@@ -179,9 +225,13 @@ impl Logical {
                 input.columns_into(all);
                 all.extend(exprs.iter().map(|it| it.0));
             }
-            Logical::Join { left, right, kind, .. } => {
+            Logical::Window { input, calls, .. } => {
+                input.columns_into(all);
+                all.extend(calls.iter().map(|it| it.0));
+            }
+            Logical::Join { left, right, kind, .. } | Logical::Apply { left, right, kind, .. } => {
                 left.columns_into(all);
-                if matches!(kind, JoinKind::Inner | JoinKind::Left) {
+                if kind.has_right() {
                     right.columns_into(all);
                 }
             }

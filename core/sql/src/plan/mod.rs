@@ -2,4 +2,5 @@
 
 pub mod logical;
 pub mod physical;
+mod walk;
 pub use physical::*;

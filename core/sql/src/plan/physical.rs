@@ -2,7 +2,7 @@
 //! executor runs and EXPLAIN prints.
 
 use crate::catalog::Table;
-use crate::expr::{AggregateCall, Expr};
+use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::types::SqlType;
 use orrery_base::TreeId;
 use std::sync::Arc;
@@ -146,6 +146,19 @@ pub enum Op {
         /// What else must hold, over outer columns then inner columns.
         residual: Option<Expr>,
     },
+    /// For every left row, the rows of `right` run with its parameters set; once for each distinct tuple of those.
+    Apply {
+        /// The outer side.
+        left: Box<PlanNode>,
+        /// The inner side.
+        right: Box<PlanNode>,
+        /// Inner, or Left.
+        kind: JoinKind,
+        /// Over left columns then right columns.
+        on: Option<Expr>,
+        /// The parameters and their values, over left columns.
+        args: Vec<(usize, Expr)>,
+    },
     /// Groups and aggregates. Output: group columns, then aggregates. Without groups: exactly one row.
     Aggregate {
         /// From where.
@@ -156,6 +169,35 @@ pub enum Op {
         aggregates: Vec<AggregateCall>,
         /// The input comes sorted by the groups: one group at a time, no hash table.
         sorted: bool,
+    },
+    /// Adds columns computed over windows. The input comes sorted by partition, then order.
+    Window {
+        /// From where.
+        input: Box<PlanNode>,
+        /// PARTITION BY: over input columns.
+        partition: Vec<Expr>,
+        /// ORDER BY: over input columns.
+        order: Vec<SortKey>,
+        /// What is added.
+        calls: Vec<WindowCall>,
+    },
+    /// The rows of `anchor`, then those of `step`, run over the rows that came last until it gives none.
+    Recursive {
+        /// The first rows.
+        anchor: Box<PlanNode>,
+        /// The next.
+        step: Box<PlanNode>,
+        /// Which working table the step reads.
+        working: usize,
+        /// Rows that came before are dropped.
+        distinct: bool,
+    },
+    /// The rows that came last in a recursion.
+    Working {
+        /// Which recursion's.
+        working: usize,
+        /// Which of its columns.
+        columns: Vec<usize>,
     },
     /// Sorts (stable), spilling; with `limit`, keeps only the first rows (top-N).
     Sort {
@@ -197,10 +239,19 @@ pub enum JoinKind {
     Inner,
     /// Matches, and left rows without one.
     Left,
+    /// Matches, and rows of either side without one.
+    Full,
     /// Left rows with a match, once; left columns only.
     Semi,
     /// Left rows without a match; left columns only.
     Anti,
+}
+
+impl JoinKind {
+    /// Whether it gives the right columns too.
+    pub fn has_right(self) -> bool {
+        matches!(self, JoinKind::Inner | JoinKind::Left | JoinKind::Full)
+    }
 }
 
 /// A sort key.
@@ -291,7 +342,7 @@ impl Arbiters {
     }
 }
 
-/// UPDATE: `source` gives all table columns in order, then [`ROW_KEY`]. Its filter is also kept in `recheck` for
+/// UPDATE: `source` gives all table columns in order, then [`ROW_KEY`], then what UPDATE … FROM computed. Its filter is also kept in `recheck` for
 /// re-evaluation on the newest version of a row (DESIGN §5).
 #[derive(Clone, Debug)]
 pub struct Update {
@@ -302,7 +353,7 @@ pub struct Update {
     /// The whole WHERE over the table's columns when the statement is over this one relation without subqueries: such
     /// a statement re-evaluates, any other restarts.
     pub recheck: Option<Recheck>,
-    /// Ordinal and new value, over the table's columns.
+    /// Ordinal and new value, over the table's columns and those that the source gives behind the row's key.
     pub assignments: Vec<(usize, Expr)>,
     /// As in `Insert`.
     pub checks: Vec<(String, Expr)>,

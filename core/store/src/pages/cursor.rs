@@ -6,7 +6,7 @@
 use super::inner::InnerView;
 use super::leaf::{LeafValue, LeafView};
 use super::page::{self, PageKind};
-use super::pool::{Ahead, Pin, Pool};
+use super::pool::{Pin, Pool};
 use super::tree::TreeVersion;
 use super::{CursorStep, PageStore};
 use orrery_base::kv::KeyRange;
@@ -21,7 +21,8 @@ pub struct LeafRows<'p> {
     start: usize,
     end: usize,
     is_reverse: bool,
-    ahead: Ahead,
+    /// The leaf behind it: its memory is asked for while this one is read.
+    next_leaf: Option<LeafView<'p>>,
 }
 
 impl<'p> LeafRows<'p> {
@@ -61,15 +62,24 @@ impl<'p> LeafRows<'p> {
         self.leaf.value(self.row(index))
     }
 
-    /// The values of rows `from` to `until` up to the first long one; none in a backward scan.
+    /// The values of rows `from` to `until` up to the first long one; none in a backward scan. On the way the first
+    /// `wanted_bytes` of the next leaf's values are asked for: a scan over pages in memory mostly waits for that memory, and
+    /// only about a dozen requests for it may be under way at once, so no more is asked for than will be read.
     #[inline]
-    pub fn inline_values(&self, from: usize, until: usize) -> impl Iterator<Item = &'p [u8]> {
+    pub fn inline_values(
+        &self,
+        from: usize,
+        until: usize,
+        wanted_bytes: usize,
+    ) -> impl Iterator<Item = &'p [u8]> {
         assert!(from <= until && until <= self.len(), "rows of the leaf");
         let until = if self.is_reverse { from } else { until };
-        let (ahead, part_bytes) = (self.ahead, self.ahead.part_bytes(self.len()));
+        let next_leaf = self.next_leaf;
         let values = self.leaf.inline_values(self.start + from..self.start + until);
         values.zip(from..).map(move |(value, index)| {
-            ahead.fetch_part(index, part_bytes);
+            if let Some(next) = &next_leaf {
+                next.prefetch_value(index, wanted_bytes);
+            }
             value
         })
     }
@@ -108,8 +118,8 @@ pub struct TreeCursor {
     /// The inner pages above the next leaf, from the root, each with the child to take next.
     path: Vec<(PagePtr, usize)>,
     place: Place,
-    /// The leaf after the next one, when it is known cheaply.
-    following: Option<PagePtr>,
+    /// The two leaves after the next one, when they are known cheaply.
+    following: [Option<PagePtr>; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,7 +136,15 @@ enum Place {
 impl TreeCursor {
     /// A cursor at the start of `range` (at its end, if reverse).
     pub fn new(version: Arc<TreeVersion>, tree: TreeId, range: KeyRange, is_reverse: bool) -> Self {
-        TreeCursor { version, tree, range, is_reverse, path: Vec::new(), place: Place::Seek, following: None }
+        TreeCursor {
+            version,
+            tree,
+            range,
+            is_reverse,
+            path: Vec::new(),
+            place: Place::Seek,
+            following: [None; 2],
+        }
     }
 
     /// The version it reads.
@@ -168,10 +186,7 @@ impl TreeCursor {
                         return Err(page::wrong_kind(&ptr, page));
                     }
                     let mut rows = self.rows_in_range(LeafView::new(page), is_first);
-                    if let Some(following) = self.following.take() {
-                        rows.ahead =
-                            store.pool.ahead(&following, following.unit_count as usize * store.unit_bytes);
-                    }
+                    rows.next_leaf = self.look_ahead(&store.pool, pin);
                     if !rows.is_empty() {
                         return Ok(CursorStep::Leaf(rows));
                     }
@@ -221,9 +236,22 @@ impl TreeCursor {
         Ok(None)
     }
 
-    /// The page after child `index` in a forward scan.
-    fn following(&self, inner: &InnerView<'_>, index: usize) -> Option<PagePtr> {
-        (!self.is_reverse && index + 1 < inner.len()).then(|| inner.child(index + 1))
+    /// The pages after child `index` in a forward scan.
+    fn following(&self, inner: &InnerView<'_>, index: usize) -> [Option<PagePtr>; 2] {
+        let child = |index| (!self.is_reverse && index < inner.len()).then(|| inner.child(index));
+        [child(index + 1), child(index + 2)]
+    }
+
+    /// The leaf behind the one that was just found, its slots asked for; of the leaf behind that, the header.
+    fn look_ahead<'p>(&mut self, pool: &Pool, pin: &'p Pin<'_>) -> Option<LeafView<'p>> {
+        let [next, after] = std::mem::take(&mut self.following);
+        if let Some(after) = after {
+            pool.prefetch_head(&after);
+        }
+        let page = pool.peek(pin, &next?)?;
+        let leaf = (page::kind_byte(page) == PageKind::RowLeaf as u8).then(|| LeafView::new(page))?;
+        leaf.prefetch_slots();
+        Some(leaf)
     }
 
     /// The child to take after `index`. Backward, children are counted from 1, so that 0 is "none left".
@@ -305,7 +333,7 @@ impl TreeCursor {
         }
         let is_last = if self.is_reverse { start > 0 } else { end < leaf.len() };
         self.place = if is_last { Place::End } else { Place::Climb };
-        LeafRows { leaf, start: start.min(end), end, is_reverse: self.is_reverse, ahead: Ahead::NONE }
+        LeafRows { leaf, start: start.min(end), end, is_reverse: self.is_reverse, next_leaf: None }
     }
 }
 

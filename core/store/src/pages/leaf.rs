@@ -14,6 +14,7 @@
 
 use super::heads::{self, HEAD_BYTES};
 use super::page::{self, HEADER_BYTES, PTR_BYTES, u16_at, u64_at};
+use orrery_base::prefetch::prefetch_bytes;
 use orrery_base::{PagePtr, Timestamp};
 
 /// Bytes a row takes beside its heap bytes.
@@ -109,6 +110,23 @@ impl<'p> LeafView<'p> {
             let len = u16_at(slot, 4);
             (len != OVERFLOW_MARK).then(|| &page[at..at + usize::from(len)])
         })
+    }
+
+    /// Asks the processor for what [`LeafView::prefetch_value`] reads.
+    #[inline]
+    pub fn prefetch_slots(&self) {
+        let at = HEADER_BYTES + self.count * HEAD_BYTES;
+        prefetch_bytes(&self.page[at..at + self.count * SLOT_BYTES], usize::MAX);
+    }
+
+    /// Asks the processor for the first `limit` bytes of row `index`'s value, if there is such a row.
+    #[inline]
+    pub fn prefetch_value(&self, index: usize, limit: usize) {
+        if index < self.count {
+            let slot = self.slot(index);
+            let (at, len) = (usize::from(u16_at(slot, 0)), usize::from(u16_at(slot, 4)));
+            prefetch_bytes(&self.page[at..], len.min(limit));
+        }
     }
 
     /// Row `index`'s value as it lies in the heap (a reference for a long one), and whether it is long.

@@ -20,7 +20,7 @@
 use super::PoolStats;
 use super::epoch::{Epochs, Slot};
 use orrery_base::PagePtr;
-use orrery_base::prefetch::{CACHE_LINE_BYTES, prefetch_line};
+use orrery_base::prefetch::prefetch_line;
 use orrery_base::task::lock;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::{BTreeSet, VecDeque};
@@ -100,35 +100,6 @@ impl Frame {
     unsafe fn free(self) {
         // SAFETY: made by `new` with this layout; the head needs no drop.
         unsafe { dealloc(self.0, Self::layout(self.head().page_bytes)) }
-    }
-}
-
-/// A page that a scan takes next. What a scan over pages in memory waits for is that memory: the processor's own
-/// prefetching ends at 4 KiB, and a burst of requests for a whole page waits for their slots.
-#[derive(Clone, Copy)]
-pub struct Ahead {
-    frame: *const u8,
-    byte_count: usize,
-}
-
-impl Ahead {
-    /// No page.
-    pub const NONE: Ahead = Ahead { frame: std::ptr::null(), byte_count: 0 };
-
-    /// How many bytes each of `count` parts has.
-    #[inline]
-    pub fn part_bytes(self, count: usize) -> usize {
-        self.byte_count.div_ceil(CACHE_LINE_BYTES).div_ceil(count.max(1)) * CACHE_LINE_BYTES
-    }
-
-    /// Asks for part `index` of the page, while part `index` of the page before is worked on. A hint without any effect but
-    /// speed: nothing is read, so no pin is needed.
-    #[inline]
-    pub fn fetch_part(self, index: usize, part_bytes: usize) {
-        let start = index * part_bytes;
-        for at in (start..self.byte_count.min(start + part_bytes)).step_by(CACHE_LINE_BYTES) {
-            prefetch_line(self.frame.wrapping_add(at));
-        }
     }
 }
 
@@ -236,12 +207,25 @@ impl Pool {
         Some(page)
     }
 
-    /// A page to be fetched into the processor's caches a part at a time; nothing if it is not in memory.
+    /// The page, if it is in memory, without counting as a use of it: for those who only prefetch.
     #[inline]
-    pub fn ahead(&self, ptr: &PagePtr, page_bytes: usize) -> Ahead {
+    pub fn peek<'p>(&self, pin: &'p Pin<'_>, ptr: &PagePtr) -> Option<&'p [u8]> {
+        assert!(std::ptr::eq(Arc::as_ptr(&pin.reader.pool), self), "a pin of another store");
+        let frame = Frame(self.entry(ptr.page_no.0)?.load(Ordering::SeqCst));
+        if frame.0.is_null() {
+            return None;
+        }
+        // SAFETY: as in `lookup`.
+        let (head, page) = unsafe { (frame.head(), frame.page()) };
+        (head.version == ptr.version && head.checksum == ptr.checksum).then_some(page)
+    }
+
+    /// Asks the processor for the head of the page's frame and the page's header, so that [`Pool::peek`] need not wait.
+    #[inline]
+    pub fn prefetch_head(&self, ptr: &PagePtr) {
         let frame = self.entry(ptr.page_no.0).map_or(null_mut(), |entry| entry.load(Ordering::Relaxed));
-        let byte_count = if frame.is_null() { 0 } else { HEAD_BYTES + page_bytes };
-        Ahead { frame, byte_count }
+        prefetch_line(frame);
+        prefetch_line(frame.wrapping_add(HEAD_BYTES));
     }
 
     /// A copy of the page's bytes in `into`, if it is in memory. Leaves the page's standing as it is.

@@ -338,7 +338,7 @@ fn push_rows<'a>(
             return Ok(Stretch::Full);
         }
         if !out.wants_keys {
-            let count = out.push_values(leaf.rows.inline_values(*next, until))?;
+            let count = out.push_values(leaf.rows.inline_values(*next, until, out.wanted_bytes))?;
             *next += count;
             if count > 0 {
                 continue;
@@ -369,13 +369,14 @@ struct Output<'a, 's> {
     sink: &'s mut dyn RowSink,
     is_full: bool,
     wants_keys: bool,
+    wanted_bytes: usize,
     byte_count: usize,
 }
 
 impl<'a, 's> Output<'a, 's> {
     fn new(sink: &'s mut dyn RowSink, room: Vec<RowRef<'static>>) -> Self {
-        let wants_keys = sink.wants_keys();
-        Output { rows: room, sink, is_full: false, wants_keys, byte_count: 0 }
+        let (wants_keys, wanted_bytes) = (sink.wants_keys(), sink.wanted_bytes());
+        Output { rows: room, sink, is_full: false, wants_keys, wanted_bytes, byte_count: 0 }
     }
 
     /// Pushes rows without their keys, as many as there is room for; answers how many.

@@ -10,7 +10,7 @@ use crate::eval;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
 use crate::functions::EvalContext;
 use crate::plan::{Delete, Recheck, Update};
-use arrow_array::BinaryArray;
+use arrow_array::{ArrayRef, BinaryArray};
 use arrow_array::cast::AsArray;
 use orrery_base::kv::{Isolation, ReadMode, RowLock};
 use orrery_base::{Cx, Error, Result, plant};
@@ -31,10 +31,16 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
     while let Some(batch) = source.next(cx).await? {
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
-        let new_rows = assign(&target, statement, &found.rows, &runtime.eval())?;
+        // What the source computed beside the rows; a statement that has such columns drops no row here.
+        let beside = &batch.columns[target.types.len() + 1..];
+        let assigned = |context: &EvalContext<'_>| assign(&target, statement, &found.rows, beside, context);
+        let new_rows = runtime.evaluate(cx, assigned).await?;
         replace_rows(cx, &target, statement, &found, &new_rows, &runtime.eval()).await?;
         row_count += new_rows.len() as u64;
-        returning.extend(returned(statement.returning.as_ref(), &new_rows, &target.types, &runtime.eval())?);
+        let given = |context: &EvalContext<'_>| {
+            returned(statement.returning.as_ref(), &new_rows, &target.types, context)
+        };
+        returning.extend(runtime.evaluate(cx, given).await?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -54,12 +60,10 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
             context.txn.delete(target.table.tree, key)?;
         }
         row_count += found.rows.len() as u64;
-        returning.extend(returned(
-            statement.returning.as_ref(),
-            &found.rows,
-            &target.types,
-            &runtime.eval(),
-        )?);
+        let given = |context: &EvalContext<'_>| {
+            returned(statement.returning.as_ref(), &found.rows, &target.types, context)
+        };
+        returning.extend(runtime.evaluate(cx, given).await?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -140,13 +144,15 @@ fn assign(
     target: &Target<'_>,
     statement: &Update,
     rows: &[Vec<Datum>],
+    beside: &[ArrayRef],
     context: &EvalContext<'_>,
 ) -> Result<Vec<Vec<Datum>>> {
     let mut new_rows = rows.to_vec();
     if rows.is_empty() {
         return Ok(new_rows);
     }
-    let columns = columns_of(rows, &target.types)?;
+    let mut columns = columns_of(rows, &target.types)?;
+    columns.extend(beside.iter().cloned());
     for (ordinal, expr) in &statement.assignments {
         let values = eval::evaluate_array(expr, &columns, rows.len(), context)?;
         for (at, row) in new_rows.iter_mut().enumerate() {

@@ -18,7 +18,7 @@ pub(super) struct ExtremeConfig {
     pub greatest: bool,
 }
 
-fn datum(arg: &Arg<'_>, row: usize, ty: SqlType) -> Result<Datum> {
+pub(super) fn datum(arg: &Arg<'_>, row: usize, ty: SqlType) -> Result<Datum> {
     Ok(match (arg, ty.base()) {
         (Arg::Bool(values, _), _) => Datum::Bool(values.value(row)),
         (Arg::I16(values, _), _) => Datum::Int2(values[row]),

@@ -5,11 +5,13 @@
 
 mod extremes;
 mod joined;
+mod ordered;
 mod spread;
 mod sums;
 
 use self::extremes::{Extreme, ExtremeConfig, Truth};
 use self::joined::{Joined, OrderedJoined};
+use self::ordered::{OrderedConfig, OrderedKind, OrderedSet};
 use self::spread::{Spread, SpreadConfig};
 use self::sums::{Count, FloatKind, FloatSum, IntegerSum, IntervalSum, NumericSum, SumKind};
 use super::kernel::Arg;
@@ -333,4 +335,40 @@ static SPREADS: [Aggregate; 24] = spreads! {
     "stddev_pop": true, true;
 };
 
-pub(super) static ENTRIES: [&[Aggregate]; 4] = [&SUMS, &EVERY, &EXTREMES, &SPREADS];
+fn second_type(args: &[SqlType]) -> SqlType {
+    args[1]
+}
+
+/// The value argument of an ordered set stands before the key.
+fn ordered(args: &[SqlType], kind: OrderedKind) -> Box<dyn GroupedAccumulator> {
+    let ty = args[usize::from(kind != OrderedKind::Mode)];
+    boxed::<OrderedSet>(OrderedConfig { kind, ty }, ty)
+}
+
+static ORDERED: [Aggregate; 4] = [
+    Aggregate {
+        name: "percentile_disc",
+        args: &[SqlType::Float8, SqlType::Unknown],
+        result: ResultType::From(second_type),
+        accumulator: |args| ordered(args, OrderedKind::Discrete),
+    },
+    entry("percentile_cont", &[SqlType::Float8, SqlType::Float8], SqlType::Float8, |args| {
+        ordered(args, OrderedKind::Continuous)
+    }),
+    entry("percentile_cont", &[SqlType::Float8, SqlType::Interval], SqlType::Interval, |args| {
+        ordered(args, OrderedKind::Continuous)
+    }),
+    Aggregate {
+        name: "mode",
+        args: &[SqlType::Unknown],
+        result: ResultType::From(first_type),
+        accumulator: |args| ordered(args, OrderedKind::Mode),
+    },
+];
+
+/// Whether an aggregate takes its values by WITHIN GROUP.
+pub fn is_ordered_set(name: &str) -> bool {
+    matches!(name, "percentile_disc" | "percentile_cont" | "mode")
+}
+
+pub(super) static ENTRIES: [&[Aggregate]; 5] = [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED];

@@ -1,0 +1,124 @@
+//! Set-returning functions in the SELECT list: each row comes once for each value.
+
+use super::binder::Binder;
+use super::expr::location;
+use super::group::Grouping;
+use super::scope::Scope;
+use crate::expr::Expr;
+use crate::parse::ast;
+use crate::plan::JoinKind;
+use crate::plan::logical::{ColumnId, Logical};
+use orrery_base::{Error, Result};
+use std::rc::Rc;
+
+/// A call in the SELECT list, and the column of its values.
+pub(super) struct SeriesCall {
+    pub(super) column: ColumnId,
+    args: Vec<Expr>,
+    at: u32,
+}
+
+impl Binder<'_> {
+    /// `generate_series(…)` as an expression.
+    pub(super) fn series_call(&mut self, scope: &Rc<Scope>, args: &[ast::Expr], at: u32) -> Result<Expr> {
+        let refuse = |place: &str| {
+            let message = format!("set-returning functions are not allowed in {place}");
+            Err(Error::unsupported(message).at(at))
+        };
+        if self.level.in_aggregate {
+            let message = "aggregate function calls cannot contain set-returning function calls";
+            return Err(Error::unsupported(message).at(at));
+        }
+        if self.level.in_window {
+            let message = "window function calls cannot contain set-returning function calls";
+            return Err(Error::unsupported(message).at(at));
+        }
+        if let Some(clause) = self.level.forbidden.or(self.level.no_windows) {
+            return refuse(clause);
+        }
+        if !self.level.allows_series {
+            return refuse("this place");
+        }
+        if !self.level.series.is_empty() {
+            // They would run in lockstep.
+            return Err(Error::unsupported("several set-returning functions in one SELECT list").at(at));
+        }
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push((self.expr(scope, arg)?, location(arg)));
+        }
+        let (args, ty) = self.series_args(bound, at)?;
+        let column = self.column(ty);
+        self.level.series.push(SeriesCall { column, args, at });
+        Ok(Expr::Column { id: column, ty })
+    }
+
+    /// The arguments in terms of the groups of the query.
+    pub(super) fn group_series(&mut self, grouping: &mut Grouping) -> Result<()> {
+        let mut calls = std::mem::take(&mut self.level.series);
+        for arg in calls.iter_mut().flat_map(|call| &mut call.args) {
+            *arg = grouping.rewrite(self, std::mem::replace(arg, Expr::bool(true)))?;
+        }
+        self.level.series = calls;
+        Ok(())
+    }
+
+    /// Each row of `root` once for each value. Errors: 0A000 in CASE and COALESCE, where PostgreSQL refuses it, too.
+    pub(super) fn expand_series<'e>(
+        &mut self,
+        mut root: Logical,
+        outputs: impl Iterator<Item = &'e Expr>,
+    ) -> Result<Logical> {
+        let calls = std::mem::take(&mut self.level.series);
+        if calls.is_empty() {
+            return Ok(root);
+        }
+        let is_call =
+            |it: &Expr| matches!(it, Expr::Column { id, .. } if calls.iter().any(|call| call.column == *id));
+        for output in outputs {
+            let hidden = output.any(&mut |it| {
+                let lazy =
+                    matches!(it, Expr::Case { .. } | Expr::Coalesce { .. } | Expr::And(_) | Expr::Or(_));
+                lazy && it.any(&mut |it| is_call(it))
+            });
+            if hidden {
+                let at = calls[0].at;
+                return Err(Error::unsupported("set-returning functions are not allowed in CASE").at(at));
+            }
+        }
+        for SeriesCall { column, args, at } in calls {
+            let mut exprs = Vec::new();
+            let mut params = Vec::new();
+            let mut inner = Vec::with_capacity(args.len());
+            for arg in args {
+                if !arg.has_columns() {
+                    inner.push(arg);
+                    continue;
+                }
+                let ty = arg.ty();
+                let id = match arg {
+                    Expr::Column { id, .. } => id,
+                    arg => {
+                        let id = self.column(ty);
+                        exprs.push((id, arg));
+                        id
+                    }
+                };
+                let index = self.parameter_for(id);
+                params.push((index, Expr::Column { id, ty }));
+                inner.push(Expr::Param { index, ty });
+            }
+            if !exprs.is_empty() {
+                root = Logical::Extend { input: Box::new(root), exprs };
+            }
+            let (left, right) =
+                (Box::new(root), Box::new(Logical::Series { args: inner, column, position: at }));
+            root = if params.is_empty() {
+                Logical::Join { left, right, kind: JoinKind::Inner, on: Vec::new() }
+            } else {
+                Logical::Apply { left, right, kind: JoinKind::Inner, on: Vec::new(), args: params }
+            };
+        }
+        Ok(root)
+    }
+}
