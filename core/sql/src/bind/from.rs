@@ -280,21 +280,7 @@ impl Binder<'_> {
         condition: &JoinCondition,
         at: u32,
     ) -> Result<Item> {
-        let (made_up_left, made_up_right) = match kind {
-            ast::JoinKind::Inner | ast::JoinKind::Cross => (0, 0),
-            ast::JoinKind::Left => (0, 1),
-            ast::JoinKind::Right => (1, 0),
-            ast::JoinKind::Full => (1, 1),
-        };
-        let nullable_count = self.nullable_count;
-        self.nullable_count = nullable_count + made_up_left;
-        let left = self.bind_from_item(left);
-        self.nullable_count = nullable_count;
-        let left = left?;
-        self.nullable_count = nullable_count + made_up_right;
-        let right = self.bind_beside(&left.scope, right);
-        self.nullable_count = nullable_count;
-        let right = right?;
+        let (left, right) = self.bind_sides(left, right, kind)?;
         let (left_scope, right_scope) = (left.scope, right.scope);
         let (scope, on, merged) = match condition {
             JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new(), Vec::new()),
@@ -359,6 +345,30 @@ impl Binder<'_> {
         let root =
             if merged.is_empty() { root } else { Logical::Extend { input: Box::new(root), exprs: merged } };
         Ok(Item { root, scope, free })
+    }
+
+    /// The sides of a join, the second of which sees the first.
+    fn bind_sides(
+        &mut self,
+        left: &TableExpr,
+        right: &TableExpr,
+        kind: ast::JoinKind,
+    ) -> Result<(Item, Item)> {
+        let (made_up_left, made_up_right) = match kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross => (0, 0),
+            ast::JoinKind::Left => (0, 1),
+            ast::JoinKind::Right => (1, 0),
+            ast::JoinKind::Full => (1, 1),
+        };
+        let nullable_count = self.nullable_count;
+        self.nullable_count = nullable_count + made_up_left;
+        let left = self.bind_from_item(left);
+        self.nullable_count = nullable_count;
+        let left = left?;
+        self.nullable_count = nullable_count + made_up_right;
+        let right = self.bind_beside(&left.scope, right);
+        self.nullable_count = nullable_count;
+        Ok((left, right?))
     }
 
     /// The scope, the conditions, and the merged columns that have another type than either side's.
