@@ -90,7 +90,10 @@ impl Binder<'_> {
                 let Some(alias) = alias else { return Err(crate::parse::unnamed_subquery(*at)) };
                 self.count_relation(*at)?;
                 let level = std::mem::take(&mut self.level);
-                let bind = |binder: &mut Self| derived(binder.query(query)?, &alias.name, &alias.columns);
+                let bind = |binder: &mut Self| {
+                    let query = binder.query(query)?;
+                    binder.derived(query, &alias.name, &alias.columns)
+                };
                 let item = if *lateral { self.bind_lateral(bind) } else { bind(self).map(Item::from) };
                 self.level = level;
                 item
@@ -116,11 +119,11 @@ impl Binder<'_> {
         let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
         if let Some(position) = self.ctes.iter().rposition(|cte| cte.definition.name.text == name.text) {
             let query = self.cte_query(position)?;
-            return derived(query, shown, renamed);
+            return self.derived(query, shown, renamed);
         }
         if let Some(view) = self.catalog.view(&name.text).cloned() {
             let query = self.view_query(&view, name)?;
-            return derived(query, shown, renamed);
+            return self.derived(query, shown, renamed);
         }
         let table = self.table(name)?;
         self.name_relation(table.id.0, &table.name);
@@ -130,6 +133,26 @@ impl Binder<'_> {
         let scope = named(shown, columns, renamed)?;
         let columns = ids.into_iter().enumerate().collect();
         Ok((Logical::Scan { table, columns }, scope))
+    }
+
+    /// A query under a name. A column that it gives twice becomes two: grouping sets tell them apart.
+    fn derived(&mut self, query: Query, name: &Name, renamed: &[Name]) -> Result<(Logical, Scope)> {
+        let Query { mut root, mut output, fields } = query;
+        let mut exprs: Vec<(ColumnId, Expr)> = Vec::new();
+        for place in 1..output.len() {
+            let id = output[place];
+            if output[..place].contains(&id) {
+                let copy = self.column(fields[place].ty);
+                exprs.push((copy, self.column_expr(id)));
+                output[place] = copy;
+            }
+        }
+        if !exprs.is_empty() {
+            root = Logical::Extend { input: Box::new(root), exprs };
+        }
+        let columns = fields.iter().zip(&output).map(|(field, id)| (field.name.as_str(), *id, field.ty));
+        let scope = named(name, columns, renamed)?;
+        Ok((root, scope))
     }
 
     /// A table of the catalog. Errors: 42P01; 0A000 for a view.
@@ -257,21 +280,7 @@ impl Binder<'_> {
         condition: &JoinCondition,
         at: u32,
     ) -> Result<Item> {
-        let (made_up_left, made_up_right) = match kind {
-            ast::JoinKind::Inner | ast::JoinKind::Cross => (0, 0),
-            ast::JoinKind::Left => (0, 1),
-            ast::JoinKind::Right => (1, 0),
-            ast::JoinKind::Full => (1, 1),
-        };
-        let nullable_count = self.nullable_count;
-        self.nullable_count = nullable_count + made_up_left;
-        let left = self.bind_from_item(left);
-        self.nullable_count = nullable_count;
-        let left = left?;
-        self.nullable_count = nullable_count + made_up_right;
-        let right = self.bind_beside(&left.scope, right);
-        self.nullable_count = nullable_count;
-        let right = right?;
+        let (left, right) = self.bind_sides(left, right, kind)?;
         let (left_scope, right_scope) = (left.scope, right.scope);
         let (scope, on, merged) = match condition {
             JoinCondition::None => (left_scope.join(right_scope, at)?, Vec::new(), Vec::new()),
@@ -336,6 +345,30 @@ impl Binder<'_> {
         let root =
             if merged.is_empty() { root } else { Logical::Extend { input: Box::new(root), exprs: merged } };
         Ok(Item { root, scope, free })
+    }
+
+    /// The sides of a join, the second of which sees the first.
+    fn bind_sides(
+        &mut self,
+        left: &TableExpr,
+        right: &TableExpr,
+        kind: ast::JoinKind,
+    ) -> Result<(Item, Item)> {
+        let (made_up_left, made_up_right) = match kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross => (0, 0),
+            ast::JoinKind::Left => (0, 1),
+            ast::JoinKind::Right => (1, 0),
+            ast::JoinKind::Full => (1, 1),
+        };
+        let nullable_count = self.nullable_count;
+        self.nullable_count = nullable_count + made_up_left;
+        let left = self.bind_from_item(left);
+        self.nullable_count = nullable_count;
+        let left = left?;
+        self.nullable_count = nullable_count + made_up_right;
+        let right = self.bind_beside(&left.scope, right);
+        self.nullable_count = nullable_count;
+        Ok((left, right?))
     }
 
     /// The scope, the conditions, and the merged columns that have another type than either side's.
@@ -462,13 +495,6 @@ fn too_many_names(table: &Name, has: usize, given: usize) -> Error {
     let message =
         format!("table \"{}\" has {has} columns available but {given} columns specified", table.text);
     Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(table.at)
-}
-
-fn derived(query: Query, name: &Name, renamed: &[Name]) -> Result<(Logical, Scope)> {
-    let Query { root, output, fields } = query;
-    let columns = fields.iter().zip(&output).map(|(field, id)| (field.name.as_str(), *id, field.ty));
-    let scope = named(name, columns, renamed)?;
-    Ok((root, scope))
 }
 
 pub(super) fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) -> Result<()> {

@@ -111,7 +111,8 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         };
         let Some(limit) = limit else {
-            return Ok(Logical::Limit { input: Box::new(Logical::Sort { input, keys }), limit, offset });
+            let message = "row count cannot be null in FETCH FIRST ... WITH TIES clause";
+            return Err(Error::new(SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, message).at(at));
         };
         let skipped = Expr::Literal { value: Datum::Int8(0), ty: SqlType::Int8 };
         let skipped = offset.unwrap_or(skipped);

@@ -226,12 +226,7 @@ impl Binder<'_> {
                 SortBy::Expr(Expr::Literal { .. }, _) => continue,
                 SortBy::Expr(expr, at) => (place(self, expr), at),
             };
-            let leads = sort.iter().all(|key| once.contains(&key.column));
-            let missing = once.iter().any(|id| sort.iter().all(|key| key.column != *id));
-            if !once.is_empty() && missing && !(leads && once.contains(&column)) {
-                let message = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
-                return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
-            }
+            check_order(column, at, &sort, &once)?;
             if distinct && !output.contains(&column) {
                 let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
                 return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at));
@@ -295,7 +290,7 @@ impl Binder<'_> {
         if let Some(table) = table
             && !scope.has_table(&table.text)
         {
-            return Err(no_from_entry(table));
+            return self.outer_star(table, outputs);
         }
         if table.is_none() && scope.tables.is_empty() {
             let message = "SELECT * with no tables specified is not valid";
@@ -317,6 +312,20 @@ impl Binder<'_> {
                 let expr = Expr::Column { id: column.id, ty: column.ty };
                 outputs.push(Output { expr, name: column.name.to_string(), at });
             }
+        }
+        Ok(())
+    }
+
+    /// `t.*` of a table outside. Errors: 42P01.
+    fn outer_star(&mut self, table: &ast::Name, outputs: &mut Vec<Output>) -> Result<()> {
+        let has_it = |outer: &super::binder::Outer| !outer.is_hidden && outer.scope.has_table(&table.text);
+        let Some(depth) = self.outer.iter().rposition(has_it) else { return Err(no_from_entry(table)) };
+        let outer = self.outer[depth].scope.clone();
+        let own = outer.columns.iter().filter(|it| it.table.as_deref() == Some(table.text.as_str()));
+        for column in own {
+            let shown = ast::Name { text: format!("{}.{}", table.text, column.name), at: table.at };
+            let expr = self.capture(depth, column.id, column.ty, &shown);
+            outputs.push(Output { expr, name: column.name.to_string(), at: table.at });
         }
         Ok(())
     }
@@ -414,6 +423,17 @@ impl Binder<'_> {
         self.level.references = references;
         Ok(groups)
     }
+}
+
+/// The columns of DISTINCT ON must lead the order. Errors: 42P10.
+fn check_order(column: ColumnId, at: u32, sort: &[LogicalKey], once: &[ColumnId]) -> Result<()> {
+    let leads = sort.iter().all(|key| once.contains(&key.column)) && once.contains(&column);
+    let missing = once.iter().any(|id| sort.iter().all(|key| key.column != *id));
+    if !missing || leads {
+        return Ok(());
+    }
+    let message = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
+    Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at))
 }
 
 /// A call of a ranking function.

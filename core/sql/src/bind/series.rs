@@ -4,10 +4,11 @@ use super::binder::Binder;
 use super::expr::location;
 use super::group::Grouping;
 use super::scope::Scope;
-use crate::expr::Expr;
+use crate::expr::{Expr, WindowFunction};
 use crate::parse::ast;
 use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, Logical};
+use crate::types::SqlType;
 use orrery_base::{Error, Result};
 use std::rc::Rc;
 
@@ -38,10 +39,6 @@ impl Binder<'_> {
         }
         if !self.level.allows_series {
             return refuse("this place");
-        }
-        if !self.level.series.is_empty() {
-            // They would run in lockstep.
-            return Err(Error::unsupported("several set-returning functions in one SELECT list").at(at));
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -86,17 +83,18 @@ impl Binder<'_> {
                 return Err(Error::unsupported("set-returning functions are not allowed in CASE").at(at));
             }
         }
+        let mut exprs = Vec::new();
+        let mut params: Vec<(usize, Expr)> = Vec::new();
+        let mut parts = Vec::with_capacity(calls.len());
         for SeriesCall { column, args, at } in calls {
-            let mut exprs = Vec::new();
-            let mut params = Vec::new();
             let mut inner = Vec::with_capacity(args.len());
             for arg in args {
-                if !arg.has_columns() {
-                    inner.push(arg);
-                    continue;
-                }
                 let ty = arg.ty();
                 let id = match arg {
+                    arg if !arg.has_columns() => {
+                        inner.push(arg);
+                        continue;
+                    }
                     Expr::Column { id, .. } => id,
                     arg => {
                         let id = self.column(ty);
@@ -105,20 +103,50 @@ impl Binder<'_> {
                     }
                 };
                 let index = self.parameter_for(id);
-                params.push((index, Expr::Column { id, ty }));
+                if params.iter().all(|known| known.0 != index) {
+                    params.push((index, Expr::Column { id, ty }));
+                }
                 inner.push(Expr::Param { index, ty });
             }
-            if !exprs.is_empty() {
-                root = Logical::Extend { input: Box::new(root), exprs };
-            }
-            let (left, right) =
-                (Box::new(root), Box::new(Logical::Series { args: inner, column, position: at }));
-            root = if params.is_empty() {
-                Logical::Join { left, right, kind: JoinKind::Inner, on: Vec::new() }
-            } else {
-                Logical::Apply { left, right, kind: JoinKind::Inner, on: Vec::new(), args: params }
-            };
+            parts.push(Logical::Series { args: inner, column, position: at });
         }
+        if !exprs.is_empty() {
+            root = Logical::Extend { input: Box::new(root), exprs };
+        }
+        let (left, right) = (Box::new(root), Box::new(self.in_lockstep(parts)?));
+        root = if params.is_empty() {
+            Logical::Join { left, right, kind: JoinKind::Inner, on: Vec::new() }
+        } else {
+            Logical::Apply { left, right, kind: JoinKind::Inner, on: Vec::new(), args: params }
+        };
         Ok(root)
+    }
+
+    /// Several series side by side: the n-th values of all in one row, NULL where one has ended.
+    fn in_lockstep(&mut self, parts: Vec<Logical>) -> Result<Logical> {
+        if parts.len() == 1 {
+            return parts.into_iter().next().ok_or_else(|| Error::internal("a list of one is empty"));
+        }
+        let mut all: Option<(Logical, ColumnId)> = None;
+        for part in parts {
+            let number = self.column(SqlType::Int8);
+            let calls = vec![(number, super::select::ranking(WindowFunction::RowNumber))];
+            let (partition, order) = (Vec::new(), Vec::new());
+            let part = Logical::Window { input: Box::new(part), partition, order, calls };
+            let Some((left, before)) = all else {
+                all = Some((part, number));
+                continue;
+            };
+            let sides = vec![(self.column_expr(before), 0), (self.column_expr(number), 0)];
+            let on = vec![self.operator("=", sides, 0)?];
+            let (left, right) = (Box::new(left), Box::new(part));
+            let join = Logical::Join { left, right, kind: JoinKind::Full, on };
+            let place = self.column(SqlType::Int8);
+            let args = vec![self.column_expr(before), self.column_expr(number)];
+            let either = Expr::Coalesce { args, ty: SqlType::Int8 };
+            let root = Logical::Extend { input: Box::new(join), exprs: vec![(place, either)] };
+            all = Some((root, place));
+        }
+        all.map(|it| it.0).ok_or_else(|| Error::internal("no series to be put side by side"))
     }
 }

@@ -197,6 +197,24 @@ pub struct Select {
     pub at: u32,
 }
 
+impl Select {
+    /// A SELECT without any clause.
+    pub fn empty(at: u32) -> Select {
+        Select {
+            distinct: false,
+            distinct_on: Vec::new(),
+            items: Vec::new(),
+            from: Vec::new(),
+            filter: None,
+            group_by: Vec::new(),
+            group_distinct: false,
+            having: None,
+            windows: Vec::new(),
+            at,
+        }
+    }
+}
+
 /// An item of GROUP BY.
 #[derive(Clone, Debug)]
 pub enum GroupItem {

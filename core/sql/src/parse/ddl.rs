@@ -1,13 +1,14 @@
 //! CREATE and DROP of tables and indexes.
 
 use super::ast::{
-    ColumnDef, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, IdentityDef, Name,
-    Statement,
+    ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, ExprKind,
+    IdentityDef, Name, Query, Select, SelectItem, SetExpr, Statement, TableExpr,
 };
 use super::keywords;
 use super::lexer::Kind;
 use super::parser::Parser;
 use orrery_base::{Error, Result, SqlState};
+use std::sync::Arc;
 
 impl Parser<'_> {
     /// What follows CREATE.
@@ -16,6 +17,11 @@ impl Parser<'_> {
             return Ok(Statement::CreateTable(self.create_table()?));
         }
         let or_replace = self.accept_all(&["or", "replace"])?;
+        if self.is_word("recursive")? && self.is_word_at(1, "view")? {
+            self.take()?;
+            self.take()?;
+            return Ok(Statement::CreateView(self.create_recursive_view(or_replace)?));
+        }
         if self.accept("view")? {
             return Ok(Statement::CreateView(self.create_view(or_replace)?));
         }
@@ -72,6 +78,42 @@ impl Parser<'_> {
         let text = self.text[start..self.last_end].to_owned();
         self.refuse_word("with", "WITH CHECK OPTION")?;
         Ok(CreateView { name, or_replace, columns, query, text })
+    }
+
+    /// RECURSIVE VIEW name (columns) AS query: the columns of a WITH RECURSIVE query of that name.
+    fn create_recursive_view(&mut self, or_replace: bool) -> Result<CreateView> {
+        let name = self.new_table_name()?;
+        let columns = self.name_list()?;
+        self.refuse_word("with", "view options")?;
+        self.expect("as")?;
+        let (start, at) = (self.peek()?.start, self.at()?);
+        let inner = self.query()?;
+        let inner_text = &self.text[start..self.last_end];
+        let quoted = |name: &Name| format!("\"{}\"", name.text.replace('"', "\"\""));
+        let list = columns.iter().map(quoted).collect::<Vec<_>>().join(", ");
+        let shown = quoted(&name);
+        let text = format!("WITH RECURSIVE {shown} ({list}) AS ({inner_text}) SELECT {list} FROM {shown}");
+        self.refuse_word("with", "WITH CHECK OPTION")?;
+        let item = |column: &Name| SelectItem::Expr {
+            expr: Expr { kind: ExprKind::Column { table: None, name: column.clone() }, at: column.at },
+            alias: None,
+        };
+        let select = Select {
+            items: columns.iter().map(item).collect(),
+            from: vec![TableExpr::Table { name: name.clone(), alias: None }],
+            ..Select::empty(at)
+        };
+        let definition = CommonTable { name: name.clone(), columns, query: Arc::new(inner), recursive: true };
+        let query = Query {
+            with: vec![definition],
+            body: SetExpr::Select(Box::new(select)),
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            with_ties: false,
+            at,
+        };
+        Ok(CreateView { name, or_replace, columns: Vec::new(), query, text })
     }
 
     fn create_table(&mut self) -> Result<CreateTable> {

@@ -197,18 +197,7 @@ impl Parser<'_> {
             let name = self.table_name()?;
             let from = vec![TableExpr::Table { name, alias: None }];
             let items = vec![SelectItem::Star { table: None, at }];
-            let select = Select {
-                distinct: false,
-                distinct_on: Vec::new(),
-                items,
-                from,
-                filter: None,
-                group_by: Vec::new(),
-                group_distinct: false,
-                having: None,
-                windows: Vec::new(),
-                at,
-            };
+            let select = Select { items, from, ..Select::empty(at) };
             return Ok(SetExpr::Select(Box::new(select)));
         }
         self.expect("select")?;

@@ -29,8 +29,10 @@ pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> R
     while let Some(batch) = source.next(cx).await? {
         let inserted = insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?;
         row_count += inserted.row_count;
-        let rows = &inserted.rows;
-        returning.extend(returned(statement.returning.as_ref(), rows, &target.types, &runtime.eval())?);
+        let given = |context: &EvalContext<'_>| {
+            returned(statement.returning.as_ref(), &inserted.rows, &target.types, context)
+        };
+        returning.extend(runtime.evaluate(cx, given).await?);
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
