@@ -430,7 +430,8 @@ fn pull(node: Logical, wanted: &dyn Fn(&Expr) -> bool, pulled: &mut Vec<Expr>) -
         Logical::Apply { left, right, kind, on, args } => {
             Logical::Apply { left: Box::new(pull(*left, wanted, pulled)), right, kind, on, args }
         }
-        Logical::Extend { input, exprs } => {
+        // What may raise is computed only for the rows that the conditions below leave.
+        Logical::Extend { input, exprs } if !exprs.iter().any(|it| raises(&it.1)) => {
             Logical::Extend { input: Box::new(pull(*input, wanted, pulled)), exprs }
         }
         Logical::Sort { input, keys } => {
