@@ -39,7 +39,7 @@ pub(crate) const VIEWS: TreeId = TreeId(15);
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);
 
 /// The catalog's trees that are part of a database's logical state (statistics are not: they are derived).
-pub const STATE_TREES: [TreeId; 4] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES];
+pub const STATE_TREES: [TreeId; 5] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES, VIEWS];
 
 /// A bound schema change.
 #[derive(Clone, Debug)]
