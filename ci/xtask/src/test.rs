@@ -16,7 +16,7 @@ const STEPS: &[Step] = &[
     Step { name: "sim", is_slow: false, run: simulate },
     Step { name: "plants", is_slow: false, run: hunt_quickly },
     Step { name: "wasm", is_slow: false, run: wasm::run },
-    Step { name: "doors", is_slow: false, run: doors::run },
+    Step { name: "doors", is_slow: true, run: doors::run },
     Step { name: "slow tests", is_slow: true, run: slow_tests },
     Step { name: "bench", is_slow: true, run: build_bench },
     Step { name: "sim at length", is_slow: true, run: simulate_at_length },
