@@ -121,6 +121,8 @@ impl Query {
                 return Ok(None);
             }
             self.start(cx).await?;
+            // Each wait for the disk renews the budget: work that waits often would never come to its end otherwise.
+            cx.check_cancel()?;
             let outcome = self.pull(cx).await;
             if !matches!(outcome, Ok(Some(_))) {
                 self.state = State::Ended;
