@@ -102,17 +102,7 @@ impl Planner {
                 Emitted { node: node(op, self.fields(&layout), path), layout }
             }
             PathOp::Apply { left, right, kind, on, args } => {
-                let needed = with(required, on);
-                let mut outer = needed.clone();
-                args.iter().for_each(|arg| arg.1.each_column(&mut |id| outer.insert(id)));
-                let (left, right) = (self.emit(left, &outer), self.emit(right, &needed));
-                let both = concatenated(&left.layout, &right.layout);
-                let on = conjunction(on, &both);
-                let args =
-                    args.iter().map(|(slot, arg)| (*slot, placed(arg.clone(), &left.layout))).collect();
-                let (left, right) = (Box::new(left.node), Box::new(right.node));
-                let op = Op::Apply { left, right, kind: *kind, on, args };
-                Emitted { node: node(op, self.fields(&both), path), layout: both }
+                self.emit_apply((left, right), *kind, on, args, path, required)
             }
             PathOp::Window { input, partition, order, calls } => {
                 self.emit_window(input, partition, order, calls, path, required)
@@ -165,6 +155,27 @@ impl Planner {
     /// An input with exactly these columns in this order.
     fn exactly(&self, path: &Path, columns: &[ColumnId]) -> PlanNode {
         self.emit_output(path, columns, self.fields(columns))
+    }
+
+    fn emit_apply(
+        &self,
+        (left, right): (&Path, &Path),
+        kind: JoinKind,
+        on: &[Expr],
+        args: &[(usize, Expr)],
+        path: &Path,
+        required: &ColumnSet,
+    ) -> Emitted {
+        let needed = with(required, on);
+        let mut outer = needed.clone();
+        args.iter().for_each(|arg| arg.1.each_column(&mut |id| outer.insert(id)));
+        let (left, right) = (self.emit(left, &outer), self.emit(right, &needed));
+        let both = concatenated(&left.layout, &right.layout);
+        let on = conjunction(on, &both);
+        let args = args.iter().map(|(slot, arg)| (*slot, placed(arg.clone(), &left.layout))).collect();
+        let (left, right) = (Box::new(left.node), Box::new(right.node));
+        let op = Op::Apply { left, right, kind, on, args };
+        Emitted { node: node(op, self.fields(&both), path), layout: both }
     }
 
     fn emit_append(

@@ -15,6 +15,7 @@ mod lexer;
 mod literal;
 mod parser;
 mod query;
+mod special;
 mod statement;
 mod types;
 mod window;

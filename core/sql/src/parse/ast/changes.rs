@@ -1,0 +1,216 @@
+//! Statements that change rows or the schema.
+
+use super::{CommonTable, Expr, Name, Query, SelectItem, TableExpr};
+use crate::types::SqlType;
+
+/// INSERT
+#[derive(Clone, Debug)]
+pub struct Insert {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
+    /// Into which table.
+    pub table: Name,
+    /// AS: what RETURNING may call it.
+    pub alias: Option<Name>,
+    /// The columns named.
+    pub columns: Vec<Name>,
+    /// The rows.
+    pub source: InsertSource,
+    /// OVERRIDING SYSTEM VALUE
+    pub override_identity: bool,
+    /// ON CONFLICT DO NOTHING.
+    pub skip: Option<ConflictTarget>,
+    /// RETURNING
+    pub returning: Option<Vec<SelectItem>>,
+}
+
+/// Which unique keys ON CONFLICT is about.
+#[derive(Clone, Debug)]
+pub enum ConflictTarget {
+    /// All: no target was given.
+    All,
+    /// Those of exactly these columns.
+    Columns {
+        /// The columns.
+        names: Vec<Name>,
+        /// Where the list stands.
+        at: u32,
+    },
+    /// ON CONSTRAINT
+    Constraint(Name),
+}
+
+/// Where INSERT's rows come from.
+#[derive(Clone, Debug)]
+pub enum InsertSource {
+    /// DEFAULT VALUES
+    Defaults,
+    /// VALUES, in which `ExprKind::Default` may stand, or a query.
+    Query(Box<Query>),
+}
+
+/// UPDATE
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
+    /// Which table.
+    pub table: Name,
+    /// AS
+    pub alias: Option<Name>,
+    /// SET
+    pub assignments: Vec<Assignment>,
+    /// FROM
+    pub from: Vec<TableExpr>,
+    /// WHERE
+    pub filter: Option<Expr>,
+    /// RETURNING
+    pub returning: Option<Vec<SelectItem>>,
+}
+
+/// SET column = value; `(a, b) = (1, 2)` is two of them.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// The column.
+    pub column: Name,
+    /// A field or an element of it is meant.
+    pub is_part: bool,
+    /// Its new value, or `ExprKind::Default`.
+    pub value: Expr,
+}
+
+/// DELETE
+#[derive(Clone, Debug)]
+pub struct Delete {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
+    /// From which table.
+    pub table: Name,
+    /// AS
+    pub alias: Option<Name>,
+    /// USING
+    pub using: Vec<TableExpr>,
+    /// WHERE
+    pub filter: Option<Expr>,
+    /// RETURNING
+    pub returning: Option<Vec<SelectItem>>,
+}
+
+/// CREATE VIEW
+#[derive(Clone, Debug)]
+pub struct CreateView {
+    /// Its name.
+    pub name: Name,
+    /// OR REPLACE
+    pub or_replace: bool,
+    /// Names of its columns; fewer than it has, or none, keep the query's.
+    pub columns: Vec<Name>,
+    /// Its query.
+    pub query: Query,
+    /// The query's text.
+    pub text: String,
+}
+
+/// CREATE TABLE
+#[derive(Clone, Debug)]
+pub struct CreateTable {
+    /// Its name.
+    pub name: Name,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// Its columns.
+    pub columns: Vec<ColumnDef>,
+    /// Its constraints, those written at a column too.
+    pub constraints: Vec<Constraint>,
+}
+
+/// A column of CREATE TABLE.
+#[derive(Clone, Debug)]
+pub struct ColumnDef {
+    /// Its name.
+    pub name: Name,
+    /// Its type.
+    pub ty: SqlType,
+    /// NOT NULL (serial too).
+    pub not_null: bool,
+    /// NULL was written.
+    pub null: bool,
+    /// DEFAULT: its text and tree.
+    pub default: Option<(String, Expr)>,
+    /// GENERATED … AS IDENTITY, serial.
+    pub identity: Option<IdentityDef>,
+}
+
+/// An identity column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentityDef {
+    /// ALWAYS
+    pub always: bool,
+    /// START WITH
+    pub start: i64,
+    /// INCREMENT BY
+    pub increment: i64,
+}
+
+/// A constraint of CREATE TABLE.
+#[derive(Clone, Debug)]
+pub struct Constraint {
+    /// CONSTRAINT name
+    pub name: Option<Name>,
+    /// What it asks for.
+    pub kind: ConstraintKind,
+    /// The column it was written at.
+    pub column: Option<String>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// Constraints.
+#[derive(Clone, Debug)]
+pub enum ConstraintKind {
+    /// PRIMARY KEY
+    PrimaryKey(Vec<Name>),
+    /// UNIQUE
+    Unique(Vec<Name>),
+    /// CHECK: its text and tree.
+    Check(String, Expr),
+}
+
+/// CREATE INDEX
+#[derive(Clone, Debug)]
+pub struct CreateIndex {
+    /// Its name, if given.
+    pub name: Option<Name>,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// On which table.
+    pub table: Name,
+    /// Columns and DESC.
+    pub columns: Vec<(Name, bool)>,
+    /// UNIQUE
+    pub unique: bool,
+}
+
+/// COPY table FROM
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// Into which table.
+    pub table: Name,
+    /// Which columns; none: all.
+    pub columns: Vec<Name>,
+    /// A file's name; `None` is STDIN.
+    pub file: Option<String>,
+    /// Options by name, folded, with their values.
+    pub options: Vec<(Name, CopyValue)>,
+}
+
+/// The value of a COPY option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyValue {
+    /// None given: true.
+    None,
+    /// A word or number.
+    Word(String),
+    /// A string.
+    String(String),
+}
