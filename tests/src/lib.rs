@@ -3,6 +3,7 @@
 //! - [`adapter`]: a connection as `sqllogictest` sees one; how values and errors are written in `.slt` files.
 //! - [`databases`]: a fresh database under each driver.
 //! - [`sqlite_corpus`]: SQLite's corpus, run to the end and counted.
+//! - [`differential`]: generated queries, run in several ways that must give equal rows.
 //! - [`history`]: what the crash and damage tests write and expect back.
 //!
 //! What it deliberately does not do: decide what is right. The expected results of `.slt` files are PostgreSQL's
@@ -10,5 +11,6 @@
 
 pub mod adapter;
 pub mod databases;
+pub mod differential;
 pub mod history;
 pub mod sqlite_corpus;

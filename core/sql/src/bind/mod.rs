@@ -31,7 +31,7 @@ use crate::catalog::{Catalog, Table};
 use crate::ddl::Ddl;
 use crate::expr::Expr;
 use crate::functions::CastContext;
-use crate::optimize;
+use crate::optimize::{self, Methods};
 use crate::parse::Parsed;
 use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
@@ -157,9 +157,10 @@ pub struct CopyFormat {
 }
 
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
-/// follow from use (42P18 where they do not).
-pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Result<Bound> {
+/// follow from use (42P18 where they do not). `methods`: what its plan may be made of.
+pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods: Methods) -> Result<Bound> {
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
+    binder.methods = methods;
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
         ast::Statement::Query(query) => {
@@ -245,7 +246,7 @@ fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
 /// What the optimizer needs, when all parameters have types.
 fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
     binder.check_params()?;
-    Ok(optimize::Input { statement: binder.statement, param_types: binder.params })
+    Ok(optimize::Input { statement: binder.statement, param_types: binder.params, methods: binder.methods })
 }
 
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
