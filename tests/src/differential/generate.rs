@@ -74,10 +74,15 @@ struct Visible {
 pub struct Generator<'a> {
     rng: &'a mut Rng,
     tables: &'a [Table],
-    ctes: Vec<(String, Vec<Ty>)>,
+    /// Names of WITH, their columns, and how many rows they may have.
+    ctes: Vec<(String, Vec<Ty>, usize)>,
     alias_count: usize,
-    /// How much may still be nested.
+    /// How deep this query is nested.
     depth: u32,
+    /// Rows of the enclosing queries' FROM, multiplied.
+    weight: usize,
+    /// How many rows the query made last may have.
+    last_rows: usize,
 }
 
 /// Tables with rows.
@@ -148,18 +153,18 @@ const COMPARE: [&str; 6] = ["({} = {})", "({} <> {})", "({} < {})", "({} <= {})"
 impl<'a> Generator<'a> {
     /// Over these tables.
     pub fn new(rng: &'a mut Rng, tables: &'a [Table]) -> Self {
-        Generator { rng, tables, ctes: Vec::new(), alias_count: 0, depth: 0 }
+        Generator { rng, tables, ctes: Vec::new(), alias_count: 0, depth: 0, weight: 1, last_rows: 1 }
     }
 
     /// A query.
     pub fn statement(&mut self) -> Query {
-        self.depth = 0;
+        (self.depth, self.weight) = (0, 1);
         self.ctes.clear();
         let mut with = Vec::new();
         while self.rng.chance(1, 6) && with.len() < 2 {
             let query = self.query(&[], None);
             let name = format!("w{}", with.len());
-            self.ctes.push((name.clone(), query.types()));
+            self.ctes.push((name.clone(), query.types(), self.last_rows));
             with.push((name, query));
         }
         let mut query = self.query(&[], None);
@@ -169,7 +174,8 @@ impl<'a> Generator<'a> {
 
     /// A statement that changes rows; `number` makes its new ids its own.
     pub fn change(&mut self, number: u64) -> String {
-        self.depth = 2;
+        // No subqueries: SQLite lets them see rows changed already.
+        (self.depth, self.weight) = (3, 1);
         self.ctes.clear();
         let table = self.rng.pick(self.tables).clone();
         let columns = table.columns.iter().map(|it| (it.name.clone(), it.ty)).collect();
@@ -210,6 +216,7 @@ impl<'a> Generator<'a> {
 
     /// A query with these columns (`None`: any), in which `outer` is visible.
     fn query(&mut self, outer: &[Visible], types: Option<&[Ty]>) -> Query {
+        let weight = self.weight;
         self.depth += 1;
         let mut query = Query::default();
         let own = self.from(outer, &mut query);
@@ -243,10 +250,18 @@ impl<'a> Generator<'a> {
                 query.set = Some((how, Box::new(other)));
             }
         }
+        let mut rows =
+            if query.is_grouped() && query.group.is_empty() { 1 } else { self.weight / weight.max(1) };
+        if query.set.is_some() {
+            rows += self.last_rows;
+        }
         if self.one_in(5) {
             self.limit(&mut query);
+            rows = rows.min(12);
         }
+        self.last_rows = rows;
         self.depth -= 1;
+        self.weight = weight;
         query
     }
 
@@ -263,16 +278,15 @@ impl<'a> Generator<'a> {
         let mut own: Vec<Visible> = Vec::new();
         let is_deep = self.depth > 2;
         let count = if is_deep { 1 } else { *self.rng.pick(&[1, 1, 2, 2, 2, 3]) };
-        let mut row_product = 1;
         for _ in 0..count {
             self.alias_count += 1;
             let alias = format!("x{}", self.alias_count);
             let (source, columns, key, rows) = self.source(&alias);
             // Results stay small: what would multiply too much is left out.
-            if row_product * rows > 60_000 {
+            if self.weight * rows > 30_000 {
                 continue;
             }
-            row_product *= rows.max(1);
+            self.weight *= rows.max(1);
             let mut visible: Vec<Visible> = outer.to_vec();
             visible.extend(own.iter().cloned());
             let new = Visible { alias: alias.clone(), columns, key };
@@ -296,11 +310,11 @@ impl<'a> Generator<'a> {
         if self.depth < 3 && self.one_in(5) {
             let query = self.query(&[], None);
             let columns = named(&query.types());
-            return (Source::Query(Box::new(query)), columns, None, 40);
+            return (Source::Query(Box::new(query)), columns, None, self.last_rows);
         }
         if !self.ctes.is_empty() && self.one_in(2) {
-            let (name, types) = self.rng.pick(&self.ctes).clone();
-            return (Source::Name(name), named(&types), None, 40);
+            let (name, types, rows) = self.rng.pick(&self.ctes).clone();
+            return (Source::Name(name), named(&types), None, rows);
         }
         let table = self.rng.pick(self.tables);
         let columns = table.columns.iter().map(|it| (it.name.clone(), it.ty)).collect();
@@ -523,6 +537,7 @@ impl<'a> Generator<'a> {
 
     /// One row, whatever the data: an aggregate, or the first row of an order.
     fn scalar_query(&mut self, visible: &[Visible], ty: Ty) -> Expr {
+        let weight = self.weight;
         self.depth += 1;
         let mut query = Query::default();
         let own = self.from(visible, &mut query);
@@ -539,6 +554,7 @@ impl<'a> Generator<'a> {
             query.items.push(self.aggregate(&own, ty));
         }
         self.depth -= 1;
+        self.weight = weight;
         Expr::with("({q})", Vec::new(), query, ty)
     }
 
