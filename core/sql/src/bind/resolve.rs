@@ -50,6 +50,10 @@ enum Choice<T: 'static> {
 
 /// The rules of 10.3, over types without modifiers.
 fn choose<T: Signature>(all: &[&'static T], types: &[SqlType], is_operator: bool) -> Choice<T> {
+    // Functions of any array were looked at before.
+    let plain: Vec<&'static T> =
+        all.iter().copied().filter(|it| !it.args().iter().any(|ty| super::array::is_any(*ty))).collect();
+    let all = plain.as_slice();
     let exact = |candidate: &&&'static T, types: &[SqlType]| {
         takes_count(**candidate, types.len())
             && types.iter().enumerate().all(|(index, ty)| {
@@ -174,6 +178,9 @@ impl Binder<'_> {
     /// An operator: one argument is a prefix operator, two an infix one. Errors: 42883, 42725.
     pub(super) fn operator(&mut self, op: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
         let args = if op == "||" { self.concatenated(args)? } else { args };
+        if let Some((function, args)) = self.polymorphic(functions::scalars(op), &args)? {
+            return self.call_as_is(function, args, at);
+        }
         let mut types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         widen_real(&mut types);
         match choose(functions::scalars(op), &types, true) {
@@ -229,12 +236,50 @@ impl Binder<'_> {
         if all.is_empty() {
             return Ok(None);
         }
+        if let Some((function, args)) = self.polymorphic(all, &args)? {
+            return self.call_as_is(function, args, at).map(Some);
+        }
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         match choose(all, &types, false) {
             Choice::One(function) => self.call(function, args, at).map(Some),
             Choice::None => Err(no_function(name, &types, at)),
             Choice::Ambiguous => Err(ambiguous(name, &types, at)),
         }
+    }
+
+    /// Which of these functions a call means, its arguments cast, and the type of its result. Errors: 42883, 42725.
+    pub(super) fn resolved(
+        &mut self,
+        name: &str,
+        all: &[&'static Scalar],
+        args: Vec<(Expr, u32)>,
+        at: u32,
+    ) -> Result<(&'static Scalar, Vec<Expr>, SqlType)> {
+        let (function, cast) = match self.polymorphic(all, &args)? {
+            Some((function, args)) => (function, args.into_iter().map(|it| it.0).collect()),
+            None => {
+                let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+                let function = match choose(all, &types, false) {
+                    Choice::One(function) => function,
+                    Choice::None => return Err(no_function(name, &types, at)),
+                    Choice::Ambiguous => return Err(ambiguous(name, &types, at)),
+                };
+                let mut cast = Vec::with_capacity(args.len());
+                for (index, (arg, at)) in args.into_iter().enumerate() {
+                    cast.push(self.coerce_argument(arg, place(function, index), at)?);
+                }
+                (function, cast)
+            }
+        };
+        let ty = result_type(function.result, &cast);
+        Ok((function, cast, ty))
+    }
+
+    /// A call of arguments that were cast already, folded.
+    fn call_as_is(&mut self, function: &'static Scalar, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
+        let args: Vec<Expr> = args.into_iter().map(|it| it.0).collect();
+        let ty = result_type(function.result, &args);
+        self.fold(Expr::Call { function, args, ty, position: at })
     }
 
     /// Casts the arguments and folds.

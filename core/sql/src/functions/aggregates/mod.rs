@@ -4,6 +4,7 @@
 //! ([`super::exact_sum`]), and overflow is judged on the final sum.
 
 mod extremes;
+mod gathered;
 mod joined;
 mod ordered;
 mod spread;
@@ -323,8 +324,8 @@ static SUMS: [Aggregate; 19] = {
 static EVERY: [Aggregate; 1] =
     [entry("every", &[SqlType::Bool], SqlType::Bool, |_| boxed::<Truth>(true, SqlType::Bool))];
 
-static EXTREMES: [Aggregate; 22] =
-    extremes!(Int2, Int4, Int8, Float4, Float8, Numeric, Text, Date, Timestamp, Timestamptz, Interval);
+static EXTREMES: [Aggregate; 24] =
+    extremes!(Int2, Int4, Int8, Float4, Float8, Numeric, Text, Date, Timestamp, Timestamptz, Interval, Time);
 
 static SPREADS: [Aggregate; 24] = spreads! {
     "variance": false, false;
@@ -371,4 +372,20 @@ pub fn is_ordered_set(name: &str) -> bool {
     matches!(name, "percentile_disc" | "percentile_cont" | "mode")
 }
 
-pub(super) static ENTRIES: [&[Aggregate]; 5] = [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED];
+fn gathered_type(args: &[SqlType]) -> SqlType {
+    if matches!(args[0], SqlType::Array(_)) { args[0] } else { args[0].array().unwrap_or(args[0]) }
+}
+
+/// Aggregates that mind the order of their rows.
+pub fn takes_order(name: &str) -> bool {
+    name == "string_agg" || GATHERED.iter().any(|it| it.name == name)
+}
+
+static GATHERED: [Aggregate; 1] = [Aggregate {
+    name: "array_agg",
+    args: &[SqlType::Unknown],
+    result: ResultType::From(gathered_type),
+    accumulator: |args| gathered::gathered(args, 1, gathered_type(args), gathered::array),
+}];
+
+pub(super) static ENTRIES: [&[Aggregate]; 6] = [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED, &GATHERED];
