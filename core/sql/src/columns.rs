@@ -189,6 +189,9 @@ impl ColumnBuilder {
             Values::I32(values) if self.ty == SqlType::Date => primitive::<arrow::Date32Type>(values, nulls),
             Values::I32(values) => primitive::<arrow::Int32Type>(values, nulls),
             Values::I64(values) if self.ty == SqlType::Int8 => primitive::<arrow::Int64Type>(values, nulls),
+            Values::I64(values) if self.ty == SqlType::Time => {
+                primitive::<arrow::Time64MicrosecondType>(values, nulls)
+            }
             Values::I64(values) => primitive::<arrow::TimestampMicrosecondType>(values, nulls),
             Values::F32(values) => primitive::<arrow::Float32Type>(values, nulls),
             Values::F64(values) => primitive::<arrow::Float64Type>(values, nulls),
@@ -360,6 +363,13 @@ mod tests {
             (SqlType::Timestamptz, Datum::Timestamptz(7)),
             (SqlType::Interval, Datum::Interval(Interval { months: 1, days: -2, micros: 3 })),
             (SqlType::Uuid, Datum::Uuid([9; 16])),
+            (SqlType::Time, Datum::Time(7)),
+            (SqlType::Char(Some(3)), Datum::Text("a  ".into())),
+            (SqlType::Jsonb, Datum::Jsonb("[1]".into())),
+            (
+                SqlType::Int4.array().unwrap(),
+                Datum::Array(ArrayValue::of(SqlType::Int4, vec![Datum::Int4(1), Datum::Null]).into()),
+            ),
         ];
         for (ty, value) in cases {
             let array = array_of([&Datum::Null, &value], ty).unwrap();

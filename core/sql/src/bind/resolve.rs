@@ -177,12 +177,13 @@ fn type_list(types: &[SqlType]) -> String {
 impl Binder<'_> {
     /// An operator: one argument is a prefix operator, two an infix one. Errors: 42883, 42725.
     pub(super) fn operator(&mut self, op: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
-        let args = if op == "||" { self.concatenated(args)? } else { args };
         if let Some((function, args)) = self.polymorphic(functions::scalars(op), &args)? {
             return self.call_as_is(function, args, at);
         }
+        let args = if op == "||" { self.concatenated(args)? } else { args };
         let mut types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         widen_real(&mut types);
+        as_char(&args, &mut types);
         match choose(functions::scalars(op), &types, true) {
             Choice::One(function) => self.call(function, args, at),
             Choice::None | Choice::Ambiguous if types == [SqlType::Unknown; 2] && is_comparison(op) => {
@@ -305,6 +306,12 @@ impl Binder<'_> {
         at: u32,
     ) -> Result<(&'static Aggregate, Vec<Expr>, SqlType)> {
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        let of_arrays = functions::aggregates(name).iter().find(|it| it.args == [SqlType::ANY_ARRAY]);
+        if let (Some(function), [SqlType::Array(_)]) = (of_arrays, types.as_slice()) {
+            let args: Vec<Expr> = args.into_iter().map(|it| it.0).collect();
+            let ty = result_type(function.result, &args);
+            return Ok((function, args, ty));
+        }
         let function = match choose(functions::aggregates(name), &types, false) {
             Choice::One(function) => function,
             Choice::None => return Err(no_function(name, &types, at)),
@@ -326,6 +333,16 @@ fn widen_real(types: &mut [SqlType]) {
     match (*a, *b) {
         (SqlType::Float4, other) if other != SqlType::Float4 && other.is_numeric() => *a = SqlType::Float8,
         (other, SqlType::Float4) if other != SqlType::Float4 && other.is_numeric() => *b = SqlType::Float8,
+        _ => {}
+    }
+}
+
+/// `varchar` is `text` here, but beside `char` PostgreSQL takes it for one, as it has operators of `char` and of `text` only.
+fn as_char(args: &[(Expr, u32)], types: &mut [SqlType]) {
+    let ([(a, _), (b, _)], [ty_a, ty_b]) = (args, types) else { return };
+    match (a.ty(), b.ty()) {
+        (SqlType::Char(_), SqlType::Varchar(_)) => *ty_b = SqlType::Char(None),
+        (SqlType::Varchar(_), SqlType::Char(_)) => *ty_a = SqlType::Char(None),
         _ => {}
     }
 }

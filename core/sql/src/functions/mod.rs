@@ -17,9 +17,11 @@ pub(crate) mod kernel;
 mod math;
 pub mod numeric;
 mod pattern;
+mod regexps;
 mod sequence;
 pub mod sets;
 mod strings;
+mod times;
 pub mod unbuilt;
 
 use crate::types::SqlType;
@@ -241,11 +243,11 @@ type Index<T> = BTreeMap<&'static str, Vec<&'static T>>;
 
 static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
     let mut all = vec![compare::ENTRIES];
-    all.push(&compare::KEYED);
+    all.extend([&compare::KEYED[..], &times::INTERVALS, times::ENTRIES]);
     all.extend(arithmetic::ENTRIES);
     all.extend(math::ENTRIES);
     all.extend(dates::ENTRIES);
-    all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES, arrays::ENTRIES]);
+    all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES, arrays::ENTRIES, regexps::ENTRIES]);
     let mut index: Index<Scalar> = BTreeMap::new();
     for scalar in all.into_iter().flatten() {
         index.entry(scalar.name).or_default().push(scalar);

@@ -74,7 +74,7 @@ static ENTRIES: &[SetFunction] = &[
 ];
 
 fn all() -> impl Iterator<Item = &'static SetFunction> {
-    ENTRIES.iter()
+    ENTRIES.iter().chain(super::regexps::SETS)
 }
 
 /// Whether a name is that of a set-returning function.

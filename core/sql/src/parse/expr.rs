@@ -107,6 +107,8 @@ impl Parser<'_> {
                         .map(|it| (it.0, it.1, true)));
                 }
                 match self.word_infix(token) {
+                    // SUBSTRING(text SIMILAR pattern ESCAPE …) is no operator.
+                    Some((Infix::Similar, _)) if !self.is_word_at(1, "to")? => return Ok(None),
                     Some(found) => found,
                     None => return Ok(None),
                 }
@@ -156,13 +158,32 @@ impl Parser<'_> {
             Infix::NotNull => ExprKind::IsNull { input: Box::new(left), negated: true },
             Infix::Between => self.between_expr(left, negated)?,
             Infix::In => self.in_expr(left, negated)?,
+            Infix::Like { fold_case } if self.is_quantifier()? => {
+                let op = match (negated, fold_case) {
+                    (false, false) => "~~",
+                    (true, false) => "!~~",
+                    (false, true) => "~~*",
+                    (true, true) => "!~~*",
+                };
+                self.quantified(left, op.to_owned())?
+            }
             Infix::Like { fold_case } => {
                 let pattern = Box::new(self.expr_above(power)?);
                 let escape =
                     if self.accept("escape")? { Some(Box::new(self.expr_above(power)?)) } else { None };
                 ExprKind::Like { input: Box::new(left), pattern, escape, negated, fold_case }
             }
-            Infix::Similar => return Err(Error::unsupported("SIMILAR TO").at(at)),
+            Infix::Similar => {
+                self.expect("to")?;
+                let mut args = vec![self.expr_above(power)?];
+                if self.accept("escape")? {
+                    args.push(self.expr_above(power)?);
+                }
+                let pattern = call(Name { text: "similar_to_escape".to_owned(), at }, args, None);
+                let right = Box::new(Expr { kind: pattern, at });
+                let op = if negated { "!~" } else { "~" }.to_owned();
+                ExprKind::Binary { op, left: Box::new(left), right }
+            }
             Infix::Overlaps => return Err(Error::unsupported("OVERLAPS").at(at)),
             Infix::Collate => return Err(Error::unsupported("COLLATE").at(at)),
             Infix::Subscript => self.subscript_expr(left)?,
@@ -183,34 +204,43 @@ impl Parser<'_> {
             "!=" => "<>".to_owned(),
             other => other.to_owned(),
         };
-        for word in ["any", "all", "some"] {
-            if self.is_word(word)? {
-                self.take()?;
-                self.expect_punct(b'(')?;
-                if !self.at_query()? {
-                    let array = Box::new(self.expr()?);
-                    self.expect_punct(b')')?;
-                    let (input, all) = (Box::new(left), word == "all");
-                    return Ok(match array.kind {
-                        // `((SELECT …))` is still a query.
-                        ExprKind::Subquery(query) if op == "=" && !all => {
-                            ExprKind::InSubquery { input, query, negated: false }
-                        }
-                        ExprKind::Subquery(query) => ExprKind::Quantified { input, op, all, query },
-                        _ => ExprKind::QuantifiedArray { input, op, all, array },
-                    });
-                }
-                let query = Box::new(self.query()?);
-                self.expect_punct(b')')?;
-                let input = Box::new(left);
-                if op == "=" && word != "all" {
-                    return Ok(ExprKind::InSubquery { input, query, negated: false });
-                }
-                return Ok(ExprKind::Quantified { input, op, all: word == "all", query });
-            }
+        if self.is_quantifier()? {
+            return self.quantified(left, op);
         }
         let right = Box::new(self.expr_above(power)?);
         Ok(ExprKind::Binary { op, left: Box::new(left), right })
+    }
+
+    /// Whether `ANY (`, `ALL (` or `SOME (` is next.
+    fn is_quantifier(&mut self) -> Result<bool> {
+        let word = self.is_word("any")? || self.is_word("all")? || self.is_word("some")?;
+        Ok(word && self.peek_at(1)?.kind == Kind::Punct(b'('))
+    }
+
+    /// `ANY (…)` and its kin behind an operator.
+    fn quantified(&mut self, left: Expr, op: String) -> Result<ExprKind> {
+        let all = self.is_word("all")?;
+        self.take()?;
+        self.expect_punct(b'(')?;
+        let input = Box::new(left);
+        if !self.at_query()? {
+            let array = Box::new(self.expr()?);
+            self.expect_punct(b')')?;
+            return Ok(match array.kind {
+                // `((SELECT …))` is still a query.
+                ExprKind::Subquery(query) if op == "=" && !all => {
+                    ExprKind::InSubquery { input, query, negated: false }
+                }
+                ExprKind::Subquery(query) => ExprKind::Quantified { input, op, all, query },
+                _ => ExprKind::QuantifiedArray { input, op, all, array },
+            });
+        }
+        let query = Box::new(self.query()?);
+        self.expect_punct(b')')?;
+        if op == "=" && !all {
+            return Ok(ExprKind::InSubquery { input, query, negated: false });
+        }
+        Ok(ExprKind::Quantified { input, op, all, query })
     }
 
     /// `[…]` after ARRAY, or inside one.

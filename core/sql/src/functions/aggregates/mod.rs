@@ -376,6 +376,21 @@ fn gathered_type(args: &[SqlType]) -> SqlType {
     if matches!(args[0], SqlType::Array(_)) { args[0] } else { args[0].array().unwrap_or(args[0]) }
 }
 
+static KEYED: [Aggregate; 4] = [
+    keyed_extreme("min", &[SqlType::Char(None)], |args| extreme(args, false)),
+    keyed_extreme("max", &[SqlType::Char(None)], |args| extreme(args, true)),
+    keyed_extreme("min", &[SqlType::ANY_ARRAY], |args| extreme(args, false)),
+    keyed_extreme("max", &[SqlType::ANY_ARRAY], |args| extreme(args, true)),
+];
+
+const fn keyed_extreme(
+    name: &'static str,
+    args: &'static [SqlType],
+    accumulator: fn(&[SqlType]) -> Box<dyn GroupedAccumulator>,
+) -> Aggregate {
+    Aggregate { name, args, result: ResultType::From(first_type), accumulator }
+}
+
 /// Aggregates that mind the order of their rows.
 pub fn takes_order(name: &str) -> bool {
     name == "string_agg" || GATHERED.iter().any(|it| it.name == name)
@@ -388,4 +403,5 @@ static GATHERED: [Aggregate; 1] = [Aggregate {
     accumulator: |args| gathered::gathered(args, 1, gathered_type(args), gathered::array),
 }];
 
-pub(super) static ENTRIES: [&[Aggregate]; 6] = [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED, &GATHERED];
+pub(super) static ENTRIES: [&[Aggregate]; 7] =
+    [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED, &GATHERED, &KEYED];
