@@ -216,6 +216,11 @@ pub fn quote_into(into: &mut String, text: &str) {
     into.push('"');
 }
 
+/// 2202E
+pub fn subscript_error(message: &str) -> Error {
+    Error::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message)
+}
+
 /// Too many elements or dimensions. 54000.
 pub fn too_large(message: impl Into<String>) -> Error {
     Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)

@@ -220,7 +220,8 @@ impl Binder<'_> {
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         let other = match types.as_slice() {
             [SqlType::Text | SqlType::Unknown, SqlType::Text | SqlType::Unknown] => return Ok(args),
-            [SqlType::Unknown, SqlType::Bytea] | [SqlType::Bytea, SqlType::Unknown] => return Ok(args),
+            [SqlType::Unknown, SqlType::Bytea | SqlType::Jsonb]
+            | [SqlType::Bytea | SqlType::Jsonb, SqlType::Unknown] => return Ok(args),
             [SqlType::Text | SqlType::Unknown, _] => 1,
             [_, SqlType::Text | SqlType::Unknown] => 0,
             _ => return Ok(args),
@@ -298,6 +299,38 @@ impl Binder<'_> {
         self.fold(Expr::Call { function, args: cast, ty, position: at })
     }
 
+    /// The arguments of `json_agg` and its kin as json, which is written in the session's settings.
+    fn as_json<'n>(
+        &mut self,
+        name: &'n str,
+        mut args: Vec<(Expr, u32)>,
+    ) -> Result<(&'n str, Vec<(Expr, u32)>)> {
+        let (convert, count) = match name {
+            "json_agg" => ("to_json", 1),
+            "jsonb_agg" => ("to_jsonb", 1),
+            "json_object_agg" => ("to_json", 2),
+            "jsonb_object_agg" => ("to_jsonb", 2),
+            _ => return Ok((name, args)),
+        };
+        if args.len() != count {
+            return Ok((name, args));
+        }
+        let Some((value, at)) = args.pop() else { return Ok((name, args)) };
+        let name = match value.ty() {
+            SqlType::Array(_) if name == "json_agg" => "json_agg array",
+            _ => name,
+        };
+        let value = self.known(value, at)?;
+        if let Some(value) = self.function(convert, vec![(value, at)], at)? {
+            args.push((value, at));
+        }
+        if let (2, Some((key, at))) = (count, args.first().cloned()) {
+            let key = self.known(key, at)?;
+            args[0] = (self.coerce(key, SqlType::Text, CastContext::Explicit, at)?, at);
+        }
+        Ok((name, args))
+    }
+
     /// An aggregate by name, its arguments cast, and its result type. Errors: 42883, 42725.
     pub(super) fn aggregate(
         &mut self,
@@ -305,6 +338,7 @@ impl Binder<'_> {
         args: Vec<(Expr, u32)>,
         at: u32,
     ) -> Result<(&'static Aggregate, Vec<Expr>, SqlType)> {
+        let (name, args) = self.as_json(name, args)?;
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         let of_arrays = functions::aggregates(name).iter().find(|it| it.args == [SqlType::ANY_ARRAY]);
         if let (Some(function), [SqlType::Array(_)]) = (of_arrays, types.as_slice()) {

@@ -14,13 +14,17 @@ mod dates;
 mod double;
 mod exact_sum;
 pub(crate) mod kernel;
+mod jsons;
 mod math;
+mod moment_pattern;
+mod number_pattern;
 pub mod numeric;
 mod pattern;
 mod regexps;
 mod sequence;
 pub mod sets;
 mod strings;
+mod texts;
 mod times;
 pub mod unbuilt;
 
@@ -243,11 +247,12 @@ type Index<T> = BTreeMap<&'static str, Vec<&'static T>>;
 
 static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
     let mut all = vec![compare::ENTRIES];
-    all.extend([&compare::KEYED[..], &times::INTERVALS, times::ENTRIES]);
+    all.extend([&compare::KEYED[..], &times::INTERVALS, times::ENTRIES, &jsons::JSON, &jsons::JSONB, jsons::ENTRIES]);
     all.extend(arithmetic::ENTRIES);
     all.extend(math::ENTRIES);
     all.extend(dates::ENTRIES);
     all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES, arrays::ENTRIES, regexps::ENTRIES]);
+    all.extend([texts::ENTRIES, number_pattern::ENTRIES, moment_pattern::ENTRIES]);
     let mut index: Index<Scalar> = BTreeMap::new();
     for scalar in all.into_iter().flatten() {
         index.entry(scalar.name).or_default().push(scalar);

@@ -96,6 +96,8 @@ impl Parser<'_> {
                 };
                 (Infix::Operator, power)
             }
+            // Between two operands it is no parameter.
+            Kind::Param if self.slice(token) == "?" => (Infix::Operator, power::OTHER),
             Kind::DoubleColon => (Infix::Cast, power::CAST),
             Kind::Punct(b'[') => (Infix::Subscript, power::CAST),
             Kind::Word => {

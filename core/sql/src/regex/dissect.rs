@@ -94,7 +94,8 @@ enum Kind {
     Sequence(Vec<Part>, Vec<Automaton>),
     Alternatives(Vec<Part>),
     Back { number: usize, least: u32, most: Option<u32> },
-    Repeat { part: Box<Part>, least: u32, most: Option<u32> },
+    /// With the groups inside, of which only the last repetition's count.
+    Repeat { part: Box<Part>, groups: Vec<usize>, least: u32, most: Option<u32> },
 }
 
 impl Part {
@@ -151,6 +152,18 @@ fn sequence(nodes: &[Node], compiler: &mut Compiler<'_>) -> Result<Kind> {
     Ok(Kind::Sequence(parts, tails))
 }
 
+fn groups_of(node: &Node, into: &mut Vec<usize>) {
+    match node {
+        Node::Group(number, inner) => {
+            into.extend(number);
+            groups_of(inner, into);
+        }
+        Node::Alternatives(nodes) | Node::Sequence(nodes) => nodes.iter().for_each(|it| groups_of(it, into)),
+        Node::Repeat { node, .. } => groups_of(node, into),
+        _ => {}
+    }
+}
+
 fn repeat(whole: &Node, compiler: &mut Compiler<'_>) -> Result<Part> {
     let Node::Repeat { node, least, most, prefers } = whole else { return Part::of(whole, compiler) };
     let own = flags(whole);
@@ -179,7 +192,9 @@ fn repeat(whole: &Node, compiler: &mut Compiler<'_>) -> Result<Part> {
         let last = Part::of(node, compiler)?;
         Kind::Sequence(vec![before, last], vec![compiler.automaton(node)?])
     } else {
-        Kind::Repeat { part: Box::new(Part::of(node, compiler)?), least: *least, most: *most }
+        let mut groups = Vec::new();
+        groups_of(node, &mut groups);
+        Kind::Repeat { part: Box::new(Part::of(node, compiler)?), groups, least: *least, most: *most }
     };
     Ok(Part { automaton, prefers_shorter, kind })
 }
@@ -205,12 +220,10 @@ pub fn divide(part: &Part, text: &[char], span: (usize, usize), spans: &mut Span
         }),
         Kind::Sequence(parts, tails) => divide_sequence(parts, tails, text, span, spans),
         Kind::Back { number, least, most } => repeats(text, span, spans[*number], *least, *most),
-        Kind::Repeat { part: inner, least, most } => {
-            if *least == 0 && span.0 == span.1 {
-                return true;
-            }
+        Kind::Repeat { part: inner, groups, least, most } => {
             let counts = (1, (*least).max(1), most.unwrap_or(u32::MAX));
-            iterate(inner, part.prefers_shorter, text, span, counts, spans)
+            iterate((inner, groups, part.prefers_shorter), text, span, counts, spans)
+                || *least == 0 && span.0 == span.1
         }
     }
 }
@@ -267,8 +280,7 @@ fn repeats(
 
 /// Divides a span among repetitions: number `counts.0` of at least `counts.1` and at most `counts.2` comes next.
 fn iterate(
-    part: &Part,
-    shorter: bool,
+    (part, groups, shorter): (&Part, &[usize], bool),
     text: &[char],
     (begin, end): (usize, usize),
     (number, least, most): (u32, u32, u32),
@@ -291,9 +303,10 @@ fn iterate(
             continue;
         }
         let before = spans.clone();
+        groups.iter().for_each(|group| spans[*group] = None);
         let done = divide(part, text, (begin, middle), spans)
             && (middle == end && number >= least
-                || number < most && iterate(part, shorter, text, (middle, end), (number + 1, least, most), spans));
+                || number < most && iterate((part, groups, shorter), text, (middle, end), (number + 1, least, most), spans));
         if done {
             return true;
         }

@@ -144,3 +144,55 @@ pub(super) fn array(types: &[SqlType], result: SqlType, rows: Vec<Vec<Datum>>) -
     }
     Ok(Datum::Array(arrays::build(element, items, nested)?.into()))
 }
+
+fn json_items(result: SqlType, rows: &[Vec<Datum>], separator: &str) -> Result<Datum> {
+    let mut text = String::from("[");
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            text.push_str(separator);
+        }
+        match row.first() {
+            Some(Datum::Text(item) | Datum::Jsonb(item)) => text.push_str(item),
+            _ => text.push_str("null"),
+        }
+    }
+    text.push(']');
+    // The parts of jsonb are in their normal form.
+    Ok(if result == SqlType::Jsonb { Datum::Jsonb(text.into()) } else { Datum::Text(text.into()) })
+}
+
+/// `json_agg`, `jsonb_agg`: the argument is json already.
+pub(super) fn json_array(_: &[SqlType], result: SqlType, rows: Vec<Vec<Datum>>) -> Result<Datum> {
+    json_items(result, &rows, ", ")
+}
+
+pub(super) fn json_lines(_: &[SqlType], result: SqlType, rows: Vec<Vec<Datum>>) -> Result<Datum> {
+    json_items(result, &rows, ", \n ")
+}
+
+/// `json_object_agg`, `jsonb_object_agg`.
+pub(super) fn json_object(_: &[SqlType], result: SqlType, rows: Vec<Vec<Datum>>) -> Result<Datum> {
+    let mut text = String::from("{ ");
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        match row.first() {
+            Some(Datum::Text(key)) => crate::json::quote(&mut text, key),
+            _ => {
+                let message = "field name must not be null";
+                return Err(orrery_base::Error::new(orrery_base::SqlState::INVALID_PARAMETER_VALUE, message));
+            }
+        }
+        text.push_str(" : ");
+        match row.get(1) {
+            Some(Datum::Text(value) | Datum::Jsonb(value)) => text.push_str(value),
+            _ => text.push_str("null"),
+        }
+    }
+    text.push_str(" }");
+    Ok(match result {
+        SqlType::Jsonb => Datum::Jsonb(crate::json::normalize(&text)?.into()),
+        _ => Datum::Text(text.into()),
+    })
+}

@@ -396,12 +396,27 @@ pub fn takes_order(name: &str) -> bool {
     name == "string_agg" || GATHERED.iter().any(|it| it.name == name)
 }
 
-static GATHERED: [Aggregate; 1] = [Aggregate {
-    name: "array_agg",
-    args: &[SqlType::Unknown],
-    result: ResultType::From(gathered_type),
-    accumulator: |args| gathered::gathered(args, 1, gathered_type(args), gathered::array),
-}];
+static GATHERED: [Aggregate; 6] = {
+    use SqlType::{Json, Jsonb, Text, Unknown};
+    [
+        Aggregate {
+            name: "array_agg",
+            args: &[Unknown],
+            result: ResultType::From(gathered_type),
+            accumulator: |args| gathered::gathered(args, 1, gathered_type(args), gathered::array),
+        },
+        entry("json_agg", &[Json], Json, |args| gathered::gathered(args, 1, Json, gathered::json_array)),
+        // Of arrays each stands on a line of its own.
+        entry("json_agg array", &[Json], Json, |args| gathered::gathered(args, 1, Json, gathered::json_lines)),
+        entry("jsonb_agg", &[Jsonb], Jsonb, |args| gathered::gathered(args, 1, Jsonb, gathered::json_array)),
+        entry("json_object_agg", &[Text, Json], Json, |args| {
+            gathered::gathered(args, 2, Json, gathered::json_object)
+        }),
+        entry("jsonb_object_agg", &[Text, Jsonb], Jsonb, |args| {
+            gathered::gathered(args, 2, Jsonb, gathered::json_object)
+        }),
+    ]
+};
 
 pub(super) static ENTRIES: [&[Aggregate]; 7] =
     [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED, &GATHERED, &KEYED];
