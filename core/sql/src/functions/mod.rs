@@ -11,6 +11,7 @@ mod bytes;
 pub mod cast;
 pub mod compare;
 mod dates;
+mod digests;
 mod double;
 mod exact_sum;
 pub(crate) mod kernel;
@@ -252,7 +253,7 @@ static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
     all.extend(math::ENTRIES);
     all.extend(dates::ENTRIES);
     all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES, arrays::ENTRIES, regexps::ENTRIES]);
-    all.extend([texts::ENTRIES, number_pattern::ENTRIES, moment_pattern::ENTRIES]);
+    all.extend([digests::ENTRIES, math::MORE, texts::ENTRIES, number_pattern::ENTRIES, moment_pattern::ENTRIES]);
     let mut index: Index<Scalar> = BTreeMap::new();
     for scalar in all.into_iter().flatten() {
         index.entry(scalar.name).or_default().push(scalar);

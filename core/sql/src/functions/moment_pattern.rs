@@ -455,6 +455,7 @@ fn read_field(input: &mut Input<'_>, field: &Field, open: bool, found: &mut Foun
             let before = input.rest.len();
             let year = input.number(field, width, open)?;
             // Years of less than four digits are the nearest to 2020.
+            let digits = before - input.rest.len();
             found.year = Some(match (width, digits, year) {
                 (4, ..) | (_, 4.., _) => year,
                 (_, _, 0..70 | 100..520) => year + 2000,

@@ -3,6 +3,7 @@
 //! Results do not depend on the order of the rows (but `string_agg`'s): integer sums are exact, float sums too
 //! ([`super::exact_sum`]), and overflow is judged on the final sum.
 
+mod bits;
 mod extremes;
 mod gathered;
 mod joined;
@@ -10,6 +11,7 @@ mod ordered;
 mod spread;
 mod sums;
 
+use self::bits::{BitConfig, BitKind, Bits, PairKind, Pairs};
 use self::extremes::{Extreme, ExtremeConfig, Truth};
 use self::joined::{Joined, OrderedJoined};
 use self::ordered::{OrderedConfig, OrderedKind, OrderedSet};
@@ -376,6 +378,43 @@ fn gathered_type(args: &[SqlType]) -> SqlType {
     if matches!(args[0], SqlType::Array(_)) { args[0] } else { args[0].array().unwrap_or(args[0]) }
 }
 
+macro_rules! bit_aggregates {
+    ($($name:literal $kind:ident),*) => { [$(
+        entry($name, &[SqlType::Int4], SqlType::Int4, |_| bits(BitKind::$kind, SqlType::Int4)),
+        entry($name, &[SqlType::Int8], SqlType::Int8, |_| bits(BitKind::$kind, SqlType::Int8)),
+        entry($name, &[SqlType::Int2], SqlType::Int2, |_| bits(BitKind::$kind, SqlType::Int2)),
+    )*] };
+}
+
+fn bits(kind: BitKind, ty: SqlType) -> Box<dyn GroupedAccumulator> {
+    boxed::<Bits>(BitConfig { kind, ty }, ty)
+}
+
+static BITS: [Aggregate; 9] = bit_aggregates!("bit_and" And, "bit_or" Or, "bit_xor" Xor);
+
+macro_rules! pair_aggregates {
+    ($($name:literal $kind:ident $result:ident),*) => { [$(
+        entry($name, &[SqlType::Float8, SqlType::Float8], SqlType::$result, |_| {
+            boxed::<Pairs>(PairKind::$kind, SqlType::$result)
+        }),
+    )*] };
+}
+
+static PAIRS: [Aggregate; 12] = pair_aggregates!(
+    "corr" Corr Float8,
+    "covar_pop" CovarPop Float8,
+    "covar_samp" CovarSamp Float8,
+    "regr_avgx" AvgX Float8,
+    "regr_avgy" AvgY Float8,
+    "regr_count" Count Int8,
+    "regr_intercept" Intercept Float8,
+    "regr_r2" R2 Float8,
+    "regr_slope" Slope Float8,
+    "regr_sxx" Sxx Float8,
+    "regr_sxy" Sxy Float8,
+    "regr_syy" Syy Float8
+);
+
 static KEYED: [Aggregate; 4] = [
     keyed_extreme("min", &[SqlType::Char(None)], |args| extreme(args, false)),
     keyed_extreme("max", &[SqlType::Char(None)], |args| extreme(args, true)),
@@ -418,5 +457,5 @@ static GATHERED: [Aggregate; 6] = {
     ]
 };
 
-pub(super) static ENTRIES: [&[Aggregate]; 7] =
-    [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED, &GATHERED, &KEYED];
+pub(super) static ENTRIES: [&[Aggregate]; 9] =
+    [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED, &GATHERED, &KEYED, &BITS, &PAIRS];
