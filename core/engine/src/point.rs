@@ -143,6 +143,8 @@ fn fit(value: &Datum, ty: SqlType) -> Fit {
         | (Datum::Timestamp(_), SqlType::Timestamp)
         | (Datum::Timestamptz(_), SqlType::Timestamptz)
         | (Datum::Interval(_), SqlType::Interval)
+        | (Datum::Time(_), SqlType::Time)
+        | (Datum::Jsonb(_), SqlType::Jsonb)
         | (Datum::Uuid(_), SqlType::Uuid) => Fit::Same,
         (Datum::Int2(value), SqlType::Int4) => Fit::Resize(Datum::Int4((*value).into())),
         (Datum::Int2(value), SqlType::Int8) => Fit::Resize(Datum::Int8((*value).into())),

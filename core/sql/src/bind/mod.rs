@@ -5,6 +5,7 @@
 //! skipped over (L6): every field of the syntax tree is taken apart by name here.
 
 mod aggregates;
+mod array;
 mod binder;
 mod coerce;
 mod ddl;

@@ -52,6 +52,7 @@ static NEXTVAL: Scalar = Scalar {
     strict: true,
     volatility: Volatility::Volatile,
     eval: next_values,
+    typed: None,
 };
 
 /// The function that the binder puts in for identity columns: `nextval(sequence id, increment, limit)`, all literals. It is

@@ -162,8 +162,8 @@ fn width_of(ty: SqlType) -> f64 {
         SqlType::Bool => 1.0,
         SqlType::Int2 => 2.0,
         SqlType::Int4 | SqlType::Float4 | SqlType::Date => 4.0,
-        SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::Timestamptz => 8.0,
+        SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => 8.0,
         SqlType::Decimal { .. } | SqlType::Interval | SqlType::Uuid => 16.0,
-        SqlType::Unknown | SqlType::Numeric | SqlType::Text | SqlType::Varchar(_) | SqlType::Bytea => 32.0,
+        _ => 32.0,
     }
 }

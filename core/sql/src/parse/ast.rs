@@ -489,6 +489,22 @@ pub enum ExprKind {
         all: bool,
         query: Box<Query>,
     },
+    /// `input op ANY (array)`, or ALL.
+    QuantifiedArray {
+        input: Box<Expr>,
+        op: String,
+        all: bool,
+        array: Box<Expr>,
+    },
+    /// `ARRAY[…]`; in it, `[…]`.
+    Array(Vec<Expr>),
+    /// `ARRAY(SELECT …)`
+    ArrayQuery(Box<Query>),
+    /// `a[1]`, `a[1:2][1:2]`
+    Subscript {
+        input: Box<Expr>,
+        subscripts: Vec<Subscript>,
+    },
     /// `(a, b)`, `ROW(a, b)`
     Row(Vec<Expr>),
     Like {
@@ -523,6 +539,17 @@ pub enum ExprKind {
         part: usize,
         width: usize,
     },
+}
+
+/// One subscript.
+#[derive(Clone, Debug)]
+pub struct Subscript {
+    /// The index, or where a slice begins.
+    pub lower: Option<Expr>,
+    /// Where a slice ends.
+    pub upper: Option<Expr>,
+    /// With a colon.
+    pub slice: bool,
 }
 
 /// A function call.

@@ -23,6 +23,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use keywords::is_keyword;
 use orrery_base::{Error, Result, SqlState, limits};
 pub(crate) use query::unnamed_subquery;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! every node passes its input's columns on; so moving a predicate or a projection never renumbers anything. What the
 //! user gets is a list of ids ([`Query::output`]); nobody reads the rest, and the optimizer drops it.
 
+use crate::functions::sets::SetFunction;
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::plan::{Field, JoinKind};
@@ -59,8 +60,10 @@ pub enum Logical {
         /// Ordinals ([`crate::plan::ROW_KEY`] too) with their ids.
         columns: Vec<(usize, ColumnId)>,
     },
-    /// `generate_series`
+    /// A set-returning function.
     Series {
+        /// Which; `None`: `generate_series`.
+        function: Option<&'static SetFunction>,
         /// Its arguments.
         args: Vec<Expr>,
         /// Its column.

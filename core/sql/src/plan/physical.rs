@@ -1,6 +1,7 @@
 //! The physical plan: a tree of operators with every column resolved to a position in its input's batches. What the
 //! executor runs and EXPLAIN prints.
 
+use crate::functions::sets::SetFunction;
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::types::SqlType;
@@ -81,8 +82,10 @@ pub enum Op {
         /// All `columns` come from the entry itself: the row is not fetched.
         covering: bool,
     },
-    /// `generate_series(start, stop[, step])`; one output column.
+    /// A set-returning function; one output column.
     GenerateSeries {
+        /// Which; `None`: `generate_series(start, stop[, step])`.
+        function: Option<&'static SetFunction>,
         /// Its arguments, without columns.
         args: Vec<Expr>,
         /// Where it stands, for errors.
