@@ -462,3 +462,63 @@ fn settings_follow_the_transaction() {
     one.run("begin; set local timezone = '+03'; set timezone = '+04'; commit").unwrap();
     assert_eq!(zone(&mut one), "+04:00");
 }
+
+const COUNT_UP: &str = "insert into t values (1, 1, 1) on conflict (id) do update set n = t.n + excluded.n";
+
+#[test]
+fn two_that_insert_the_same_key_become_one_insert_and_one_update() {
+    for sql in [COUNT_UP, "insert into t values (2, 1, 1) on conflict (u) do update set n = t.n + excluded.n"]
+    {
+        let db = database("create table t (id integer primary key, n integer not null, u integer unique)");
+        let mut holder = db.connect();
+        holder.run("begin; insert into t values (1, 10, 1)").unwrap();
+        let other = start(db.connect(), sql);
+        until_waiting(&db, 1);
+        holder.run("commit").unwrap();
+        other.join().unwrap().1.unwrap();
+        assert_eq!(number(&mut holder, "select n from t"), 11, "{sql}");
+        holder.run("begin; delete from t").unwrap();
+        let other = start(db.connect(), sql);
+        until_waiting(&db, 2);
+        holder.run("commit").unwrap();
+        other.join().unwrap().1.unwrap();
+        assert_eq!(number(&mut holder, "select n from t"), 1, "the row was gone: this one went in");
+        assert_eq!(db.check().unwrap().1, []);
+    }
+}
+
+#[test]
+fn do_update_looks_at_the_newest_version() {
+    let db = database(
+        "create table t (id integer primary key, n integer not null, u integer unique);
+         insert into t values (1, 0, 1)",
+    );
+    let mut holder = db.connect();
+    holder.run("begin; update t set n = 100").unwrap();
+    let sql = "insert into t values (1, 1, 1) on conflict (id) do update set n = -1 where t.n = 0";
+    let other = start(db.connect(), sql);
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    other.join().unwrap().1.unwrap();
+    assert_eq!(number(&mut holder, "select n from t"), 100);
+    let mut reader = db.connect();
+    reader.run("begin isolation level repeatable read; select * from t").unwrap();
+    holder.run("update t set n = 101").unwrap();
+    assert_eq!(code(reader.run(COUNT_UP)), SqlState::SERIALIZATION_FAILURE);
+}
+
+#[test]
+fn many_that_count_up_lose_nothing() {
+    let db = database("create table t (id integer primary key, n integer not null, u integer unique)");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut connection = db.connect();
+                for _ in 0..200 {
+                    connection.run(COUNT_UP).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(number(&mut db.connect(), "select n from t"), 800);
+}

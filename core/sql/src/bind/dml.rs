@@ -2,15 +2,15 @@
 
 use super::binder::{Binder, Level};
 use super::expr::location;
-use super::scope::{Scope, ScopeColumn, no_column};
+use super::scope::{Scope, ScopeColumn};
 use super::{CopyFormat, CopyFrom};
-use crate::catalog::{Column, Index, Table};
+use crate::catalog::{Column, Table};
 use crate::datum::Datum;
 use crate::expr::{Expr, WindowFunction};
 use crate::functions::{self, CastContext};
-use crate::parse::ast::{self, ConflictTarget, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
+use crate::parse::ast::{self, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
 use crate::plan::logical::{ColumnId, Logical, Query};
-use crate::plan::{Arbiters, Field, JoinKind, ROW_KEY, Returning};
+use crate::plan::{Arbiters, ConflictUpdate, Field, JoinKind, ROW_KEY, Returning};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -22,6 +22,7 @@ pub(super) struct BoundInsert {
     pub(super) source: Query,
     pub(super) checks: Vec<(String, Expr)>,
     pub(super) skip: Option<Arbiters>,
+    pub(super) conflict_update: Option<ConflictUpdate>,
     pub(super) returning: Option<Returning>,
 }
 
@@ -37,9 +38,9 @@ pub(super) struct BoundChange {
 }
 
 /// The columns of a table by ordinal: what CHECK, RETURNING and assignments see.
-struct TableScope {
-    scope: Rc<Scope>,
-    ids: Vec<ColumnId>,
+pub(super) struct TableScope {
+    pub(super) scope: Rc<Scope>,
+    pub(super) ids: Vec<ColumnId>,
 }
 
 /// What stands in UPDATE's FROM or DELETE's USING.
@@ -50,7 +51,7 @@ struct Beside {
 }
 
 impl TableScope {
-    fn new(binder: &mut Binder<'_>, table: &Arc<Table>, shown: &str) -> TableScope {
+    pub(super) fn new(binder: &mut Binder<'_>, table: &Arc<Table>, shown: &str) -> TableScope {
         let ids = binder.table_columns(table);
         let shown: Rc<str> = Rc::from(shown);
         let columns = table.columns.iter().zip(&ids).map(|(column, id)| ScopeColumn {
@@ -80,8 +81,16 @@ impl Binder<'_> {
     }
 
     fn insert_body(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
-        let ast::Insert { with: _, table: name, alias, columns, source, override_identity, skip, returning } =
-            insert;
+        let ast::Insert {
+            with: _,
+            table: name,
+            alias,
+            columns,
+            source,
+            override_identity,
+            on_conflict,
+            returning,
+        } = insert;
         let table = self.table(name)?;
         let targets = self.target_columns(&table, columns)?;
         let source = match source {
@@ -99,51 +108,12 @@ impl Binder<'_> {
         let shown = alias.as_ref().unwrap_or(name);
         let scope = TableScope::new(self, &table, &shown.text);
         let checks = self.checks(&table, &scope)?;
-        let returning = self.returning(&table, &scope, returning.as_deref())?;
-        let skip = skip.as_ref().map(|target| self.arbiters(&table, target)).transpose()?;
-        Ok(BoundInsert { table, source, checks, skip, returning })
-    }
-
-    /// The unique keys that ON CONFLICT is about. Errors: 42703, 42P10, 42704.
-    fn arbiters(&self, table: &Table, target: &ConflictTarget) -> Result<Arbiters> {
-        match target {
-            ConflictTarget::All => Ok(Arbiters::All),
-            ConflictTarget::Constraint(name) => {
-                let primary = table.primary_key_name.as_deref() == Some(name.text.as_str());
-                let is_named = |index: &&Index| index.is_constraint && index.name == name.text;
-                let indexes: Vec<_> = table.indexes.iter().filter(is_named).map(|index| index.tree).collect();
-                if !primary && indexes.is_empty() {
-                    let message =
-                        format!("constraint \"{}\" for table \"{}\" does not exist", name.text, table.name);
-                    return Err(Error::new(SqlState::UNDEFINED_OBJECT, message).at(name.at));
-                }
-                Ok(Arbiters::Some { primary, indexes })
-            }
-            ConflictTarget::Columns { names, at } => {
-                let mut wanted = names
-                    .iter()
-                    .map(|name| table.column(&name.text).ok_or_else(|| no_column(None, name)))
-                    .collect::<Result<Vec<_>>>()?;
-                wanted.sort_unstable();
-                wanted.dedup();
-                let same = |mut ordinals: Vec<usize>| {
-                    ordinals.sort_unstable();
-                    ordinals == wanted
-                };
-                let primary = same(table.primary_key.clone());
-                let unique = table.indexes.iter().filter(|index| index.unique);
-                let indexes: Vec<_> = unique
-                    .filter(|index| same(index.columns.iter().map(|column| column.ordinal).collect()))
-                    .map(|index| index.tree)
-                    .collect();
-                if !primary && indexes.is_empty() {
-                    let message =
-                        "there is no unique or exclusion constraint matching the ON CONFLICT specification";
-                    return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(*at));
-                }
-                Ok(Arbiters::Some { primary, indexes })
-            }
+        let (mut skip, mut conflict_update) = (None, None);
+        if let Some(on_conflict) = on_conflict {
+            (skip, conflict_update) = self.on_conflict(&table, &scope, on_conflict)?;
         }
+        let returning = self.returning(&table, &scope, returning.as_deref())?;
+        Ok(BoundInsert { table, source, checks, skip, conflict_update, returning })
     }
 
     /// The ordinals that INSERT or COPY names; all when it names none. Errors: 42703, 42701.
@@ -378,9 +348,20 @@ impl Binder<'_> {
         let beside = self.beside(&scope, from)?;
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
         self.level.forbidden = Some("UPDATE");
+        let bound = self.assignments(&table, &seen, assignments)?;
+        self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
+    }
+
+    /// The columns that SET names with their new values. Errors: 42703, 42601, 428C9, 42804.
+    pub(super) fn assignments(
+        &mut self,
+        table: &Table,
+        seen: &Rc<Scope>,
+        assignments: &[ast::Assignment],
+    ) -> Result<Vec<(usize, Expr)>> {
         let mut bound: Vec<(usize, Expr)> = Vec::with_capacity(assignments.len());
         for ast::Assignment { column, is_part, value } in assignments {
-            let ordinal = self.table_column(&table, column)?;
+            let ordinal = self.table_column(table, column)?;
             let definition = &table.columns[ordinal];
             if *is_part {
                 return Err(Error::unsupported("assignment to a part of a column").at(column.at));
@@ -397,12 +378,12 @@ impl Binder<'_> {
                     return Err(Error::new(SqlState::GENERATED_ALWAYS, message).at(column.at));
                 }
                 let at = location(value);
-                let value = self.expr(&seen, value)?;
+                let value = self.expr(seen, value)?;
                 self.coerce_assignment(value, &definition.name, definition.ty, at)?
             };
             bound.push((ordinal, value));
         }
-        self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
+        Ok(bound)
     }
 
     pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<BoundChange> {

@@ -7,6 +7,7 @@
 mod aggregates;
 mod binder;
 mod coerce;
+mod conflict;
 mod ddl;
 mod dml;
 mod expr;
@@ -249,9 +250,17 @@ fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
 }
 
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
-    let dml::BoundInsert { table, source, checks, skip, returning } = binder.insert(insert)?;
+    let dml::BoundInsert { table, source, checks, skip, conflict_update, returning } =
+        binder.insert(insert)?;
     let source = optimize::plan(finish(binder)?, source)?;
-    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert { table, source, checks, skip, returning })))
+    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert {
+        table,
+        source,
+        checks,
+        skip,
+        conflict_update,
+        returning,
+    })))
 }
 
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {

@@ -109,7 +109,14 @@ impl CopyIn {
         let count = rows.len() as f64;
         let root = PlanNode { op: Op::Values { rows }, fields, row_estimate: count, cost_estimate: 0.0 };
         let source = Plan { root, subqueries: Vec::new(), param_types: Vec::new(), tables: Vec::new() };
-        Insert { table, source, checks: self.copy.checks.clone(), skip: None, returning: None }
+        Insert {
+            table,
+            source,
+            checks: self.copy.checks.clone(),
+            skip: None,
+            conflict_update: None,
+            returning: None,
+        }
     }
 
     fn in_line(&self, error: Error, line: u64) -> Error {

@@ -10,6 +10,7 @@
 pub mod ast;
 mod ddl;
 mod expr;
+mod insert;
 mod keywords;
 mod lexer;
 mod literal;

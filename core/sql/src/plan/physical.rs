@@ -307,10 +307,21 @@ pub struct Insert {
     pub source: Plan,
     /// CHECK constraints over the table's columns: name and predicate (NULL passes).
     pub checks: Vec<(String, Expr)>,
-    /// ON CONFLICT DO NOTHING: on which unique keys. `None`: a conflict is 23505.
+    /// ON CONFLICT: on which unique keys. `None`: a conflict is 23505.
     pub skip: Option<Arbiters>,
+    /// DO UPDATE; otherwise the row is left out.
+    pub conflict_update: Option<ConflictUpdate>,
     /// RETURNING over the table's columns.
     pub returning: Option<Returning>,
+}
+
+/// ON CONFLICT DO UPDATE: over the columns of the row that is there, then those of the row that was to be inserted.
+#[derive(Clone, Debug)]
+pub struct ConflictUpdate {
+    /// Ordinal and new value.
+    pub assignments: Vec<(usize, Expr)>,
+    /// WHERE
+    pub filter: Option<Expr>,
 }
 
 /// The unique keys on which ON CONFLICT looks away.

@@ -4,10 +4,12 @@ use super::check::Checks;
 use super::insert::put_new_row;
 use super::target::{Newest, Target};
 use super::{changed_concurrently, columns_of, returned, rows_of};
+use crate::catalog::Table;
 use crate::datum::Datum;
 use crate::encode;
 use crate::eval;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
+use crate::expr::Expr;
 use crate::functions::EvalContext;
 use crate::plan::{Delete, Recheck, Update};
 use arrow_array::cast::AsArray;
@@ -24,7 +26,7 @@ struct Found {
 
 pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -> Result<DmlOutcome> {
     let target = Target::new(context, &statement.table);
-    let lock = update_lock(statement);
+    let lock = update_lock(&statement.table, &statement.assignments);
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
@@ -35,7 +37,8 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
         let beside = &batch.columns[target.types.len() + 1..];
         let assigned = |context: &EvalContext<'_>| assign(&target, statement, &found.rows, beside, context);
         let new_rows = runtime.evaluate(cx, assigned).await?;
-        replace_rows(cx, &target, statement, &found, &new_rows, &runtime.eval()).await?;
+        replace_rows(cx, &target, &statement.checks, (&found.keys, &found.rows), &new_rows, &runtime.eval())
+            .await?;
         row_count += new_rows.len() as u64;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &new_rows, &target.types, context)
@@ -69,8 +72,7 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
 }
 
 /// An update that leaves all keys alone lets foreign-key checks go on.
-fn update_lock(statement: &Update) -> RowLock {
-    let table = &statement.table;
+pub(super) fn update_lock(table: &Table, assignments: &[(usize, Expr)]) -> RowLock {
     let is_key = |ordinal: &usize| {
         table.primary_key.contains(ordinal)
             || table
@@ -78,7 +80,7 @@ fn update_lock(statement: &Update) -> RowLock {
                 .iter()
                 .any(|index| index.unique && index.columns.iter().any(|it| it.ordinal == *ordinal))
     };
-    if statement.assignments.iter().any(|(ordinal, _)| is_key(ordinal)) {
+    if assignments.iter().any(|(ordinal, _)| is_key(ordinal)) {
         RowLock::Update
     } else {
         RowLock::NoKeyUpdate
@@ -162,25 +164,29 @@ fn assign(
     Ok(new_rows)
 }
 
-async fn replace_rows(
+/// Puts rows in place of others, which are locked. Gives their keys.
+///
+/// Errors: 23502, 23514, 23505.
+pub(super) async fn replace_rows(
     cx: &Cx,
     target: &Target<'_>,
-    statement: &Update,
-    found: &Found,
+    checks: &[(String, Expr)],
+    (keys, rows): (&[Vec<u8>], &[Vec<Datum>]),
     new_rows: &[Vec<Datum>],
     context: &EvalContext<'_>,
-) -> Result<()> {
+) -> Result<Vec<Vec<u8>>> {
+    let mut new_keys = Vec::with_capacity(new_rows.len());
     if new_rows.is_empty() {
-        return Ok(());
+        return Ok(new_keys);
     }
     let columns = columns_of(new_rows, &target.types)?;
-    let checks = Checks::evaluate(&statement.checks, &columns, new_rows.len(), context)?;
-    let (mut new_key, mut scratch) = (Vec::new(), Vec::new());
+    let checks = Checks::evaluate(checks, &columns, new_rows.len(), context)?;
+    let mut scratch = Vec::new();
     for (at, new_row) in new_rows.iter().enumerate() {
         cx.charge(256).await?;
         checks.row(target, at, new_row)?;
-        let (key, row) = (&found.keys[at], &found.rows[at]);
-        new_key.clear();
+        let (key, row) = (&keys[at], &rows[at]);
+        let mut new_key = Vec::with_capacity(key.len());
         if target.table.primary_key.is_empty() {
             new_key.extend_from_slice(key);
         } else {
@@ -191,8 +197,9 @@ async fn replace_rows(
         } else {
             move_row(cx, target, (key, row), (&new_key, new_row), &mut scratch).await?;
         }
+        new_keys.push(new_key);
     }
-    Ok(())
+    Ok(new_keys)
 }
 
 /// The key stays: only the index entries that differ are touched.

@@ -1,6 +1,7 @@
 //! INSERT.
 
 use super::check::Checks;
+use super::conflict::{Outcome, Upsert};
 use super::target::Target;
 use super::unique::{Conflict, mode};
 use super::{changed_concurrently, returned, rows_of};
@@ -10,7 +11,7 @@ use crate::datum::Datum;
 use crate::encode::{self, KeyColumns};
 use crate::eval;
 use crate::exec::query::reserve_sequences;
-use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
+use crate::exec::{Batch, DmlOutcome, ExecContext, Query, Shared};
 use crate::expr::Expr;
 use crate::functions::{EvalContext, Value};
 use crate::plan::{Arbiters, Insert, Op, Plan};
@@ -26,8 +27,9 @@ pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> R
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let mut upsert = Upsert::of(statement);
     while let Some(batch) = source.next(cx).await? {
-        let inserted = insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?;
+        let inserted = insert_batch(cx, &target, statement, &batch, &runtime, upsert.as_mut()).await?;
         row_count += inserted.row_count;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &inserted.rows, &target.types, context)
@@ -45,7 +47,10 @@ pub(super) async fn run_many(
     statement: &Insert,
     params: &Batch,
 ) -> Result<Option<u64>> {
-    let Some(row) = one_row(&statement.source) else { return Ok(None) };
+    // As one statement, DO UPDATE would refuse to change a row twice.
+    let Some(row) = one_row(&statement.source).filter(|_| statement.conflict_update.is_none()) else {
+        return Ok(None);
+    };
     let exprs: Vec<Expr> = row.iter().map(|expr| expr.clone().params_as_columns()).collect();
     let target = Target::new(context, &statement.table);
     let runtime = Query::open(Arc::new(statement.source.clone()), context.clone()).start(cx).await?;
@@ -57,7 +62,7 @@ pub(super) async fn run_many(
         let compute = |expr| eval::evaluate_array(expr, &part, part_count, &runtime.eval());
         let columns = exprs.iter().map(compute).collect::<Result<_>>()?;
         let batch = Batch { columns, row_count: part_count };
-        row_count += insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?.row_count;
+        row_count += insert_batch(cx, &target, statement, &batch, &runtime, None).await?.row_count;
     }
     Ok(Some(row_count))
 }
@@ -91,13 +96,14 @@ async fn insert_batch(
     target: &Target<'_>,
     statement: &Insert,
     batch: &Batch,
-    context: &EvalContext<'_>,
+    runtime: &Shared,
+    mut upsert: Option<&mut Upsert<'_>>,
 ) -> Result<Inserted> {
     let mut ids = RowIds::reserve(cx, target, batch.row_count).await?;
     if is_plain(target, statement, batch) {
         return insert_plain(cx, target, batch, &mut ids).await;
     }
-    let checks = Checks::evaluate(&statement.checks, &batch.columns, batch.row_count, context)?;
+    let checks = Checks::evaluate(&statement.checks, &batch.columns, batch.row_count, &runtime.eval())?;
     let rows = rows_of(&batch.columns, &target.types, batch.row_count)?;
     let mut inserted = Inserted::default();
     let (mut key, mut scratch) = (Vec::new(), Vec::new());
@@ -110,6 +116,14 @@ async fn insert_batch(
             None => encode::primary_key(target.table, &row, &mut key)?,
         }
         let row_id = ids.is_some();
+        if let Some(upsert) = &mut upsert {
+            let proposed = (key.as_slice(), row, row_id);
+            if let Outcome::Changed(row) = upsert.put(cx, target, proposed, runtime, &mut scratch).await? {
+                inserted.row_count += 1;
+                inserted.rows.extend(statement.returning.is_some().then_some(row));
+            }
+            continue;
+        }
         let conflict =
             put_new_row(cx, target, &key, &row, row_id, statement.skip.as_ref(), &mut scratch).await?;
         if let Some(conflict) = conflict {

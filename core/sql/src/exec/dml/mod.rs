@@ -11,6 +11,7 @@
 
 mod change;
 mod check;
+mod conflict;
 mod insert;
 mod target;
 mod unique;

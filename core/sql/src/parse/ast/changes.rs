@@ -18,10 +18,30 @@ pub struct Insert {
     pub source: InsertSource,
     /// OVERRIDING SYSTEM VALUE
     pub override_identity: bool,
-    /// ON CONFLICT DO NOTHING.
-    pub skip: Option<ConflictTarget>,
+    /// ON CONFLICT
+    pub on_conflict: Option<OnConflict>,
     /// RETURNING
     pub returning: Option<Vec<SelectItem>>,
+}
+
+/// ON CONFLICT
+#[derive(Clone, Debug)]
+pub struct OnConflict {
+    /// On which keys.
+    pub target: ConflictTarget,
+    /// DO UPDATE; otherwise DO NOTHING.
+    pub update: Option<ConflictUpdate>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// DO UPDATE
+#[derive(Clone, Debug)]
+pub struct ConflictUpdate {
+    /// SET
+    pub assignments: Vec<Assignment>,
+    /// WHERE
+    pub filter: Option<Expr>,
 }
 
 /// Which unique keys ON CONFLICT is about.
