@@ -131,6 +131,7 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
     let mut locks = Vec::new();
     let reads = |plan: &Plan, locks: &mut Vec<_>| {
         locks.extend(plan.tables.iter().map(|table| (table.id, TableLock::AccessShare)));
+        locks.extend(plan.sequences.iter().map(|&id| (TreeId(id), TableLock::RowExclusive)));
     };
     match bound {
         Bound::Dml(Statement::Query(plan)) => reads(plan, &mut locks),
@@ -153,7 +154,20 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         Bound::Ddl(Ddl::DropIndex(indexes)) => {
             locks.extend(indexes.iter().map(|(table, _)| (table.id, TableLock::AccessExclusive)));
         }
-        Bound::Ddl(Ddl::CreateTable(_) | Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::Nothing(_)) => {}
+        Bound::Ddl(Ddl::AlterSequence(change, table)) => {
+            locks.push((TreeId(change.id), TableLock::AccessExclusive));
+            locks.extend(table.iter().map(|table| (table.id, TableLock::ShareRowExclusive)));
+        }
+        Bound::Ddl(Ddl::DropSequence { ids, .. }) => {
+            locks.extend(ids.iter().map(|&id| (TreeId(id), TableLock::AccessExclusive)));
+        }
+        Bound::Ddl(
+            Ddl::CreateTable(_)
+            | Ddl::CreateView(_)
+            | Ddl::DropView { .. }
+            | Ddl::CreateSequence(_)
+            | Ddl::Nothing(_),
+        ) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
         Bound::Control(Control::Analyze(tables)) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
@@ -175,12 +189,30 @@ fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
         }
         Bound::Ddl(Ddl::CreateIndex { table, .. }) => (vec![table], Vec::new()),
         Bound::Ddl(Ddl::DropIndex(indexes)) => (indexes.iter().map(|(table, _)| table).collect(), Vec::new()),
-        Bound::Ddl(Ddl::CreateTable(_) | Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::Nothing(_)) => {
-            (Vec::new(), Vec::new())
-        }
+        Bound::Ddl(Ddl::AlterSequence(_, table)) => (table.iter().collect(), Vec::new()),
+        Bound::Ddl(
+            Ddl::CreateTable(_)
+            | Ddl::CreateView(_)
+            | Ddl::DropView { .. }
+            | Ddl::CreateSequence(_)
+            | Ddl::DropSequence { .. }
+            | Ddl::Nothing(_),
+        ) => (Vec::new(), Vec::new()),
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
         Bound::Control(Control::Analyze(tables)) => (tables.iter().collect(), Vec::new()),
         Bound::Control(_) => (Vec::new(), Vec::new()),
+    }
+}
+
+/// The sequences whose definition a statement relies on, beside those of its tables' columns.
+fn sequences_of(bound: &Bound) -> &[u32] {
+    match bound {
+        Bound::Dml(Statement::Query(plan)) => &plan.sequences,
+        Bound::Dml(Statement::Insert(insert)) => &insert.source.sequences,
+        Bound::Dml(Statement::Update(update)) => &update.source.sequences,
+        Bound::Dml(Statement::Delete(delete)) => &delete.source.sequences,
+        Bound::Ddl(Ddl::DropSequence { ids, .. }) => ids,
+        Bound::Ddl(_) | Bound::Control(_) => &[],
     }
 }
 
@@ -193,7 +225,8 @@ async fn is_unchanged(
     planned_under: &Arc<Catalog>,
 ) -> Result<bool> {
     let (written, read) = tables_of(bound);
-    if written.is_empty() && read.is_empty() {
+    let sequences = sequences_of(bound);
+    if written.is_empty() && read.is_empty() && sequences.is_empty() {
         return Ok(true);
     }
     let epoch = db.schema.quiet_epoch();
@@ -201,7 +234,8 @@ async fn is_unchanged(
     let newest = ddl::load_catalog(cx, &*scope.txn).await?;
     let same =
         |table: &&Arc<Table>| newest.table(&table.name).is_some_and(|newest| same_definition(newest, table));
-    let unchanged = written.iter().chain(&read).all(same);
+    let same_sequence = |id: &u32| newest.sequences.get(id) == planned_under.sequences.get(id);
+    let unchanged = written.iter().chain(&read).all(same) && sequences.iter().all(same_sequence);
     if let (true, Some(epoch), false) = (unchanged, epoch, scope.own.changed)
         && newest.version == planned_under.version
     {

@@ -46,6 +46,8 @@ pub(super) struct Binder<'a> {
     pub(super) named: Vec<(u32, String)>,
     /// Columns that the SELECT about to be bound is inserted into: its bare literals take their types.
     pub(super) insert_targets: Vec<(String, SqlType)>,
+    /// Strings that named a sequence: where they stand, and which.
+    pub(super) sequence_literals: Vec<(u32, u32)>,
 }
 
 /// Columns of rows outside: the parameter that stands for each, its value one scope further out, and its name there.
@@ -134,6 +136,7 @@ impl<'a> Binder<'a> {
             view_texts: Vec::new(),
             named: Vec::new(),
             insert_targets: Vec::new(),
+            sequence_literals: Vec::new(),
         }
     }
 

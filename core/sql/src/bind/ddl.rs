@@ -2,9 +2,8 @@
 
 use super::binder::Binder;
 use crate::catalog::{Column, IndexColumn, Table};
-use crate::ddl::{Ddl, NewIndex, NewTable};
+use crate::ddl::{Ddl, NewColumnSequence, NewIndex, NewTable};
 use crate::parse::ast::{self, ConstraintKind, Name};
-use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState, limits};
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ impl Binder<'_> {
         let mut table = NewTable {
             name: name.text.clone(),
             columns: Vec::with_capacity(columns.len()),
-            identities: Vec::new(),
+            sequences: Vec::new(),
             primary_key: Vec::new(),
             primary_key_name: None,
             indexes: Vec::new(),
@@ -29,6 +28,16 @@ impl Binder<'_> {
         };
         for definition in columns {
             self.new_column(&mut table, definition)?;
+        }
+        for index in 0..table.sequences.len() {
+            let column = &table.columns[table.sequences[index].column].name;
+            let base = derived_name(&table.name, &[column.as_str()], "seq");
+            let taken = |name: &str| {
+                self.is_taken(name)
+                    || table.name == name
+                    || table.sequences.iter().any(|it| it.sequence.name.as_deref() == Some(name))
+            };
+            table.sequences[index].sequence.name = Some(first_free(&base, taken));
         }
         for constraint in constraints {
             self.constraint(&mut table, constraint)?;
@@ -50,7 +59,7 @@ impl Binder<'_> {
     }
 
     /// Errors 42P07 unless IF NOT EXISTS was said; then the notice.
-    fn check_new_name(&self, name: &Name, if_not_exists: bool) -> Result<Option<Ddl>> {
+    pub(super) fn check_new_name(&self, name: &Name, if_not_exists: bool) -> Result<Option<Ddl>> {
         if !self.is_taken(&name.text) {
             return Ok(None);
         }
@@ -62,40 +71,28 @@ impl Binder<'_> {
     }
 
     pub(super) fn is_taken(&self, name: &str) -> bool {
-        self.catalog.tables.contains_key(name)
-            || self.catalog.views.contains_key(name)
-            || self.catalog.has_index_named(name)
+        self.catalog.is_taken(name)
     }
 
     fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
-        let ast::ColumnDef { name, ty, not_null, null: _, default, identity } = definition;
+        let ast::ColumnDef { name, ty, not_null, serial, null: _, default, identity } = definition;
         if table.columns.iter().any(|column| column.name == name.text) {
             let message = format!("column \"{}\" specified more than once", name.text);
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(name.at));
         }
-        if let Some(identity) = identity {
-            if !matches!(ty, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) {
-                let message = "identity column type must be smallint, integer, or bigint";
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
-            }
-            let (start, min, max) = (identity.start, ty.integer_min(), ty.integer_max());
-            // PostgreSQL's bounds: an ascending sequence begins at 1 or above, a descending one at -1 or below.
-            let (low, high) = if identity.increment < 0 { (min, -1) } else { (1, max) };
-            if start < low {
-                let message = format!("START value ({start}) cannot be less than MINVALUE ({low})");
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
-            }
-            if start > high {
-                let message = format!("START value ({start}) cannot be greater than MAXVALUE ({high})");
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
-            }
-            table.identities.push((table.columns.len(), identity.always, identity.start, identity.increment));
+        if *serial {
+            let sequence = self.column_sequence(*ty, &ast::SequenceOptions::default(), name.at)?;
+            table.sequences.push(NewColumnSequence { column: table.columns.len(), identity: None, sequence });
         }
-        let text = default.as_ref().map(|(text, _)| text.clone());
-        let column =
-            Column { name: name.text.clone(), ty: *ty, not_null: *not_null, default: text, identity: None };
-        if let Some((_, tree)) = default {
+        if let Some(ast::IdentityDef { always, options }) = identity {
+            let sequence = self.column_sequence(*ty, options, name.at)?;
+            let identity = Some(*always);
+            table.sequences.push(NewColumnSequence { column: table.columns.len(), identity, sequence });
+        }
+        let mut column = Column { not_null: *not_null, ..Column::new(&name.text, *ty) };
+        if let Some((text, tree)) = default {
             self.validate_default(&column, tree)?;
+            column.default = Some(self.stored_default(text)?);
         }
         table.columns.push(column);
         Ok(())
@@ -180,6 +177,7 @@ impl Binder<'_> {
             self.is_taken(name)
                 || table.name == name
                 || table.primary_key_name.as_deref() == Some(name)
+                || table.sequences.iter().any(|it| it.sequence.name.as_deref() == Some(name))
                 || table.indexes.iter().any(|index| index.name == name)
         };
         match given {
@@ -305,7 +303,7 @@ fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Result<Vec<usize
 }
 
 /// `table_a_b_suffix`, cut so that it is an identifier.
-fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
+pub(crate) fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
     let mut base = table.to_owned();
     for column in columns {
         base.push('_');
@@ -320,7 +318,7 @@ fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
     format!("{base}_{suffix}")
 }
 
-fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {
+pub(crate) fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {
     let mut name = base.to_owned();
     let mut number = 0;
     while taken(&name) {

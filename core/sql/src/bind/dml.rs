@@ -7,7 +7,7 @@ use super::{CopyFormat, CopyFrom};
 use crate::catalog::{Column, Table};
 use crate::datum::Datum;
 use crate::expr::{Expr, WindowFunction};
-use crate::functions::{self, CastContext};
+use crate::functions::CastContext;
 use crate::parse::ast::{self, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
 use crate::plan::logical::{ColumnId, Logical, Query};
 use crate::plan::{Arbiters, ConflictUpdate, Field, JoinKind, ROW_KEY, Returning};
@@ -54,10 +54,10 @@ impl TableScope {
     pub(super) fn new(binder: &mut Binder<'_>, table: &Arc<Table>, shown: &str) -> TableScope {
         let ids = binder.table_columns(table);
         let shown: Rc<str> = Rc::from(shown);
-        let columns = table.columns.iter().zip(&ids).map(|(column, id)| ScopeColumn {
+        let columns = table.visible().map(|(ordinal, column)| ScopeColumn {
             table: Some(shown.clone()),
             name: Rc::from(column.name.as_str()),
-            id: *id,
+            id: ids[ordinal],
             ty: column.ty,
             merged: false,
         });
@@ -119,7 +119,7 @@ impl Binder<'_> {
     /// The ordinals that INSERT or COPY names; all when it names none. Errors: 42703, 42701.
     fn target_columns(&self, table: &Table, names: &[Name]) -> Result<Vec<usize>> {
         if names.is_empty() {
-            return Ok((0..table.columns.len()).collect());
+            return Ok(table.visible().map(|(ordinal, _)| ordinal).collect());
         }
         let mut targets = Vec::with_capacity(names.len());
         for name in names {
@@ -267,19 +267,16 @@ impl Binder<'_> {
     /// What a column gets when nothing is given: its identity's next value, its default, or NULL.
     pub(super) fn default_value(&mut self, column: &Column) -> Result<Expr> {
         if let Some(identity) = column.identity {
-            let sequence = self.catalog.sequences.get(&identity.sequence);
-            let sequence = sequence.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
-            let literal = |value: i64| Expr::Literal { value: Datum::Int8(value), ty: SqlType::Int8 };
-            let limit =
-                if sequence.increment < 0 { column.ty.integer_min() } else { column.ty.integer_max() };
-            let args =
-                vec![literal(i64::from(identity.sequence)), literal(sequence.increment), literal(limit)];
-            let next = Expr::Call { function: functions::nextval(), args, ty: SqlType::Int8, position: 0 };
+            let next = self.next_value(identity.sequence)?;
             return self.coerce(next, column.ty, CastContext::Assignment, 0);
         }
         match &column.default {
             None => Ok(Expr::Literal { value: Datum::Null, ty: column.ty }),
             Some(text) => {
+                if let Some(sequence) = self.serial_sequence(text) {
+                    let next = self.next_value(sequence)?;
+                    return self.coerce(next, column.ty, CastContext::Assignment, 0);
+                }
                 let tree = crate::parse::expression(text)?;
                 let level = std::mem::replace(
                     &mut self.level,

@@ -115,6 +115,7 @@ impl Binder<'_> {
                 let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
                 self.coerce(inner, *ty, CastContext::Explicit, at)
             }
+            ExprKind::Regclass(_) => Err(Error::unsupported("regclass").at(at)),
             ExprKind::Function(function) => self.function_call(scope, function, at),
             ExprKind::Coalesce(args) => {
                 let (args, ty) = self.one_type(scope, "COALESCE", args)?;
@@ -513,6 +514,10 @@ impl Binder<'_> {
         }
         if name.text == "grouping" {
             return self.grouping_call(scope, args, at);
+        }
+        let is_plain = !*star && !*distinct && order_by.is_empty() && filter.is_none();
+        if is_plain && let Some(call) = self.sequence_call(scope, name, args, at)? {
+            return Ok(call);
         }
         if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
             return Err(Error::unsupported(format!("function {}", name.text)).at(at));

@@ -20,6 +20,7 @@ mod resolve;
 mod row;
 mod scope;
 mod select;
+mod sequence;
 mod series;
 mod subquery;
 mod views;
@@ -39,7 +40,9 @@ use crate::plan;
 use crate::types::SqlType;
 use binder::Binder;
 pub(crate) use binder::RELATION_COUNT_MAX;
+pub(crate) use ddl::{derived_name, first_free};
 use orrery_base::{Error, Result, SqlState};
+pub(crate) use sequence::serial_default;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -182,6 +185,11 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
         }
         ast::Statement::DropView { names, if_exists, cascade } => {
             binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
+        }
+        ast::Statement::CreateSequence(create) => binder.create_sequence(create).map(Bound::Ddl),
+        ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter).map(Bound::Ddl),
+        ast::Statement::DropSequence { names, if_exists, cascade } => {
+            binder.drop_sequence(names, *if_exists, *cascade).map(Bound::Ddl)
         }
         ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
         ast::Statement::DropIndex { names, if_exists } => {

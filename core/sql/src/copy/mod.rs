@@ -108,7 +108,13 @@ impl CopyIn {
             table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect();
         let count = rows.len() as f64;
         let root = PlanNode { op: Op::Values { rows }, fields, row_estimate: count, cost_estimate: 0.0 };
-        let source = Plan { root, subqueries: Vec::new(), param_types: Vec::new(), tables: Vec::new() };
+        let source = Plan {
+            root,
+            subqueries: Vec::new(),
+            param_types: Vec::new(),
+            tables: Vec::new(),
+            sequences: Vec::new(),
+        };
         Insert {
             table,
             source,

@@ -1,17 +1,14 @@
 //! Schema changes as catalog rows.
 
 use super::load::{encode_state, insert, load, read_state, remove};
-use super::{
-    Ddl, NewIndex, NewTable, SEQUENCE_VALUES, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, codec,
-};
+use super::{Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, TABLES, codec};
+use crate::bind::serial_default;
 use crate::catalog::{Catalog, Check, Identity, Index, Sequence, Table, TableStatistics};
 use crate::exec::ExecContext;
 use orrery_base::kv::{Isolation, ReadMode, RowLock, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use std::sync::Arc;
 
-/// Values of an identity column that one reservation takes: what a crash may leave out.
-const IDENTITY_CACHE: u32 = 32;
 /// Hidden row ids that one reservation takes.
 const ROW_ID_CACHE: u32 = 1024;
 
@@ -24,7 +21,19 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
     let (mode, tables): (_, Vec<&Arc<Table>>) = match &ddl {
         Ddl::Nothing(_) => return Ok(catalog.clone()),
         Ddl::CreateTable(_) => (TableLock::AccessExclusive, Vec::new()),
-        Ddl::CreateView(_) | Ddl::DropView { .. } => (TableLock::AccessShare, Vec::new()),
+        Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) => {
+            (TableLock::AccessShare, Vec::new())
+        }
+        Ddl::AlterSequence(change, table) => {
+            ctx.txn.lock_table(cx, TreeId(change.id), TableLock::AccessExclusive, Wait::Block).await?;
+            (TableLock::ShareRowExclusive, table.iter().collect())
+        }
+        Ddl::DropSequence { ids, .. } => {
+            for id in ids {
+                ctx.txn.lock_table(cx, TreeId(*id), TableLock::AccessExclusive, Wait::Block).await?;
+            }
+            (TableLock::AccessExclusive, Vec::new())
+        }
         Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. } => {
             (TableLock::AccessExclusive, tables.iter().collect())
         }
@@ -37,7 +46,10 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
     let mut change = Change::begin(cx, ctx, catalog).await?;
     match ddl {
         Ddl::Nothing(_) => {}
-        Ddl::CreateTable(new) => change.create_table(new)?,
+        Ddl::CreateTable(new) => change.create_table(cx, ctx, new).await?,
+        Ddl::CreateSequence(new) => drop(change.create_sequence(cx, ctx, new).await?),
+        Ddl::AlterSequence(alter, _) => change.alter_sequence(cx, ctx, *alter).await?,
+        Ddl::DropSequence { ids, cascade } => change.drop_sequences(&ids, cascade)?,
         Ddl::CreateView(new) => change.create_view(new)?,
         Ddl::DropView { views, cascade } => change.drop_views(&views, cascade)?,
         Ddl::DropTable { tables, cascade } => {
@@ -54,7 +66,7 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         }
         Ddl::Truncate { tables, restart_identity } => {
             for table in tables {
-                change.truncate(&table, restart_identity)?;
+                change.truncate(cx, ctx, &table, restart_identity).await?;
             }
         }
     }
@@ -130,48 +142,39 @@ impl Change {
 
     /// Tables, views and indexes share one space of names.
     pub(super) fn check_free(&self, name: &str) -> Result<()> {
-        let is_taken = self.catalog.tables.contains_key(name) || self.catalog.views.contains_key(name);
-        if is_taken || self.catalog.has_index_named(name) {
+        if self.catalog.is_taken(name) {
             let message = format!("relation \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
         }
         Ok(())
     }
 
-    fn put_table(&mut self, table: Table) -> Result<()> {
+    pub(super) fn put_table(&mut self, table: Table) -> Result<()> {
         self.txn.put(TABLES, &table.id.0.to_be_bytes(), &codec::encode_table(&table))?;
         insert(&mut self.catalog, table);
         Ok(())
     }
 
-    fn create_sequence(&mut self, start: i64, increment: i64, cache: u32) -> Result<u32> {
-        let id = self.next_id()?;
-        let sequence = Sequence { id, start, increment, cache };
-        self.txn.put(SEQUENCES, &id.to_be_bytes(), &codec::encode_sequence(&sequence))?;
-        self.catalog.sequences.insert(id, sequence);
-        Ok(id)
-    }
-
-    fn drop_sequence(&mut self, id: u32) -> Result<()> {
-        self.txn.delete(SEQUENCES, &id.to_be_bytes())?;
-        self.txn.delete(SEQUENCE_VALUES, &id.to_be_bytes())?;
-        self.catalog.sequences.remove(&id);
-        Ok(())
-    }
-
-    fn create_table(&mut self, new: NewTable) -> Result<()> {
-        let NewTable { name, mut columns, identities, primary_key, primary_key_name, indexes, checks } = new;
+    async fn create_table(&mut self, cx: &Cx, ctx: &ExecContext, new: NewTable) -> Result<()> {
+        let NewTable { name, mut columns, sequences, primary_key, primary_key_name, indexes, checks } = new;
         self.check_free(&name)?;
         if let Some(key_name) = &primary_key_name {
             self.check_free(key_name)?;
         }
         let id = TreeId(self.next_id()?);
-        for (ordinal, always, start, increment) in identities {
-            let sequence = self.create_sequence(start, increment, IDENTITY_CACHE)?;
-            columns[ordinal].identity = Some(Identity { always, sequence });
+        for NewColumnSequence { column, identity, mut sequence } in sequences {
+            sequence.owner = Some((id.0, column));
+            let sequence = self.create_sequence(cx, ctx, sequence).await?;
+            match identity {
+                Some(always) => columns[column].identity = Some(Identity { always, sequence }),
+                None => columns[column].default = Some(serial_default(sequence)),
+            }
         }
-        let row_id_sequence =
-            if primary_key.is_empty() { Some(self.create_sequence(1, 1, ROW_ID_CACHE)?) } else { None };
+        let mut row_id_sequence = None;
+        if primary_key.is_empty() {
+            let row_ids = Sequence::new(0, 1, 1, ROW_ID_CACHE);
+            row_id_sequence = Some(self.create_sequence(cx, ctx, row_ids).await?);
+        }
         let mut made = Vec::with_capacity(indexes.len());
         for index in indexes {
             self.check_free(&index.name)?;
@@ -189,13 +192,22 @@ impl Change {
             row_id_sequence,
             indexes: made,
             checks,
+            foreign_keys: Vec::new(),
             statistics: None,
         })
     }
 
     fn new_index(&mut self, new: NewIndex) -> Result<Index> {
         let NewIndex { name, columns, unique, is_constraint } = new;
-        Ok(Index { tree: TreeId(self.next_id()?), name, columns, unique, is_constraint })
+        Ok(Index {
+            tree: TreeId(self.next_id()?),
+            name,
+            columns,
+            unique,
+            is_constraint,
+            predicate: None,
+            include: Vec::new(),
+        })
     }
 
     fn drop_table(&mut self, table: &Table) -> Result<()> {
@@ -203,8 +215,7 @@ impl Change {
         let key = table.id.0.to_be_bytes();
         self.txn.delete(TABLES, &key)?;
         self.txn.delete(STATISTICS, &key)?;
-        let identities = table.columns.iter().filter_map(|column| column.identity);
-        for sequence in identities.map(|identity| identity.sequence).chain(table.row_id_sequence) {
+        for sequence in self.owned_sequences(&table, None).into_iter().chain(table.row_id_sequence) {
             self.drop_sequence(sequence)?;
         }
         self.drop_trees(&table)?;
@@ -237,7 +248,13 @@ impl Change {
     }
 
     /// New, empty trees in place of the old ones.
-    fn truncate(&mut self, table: &Table, restart_identity: bool) -> Result<()> {
+    async fn truncate(
+        &mut self,
+        cx: &Cx,
+        ctx: &ExecContext,
+        table: &Table,
+        restart_identity: bool,
+    ) -> Result<()> {
         let mut table = self.current(table)?;
         self.drop_trees(&table)?;
         table.tree = TreeId(self.next_id()?);
@@ -245,14 +262,10 @@ impl Change {
             index.tree = TreeId(self.next_id()?);
         }
         if restart_identity {
-            // New sequences, so that values reserved from the old ones are not used any more.
-            for column in &mut table.columns {
-                if let Some(identity) = &mut column.identity {
-                    let old = self.catalog.sequences.get(&identity.sequence).cloned();
-                    let old = old.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
-                    self.drop_sequence(old.id)?;
-                    identity.sequence = self.create_sequence(old.start, old.increment, old.cache)?;
-                }
+            for id in self.owned_sequences(&table, None) {
+                let mut sequence = self.sequence(id)?;
+                sequence.position = (sequence.start, false);
+                self.move_value(cx, ctx, sequence).await?;
             }
         }
         self.put_table(table)

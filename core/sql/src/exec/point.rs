@@ -412,13 +412,16 @@ impl PointPlan {
         found: &mut dyn FnMut(&PointRow<'_>) -> Result<()>,
     ) -> Result<PointOutcome> {
         let mut outcome = Ok(());
-        let mut take = |bytes: &[u8]| {
-            outcome = RowView::new(&self.layout, bytes)
-                .and_then(|view| found(&PointRow { view, columns, types: &self.types }));
+        let mut is_old = false;
+        let mut take = |bytes: &[u8]| match RowView::new(&self.layout, bytes) {
+            Ok(view) => outcome = found(&PointRow { view, columns, types: &self.types }),
+            // From before a column was added, or damaged: the general path knows.
+            Err(_) => is_old = true,
         };
         match txn.get(self.table.tree, &scratch.key, ReadMode::Snapshot, &mut take)? {
             Lookup::Missing(page) => Ok(PointOutcome::Missing(page)),
             Lookup::Absent { .. } => Ok(PointOutcome::Done(0)),
+            Lookup::Found { .. } if is_old => Ok(PointOutcome::Fallback),
             Lookup::Found { .. } => outcome.map(|()| PointOutcome::Done(1)),
         }
     }
@@ -513,7 +516,7 @@ impl PointPlan {
         old: &[u8],
         new: &mut Vec<u8>,
     ) -> Result<bool> {
-        let view = RowView::new(&self.layout, old)?;
+        let Ok(view) = RowView::new(&self.layout, old) else { return Ok(false) };
         let mut writer = RowWriter::new(&self.layout, new);
         for (column, operand) in values.iter().enumerate() {
             let from = match operand {

@@ -35,6 +35,9 @@ pub enum Statement {
     DropTable { names: Vec<Name>, if_exists: bool, cascade: bool },
     CreateView(CreateView),
     DropView { names: Vec<Name>, if_exists: bool, cascade: bool },
+    CreateSequence(CreateSequence),
+    AlterSequence(AlterSequence),
+    DropSequence { names: Vec<Name>, if_exists: bool, cascade: bool },
     CreateIndex(CreateIndex),
     DropIndex { names: Vec<Name>, if_exists: bool },
     Truncate { names: Vec<Name>, restart_identity: bool },
@@ -430,6 +433,8 @@ pub enum ExprKind {
     Bool(bool),
     Number(String),
     String(String),
+    /// `'name'::regclass`
+    Regclass(String),
     Param(u32),
     /// DEFAULT, where INSERT and UPDATE allow it.
     Default,

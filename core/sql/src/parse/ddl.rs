@@ -2,7 +2,7 @@
 
 use super::ast::{
     ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, ExprKind,
-    IdentityDef, Name, Query, Select, SelectItem, SetExpr, Statement, TableExpr,
+    IdentityDef, Name, Query, Select, SelectItem, SequenceOptions, SetExpr, Statement, TableExpr,
 };
 use super::keywords;
 use super::lexer::Kind;
@@ -25,6 +25,9 @@ impl Parser<'_> {
         if self.accept("view")? {
             return Ok(Statement::CreateView(self.create_view(or_replace)?));
         }
+        if !or_replace && self.accept("sequence")? {
+            return Ok(Statement::CreateSequence(self.create_sequence()?));
+        }
         let unique = !or_replace && self.accept("unique")?;
         if !or_replace && self.accept("index")? {
             return Ok(Statement::CreateIndex(self.create_index(unique)?));
@@ -41,7 +44,8 @@ impl Parser<'_> {
     pub(super) fn drop(&mut self, at: u32) -> Result<Statement> {
         let table = self.accept("table")?;
         let view = !table && self.accept("view")?;
-        if !table && !view && !self.accept("index")? {
+        let sequence = !table && !view && self.accept("sequence")?;
+        if !table && !view && !sequence && !self.accept("index")? {
             let next = self.peek()?;
             let what = self.slice(next).to_ascii_uppercase();
             if next.kind != Kind::Word || !keywords::is_object(&what.to_ascii_lowercase()) {
@@ -52,7 +56,7 @@ impl Parser<'_> {
         self.refuse_word("concurrently", "DROP INDEX CONCURRENTLY")?;
         let if_exists = self.accept_all(&["if", "exists"])?;
         let names = self.list(|parser| parser.table_name())?;
-        if !table && !view {
+        if !table && !view && !sequence {
             self.refuse_word("cascade", "CASCADE")?;
         }
         let cascade = self.accept("cascade")?;
@@ -63,6 +67,8 @@ impl Parser<'_> {
             Statement::DropTable { names, if_exists, cascade }
         } else if view {
             Statement::DropView { names, if_exists, cascade }
+        } else if sequence {
+            Statement::DropSequence { names, if_exists, cascade }
         } else {
             Statement::DropIndex { names, if_exists }
         })
@@ -216,9 +222,15 @@ impl Parser<'_> {
     fn column(&mut self, table: &mut CreateTable) -> Result<()> {
         let name = self.name()?;
         let ty = self.column_type()?;
-        let identity = ty.serial.then_some(IdentityDef { always: false, start: 1, increment: 1 });
-        let mut column =
-            ColumnDef { name, ty: ty.ty, not_null: ty.serial, null: false, default: None, identity };
+        let mut column = ColumnDef {
+            name,
+            ty: ty.ty,
+            not_null: ty.serial,
+            serial: ty.serial,
+            null: false,
+            default: None,
+            identity: None,
+        };
         loop {
             let at = self.at()?;
             let constraint_name = if self.accept("constraint")? { Some(self.name()?) } else { None };
@@ -227,10 +239,13 @@ impl Parser<'_> {
             } else if self.accept("null")? {
                 column.null = true;
             } else if self.accept("default")? {
-                if column.default.is_some() || column.identity.is_some() {
+                if column.default.is_some() || column.serial {
                     let message =
                         format!("multiple default values specified for column \"{}\"", column.name.text);
                     return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+                }
+                if column.identity.is_some() {
+                    return Err(both_defaults(&column, at));
                 }
                 column.default = Some(self.default_expr()?);
             } else if self.accept("generated")? {
@@ -296,32 +311,19 @@ impl Parser<'_> {
         if !self.accept("identity")? {
             return self.refuse("generated column");
         }
-        if column.identity.is_some() || column.default.is_some() {
-            let message = format!("both default and identity specified for column \"{}\"", column.name.text);
+        if column.serial || column.default.is_some() {
+            return Err(both_defaults(column, at));
+        }
+        if column.identity.is_some() {
+            let message = format!("multiple identity specifications for column \"{}\"", column.name.text);
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         }
-        let mut identity = IdentityDef { always, start: 1, increment: 1 };
-        let mut start = None;
+        let mut options = SequenceOptions::default();
         if self.accept_punct(b'(')? {
-            while !self.accept_punct(b')')? {
-                let at = self.at()?;
-                if self.accept("start")? {
-                    self.accept("with")?;
-                    start = Some(self.integer()?);
-                } else if self.accept("increment")? {
-                    self.accept("by")?;
-                    identity.increment = self.integer()?;
-                    if identity.increment == 0 {
-                        let message = "INCREMENT must not be zero";
-                        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
-                    }
-                } else {
-                    return self.refuse("sequence option");
-                }
-            }
+            options = self.sequence_options()?;
+            self.expect_punct(b')')?;
         }
-        identity.start = start.unwrap_or(if identity.increment < 0 { -1 } else { 1 });
-        column.identity = Some(identity);
+        column.identity = Some(IdentityDef { always, options });
         column.not_null = true;
         Ok(())
     }
@@ -387,4 +389,9 @@ impl Parser<'_> {
         }
         Ok((name, descending))
     }
+}
+
+fn both_defaults(column: &ColumnDef, at: u32) -> Error {
+    let message = format!("both default and identity specified for column \"{}\"", column.name.text);
+    Error::new(SqlState::SYNTAX_ERROR, message).at(at)
 }

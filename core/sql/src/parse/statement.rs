@@ -29,6 +29,7 @@ impl Parser<'_> {
             "delete" => self.delete(Vec::new()).map(Statement::Delete),
             "create" => self.create(token.at),
             "drop" => self.drop(token.at),
+            "alter" => self.alter(token.at),
             "truncate" => self.truncate(),
             "copy" => self.copy().map(Statement::Copy),
             "begin" | "start" => self.begin(word == "start"),

@@ -28,6 +28,8 @@ pub struct Plan {
     pub param_types: Vec<SqlType>,
     /// Tables read, with their locks' strength decided by the statement; in name order.
     pub tables: Vec<Arc<Table>>,
+    /// Sequences that its functions name, by id.
+    pub sequences: Vec<u32>,
 }
 
 /// An operator with what is known of it.

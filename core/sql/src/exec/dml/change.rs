@@ -3,7 +3,7 @@
 use super::check::Checks;
 use super::insert::put_new_row;
 use super::target::{Newest, Target};
-use super::{changed_concurrently, columns_of, returned, rows_of};
+use super::{asks_sequences, changed_concurrently, columns_of, refuse_late_sequences, returned, rows_of};
 use crate::catalog::Table;
 use crate::datum::Datum;
 use crate::encode;
@@ -30,6 +30,7 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let asks_sequences = asks_sequences(statement.returning.as_ref());
     while let Some(batch) = source.next(cx).await? {
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
@@ -40,6 +41,7 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
         replace_rows(cx, &target, &statement.checks, (&found.keys, &found.rows), &new_rows, &runtime.eval())
             .await?;
         row_count += new_rows.len() as u64;
+        refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &new_rows, &target.types, context)
         };
@@ -53,6 +55,7 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let asks_sequences = asks_sequences(statement.returning.as_ref());
     while let Some(batch) = source.next(cx).await? {
         let recheck = statement.recheck.as_ref();
         let found = lock_rows(cx, &target, recheck, &batch, RowLock::Update, &runtime.eval()).await?;
@@ -63,6 +66,7 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
             context.txn.delete(target.table.tree, key)?;
         }
         row_count += found.rows.len() as u64;
+        refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &found.rows, &target.types, context)
         };

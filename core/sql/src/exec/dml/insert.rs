@@ -4,7 +4,7 @@ use super::check::Checks;
 use super::conflict::{Outcome, Upsert};
 use super::target::Target;
 use super::unique::{Conflict, mode};
-use super::{changed_concurrently, returned, rows_of};
+use super::{asks_sequences, changed_concurrently, refuse_late_sequences, returned, rows_of};
 use crate::catalog::Column;
 use crate::columns::datum_at;
 use crate::datum::Datum;
@@ -13,7 +13,7 @@ use crate::eval;
 use crate::exec::query::reserve_sequences;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query, Shared};
 use crate::expr::Expr;
-use crate::functions::{EvalContext, Value};
+use crate::functions::{EvalContext, Run, Value};
 use crate::plan::{Arbiters, Insert, Op, Plan};
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef};
@@ -27,10 +27,12 @@ pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> R
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let asks_sequences = asks_sequences(statement.returning.as_ref());
     let mut upsert = Upsert::of(statement);
     while let Some(batch) = source.next(cx).await? {
         let inserted = insert_batch(cx, &target, statement, &batch, &runtime, upsert.as_mut()).await?;
         row_count += inserted.row_count;
+        refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &inserted.rows, &target.types, context)
         };
@@ -231,10 +233,7 @@ pub(super) async fn put_new_row(
 }
 
 /// Hidden row ids for a table without a primary key.
-struct RowIds {
-    next: i64,
-    left: usize,
-}
+struct RowIds(Vec<Run>);
 
 impl RowIds {
     async fn reserve(cx: &Cx, target: &Target<'_>, count: usize) -> Result<Option<RowIds>> {
@@ -243,13 +242,19 @@ impl RowIds {
             return Ok(None);
         };
         let count = u32::try_from(count).map_err(|_| Error::internal("a batch of more than 2^32 rows"))?;
-        let next = target.context.environment.reserve(cx, sequence, count).await?;
-        Ok(Some(RowIds { next, left: count as usize }))
+        let mut runs = target.context.environment.reserve(cx, sequence, count).await?;
+        runs.reverse();
+        Ok(Some(RowIds(runs)))
     }
 
     fn next(&mut self) -> Result<i64> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| Error::internal("more rows than row ids"))?;
-        self.next += 1;
-        Ok(self.next - 1)
+        let run = self.0.last_mut().ok_or_else(|| Error::internal("more rows than row ids"))?;
+        let id = run.0;
+        run.0 += 1;
+        run.1 -= 1;
+        if run.1 == 0 {
+            self.0.pop();
+        }
+        Ok(id)
     }
 }

@@ -153,23 +153,80 @@ pub struct ColumnDef {
     pub ty: SqlType,
     /// NOT NULL (serial too).
     pub not_null: bool,
+    /// serial
+    pub serial: bool,
     /// NULL was written.
     pub null: bool,
     /// DEFAULT: its text and tree.
     pub default: Option<(String, Expr)>,
-    /// GENERATED … AS IDENTITY, serial.
+    /// GENERATED … AS IDENTITY
     pub identity: Option<IdentityDef>,
 }
 
 /// An identity column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct IdentityDef {
     /// ALWAYS
     pub always: bool,
-    /// START WITH
-    pub start: i64,
+    /// Of its sequence.
+    pub options: SequenceOptions,
+}
+
+/// Options of a sequence, as far as they were said. `Some(None)`: NO MINVALUE, NO MAXVALUE, RESTART without a value, OWNED BY
+/// NONE.
+#[derive(Clone, Debug, Default)]
+pub struct SequenceOptions {
+    /// AS, and where it stands.
+    pub ty: Option<(SqlType, u32)>,
     /// INCREMENT BY
-    pub increment: i64,
+    pub increment: Option<i64>,
+    /// MINVALUE
+    pub min: Option<Option<i64>>,
+    /// MAXVALUE
+    pub max: Option<Option<i64>>,
+    /// START WITH
+    pub start: Option<i64>,
+    /// RESTART
+    pub restart: Option<Option<i64>>,
+    /// CACHE: checked; the engine chooses how many values it reserves at once.
+    pub cache: Option<i64>,
+    /// CYCLE
+    pub cycle: Option<bool>,
+    /// OWNED BY table.column
+    pub owner: Option<Option<(Name, Name)>>,
+}
+
+impl SequenceOptions {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        let SequenceOptions { ty, increment, min, max, start, restart, cache, cycle, owner } = self;
+        let numbers = increment.is_none() && start.is_none() && cache.is_none() && restart.is_none();
+        numbers && ty.is_none() && min.is_none() && max.is_none() && cycle.is_none() && owner.is_none()
+    }
+}
+
+/// CREATE SEQUENCE
+#[derive(Clone, Debug)]
+pub struct CreateSequence {
+    /// Its name.
+    pub name: Name,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// Its options.
+    pub options: SequenceOptions,
+}
+
+/// ALTER SEQUENCE
+#[derive(Clone, Debug)]
+pub struct AlterSequence {
+    /// Which.
+    pub name: Name,
+    /// IF EXISTS
+    pub if_exists: bool,
+    /// What changes.
+    pub options: SequenceOptions,
+    /// RENAME TO
+    pub rename: Option<Name>,
 }
 
 /// A constraint of CREATE TABLE.
