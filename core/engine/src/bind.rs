@@ -9,7 +9,7 @@ use orrery_sql::bind::{Bound, Control};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::exec::point::PointPlan;
-use orrery_sql::plan::{Plan, Statement};
+use orrery_sql::plan::{Plan, Relations, Statement};
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
 
@@ -133,6 +133,10 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         locks.extend(plan.tables.iter().map(|table| (table.id, TableLock::AccessShare)));
         locks.extend(plan.sequences.iter().map(|&id| (TreeId(id), TableLock::RowExclusive)));
     };
+    for related in relations_of(bound).into_iter().flat_map(|relations| relations.tables.values()) {
+        let mode = if related.is_changed { TableLock::RowExclusive } else { TableLock::RowShare };
+        locks.push((related.table.id, mode));
+    }
     match bound {
         Bound::Dml(Statement::Query(plan)) => reads(plan, &mut locks),
         Bound::Dml(Statement::Insert(insert)) => {
@@ -161,13 +165,15 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         Bound::Ddl(Ddl::DropSequence { ids, .. }) => {
             locks.extend(ids.iter().map(|&id| (TreeId(id), TableLock::AccessExclusive)));
         }
-        Bound::Ddl(
-            Ddl::CreateTable(_)
-            | Ddl::CreateView(_)
-            | Ddl::DropView { .. }
-            | Ddl::CreateSequence(_)
-            | Ddl::Nothing(_),
-        ) => {}
+        Bound::Ddl(Ddl::AlterTable { table, others, .. }) => {
+            locks.push((table.id, TableLock::AccessExclusive));
+            locks.extend(others.iter().map(|other| (other.id, TableLock::ShareRowExclusive)));
+        }
+        Bound::Ddl(Ddl::CreateTable(new)) => {
+            let targets = new.foreign_keys.iter().map(|key| TreeId(key.target));
+            locks.extend(targets.filter(|id| id.0 != 0).map(|id| (id, TableLock::ShareRowExclusive)));
+        }
+        Bound::Ddl(Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) | Ddl::Nothing(_)) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
         Bound::Control(Control::Analyze(tables)) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
@@ -179,6 +185,13 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
 
 /// The tables whose definition a statement relies on, written ones first.
 fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
+    let (mut written, read) = own_tables_of(bound);
+    let relations = relations_of(bound).into_iter().flat_map(|relations| relations.tables.values());
+    written.extend(relations.map(|related| &related.table));
+    (written, read)
+}
+
+fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
     match bound {
         Bound::Dml(Statement::Query(plan)) => (Vec::new(), plan.tables.iter().collect()),
         Bound::Dml(Statement::Insert(insert)) => (vec![&insert.table], insert.source.tables.iter().collect()),
@@ -189,6 +202,9 @@ fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
         }
         Bound::Ddl(Ddl::CreateIndex { table, .. }) => (vec![table], Vec::new()),
         Bound::Ddl(Ddl::DropIndex(indexes)) => (indexes.iter().map(|(table, _)| table).collect(), Vec::new()),
+        Bound::Ddl(Ddl::AlterTable { table, others, .. }) => {
+            (std::iter::once(table).chain(others).collect(), Vec::new())
+        }
         Bound::Ddl(Ddl::AlterSequence(_, table)) => (table.iter().collect(), Vec::new()),
         Bound::Ddl(
             Ddl::CreateTable(_)
@@ -201,6 +217,17 @@ fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
         Bound::Control(Control::Analyze(tables)) => (tables.iter().collect(), Vec::new()),
         Bound::Control(_) => (Vec::new(), Vec::new()),
+    }
+}
+
+/// The foreign keys around what a statement changes.
+fn relations_of(bound: &Bound) -> Option<&Arc<Relations>> {
+    match bound {
+        Bound::Dml(Statement::Insert(insert)) => insert.relations.as_ref(),
+        Bound::Dml(Statement::Update(update)) => update.relations.as_ref(),
+        Bound::Dml(Statement::Delete(delete)) => delete.relations.as_ref(),
+        Bound::Control(Control::Copy(copy)) => copy.relations.as_ref(),
+        _ => None,
     }
 }
 

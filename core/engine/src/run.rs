@@ -323,6 +323,7 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
         Ddl::DropTable { .. } => "DROP TABLE",
         Ddl::CreateView(_) => "CREATE VIEW",
         Ddl::DropView { .. } => "DROP VIEW",
+        Ddl::AlterTable { .. } => "ALTER TABLE",
         Ddl::CreateSequence(_) => "CREATE SEQUENCE",
         Ddl::AlterSequence(..) => "ALTER SEQUENCE",
         Ddl::DropSequence { .. } => "DROP SEQUENCE",

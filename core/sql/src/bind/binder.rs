@@ -48,6 +48,8 @@ pub(super) struct Binder<'a> {
     pub(super) insert_targets: Vec<(String, SqlType)>,
     /// Strings that named a sequence: where they stand, and which.
     pub(super) sequence_literals: Vec<(u32, u32)>,
+    /// Names of columns that were found, where somebody wants to know.
+    pub(super) column_names: Option<Vec<Name>>,
 }
 
 /// Columns of rows outside: the parameter that stands for each, its value one scope further out, and its name there.
@@ -137,6 +139,7 @@ impl<'a> Binder<'a> {
             named: Vec::new(),
             insert_targets: Vec::new(),
             sequence_literals: Vec::new(),
+            column_names: None,
         }
     }
 

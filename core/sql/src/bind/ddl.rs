@@ -18,6 +18,7 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::TOO_MANY_COLUMNS, message).at(name.at));
         }
         let mut table = NewTable {
+            id: super::ITSELF,
             name: name.text.clone(),
             columns: Vec::with_capacity(columns.len()),
             sequences: Vec::new(),
@@ -25,6 +26,7 @@ impl Binder<'_> {
             primary_key_name: None,
             indexes: Vec::new(),
             checks: Vec::new(),
+            foreign_keys: Vec::new(),
         };
         for definition in columns {
             self.new_column(&mut table, definition)?;
@@ -74,7 +76,7 @@ impl Binder<'_> {
         self.catalog.is_taken(name)
     }
 
-    fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
+    pub(super) fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
         let ast::ColumnDef { name, ty, not_null, serial, null: _, default, identity } = definition;
         if table.columns.iter().any(|column| column.name == name.text) {
             let message = format!("column \"{}\" specified more than once", name.text);
@@ -99,7 +101,7 @@ impl Binder<'_> {
     }
 
     /// Binds a DEFAULT to find its errors, with their places in this statement.
-    fn validate_default(&mut self, column: &Column, tree: &ast::Expr) -> Result<()> {
+    pub(super) fn validate_default(&mut self, column: &Column, tree: &ast::Expr) -> Result<()> {
         let scope = std::rc::Rc::new(super::scope::Scope::default());
         self.level.forbidden = Some("DEFAULT expressions");
         let forbidden_column = |error: Error| {
@@ -121,8 +123,8 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn constraint(&mut self, table: &mut NewTable, constraint: &ast::Constraint) -> Result<()> {
-        let ast::Constraint { name, kind, column, at } = constraint;
+    pub(super) fn constraint(&mut self, table: &mut NewTable, constraint: &ast::Constraint) -> Result<()> {
+        let ast::Constraint { name, kind, column, deferrable, at } = constraint;
         let given = name.as_ref().map(|name| name.text.clone());
         match kind {
             ConstraintKind::PrimaryKey(columns) => {
@@ -148,7 +150,7 @@ impl Binder<'_> {
                     Some(column) => format!("{}_{column}_check", table.name),
                     None => format!("{}_check", table.name),
                 };
-                let taken = |name: &str| table.checks.iter().any(|check| check.0 == name);
+                let taken = |name: &str| table.has_constraint(name);
                 let name = match given {
                     Some(name) if taken(&name) => {
                         let message =
@@ -159,6 +161,9 @@ impl Binder<'_> {
                     None => first_free(&base, taken),
                 };
                 table.checks.push((name, text.clone()));
+            }
+            ConstraintKind::ForeignKey(references) => {
+                self.foreign_key(table, references, given, *deferrable)?;
             }
         }
         Ok(())
@@ -215,6 +220,65 @@ impl Binder<'_> {
         };
         let index = NewIndex { name, columns: made, unique: *unique, is_constraint: false };
         Ok(Ddl::CreateIndex { table, index })
+    }
+
+    pub(super) fn alter_table(&mut self, alter: &ast::AlterTable) -> Result<Ddl> {
+        let ast::AlterTable { name, if_exists, actions } = alter;
+        let Some(table) = self.catalog.table(&name.text).cloned() else {
+            if let ([ast::AlterAction::RenameTo(to)], Some(_)) =
+                (actions.as_slice(), self.catalog.sequence(&name.text))
+            {
+                let (name, rename) = (name.clone(), Some(to.clone()));
+                let options = ast::SequenceOptions::default();
+                return self.alter_sequence(&ast::AlterSequence { name, if_exists: false, options, rename });
+            }
+            if self.is_taken(&name.text) {
+                return Err(Error::unsupported("ALTER TABLE of anything but a table").at(name.at));
+            }
+            if *if_exists {
+                return Ok(Ddl::Nothing(format!("relation \"{}\" does not exist, skipping", name.text)));
+            }
+            return Err(super::scope::no_table(name));
+        };
+        // Those that a new foreign key refers to.
+        let mut others: Vec<Arc<Table>> = Vec::new();
+        let mut constraints = Vec::new();
+        for action in actions {
+            match action {
+                ast::AlterAction::AddConstraint(constraint) => constraints.push(constraint),
+                ast::AlterAction::AddColumn { constraints: more, .. } => constraints.extend(more),
+                _ => {}
+            }
+        }
+        for constraint in constraints {
+            if let ConstraintKind::ForeignKey(references) = &constraint.kind
+                && let Some(target) = self.catalog.table(&references.table.text)
+                && target.id != table.id
+            {
+                others.push(target.clone());
+            }
+        }
+        Ok(Ddl::AlterTable { table, alter: Arc::new(alter.clone()), others })
+    }
+
+    pub(super) fn rename_index(&mut self, name: &Name, if_exists: bool, to: &Name) -> Result<Ddl> {
+        let tables = self.catalog.tables.values();
+        let is_primary = |table: &&Arc<Table>| table.primary_key_name.as_deref() == Some(name.text.as_str());
+        let owner = self.catalog.index_owner.get(&name.text).and_then(|owner| self.catalog.table(owner));
+        let Some(table) = owner.or_else(|| tables.clone().find(is_primary)).cloned() else {
+            if self.is_taken(&name.text) {
+                let message = format!("\"{}\" is not an index", name.text);
+                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
+            }
+            if if_exists {
+                return Ok(Ddl::Nothing(format!("relation \"{}\" does not exist, skipping", name.text)));
+            }
+            return Err(super::scope::no_table(name));
+        };
+        let actions = vec![ast::AlterAction::RenameConstraint { from: name.clone(), to: to.clone() }];
+        let name = Name { text: table.name.clone(), at: 0 };
+        let alter = Arc::new(ast::AlterTable { name, if_exists: false, actions });
+        Ok(Ddl::AlterTable { table, alter, others: Vec::new() })
     }
 
     pub(super) fn drop_table(&mut self, names: &[Name], if_exists: bool, cascade: bool) -> Result<Ddl> {
@@ -286,7 +350,7 @@ fn required(name: &Name) -> Error {
     Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).at(name.at)
 }
 
-fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Result<Vec<usize>> {
+pub(super) fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Result<Vec<usize>> {
     let mut ordinals = Vec::with_capacity(names.len());
     for name in names {
         let ordinal = table.columns.iter().position(|column| column.name == name.text).ok_or_else(|| {

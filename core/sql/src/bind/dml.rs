@@ -66,7 +66,7 @@ impl TableScope {
     }
 
     /// The expression over ordinals in place of ids.
-    fn by_ordinal(&self, expr: Expr, table: &Table) -> Expr {
+    pub(super) fn by_ordinal(&self, expr: Expr, table: &Table) -> Expr {
         let first = self.ids.first().copied().unwrap_or(0);
         expr.replace_columns(&|id| {
             let ordinal = id - first;
@@ -291,7 +291,7 @@ impl Binder<'_> {
         }
     }
 
-    fn checks(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(String, Expr)>> {
+    pub(super) fn checks(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(String, Expr)>> {
         let mut checks = Vec::with_capacity(table.checks.len());
         for check in &table.checks {
             let tree = crate::parse::expression(&check.expression)?;
@@ -528,7 +528,8 @@ impl Binder<'_> {
         let scope = TableScope::new(self, &table, &name.text);
         let checks = self.checks(&table, &scope)?;
         let format = copy_format(options)?;
-        Ok(CopyFrom { table, columns: targets, defaults, checks, file: file.clone(), format })
+        let relations = self.relations(&table, false)?;
+        Ok(CopyFrom { table, columns: targets, defaults, checks, relations, file: file.clone(), format })
     }
 }
 

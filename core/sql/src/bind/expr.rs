@@ -201,6 +201,9 @@ impl Binder<'_> {
 
     fn column_ref(&mut self, scope: &Rc<Scope>, table: Option<&Name>, name: &Name) -> Result<Expr> {
         if let Some(column) = scope.find(table, name)? {
+            if let Some(names) = &mut self.column_names {
+                names.push(name.clone());
+            }
             let (id, ty) = (column.id, column.ty);
             if !self.level.in_aggregate && !self.level.references.iter().any(|it| it.0 == id) {
                 let text = match &column.table {

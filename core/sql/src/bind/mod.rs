@@ -5,12 +5,14 @@
 //! skipped over (L6): every field of the syntax tree is taken apart by name here.
 
 mod aggregates;
+mod alter;
 mod binder;
 mod coerce;
 mod conflict;
 mod ddl;
 mod dml;
 mod expr;
+mod foreign_key;
 mod from;
 mod group;
 mod names;
@@ -38,9 +40,11 @@ use crate::parse::Parsed;
 use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
 use crate::types::SqlType;
+pub(crate) use alter::{Alter, null};
 use binder::Binder;
 pub(crate) use binder::RELATION_COUNT_MAX;
 pub(crate) use ddl::{derived_name, first_free};
+pub(crate) use foreign_key::ITSELF;
 use orrery_base::{Error, Result, SqlState};
 pub(crate) use sequence::serial_default;
 use std::rc::Rc;
@@ -137,6 +141,8 @@ pub struct CopyFrom {
     pub defaults: Vec<Expr>,
     /// CHECK constraints over the table's columns.
     pub checks: Vec<(String, Expr)>,
+    /// Foreign keys, if there are any.
+    pub relations: Option<Arc<plan::Relations>>,
     /// A file's name; `None` is STDIN.
     pub file: Option<String>,
     /// How the text is laid out.
@@ -191,12 +197,16 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
         ast::Statement::DropSequence { names, if_exists, cascade } => {
             binder.drop_sequence(names, *if_exists, *cascade).map(Bound::Ddl)
         }
+        ast::Statement::AlterTable(alter) => binder.alter_table(alter).map(Bound::Ddl),
+        ast::Statement::RenameIndex { name, if_exists, to } => {
+            binder.rename_index(name, *if_exists, to).map(Bound::Ddl)
+        }
         ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
         ast::Statement::DropIndex { names, if_exists } => {
             binder.drop_index(names, *if_exists).map(Bound::Ddl)
         }
-        ast::Statement::Truncate { names, restart_identity } => {
-            let tables = tables(&binder, names)?;
+        ast::Statement::Truncate { names, restart_identity, cascade } => {
+            let tables = foreign_key::truncated(catalog, tables(&binder, names)?, *cascade)?;
             Ok(Bound::Ddl(Ddl::Truncate { tables, restart_identity: *restart_identity }))
         }
         ast::Statement::Copy(copy) => control(Control::Copy(binder.copy(copy)?)),
@@ -260,6 +270,7 @@ fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
     let dml::BoundInsert { table, source, checks, skip, conflict_update, returning } =
         binder.insert(insert)?;
+    let relations = binder.relations(&table, conflict_update.is_some())?;
     let source = optimize::plan(finish(binder)?, source)?;
     Ok(Bound::Dml(plan::Statement::Insert(plan::Insert {
         table,
@@ -267,6 +278,7 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
         checks,
         skip,
         conflict_update,
+        relations,
         returning,
     })))
 }
@@ -274,6 +286,7 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
     let dml::BoundChange { table, source, recheck, assignments, checks, returning } =
         binder.update(update)?;
+    let relations = binder.relations(&table, true)?;
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
     Ok(Bound::Dml(plan::Statement::Update(plan::Update {
@@ -282,6 +295,7 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
         recheck,
         assignments,
         checks,
+        relations,
         returning,
     })))
 }
@@ -289,9 +303,10 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
 fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
     let dml::BoundChange { table, source, recheck, assignments: _, checks: _, returning } =
         binder.delete(delete)?;
+    let relations = binder.relations(&table, true)?;
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
-    Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, returning })))
+    Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, relations, returning })))
 }
 
 /// Binds EXECUTE's arguments to the prepared statement's parameter types: expressions without columns, for

@@ -121,6 +121,7 @@ impl CopyIn {
             checks: self.copy.checks.clone(),
             skip: None,
             conflict_update: None,
+            relations: self.copy.relations.clone(),
             returning: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::load::{encode_state, insert, load, read_state, remove};
 use super::{Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, TABLES, codec};
-use crate::bind::serial_default;
+use crate::bind::{ITSELF, serial_default};
 use crate::catalog::{Catalog, Check, Identity, Index, Sequence, Table, TableStatistics};
 use crate::exec::ExecContext;
 use orrery_base::kv::{Isolation, ReadMode, RowLock, TableLock, Transaction, Wait};
@@ -10,7 +10,7 @@ use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use std::sync::Arc;
 
 /// Hidden row ids that one reservation takes.
-const ROW_ID_CACHE: u32 = 1024;
+pub(super) const ROW_ID_CACHE: u32 = 1024;
 
 /// Carries out a schema change in the transaction and gives the catalog as it is then. Suspends for locks and pages.
 ///
@@ -20,7 +20,19 @@ const ROW_ID_CACHE: u32 = 1024;
 pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) -> Result<Catalog> {
     let (mode, tables): (_, Vec<&Arc<Table>>) = match &ddl {
         Ddl::Nothing(_) => return Ok(catalog.clone()),
-        Ddl::CreateTable(_) => (TableLock::AccessExclusive, Vec::new()),
+        Ddl::CreateTable(new) => {
+            for key in new.foreign_keys.iter().filter(|key| key.target != ITSELF) {
+                let (target, mode) = (TreeId(key.target), TableLock::ShareRowExclusive);
+                ctx.txn.lock_table(cx, target, mode, Wait::Block).await?;
+            }
+            (TableLock::AccessExclusive, Vec::new())
+        }
+        Ddl::AlterTable { table, others, .. } => {
+            for other in others {
+                ctx.txn.lock_table(cx, other.id, TableLock::ShareRowExclusive, Wait::Block).await?;
+            }
+            (TableLock::AccessExclusive, vec![table])
+        }
         Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) => {
             (TableLock::AccessShare, Vec::new())
         }
@@ -47,6 +59,7 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
     match ddl {
         Ddl::Nothing(_) => {}
         Ddl::CreateTable(new) => change.create_table(cx, ctx, new).await?,
+        Ddl::AlterTable { table, alter, .. } => change.alter_table(cx, ctx, &table, &alter).await?,
         Ddl::CreateSequence(new) => drop(change.create_sequence(cx, ctx, new).await?),
         Ddl::AlterSequence(alter, _) => change.alter_sequence(cx, ctx, *alter).await?,
         Ddl::DropSequence { ids, cascade } => change.drop_sequences(&ids, cascade)?,
@@ -54,6 +67,7 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         Ddl::DropView { views, cascade } => change.drop_views(&views, cascade)?,
         Ddl::DropTable { tables, cascade } => {
             change.drop_dependents(&tables, cascade)?;
+            change.drop_keys_to(&tables, cascade)?;
             for table in tables {
                 change.drop_table(&table)?;
             }
@@ -156,7 +170,17 @@ impl Change {
     }
 
     async fn create_table(&mut self, cx: &Cx, ctx: &ExecContext, new: NewTable) -> Result<()> {
-        let NewTable { name, mut columns, sequences, primary_key, primary_key_name, indexes, checks } = new;
+        let NewTable {
+            id: _,
+            name,
+            mut columns,
+            sequences,
+            primary_key,
+            primary_key_name,
+            indexes,
+            checks,
+            mut foreign_keys,
+        } = new;
         self.check_free(&name)?;
         if let Some(key_name) = &primary_key_name {
             self.check_free(key_name)?;
@@ -180,6 +204,12 @@ impl Change {
             self.check_free(&index.name)?;
             made.push(self.new_index(index)?);
         }
+        for key in &mut foreign_keys {
+            if key.target == ITSELF {
+                key.target = id.0;
+            }
+        }
+        let targets: Vec<u32> = foreign_keys.iter().map(|key| key.target).collect();
         let checks = checks.into_iter().map(|(name, expression)| Check { name, expression }).collect();
         self.put_table(Table {
             id,
@@ -192,12 +222,36 @@ impl Change {
             row_id_sequence,
             indexes: made,
             checks,
-            foreign_keys: Vec::new(),
+            foreign_keys,
             statistics: None,
-        })
+        })?;
+        targets.into_iter().filter(|target| *target != id.0).try_for_each(|target| self.touch(target))
     }
 
-    fn new_index(&mut self, new: NewIndex) -> Result<Index> {
+    /// A table's foreign keys from elsewhere changed: plans made before do not know. Errors: 42P01.
+    pub(super) fn touch(&mut self, id: u32) -> Result<()> {
+        let Some(table) = self.catalog.table_by_id(id) else {
+            return Err(Error::new(
+                SqlState::UNDEFINED_TABLE,
+                "the referenced table does not exist any more",
+            ));
+        };
+        let mut table = (**table).clone();
+        table.schema_version += 1;
+        self.put_table(table)
+    }
+
+    /// Drops the foreign keys of other tables that refer to tables about to go. Errors: 2BP01 without CASCADE.
+    fn drop_keys_to(&mut self, tables: &[Arc<Table>], cascade: bool) -> Result<()> {
+        for table in tables {
+            let shown = format!("table {}", table.name);
+            let going: Vec<TreeId> = tables.iter().map(|table| table.id).collect();
+            self.drop_referring_keys(table, &going, &|_| true, &shown, cascade)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn new_index(&mut self, new: NewIndex) -> Result<Index> {
         let NewIndex { name, columns, unique, is_constraint } = new;
         Ok(Index {
             tree: TreeId(self.next_id()?),
@@ -223,7 +277,7 @@ impl Change {
         Ok(())
     }
 
-    fn drop_trees(&self, table: &Table) -> Result<()> {
+    pub(super) fn drop_trees(&self, table: &Table) -> Result<()> {
         self.txn.drop_tree(table.tree)?;
         table.indexes.iter().try_for_each(|index| self.txn.drop_tree(index.tree))
     }

@@ -15,9 +15,11 @@
 //! 2. Under that lock the catalog is read anew (mode `Current`) unless its version is the one the statement was bound
 //!    under; what binding found is checked again then.
 
+mod alter;
 mod apply;
 mod codec;
 mod load;
+mod rewrite;
 mod sequences;
 mod views;
 
@@ -25,8 +27,8 @@ pub use apply::{execute, set_statistics};
 pub use load::load_catalog;
 pub use sequences::{apply_options, names_sequence, stored_name};
 
-use crate::catalog::{Column, IndexColumn, Sequence, Table, View, ViewColumn};
-use crate::parse::ast::SequenceOptions;
+use crate::catalog::{Column, ForeignKey, IndexColumn, Sequence, Table, View, ViewColumn};
+use crate::parse::ast::{AlterTable, SequenceOptions};
 use orrery_base::TreeId;
 use std::sync::Arc;
 
@@ -76,6 +78,15 @@ pub enum Ddl {
         /// CASCADE: defaults that use them go, too.
         cascade: bool,
     },
+    /// ALTER TABLE
+    AlterTable {
+        /// Which.
+        table: Arc<Table>,
+        /// What: bound when it is carried out, action by action.
+        alter: Arc<AlterTable>,
+        /// Tables that new foreign keys refer to.
+        others: Vec<Arc<Table>>,
+    },
     /// CREATE INDEX
     CreateIndex {
         /// On which table.
@@ -99,6 +110,8 @@ pub enum Ddl {
 /// A table to be made; ids are handed out by [`execute`].
 #[derive(Clone, Debug)]
 pub struct NewTable {
+    /// Its id, when it is there already; otherwise [`crate::bind::ITSELF`].
+    pub id: u32,
     /// Its name.
     pub name: String,
     /// Its columns; `identity` and the default of a serial one are left `None` here.
@@ -113,6 +126,18 @@ pub struct NewTable {
     pub indexes: Vec<NewIndex>,
     /// CHECK constraints: name and text.
     pub checks: Vec<(String, String)>,
+    /// FOREIGN KEY constraints.
+    pub foreign_keys: Vec<ForeignKey>,
+}
+
+impl NewTable {
+    /// Whether a constraint of the table has this name.
+    pub fn has_constraint(&self, name: &str) -> bool {
+        self.primary_key_name.as_deref() == Some(name)
+            || self.checks.iter().any(|check| check.0 == name)
+            || self.foreign_keys.iter().any(|key| key.name == name)
+            || self.indexes.iter().any(|index| index.is_constraint && index.name == name)
+    }
 }
 
 /// The sequence of a column that is being made.

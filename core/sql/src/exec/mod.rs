@@ -41,12 +41,13 @@ use crate::datum::Datum;
 use crate::functions::{EvalContext, Run, SequencePool, SessionSequences};
 use arrow_array::ArrayRef;
 pub use build::{build_index, refuse_newer_rows};
-pub use dml::{delete, insert, insert_many, update};
+pub use dml::{check_foreign_key, delete, insert, insert_many, update};
 pub use metrics::{NodeMetrics, RunMetrics};
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
 use orrery_base::{BoxFuture, Cx, Error, Result};
 pub use query::{Operator, Query, Shared};
+pub use scan::get;
 use std::sync::Arc;
 pub(crate) use subquery::own_exprs;
 

@@ -258,7 +258,10 @@ fn query(plan: &Plan) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 
 fn insert(statement: &Insert) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
-    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && statement.skip.is_none();
+    let is_plain = statement.checks.is_empty()
+        && statement.returning.is_none()
+        && statement.skip.is_none()
+        && statement.relations.is_none();
     if !is_plain || !table.indexes.is_empty() || table.primary_key.is_empty() {
         return None;
     }
@@ -304,7 +307,8 @@ fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
                 .indexes
                 .iter()
                 .any(|index| index.columns.iter().any(|column| column.ordinal == *ordinal));
-        if is_key {
+        let own_keys = &table.foreign_keys;
+        if is_key || own_keys.iter().any(|key| key.columns.contains(ordinal)) {
             return None;
         }
         let ty = table.columns[*ordinal].ty;
@@ -323,6 +327,7 @@ fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 fn delete(statement: &Delete) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let is_plain =
         statement.returning.is_none() && statement.recheck.is_some() && statement.table.indexes.is_empty();
+    let is_plain = is_plain && statement.relations.is_none();
     if !is_plain {
         return None;
     }

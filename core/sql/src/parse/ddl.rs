@@ -2,11 +2,12 @@
 
 use super::ast::{
     ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, ExprKind,
-    IdentityDef, Name, Query, Select, SelectItem, SequenceOptions, SetExpr, Statement, TableExpr,
+    IdentityDef, Name, Query, References, Select, SelectItem, SequenceOptions, SetExpr, Statement, TableExpr,
 };
 use super::keywords;
 use super::lexer::Kind;
 use super::parser::Parser;
+use crate::catalog::Action;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -141,17 +142,15 @@ impl Parser<'_> {
         Ok(table)
     }
 
-    fn table_element(&mut self, table: &mut CreateTable) -> Result<()> {
+    pub(super) fn table_element(&mut self, table: &mut CreateTable) -> Result<()> {
         let at = self.at()?;
         let name = if self.accept("constraint")? { Some(self.name()?) } else { None };
         if let Some(kind) = self.table_constraint()? {
-            self.constraint_end()?;
-            table.constraints.push(Constraint { name, kind, column: None, at });
+            let deferrable = self.constraint_end(matches!(kind, ConstraintKind::ForeignKey(_)))?;
+            table.constraints.push(Constraint { name, kind, column: None, deferrable, at });
             return Ok(());
         }
-        for (word, what) in
-            [("foreign", "FOREIGN KEY"), ("exclude", "EXCLUDE"), ("like", "LIKE in CREATE TABLE")]
-        {
+        for (word, what) in [("exclude", "EXCLUDE"), ("like", "LIKE in CREATE TABLE")] {
             self.refuse_word(word, what)?;
         }
         if name.is_some() {
@@ -172,6 +171,11 @@ impl Parser<'_> {
         }
         if self.accept("check")? {
             return Ok(Some(self.check_expr()?));
+        }
+        if self.accept_all(&["foreign", "key"])? {
+            let columns = self.name_list()?;
+            self.expect("references")?;
+            return Ok(Some(ConstraintKind::ForeignKey(self.references(columns)?)));
         }
         Ok(None)
     }
@@ -195,31 +199,107 @@ impl Parser<'_> {
         Ok(ConstraintKind::Check(text, expr))
     }
 
-    fn expr_with_text(&mut self) -> Result<(String, Expr)> {
+    pub(super) fn expr_with_text(&mut self) -> Result<(String, Expr)> {
         let start = self.peek()?.start;
         let expr = self.expr()?;
         Ok((self.text[start..self.last_end].to_owned(), expr))
     }
 
-    /// What may follow a constraint: only what changes nothing.
-    fn constraint_end(&mut self) -> Result<()> {
-        for (word, what) in [
-            ("deferrable", "DEFERRABLE"),
-            ("include", "INCLUDE"),
-            ("with", "storage parameters"),
-            ("using", "tablespace"),
-        ] {
+    /// What may follow a constraint: whether it is deferrable, and deferred at first.
+    fn constraint_end(&mut self, may_be_deferred: bool) -> Result<(bool, bool)> {
+        for (word, what) in [("include", "INCLUDE"), ("with", "storage parameters"), ("using", "tablespace")]
+        {
             self.refuse_word(word, what)?;
         }
-        self.accept_all(&["not", "deferrable"])?;
-        if self.accept("initially")? {
-            self.refuse_word("deferred", "INITIALLY DEFERRED")?;
-            self.expect("immediate")?;
+        let (mut deferrable, mut deferred) = (None, None);
+        loop {
+            let at = self.at()?;
+            let is_deferrable = self.is_word("deferrable")?;
+            if (is_deferrable || self.is_word("initially")? && self.is_word_at(1, "deferred")?)
+                && !may_be_deferred
+            {
+                return self.refuse("DEFERRABLE");
+            }
+            let again = if is_deferrable {
+                self.take()?;
+                deferrable.replace(true).is_some()
+            } else if self.accept_all(&["not", "deferrable"])? {
+                deferrable.replace(false).is_some()
+            } else if self.accept_all(&["initially", "deferred"])? {
+                deferred.replace(true).is_some()
+            } else if self.accept_all(&["initially", "immediate"])? {
+                deferred.replace(false).is_some()
+            } else if self.is_word("not")? && self.is_word_at(1, "valid")? {
+                return self.refuse("NOT VALID");
+            } else {
+                break;
+            };
+            let message = if again {
+                "multiple DEFERRABLE/NOT DEFERRABLE clauses not allowed"
+            } else if deferred == Some(true) && deferrable == Some(false) {
+                "constraint declared INITIALLY DEFERRED must be DEFERRABLE"
+            } else {
+                continue;
+            };
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         }
-        Ok(())
+        let deferred = deferred == Some(true);
+        Ok((deferrable == Some(true) || deferred, deferred))
     }
 
-    fn column(&mut self, table: &mut CreateTable) -> Result<()> {
+    /// What follows REFERENCES.
+    fn references(&mut self, columns: Vec<Name>) -> Result<References> {
+        let table = self.table_name()?;
+        let target_columns = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
+        let mut references = References {
+            columns,
+            table,
+            target_columns,
+            match_full: false,
+            on_delete: Action::NoAction,
+            delete_columns: Vec::new(),
+            on_update: Action::NoAction,
+        };
+        if self.accept("match")? {
+            self.refuse_word("partial", "MATCH PARTIAL")?;
+            references.match_full = self.accept("full")?;
+            if !references.match_full {
+                self.expect("simple")?;
+            }
+        }
+        while self.accept("on")? {
+            if self.accept("delete")? {
+                (references.on_delete, references.delete_columns) = self.reference_action(true)?;
+            } else {
+                self.expect("update")?;
+                references.on_update = self.reference_action(false)?.0;
+            }
+        }
+        Ok(references)
+    }
+
+    fn reference_action(&mut self, is_delete: bool) -> Result<(Action, Vec<Name>)> {
+        if self.accept_all(&["no", "action"])? {
+            return Ok((Action::NoAction, Vec::new()));
+        }
+        if self.accept("restrict")? {
+            return Ok((Action::Restrict, Vec::new()));
+        }
+        if self.accept("cascade")? {
+            return Ok((Action::Cascade, Vec::new()));
+        }
+        self.expect("set")?;
+        let action = if self.accept("null")? {
+            Action::SetNull
+        } else {
+            self.expect("default")?;
+            Action::SetDefault
+        };
+        let has_columns = is_delete && self.is_punct(b'(')?;
+        Ok((action, if has_columns { self.name_list()? } else { Vec::new() }))
+    }
+
+    pub(super) fn column(&mut self, table: &mut CreateTable) -> Result<()> {
         let name = self.name()?;
         let ty = self.column_type()?;
         let mut column = ColumnDef {
@@ -251,17 +331,14 @@ impl Parser<'_> {
             } else if self.accept("generated")? {
                 self.generated(&mut column, at)?;
             } else if let Some(kind) = self.column_constraint(&column.name)? {
-                self.constraint_end()?;
-                let of = Some(column.name.text.clone());
-                table.constraints.push(Constraint { name: constraint_name, kind, column: of, at });
+                let deferrable = self.constraint_end(matches!(kind, ConstraintKind::ForeignKey(_)))?;
+                let column = Some(column.name.text.clone());
+                table.constraints.push(Constraint { name: constraint_name, kind, column, deferrable, at });
                 continue;
             } else {
-                for (word, what) in [
-                    ("references", "REFERENCES"),
-                    ("collate", "COLLATE"),
-                    ("compression", "COMPRESSION"),
-                    ("storage", "STORAGE"),
-                ] {
+                for (word, what) in
+                    [("collate", "COLLATE"), ("compression", "COMPRESSION"), ("storage", "STORAGE")]
+                {
                     self.refuse_word(word, what)?;
                 }
                 if constraint_name.is_some() {
@@ -298,15 +375,14 @@ impl Parser<'_> {
         if self.accept("check")? {
             return Ok(Some(self.check_expr()?));
         }
+        if self.accept("references")? {
+            return Ok(Some(ConstraintKind::ForeignKey(self.references(vec![column.clone()])?)));
+        }
         Ok(None)
     }
 
     fn generated(&mut self, column: &mut ColumnDef, at: u32) -> Result<()> {
-        let always = self.accept("always")?;
-        if !always {
-            self.expect("by")?;
-            self.expect("default")?;
-        }
+        let always = self.always_or_default()?;
         self.expect("as")?;
         if !self.accept("identity")? {
             return self.refuse("generated column");

@@ -97,20 +97,26 @@ pub fn relation_name(text: &str) -> Result<String> {
 
 /// The text with some of its strings replaced: `with` is given the place of each (1-based, in characters).
 pub fn replace_strings(text: &str, with: impl Fn(u32) -> Option<String>) -> Result<String> {
+    replace(text, &[lexer::Kind::String, lexer::Kind::EscapeString, lexer::Kind::DollarString], with)
+}
+
+/// The text with some of its names replaced: `with` is given the place of each (1-based, in characters).
+pub fn replace_names(text: &str, with: impl Fn(u32) -> Option<String>) -> Result<String> {
+    replace(text, &[lexer::Kind::Word, lexer::Kind::Quoted], with)
+}
+
+fn replace(text: &str, kinds: &[lexer::Kind], with: impl Fn(u32) -> Option<String>) -> Result<String> {
     let mut lexer = lexer::Lexer::new(text);
     let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
     loop {
         let token = lexer.next()?;
-        match token.kind {
-            lexer::Kind::End => break,
-            lexer::Kind::String | lexer::Kind::EscapeString | lexer::Kind::DollarString => {
-                if let Some(replacement) = with(token.at) {
-                    out.push_str(&text[copied..token.start]);
-                    out.push_str(&replacement);
-                    copied = token.end;
-                }
-            }
-            _ => {}
+        if token.kind == lexer::Kind::End {
+            break;
+        }
+        if let Some(replacement) = kinds.contains(&token.kind).then(|| with(token.at)).flatten() {
+            out.push_str(&text[copied..token.start]);
+            out.push_str(&replacement);
+            copied = token.end;
         }
     }
     out.push_str(&text[copied..]);

@@ -204,11 +204,11 @@ impl Parser<'_> {
         if !restart_identity {
             self.accept_all(&["continue", "identity"])?;
         }
-        // There are no foreign keys yet, so RESTRICT and CASCADE say the same.
-        if !self.accept("cascade")? {
+        let cascade = self.accept("cascade")?;
+        if !cascade {
             self.accept("restrict")?;
         }
-        Ok(Statement::Truncate { names, restart_identity })
+        Ok(Statement::Truncate { names, restart_identity, cascade })
     }
 
     fn copy(&mut self) -> Result<Copy> {

@@ -1,10 +1,11 @@
 //! The physical plan: a tree of operators with every column resolved to a position in its input's batches. What the
 //! executor runs and EXPLAIN prints.
 
-use crate::catalog::Table;
+use crate::catalog::{ForeignKey, Table};
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::types::SqlType;
 use orrery_base::TreeId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An output column.
@@ -313,6 +314,8 @@ pub struct Insert {
     pub skip: Option<Arbiters>,
     /// DO UPDATE; otherwise the row is left out.
     pub conflict_update: Option<ConflictUpdate>,
+    /// Foreign keys, if there are any.
+    pub relations: Option<Arc<Relations>>,
     /// RETURNING over the table's columns.
     pub returning: Option<Returning>,
 }
@@ -370,6 +373,8 @@ pub struct Update {
     pub assignments: Vec<(usize, Expr)>,
     /// As in `Insert`.
     pub checks: Vec<(String, Expr)>,
+    /// As in `Insert`.
+    pub relations: Option<Arc<Relations>>,
     /// As in `Insert`, of the new row.
     pub returning: Option<Returning>,
 }
@@ -383,6 +388,8 @@ pub struct Delete {
     pub source: Plan,
     /// As in `Update`.
     pub recheck: Option<Recheck>,
+    /// As in `Insert`.
+    pub relations: Option<Arc<Relations>>,
     /// As in `Insert`, of the old row.
     pub returning: Option<Returning>,
 }
@@ -398,4 +405,36 @@ pub struct Returning {
     pub exprs: Vec<Expr>,
     /// Its output.
     pub fields: Vec<Field>,
+}
+
+/// The foreign keys around a table that changes: those of the table, those that refer to it, and what the latter's actions change
+/// in turn.
+#[derive(Clone, Debug, Default)]
+pub struct Relations {
+    /// By id: all tables of which rows are looked up or changed.
+    pub tables: BTreeMap<u32, Related>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Related {
+    /// Which.
+    pub table: Arc<Table>,
+    /// Foreign keys that refer to it.
+    pub referrers: Vec<Referrer>,
+    /// Rows of it may change: the statement's own table, or one that an action reaches.
+    pub is_changed: bool,
+    /// CHECK constraints over its columns, where actions change it.
+    pub checks: Vec<(String, Expr)>,
+    /// What its columns get by SET DEFAULT.
+    pub defaults: Vec<Expr>,
+}
+
+/// A foreign key that refers to a table.
+#[derive(Clone, Debug)]
+pub struct Referrer {
+    /// Whose it is.
+    pub table: u32,
+    /// The key.
+    pub key: ForeignKey,
 }

@@ -1,6 +1,7 @@
 //! UPDATE and DELETE.
 
 use super::check::Checks;
+use super::foreign::Referential;
 use super::insert::put_new_row;
 use super::target::{Newest, Target};
 use super::{asks_sequences, changed_concurrently, columns_of, refuse_late_sequences, returned, rows_of};
@@ -31,6 +32,7 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
     let asks_sequences = asks_sequences(statement.returning.as_ref());
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
@@ -40,12 +42,20 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
         let new_rows = runtime.evaluate(cx, assigned).await?;
         replace_rows(cx, &target, &statement.checks, (&found.keys, &found.rows), &new_rows, &runtime.eval())
             .await?;
+        if let Some(referential) = &mut referential {
+            for (row, new_row) in found.rows.iter().zip(&new_rows) {
+                referential.updated(target.table, row, new_row)?;
+            }
+        }
         row_count += new_rows.len() as u64;
         refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &new_rows, &target.types, context)
         };
         returning.extend(runtime.evaluate(cx, given).await?);
+    }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -56,14 +66,17 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
     let asks_sequences = asks_sequences(statement.returning.as_ref());
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
         let recheck = statement.recheck.as_ref();
         let found = lock_rows(cx, &target, recheck, &batch, RowLock::Update, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
         for (key, row) in found.keys.iter().zip(&found.rows) {
             cx.charge(256).await?;
-            target.delete_entries(cx, &target.entries(row, key)?).await?;
-            context.txn.delete(target.table.tree, key)?;
+            target.delete_row(cx, key, row).await?;
+            if let Some(referential) = &mut referential {
+                referential.deleted(target.table, row)?;
+            }
         }
         row_count += found.rows.len() as u64;
         refuse_late_sequences(asks_sequences, row_count)?;
@@ -71,6 +84,9 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
             returned(statement.returning.as_ref(), &found.rows, &target.types, context)
         };
         returning.extend(runtime.evaluate(cx, given).await?);
+    }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }

@@ -8,6 +8,7 @@
 //! - U3: no row is changed twice by one statement, nor changed after the statement inserted it (21000).
 
 use super::change::{replace_rows, update_lock};
+use super::foreign::Referential;
 use super::insert::put_new_row;
 use super::target::{Newest, Target};
 use super::unique::{Entry, mode};
@@ -60,12 +61,15 @@ impl<'a> Upsert<'a> {
         target: &Target<'_>,
         (key, row, key_is_new): (&[u8], Vec<Datum>, bool),
         runtime: &Shared,
-        scratch: &mut Vec<u8>,
+        (referential, scratch): (Option<&mut Referential<'_>>, &mut Vec<u8>),
     ) -> Result<Outcome> {
         let entries = target.entries(&row, key)?;
         let Some(met) = self.meet(cx, target, key, key_is_new, &entries).await? else {
             put_new_row(cx, target, key, &row, key_is_new, None, scratch).await?;
             self.touched.insert(key.to_vec());
+            if let Some(referential) = referential {
+                referential.inserted(target.table, &row)?;
+            }
             return Ok(Outcome::Changed(row));
         };
         if self.touched.contains(&met.key) {
@@ -81,6 +85,9 @@ impl<'a> Upsert<'a> {
         let checks = &self.statement.checks;
         let new_keys = replace_rows(cx, target, checks, (&keys, &rows), &new_rows, &runtime.eval()).await?;
         self.touched.extend(new_keys);
+        if let Some(referential) = referential {
+            referential.updated(target.table, &rows[0], &new_rows[0])?;
+        }
         let [new_row] = new_rows;
         Ok(Outcome::Changed(new_row))
     }

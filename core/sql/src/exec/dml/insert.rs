@@ -2,6 +2,7 @@
 
 use super::check::Checks;
 use super::conflict::{Outcome, Upsert};
+use super::foreign::Referential;
 use super::target::Target;
 use super::unique::{Conflict, mode};
 use super::{asks_sequences, changed_concurrently, refuse_late_sequences, returned, rows_of};
@@ -29,14 +30,23 @@ pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> R
     let (mut row_count, mut returning) = (0, Vec::new());
     let asks_sequences = asks_sequences(statement.returning.as_ref());
     let mut upsert = Upsert::of(statement);
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
-        let inserted = insert_batch(cx, &target, statement, &batch, &runtime, upsert.as_mut()).await?;
+        let inserted =
+            insert_batch(cx, &target, statement, &batch, &runtime, upsert.as_mut(), referential.as_mut())
+                .await?;
+        if let Some(referential) = referential.as_mut().filter(|it| it.is_apart(target.table)) {
+            referential.settle(cx, context, &runtime).await?;
+        }
         row_count += inserted.row_count;
         refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &inserted.rows, &target.types, context)
         };
         returning.extend(runtime.evaluate(cx, given).await?);
+    }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -57,6 +67,7 @@ pub(super) async fn run_many(
     let target = Target::new(context, &statement.table);
     let runtime = Query::open(Arc::new(statement.source.clone()), context.clone()).start(cx).await?;
     let mut row_count = 0;
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     for start in (0..params.row_count).step_by(BATCH_ROW_COUNT) {
         let part_count = BATCH_ROW_COUNT.min(params.row_count - start);
         let part: Vec<_> = params.columns.iter().map(|column| column.slice(start, part_count)).collect();
@@ -64,7 +75,11 @@ pub(super) async fn run_many(
         let compute = |expr| eval::evaluate_array(expr, &part, part_count, &runtime.eval());
         let columns = exprs.iter().map(compute).collect::<Result<_>>()?;
         let batch = Batch { columns, row_count: part_count };
-        row_count += insert_batch(cx, &target, statement, &batch, &runtime, None).await?.row_count;
+        let inserted = insert_batch(cx, &target, statement, &batch, &runtime, None, referential.as_mut());
+        row_count += inserted.await?.row_count;
+    }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
     }
     Ok(Some(row_count))
 }
@@ -100,6 +115,7 @@ async fn insert_batch(
     batch: &Batch,
     runtime: &Shared,
     mut upsert: Option<&mut Upsert<'_>>,
+    mut referential: Option<&mut Referential<'_>>,
 ) -> Result<Inserted> {
     let mut ids = RowIds::reserve(cx, target, batch.row_count).await?;
     if is_plain(target, statement, batch) {
@@ -120,7 +136,9 @@ async fn insert_batch(
         let row_id = ids.is_some();
         if let Some(upsert) = &mut upsert {
             let proposed = (key.as_slice(), row, row_id);
-            if let Outcome::Changed(row) = upsert.put(cx, target, proposed, runtime, &mut scratch).await? {
+            if let Outcome::Changed(row) =
+                upsert.put(cx, target, proposed, runtime, (referential.as_deref_mut(), &mut scratch)).await?
+            {
                 inserted.row_count += 1;
                 inserted.rows.extend(statement.returning.is_some().then_some(row));
             }
@@ -133,6 +151,9 @@ async fn insert_batch(
                 return Err(changed_concurrently("update"));
             }
             continue;
+        }
+        if let Some(referential) = &mut referential {
+            referential.inserted(target.table, &row)?;
         }
         inserted.row_count += 1;
         if statement.returning.is_some() {
@@ -150,6 +171,7 @@ fn is_plain(target: &Target<'_>, statement: &Insert, batch: &Batch) -> bool {
     statement.checks.is_empty()
         && statement.skip.is_none()
         && statement.returning.is_none()
+        && statement.relations.is_none()
         && target.table.indexes.is_empty()
         && is_laid_out
 }

@@ -12,9 +12,12 @@
 mod change;
 mod check;
 mod conflict;
+mod foreign;
 mod insert;
 mod target;
 mod unique;
+
+pub use foreign::check_foreign_key;
 
 use super::{Batch, DmlOutcome, ExecContext};
 use crate::columns::{array_of, datum_at};

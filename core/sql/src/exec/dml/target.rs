@@ -90,6 +90,12 @@ impl<'a> Target<'a> {
         self.old.decode(&self.layout, bytes)
     }
 
+    /// Removes a locked row with its index entries.
+    pub(super) async fn delete_row(&self, cx: &Cx, key: &[u8], row: &[Datum]) -> Result<()> {
+        self.delete_entries(cx, &self.entries(row, key)?).await?;
+        self.context.txn.delete(self.table.tree, key)
+    }
+
     /// Writes a row under its key.
     pub(super) fn put_row(&self, key: &[u8], row: &[Datum], scratch: &mut Vec<u8>) -> Result<()> {
         encode::row(&self.layout, &self.types, row, scratch)?;

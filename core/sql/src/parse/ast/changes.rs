@@ -1,6 +1,7 @@
 //! Statements that change rows or the schema.
 
 use super::{CommonTable, Expr, Name, Query, SelectItem, TableExpr};
+use crate::catalog::Action;
 use crate::types::SqlType;
 
 /// INSERT
@@ -238,8 +239,105 @@ pub struct Constraint {
     pub kind: ConstraintKind,
     /// The column it was written at.
     pub column: Option<String>,
+    /// DEFERRABLE, INITIALLY DEFERRED
+    pub deferrable: (bool, bool),
     /// Where it stands.
     pub at: u32,
+}
+
+impl Constraint {
+    /// Whether it makes an index.
+    pub fn is_key(&self) -> bool {
+        matches!(self.kind, ConstraintKind::PrimaryKey(_) | ConstraintKind::Unique(_))
+    }
+}
+
+/// ALTER TABLE
+#[derive(Clone, Debug)]
+pub struct AlterTable {
+    /// Which.
+    pub name: Name,
+    /// IF EXISTS
+    pub if_exists: bool,
+    /// What changes.
+    pub actions: Vec<AlterAction>,
+}
+
+/// One action of ALTER TABLE.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum AlterAction {
+    AddColumn {
+        definition: Box<ColumnDef>,
+        constraints: Vec<Constraint>,
+        if_not_exists: bool,
+    },
+    DropColumn {
+        name: Name,
+        if_exists: bool,
+        cascade: bool,
+    },
+    SetType {
+        name: Name,
+        ty: SqlType,
+        using: Option<Expr>,
+    },
+    /// `None`: DROP DEFAULT
+    SetDefault {
+        name: Name,
+        default: Option<(String, Expr)>,
+    },
+    SetNotNull {
+        name: Name,
+        on: bool,
+    },
+    AddIdentity {
+        name: Name,
+        identity: IdentityDef,
+    },
+    SetIdentity {
+        name: Name,
+        always: Option<bool>,
+        options: SequenceOptions,
+    },
+    DropIdentity {
+        name: Name,
+        if_exists: bool,
+    },
+    AddConstraint(Constraint),
+    DropConstraint {
+        name: Name,
+        if_exists: bool,
+        cascade: bool,
+    },
+    RenameColumn {
+        from: Name,
+        to: Name,
+    },
+    RenameConstraint {
+        from: Name,
+        to: Name,
+    },
+    RenameTo(Name),
+}
+
+/// FOREIGN KEY … REFERENCES
+#[derive(Clone, Debug)]
+pub struct References {
+    /// The referencing columns.
+    pub columns: Vec<Name>,
+    /// The referenced table.
+    pub table: Name,
+    /// The referenced columns; none: its primary key.
+    pub target_columns: Vec<Name>,
+    /// MATCH FULL
+    pub match_full: bool,
+    /// ON DELETE
+    pub on_delete: Action,
+    /// ON DELETE SET NULL (columns), SET DEFAULT (columns)
+    pub delete_columns: Vec<Name>,
+    /// ON UPDATE
+    pub on_update: Action,
 }
 
 /// Constraints.
@@ -251,6 +349,8 @@ pub enum ConstraintKind {
     Unique(Vec<Name>),
     /// CHECK: its text and tree.
     Check(String, Expr),
+    /// FOREIGN KEY
+    ForeignKey(References),
 }
 
 /// CREATE INDEX
