@@ -84,6 +84,9 @@ impl<'a> Alter<'a> {
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
         }
         binder.new_column(&mut new, definition)?;
+        if let Some(generated) = &definition.generated {
+            binder.validate_generated(&new.columns, new.columns.len() - 1, generated)?;
+        }
         let mut sequence = new.sequences.pop();
         let column = new.columns.pop().ok_or_else(|| Error::internal("a column was to be added"))?;
         if let Some(new) = &mut sequence {
@@ -167,19 +170,28 @@ impl<'a> Alter<'a> {
         Ok(scope.by_ordinal(value, self.table))
     }
 
-    /// Whether the column's default still fits its type. Errors: 42804.
-    pub(crate) fn check_default(&self, column: &Column) -> Result<()> {
-        self.default_value(column).map(drop).map_err(|error| match error.code() {
+    /// Whether the column's default may be cast to another type. Errors: 42804.
+    pub(crate) fn check_default(&self, column: &Column, ty: SqlType) -> Result<()> {
+        let mut binder = self.binder();
+        let value = binder.default_value(column)?;
+        binder.coerce(value, ty, CastContext::Assignment, 0).map(drop).map_err(|error| match error.code() {
             SqlState::CANNOT_COERCE | SqlState::DATATYPE_MISMATCH => {
                 let message = format!(
                     "default for column \"{}\" cannot be cast automatically to type {}",
                     column.name,
-                    column.ty.base_name()
+                    ty.base_name()
                 );
                 Error::new(SqlState::DATATYPE_MISMATCH, message)
             }
             _ => error,
         })
+    }
+
+    /// The generated columns over the table's columns by ordinal.
+    pub(crate) fn generated(&self) -> Result<Vec<(usize, Expr)>> {
+        let mut binder = self.binder();
+        let scope = TableScope::new(&mut binder, self.table, &self.table.name);
+        binder.generated(self.table, &scope)
     }
 
     /// The CHECK constraints over the table's columns by ordinal.

@@ -305,7 +305,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Whether a cast looks neither at the clock nor at the session's time zone.
-fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
+pub(super) fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
     let zoned = |ty: SqlType| ty == SqlType::Timestamptz;
     from == to || !(zoned(from) || zoned(to))
 }

@@ -31,6 +31,11 @@ impl Binder<'_> {
         for definition in columns {
             self.new_column(&mut table, definition)?;
         }
+        for (ordinal, definition) in columns.iter().enumerate() {
+            if let Some(generated) = &definition.generated {
+                self.validate_generated(&table.columns, ordinal, generated)?;
+            }
+        }
         for index in 0..table.sequences.len() {
             let column = &table.columns[table.sequences[index].column].name;
             let base = derived_name(&table.name, &[column.as_str()], "seq");
@@ -77,7 +82,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
-        let ast::ColumnDef { name, ty, not_null, serial, null: _, default, identity } = definition;
+        let ast::ColumnDef { name, ty, not_null, serial, null: _, default, identity, generated } = definition;
         if table.columns.iter().any(|column| column.name == name.text) {
             let message = format!("column \"{}\" specified more than once", name.text);
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(name.at));
@@ -96,6 +101,7 @@ impl Binder<'_> {
             self.validate_default(&column, tree)?;
             column.default = Some(self.stored_default(text)?);
         }
+        column.generated = generated.as_ref().map(|(text, _)| text.clone());
         table.columns.push(column);
         Ok(())
     }

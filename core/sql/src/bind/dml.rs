@@ -1,14 +1,14 @@
 //! INSERT, UPDATE, DELETE, COPY.
 
+use super::CopyFrom;
 use super::binder::{Binder, Level};
 use super::expr::location;
 use super::scope::{Scope, ScopeColumn};
-use super::{CopyFormat, CopyFrom};
 use crate::catalog::{Column, Table};
 use crate::datum::Datum;
 use crate::expr::{Expr, WindowFunction};
-use crate::functions::CastContext;
-use crate::parse::ast::{self, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
+use crate::functions::{CastContext, Volatility};
+use crate::parse::ast::{self, ExprKind, InsertSource, Name, SelectItem, SetExpr};
 use crate::plan::logical::{ColumnId, Logical, Query};
 use crate::plan::{Arbiters, ConflictUpdate, Field, JoinKind, ROW_KEY, Returning};
 use crate::types::SqlType;
@@ -20,6 +20,7 @@ use std::sync::Arc;
 pub(super) struct BoundInsert {
     pub(super) table: Arc<Table>,
     pub(super) source: Query,
+    pub(super) generated: Vec<(usize, Expr)>,
     pub(super) checks: Vec<(String, Expr)>,
     pub(super) skip: Option<Arbiters>,
     pub(super) conflict_update: Option<ConflictUpdate>,
@@ -33,6 +34,7 @@ pub(super) struct BoundChange {
     /// The whole WHERE over the table's columns, unless a subquery is in the statement.
     pub(super) recheck: Option<Option<Expr>>,
     pub(super) assignments: Vec<(usize, Expr)>,
+    pub(super) generated: Vec<(usize, Expr)>,
     pub(super) checks: Vec<(String, Expr)>,
     pub(super) returning: Option<Returning>,
 }
@@ -107,13 +109,14 @@ impl Binder<'_> {
         };
         let shown = alias.as_ref().unwrap_or(name);
         let scope = TableScope::new(self, &table, &shown.text);
+        let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
         let (mut skip, mut conflict_update) = (None, None);
         if let Some(on_conflict) = on_conflict {
             (skip, conflict_update) = self.on_conflict(&table, &scope, on_conflict)?;
         }
         let returning = self.returning(&table, &scope, returning.as_deref())?;
-        Ok(BoundInsert { table, source, checks, skip, conflict_update, returning })
+        Ok(BoundInsert { table, source, generated, checks, skip, conflict_update, returning })
     }
 
     /// The ordinals that INSERT or COPY names; all when it names none. Errors: 42703, 42701.
@@ -291,6 +294,59 @@ impl Binder<'_> {
         }
     }
 
+    /// The generated columns: ordinals and expressions by ordinal.
+    pub(super) fn generated(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(usize, Expr)>> {
+        let mut generated = Vec::new();
+        for (ordinal, column) in table.columns.iter().enumerate() {
+            let Some(text) = &column.generated else { continue };
+            let tree = crate::parse::expression(text)?;
+            let value = without_positions(self.expr(&scope.scope, &tree)?);
+            let value = self.coerce_assignment(value, &column.name, column.ty, 0)?;
+            generated.push((ordinal, scope.by_ordinal(value, table)));
+        }
+        Ok(generated)
+    }
+
+    /// A generated column of a table that is being made: bound to find its errors.
+    pub(super) fn validate_generated(
+        &mut self,
+        columns: &[Column],
+        ordinal: usize,
+        (_, tree): &(String, ast::Expr),
+    ) -> Result<()> {
+        let shown: Rc<str> = Rc::from("");
+        let first = self.statement.columns.len();
+        let scope_columns = columns.iter().map(|column| ScopeColumn {
+            table: Some(shown.clone()),
+            name: Rc::from(column.name.as_str()),
+            id: self.column(column.ty),
+            ty: column.ty,
+            merged: false,
+        });
+        let scope = Rc::new(Scope { columns: scope_columns.collect(), tables: Vec::new() });
+        self.level = Level { forbidden: Some("column generation expressions"), ..Level::default() };
+        let bound = self.expr(&scope, tree)?;
+        let column = &columns[ordinal];
+        let bound = self.coerce_assignment(bound, &column.name, column.ty, location(tree))?;
+        let refuse = |message: &str| Err(Error::new(SqlState::INVALID_OBJECT_DEFINITION, message));
+        if bound.any(&mut |it| matches!(it, Expr::Subquery { .. })) {
+            let message = "cannot use subquery in column generation expression";
+            return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(tree.at));
+        }
+        if !bound.columns_all(|id| columns[id - first].generated.is_none() && id - first != ordinal) {
+            return refuse("cannot use generated column in column generation expression");
+        }
+        let is_immutable = |it: &Expr| match it {
+            Expr::Call { function, .. } => function.volatility == Volatility::Immutable,
+            Expr::Cast { input, ty, .. } => super::binder::is_stable_cast(input.ty(), *ty),
+            _ => true,
+        };
+        if bound.any(&mut |it| !is_immutable(it)) {
+            return refuse("generation expression is not immutable");
+        }
+        Ok(())
+    }
+
     pub(super) fn checks(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(String, Expr)>> {
         let mut checks = Vec::with_capacity(table.checks.len());
         for check in &table.checks {
@@ -370,7 +426,7 @@ impl Binder<'_> {
             let value = if matches!(value.kind, ExprKind::Default) {
                 self.default_value(definition)?
             } else {
-                if definition.identity.is_some_and(|identity| identity.always) {
+                if definition.generated.is_some() || definition.identity.is_some_and(|it| it.always) {
                     let message = format!("column \"{}\" can only be updated to DEFAULT", definition.name);
                     return Err(Error::new(SqlState::GENERATED_ALWAYS, message).at(column.at));
                 }
@@ -427,7 +483,11 @@ impl Binder<'_> {
         let mut root = Logical::Scan { table: table.clone(), columns };
         let mut fields = table_fields(&table);
         fields.push(Field { name: "row_key".to_owned(), ty: SqlType::Bytea });
-        let checks = if assignments.is_empty() { Vec::new() } else { self.checks(&table, &scope)? };
+        let (mut generated, mut checks) = (Vec::new(), Vec::new());
+        if !assignments.is_empty() {
+            generated = self.generated(&table, &scope)?;
+            checks = self.checks(&table, &scope)?;
+        }
         let mut predicates = Vec::new();
         let is_alone = beside.is_none();
         let recheck = predicate.clone().filter(|_| is_alone).map(|it| scope.by_ordinal(it, &table));
@@ -469,7 +529,7 @@ impl Binder<'_> {
         // Over one relation without subqueries, a row that changed meanwhile is evaluated again by itself.
         let recheck = (is_alone && self.statement.subqueries.is_empty()).then_some(recheck);
         let source = Query { root, output, fields };
-        Ok(BoundChange { table, source, recheck, assignments, checks, returning })
+        Ok(BoundChange { table, source, recheck, assignments, generated, checks, returning })
     }
 
     /// The rows of the table that some row beside it goes with, each once, with one such row.
@@ -515,7 +575,14 @@ impl Binder<'_> {
     pub(super) fn copy(&mut self, copy: &ast::Copy) -> Result<CopyFrom> {
         let ast::Copy { table: name, columns, file, options } = copy;
         let table = self.table(name)?;
-        let targets = self.target_columns(&table, columns)?;
+        let mut targets = self.target_columns(&table, columns)?;
+        if columns.is_empty() {
+            targets.retain(|&ordinal| table.columns[ordinal].generated.is_none());
+        } else if let Some(at) = targets.iter().position(|&at| table.columns[at].generated.is_some()) {
+            let message = format!("column \"{}\" is a generated column", columns[at].text);
+            return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+                .with_detail("Generated columns cannot be used in COPY."));
+        }
         let mut defaults = Vec::with_capacity(table.columns.len());
         for (ordinal, column) in table.columns.iter().enumerate() {
             // A column that the text gives needs no default; NULL stands there and is never used.
@@ -526,10 +593,20 @@ impl Binder<'_> {
             });
         }
         let scope = TableScope::new(self, &table, &name.text);
+        let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
-        let format = copy_format(options)?;
+        let format = super::copy::copy_format(options)?;
         let relations = self.relations(&table, false)?;
-        Ok(CopyFrom { table, columns: targets, defaults, checks, relations, file: file.clone(), format })
+        Ok(CopyFrom {
+            table,
+            columns: targets,
+            defaults,
+            generated,
+            checks,
+            relations,
+            file: file.clone(),
+            format,
+        })
     }
 }
 
@@ -560,14 +637,17 @@ fn is_select(query: &ast::Query) -> bool {
 }
 
 fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
+    let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+    let refused = Error::new(SqlState::GENERATED_ALWAYS, message).at(at);
+    if column.generated.is_some() {
+        return Err(refused.with_detail(format!("Column \"{}\" is a generated column.", column.name)));
+    }
     if overridden || !column.identity.is_some_and(|identity| identity.always) {
         return Ok(());
     }
-    let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
-    Err(Error::new(SqlState::GENERATED_ALWAYS, message)
+    Err(refused
         .with_detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
-        .with_hint("Use OVERRIDING SYSTEM VALUE to override.")
-        .at(at))
+        .with_hint("Use OVERRIDING SYSTEM VALUE to override."))
 }
 
 fn without_positions(mut expr: Expr) -> Expr {
@@ -581,83 +661,4 @@ fn without_positions(mut expr: Expr) -> Expr {
     }
     clear(&mut expr);
     expr
-}
-
-/// COPY's options. Errors: 42601 for unknown ones and bad values, 0A000 for those not built.
-fn copy_format(options: &[(Name, CopyValue)]) -> Result<CopyFormat> {
-    let bad = |name: &Name, message: String| Error::new(SqlState::SYNTAX_ERROR, message).at(name.at);
-    let mut csv = false;
-    for (name, value) in options {
-        if name.text == "format" {
-            csv = match value {
-                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("csv") => true,
-                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("text") => false,
-                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("binary") => {
-                    return Err(Error::unsupported("COPY FORMAT binary").at(name.at));
-                }
-                _ => return Err(bad(name, "COPY format not recognized".to_owned())),
-            };
-        }
-    }
-    let (delimiter, null) = if csv { (b',', "") } else { (b'\t', "\\N") };
-    let mut format =
-        CopyFormat { csv, header: false, delimiter, null: null.to_owned(), quote: b'"', escape: b'"' };
-    let mut escape_given = false;
-    for (name, value) in options {
-        let text = || match value {
-            CopyValue::String(text) | CopyValue::Word(text) => Ok(text.as_str()),
-            CopyValue::None => Err(bad(name, format!("{} requires a parameter", name.text))),
-        };
-        let byte = || match text()?.as_bytes() {
-            [b'\n' | b'\r'] => {
-                let message = format!("COPY {} cannot be newline or carriage return", name.text);
-                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at))
-            }
-            [one] if one.is_ascii() => Ok(*one),
-            _ => {
-                let message = format!("COPY {} must be a single one-byte character", name.text);
-                Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.at))
-            }
-        };
-        match name.text.as_str() {
-            "format" => {}
-            "header" => {
-                format.header = match value {
-                    CopyValue::None => true,
-                    CopyValue::Word(word) | CopyValue::String(word) => match word.as_str() {
-                        "true" | "on" | "1" => true,
-                        "false" | "off" | "0" => false,
-                        _ => return Err(Error::unsupported(format!("COPY HEADER {word}")).at(name.at)),
-                    },
-                }
-            }
-            "delimiter" => format.delimiter = byte()?,
-            "null" => text()?.clone_into(&mut format.null),
-            "quote" if csv => {
-                format.quote = byte()?;
-                if !escape_given {
-                    format.escape = format.quote;
-                }
-            }
-            "escape" if csv => {
-                format.escape = byte()?;
-                escape_given = true;
-            }
-            "quote" | "escape" => {
-                let message = format!("COPY {} available only in CSV mode", name.text);
-                return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.at));
-            }
-            "encoding" if text()?.eq_ignore_ascii_case("utf8") || text()?.eq_ignore_ascii_case("utf-8") => {}
-            "force_not_null" | "force_null" | "freeze" | "encoding" | "force_quote" | "default"
-            | "on_error" => {
-                return Err(Error::unsupported(format!("COPY option {}", name.text)).at(name.at));
-            }
-            other => return Err(bad(name, format!("option \"{other}\" not recognized"))),
-        }
-    }
-    if format.csv && format.delimiter == format.quote {
-        let message = "COPY delimiter and quote must be different";
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
-    }
-    Ok(format)
 }

@@ -41,11 +41,12 @@ impl Binder<'_> {
                 relations.tables.entry(key.target).or_insert_with(|| bystander(target));
             }
             let scope = TableScope::new(self, &table, &table.name);
+            let generated = self.generated(&table, &scope)?;
             let checks = self.checks(&table, &scope)?;
             let defaults =
                 table.columns.iter().map(|column| self.default_value(column)).collect::<Result<Vec<_>>>()?;
             let id = table.id.0;
-            let related = Related { table, referrers, is_changed: true, checks, defaults };
+            let related = Related { table, referrers, is_changed: true, generated, checks, defaults };
             relations.tables.insert(id, related);
         }
         let is_plain = relations.tables.len() == 1
@@ -77,6 +78,19 @@ impl Binder<'_> {
             return Err(Error::unsupported("INITIALLY DEFERRED"));
         }
         let own = referenced(&table.columns, columns)?;
+        let sets = |action: &Action| matches!(action, Action::SetNull | Action::SetDefault);
+        if own.iter().any(|&ordinal| table.columns[ordinal].generated.is_some()) {
+            let (on, refused) = if sets(on_update) || *on_update == Action::Cascade {
+                ("UPDATE", true)
+            } else {
+                ("DELETE", sets(on_delete))
+            };
+            if refused {
+                let message =
+                    format!("invalid ON {on} action for foreign key constraint containing generated column");
+                return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+            }
+        }
         let names: Vec<&str> = columns.iter().map(|column| column.text.as_str()).collect();
         let base = derived_name(&table.name, &names, "fkey");
         let name = match given {
@@ -135,8 +149,8 @@ impl Binder<'_> {
 
 /// A table that is looked at only.
 fn bystander(table: &Arc<Table>) -> Related {
-    let (referrers, checks, defaults) = (Vec::new(), Vec::new(), Vec::new());
-    Related { table: table.clone(), referrers, is_changed: false, checks, defaults }
+    let (referrers, generated, checks, defaults) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    Related { table: table.clone(), referrers, is_changed: false, generated, checks, defaults }
 }
 
 /// The ordinals of the columns a foreign key names.

@@ -9,6 +9,7 @@ mod alter;
 mod binder;
 mod coerce;
 mod conflict;
+mod copy;
 mod ddl;
 mod dml;
 mod expr;
@@ -139,6 +140,8 @@ pub struct CopyFrom {
     pub columns: Vec<usize>,
     /// For every column of the table, what it gets when the text does not give it (cast already; no columns in it).
     pub defaults: Vec<Expr>,
+    /// Generated columns over the table's columns.
+    pub generated: Vec<(usize, Expr)>,
     /// CHECK constraints over the table's columns.
     pub checks: Vec<(String, Expr)>,
     /// Foreign keys, if there are any.
@@ -268,13 +271,14 @@ fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
 }
 
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
-    let dml::BoundInsert { table, source, checks, skip, conflict_update, returning } =
+    let dml::BoundInsert { table, source, generated, checks, skip, conflict_update, returning } =
         binder.insert(insert)?;
     let relations = binder.relations(&table, conflict_update.is_some())?;
     let source = optimize::plan(finish(binder)?, source)?;
     Ok(Bound::Dml(plan::Statement::Insert(plan::Insert {
         table,
         source,
+        generated,
         checks,
         skip,
         conflict_update,
@@ -284,7 +288,7 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
 }
 
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
-    let dml::BoundChange { table, source, recheck, assignments, checks, returning } =
+    let dml::BoundChange { table, source, recheck, assignments, generated, checks, returning } =
         binder.update(update)?;
     let relations = binder.relations(&table, true)?;
     let source = optimize::plan(finish(binder)?, source)?;
@@ -294,6 +298,7 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
         source,
         recheck,
         assignments,
+        generated,
         checks,
         relations,
         returning,
@@ -301,7 +306,7 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
 }
 
 fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
-    let dml::BoundChange { table, source, recheck, assignments: _, checks: _, returning } =
+    let dml::BoundChange { table, source, recheck, assignments: _, generated: _, checks: _, returning } =
         binder.delete(delete)?;
     let relations = binder.relations(&table, true)?;
     let source = optimize::plan(finish(binder)?, source)?;

@@ -118,6 +118,7 @@ impl CopyIn {
         Insert {
             table,
             source,
+            generated: self.copy.generated.clone(),
             checks: self.copy.checks.clone(),
             skip: None,
             conflict_update: None,

@@ -117,7 +117,6 @@ impl Change {
         mut new: Table,
         fills: &mut [Fill],
     ) -> Result<(Table, u64)> {
-        self.drop_trees(old)?;
         new.tree = TreeId(self.next_id()?);
         for index in &mut new.indexes {
             index.tree = TreeId(self.next_id()?);
@@ -126,6 +125,8 @@ impl Change {
             column.missing = Datum::Null;
         }
         let row_count = rewrite(at.cx, at.ctx, old, &new, fills).await?;
+        // Only now: what is dropped is not read any more.
+        self.drop_trees(old)?;
         Ok((new, row_count))
     }
 
@@ -156,7 +157,7 @@ impl Change {
         let value = if sequence.is_none() { Some(alter.default_value(&column)?) } else { None };
         let mut new = (**table).clone();
         let is_varying = value.as_ref().is_some_and(Expr::is_volatile);
-        if sequence.is_none() && !is_varying {
+        if sequence.is_none() && column.generated.is_none() && !is_varying {
             let value = value.unwrap_or_else(|| crate::bind::null(column.ty));
             column.missing = constant(at.cx, at.ctx, &value).await?;
             if column.not_null && column.missing.is_null() && has_rows(at.cx, at.ctx, table).await? {
@@ -168,7 +169,11 @@ impl Change {
             self.put_altered(new)?;
         } else {
             let mut fills = keep_all(table);
-            fills.push(match (&sequence, value) {
+            let mut widened = (**table).clone();
+            widened.columns.push(column.clone());
+            let generated = Alter::new(&self.catalog, &Arc::new(widened)).generated()?;
+            let own = generated.into_iter().find(|it| it.0 == table.columns.len()).map(|it| it.1);
+            fills.push(match (&sequence, own.or(value)) {
                 (Some(new), _) => count_from(&new.sequence),
                 (None, Some(value)) => Fill::Expr(value),
                 (None, None) => Fill::Expr(crate::bind::null(column.ty)),
@@ -226,6 +231,22 @@ impl Change {
             return if if_exists { Ok(()) } else { Alter::new(&self.catalog, table).column(name).map(drop) };
         };
         self.refuse_views(table, "DROP COLUMN")?;
+        let generated = Alter::new(&self.catalog, table).generated()?;
+        let uses = |it: &&(usize, Expr)| it.0 != ordinal && !it.1.columns_all(|column| column != ordinal);
+        if let Some((user, _)) = generated.iter().find(uses) {
+            if cascade {
+                return Err(Error::unsupported("DROP COLUMN CASCADE to a generated column"));
+            }
+            let message = format!(
+                "cannot drop column {} of table {} because other objects depend on it",
+                name.text, table.name
+            );
+            let detail = format!(
+                "column {} of table {} depends on column {} of table {}",
+                table.columns[*user].name, table.name, name.text, table.name
+            );
+            return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).with_detail(detail));
+        }
         let shown = format!("column {} of table {}", name.text, table.name);
         self.drop_referring_keys(table, &[table.id], &|columns| columns.contains(&ordinal), &shown, cascade)?;
         let table = &self.catalog.table_by_id(table.id.0).cloned().unwrap_or_else(|| table.clone());
@@ -298,6 +319,9 @@ impl Change {
             return Err(Error::unsupported("ALTER COLUMN TYPE of a column in a foreign key"));
         }
         let value = alter.retyped(ordinal, ty, using)?;
+        if table.columns[ordinal].default.is_some() {
+            alter.check_default(&table.columns[ordinal], ty)?;
+        }
         let mut new = (**table).clone();
         let before = std::mem::replace(&mut new.columns[ordinal].ty, ty);
         new.statistics = None;
@@ -311,9 +335,6 @@ impl Change {
         }
         let changed = Arc::new(new.clone());
         let alter = Alter::new(&self.catalog, &changed);
-        if new.columns[ordinal].default.is_some() {
-            alter.check_default(&new.columns[ordinal])?;
-        }
         let checks = alter.checks()?;
         if using.is_none() && keeps_bytes(before, ty) {
             return self.put_altered(new);

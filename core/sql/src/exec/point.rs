@@ -259,6 +259,7 @@ fn query(plan: &Plan) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 fn insert(statement: &Insert) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
     let is_plain = statement.checks.is_empty()
+        && statement.generated.is_empty()
         && statement.returning.is_none()
         && statement.skip.is_none()
         && statement.relations.is_none();
@@ -296,7 +297,11 @@ fn changed_row(table: &Arc<Table>, source: &Plan) -> Option<Vec<Operand>> {
 
 fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
-    if !statement.checks.is_empty() || statement.returning.is_some() || statement.recheck.is_none() {
+    if !statement.checks.is_empty()
+        || !statement.generated.is_empty()
+        || statement.returning.is_some()
+        || statement.recheck.is_none()
+    {
         return None;
     }
     let key = changed_row(table, &statement.source)?;

@@ -310,6 +310,7 @@ impl Parser<'_> {
             null: false,
             default: None,
             identity: None,
+            generated: None,
         };
         loop {
             let at = self.at()?;
@@ -324,8 +325,11 @@ impl Parser<'_> {
                         format!("multiple default values specified for column \"{}\"", column.name.text);
                     return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
                 }
+                if column.generated.is_some() {
+                    return Err(both("default and generation expression", &column, at));
+                }
                 if column.identity.is_some() {
-                    return Err(both_defaults(&column, at));
+                    return Err(both("default and identity", &column, at));
                 }
                 column.default = Some(self.default_expr()?);
             } else if self.accept("generated")? {
@@ -385,10 +389,13 @@ impl Parser<'_> {
         let always = self.always_or_default()?;
         self.expect("as")?;
         if !self.accept("identity")? {
-            return self.refuse("generated column");
+            return self.generated_as(column, always, at);
+        }
+        if column.generated.is_some() {
+            return Err(both("identity and generation expression", column, at));
         }
         if column.serial || column.default.is_some() {
-            return Err(both_defaults(column, at));
+            return Err(both("default and identity", column, at));
         }
         if column.identity.is_some() {
             let message = format!("multiple identity specifications for column \"{}\"", column.name.text);
@@ -401,6 +408,30 @@ impl Parser<'_> {
         }
         column.identity = Some(IdentityDef { always, options });
         column.not_null = true;
+        Ok(())
+    }
+
+    /// (expression) STORED
+    fn generated_as(&mut self, column: &mut ColumnDef, always: bool, at: u32) -> Result<()> {
+        self.expect_punct(b'(')?;
+        let generated = self.expr_with_text()?;
+        self.expect_punct(b')')?;
+        self.expect("stored")?;
+        if !always {
+            let message = "for a generated column, GENERATED ALWAYS must be specified";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        }
+        if column.default.is_some() || column.serial {
+            return Err(both("default and generation expression", column, at));
+        }
+        if column.identity.is_some() {
+            return Err(both("identity and generation expression", column, at));
+        }
+        if column.generated.replace(generated).is_some() {
+            let message =
+                format!("multiple generation clauses specified for column \"{}\"", column.name.text);
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        }
         Ok(())
     }
 
@@ -467,7 +498,7 @@ impl Parser<'_> {
     }
 }
 
-fn both_defaults(column: &ColumnDef, at: u32) -> Error {
-    let message = format!("both default and identity specified for column \"{}\"", column.name.text);
+fn both(what: &str, column: &ColumnDef, at: u32) -> Error {
+    let message = format!("both {what} specified for column \"{}\"", column.name.text);
     Error::new(SqlState::SYNTAX_ERROR, message).at(at)
 }

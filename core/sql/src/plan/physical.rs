@@ -308,6 +308,8 @@ pub struct Insert {
     pub table: Arc<Table>,
     /// The rows.
     pub source: Plan,
+    /// Generated columns: ordinals and their expressions over the table's columns.
+    pub generated: Vec<(usize, Expr)>,
     /// CHECK constraints over the table's columns: name and predicate (NULL passes).
     pub checks: Vec<(String, Expr)>,
     /// ON CONFLICT: on which unique keys. `None`: a conflict is 23505.
@@ -372,6 +374,8 @@ pub struct Update {
     /// Ordinal and new value, over the table's columns and those that the source gives behind the row's key.
     pub assignments: Vec<(usize, Expr)>,
     /// As in `Insert`.
+    pub generated: Vec<(usize, Expr)>,
+    /// As in `Insert`.
     pub checks: Vec<(String, Expr)>,
     /// As in `Insert`.
     pub relations: Option<Arc<Relations>>,
@@ -424,6 +428,8 @@ pub struct Related {
     pub referrers: Vec<Referrer>,
     /// Rows of it may change: the statement's own table, or one that an action reaches.
     pub is_changed: bool,
+    /// Its generated columns, where actions change it.
+    pub generated: Vec<(usize, Expr)>,
     /// CHECK constraints over its columns, where actions change it.
     pub checks: Vec<(String, Expr)>,
     /// What its columns get by SET DEFAULT.

@@ -39,9 +39,10 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
         // What the source computed beside the rows; a statement that has such columns drops no row here.
         let beside = &batch.columns[target.types.len() + 1..];
         let assigned = |context: &EvalContext<'_>| assign(&target, statement, &found.rows, beside, context);
-        let new_rows = runtime.evaluate(cx, assigned).await?;
-        replace_rows(cx, &target, &statement.checks, (&found.keys, &found.rows), &new_rows, &runtime.eval())
-            .await?;
+        let mut new_rows = runtime.evaluate(cx, assigned).await?;
+        let rules = (statement.generated.as_slice(), statement.checks.as_slice());
+        let rows = (found.keys.as_slice(), found.rows.as_slice());
+        replace_rows(cx, &target, rules, rows, &mut new_rows, &runtime.eval()).await?;
         if let Some(referential) = &mut referential {
             for (row, new_row) in found.rows.iter().zip(&new_rows) {
                 referential.updated(target.table, row, new_row)?;
@@ -190,16 +191,23 @@ fn assign(
 pub(super) async fn replace_rows(
     cx: &Cx,
     target: &Target<'_>,
-    checks: &[(String, Expr)],
+    (generated, checks): (&[(usize, Expr)], &[(String, Expr)]),
     (keys, rows): (&[Vec<u8>], &[Vec<Datum>]),
-    new_rows: &[Vec<Datum>],
+    new_rows: &mut [Vec<Datum>],
     context: &EvalContext<'_>,
 ) -> Result<Vec<Vec<u8>>> {
     let mut new_keys = Vec::with_capacity(new_rows.len());
     if new_rows.is_empty() {
         return Ok(new_keys);
     }
-    let columns = columns_of(new_rows, &target.types)?;
+    let mut columns = columns_of(new_rows, &target.types)?;
+    for (ordinal, expr) in generated {
+        let values = eval::evaluate_array(expr, &columns, new_rows.len(), context)?;
+        for (at, row) in new_rows.iter_mut().enumerate() {
+            row[*ordinal] = crate::columns::datum_at(&*values, target.types[*ordinal], at)?;
+        }
+        columns[*ordinal] = values;
+    }
     let checks = Checks::evaluate(checks, &columns, new_rows.len(), context)?;
     let mut scratch = Vec::new();
     for (at, new_row) in new_rows.iter().enumerate() {

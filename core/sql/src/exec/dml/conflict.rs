@@ -81,9 +81,10 @@ impl<'a> Upsert<'a> {
         let Some(new_row) = self.changed(cx, target, &met.row, &row, runtime).await? else {
             return Ok(Outcome::Left);
         };
-        let (keys, rows, new_rows) = ([met.key], [met.row], [new_row]);
-        let checks = &self.statement.checks;
-        let new_keys = replace_rows(cx, target, checks, (&keys, &rows), &new_rows, &runtime.eval()).await?;
+        let (keys, rows, mut new_rows) = ([met.key], [met.row], [new_row]);
+        let rules = (self.statement.generated.as_slice(), self.statement.checks.as_slice());
+        let new_keys =
+            replace_rows(cx, target, rules, (&keys, &rows), &mut new_rows, &runtime.eval()).await?;
         self.touched.extend(new_keys);
         if let Some(referential) = referential {
             referential.updated(target.table, &rows[0], &new_rows[0])?;

@@ -182,9 +182,10 @@ impl<'a> Referential<'a> {
                     }
                 }
             }
-            let (keys, rows, new_rows) = ([row_key], [row], [new_row]);
+            let (keys, rows, mut new_rows) = ([row_key], [row], [new_row]);
+            let rules = (child.generated.as_slice(), child.checks.as_slice());
             let eval = runtime.eval();
-            replace_rows(cx, &target, &child.checks, (&keys, &rows), &new_rows, &eval).await?;
+            replace_rows(cx, &target, rules, (&keys, &rows), &mut new_rows, &eval).await?;
             self.updated(&child.table, &rows[0], &new_rows[0])?;
             if action == Action::SetDefault {
                 // The same value again must be there, too.

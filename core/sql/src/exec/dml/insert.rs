@@ -121,8 +121,12 @@ async fn insert_batch(
     if is_plain(target, statement, batch) {
         return insert_plain(cx, target, batch, &mut ids).await;
     }
-    let checks = Checks::evaluate(&statement.checks, &batch.columns, batch.row_count, &runtime.eval())?;
-    let rows = rows_of(&batch.columns, &target.types, batch.row_count)?;
+    let mut columns = batch.columns.clone();
+    for (ordinal, expr) in &statement.generated {
+        columns[*ordinal] = eval::evaluate_array(expr, &columns, batch.row_count, &runtime.eval())?;
+    }
+    let checks = Checks::evaluate(&statement.checks, &columns, batch.row_count, &runtime.eval())?;
+    let rows = rows_of(&columns, &target.types, batch.row_count)?;
     let mut inserted = Inserted::default();
     let (mut key, mut scratch) = (Vec::new(), Vec::new());
     for (at, row) in rows.into_iter().enumerate() {
@@ -169,6 +173,7 @@ fn is_plain(target: &Target<'_>, statement: &Insert, batch: &Batch) -> bool {
     let is_laid_out =
         batch.columns.iter().zip(&target.types).all(|(column, ty)| column.data_type() == &ty.arrow());
     statement.checks.is_empty()
+        && statement.generated.is_empty()
         && statement.skip.is_none()
         && statement.returning.is_none()
         && statement.relations.is_none()

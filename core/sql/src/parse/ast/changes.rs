@@ -162,6 +162,8 @@ pub struct ColumnDef {
     pub default: Option<(String, Expr)>,
     /// GENERATED … AS IDENTITY
     pub identity: Option<IdentityDef>,
+    /// GENERATED ALWAYS AS (expression) STORED: its text and tree.
+    pub generated: Option<(String, Expr)>,
 }
 
 /// An identity column.
