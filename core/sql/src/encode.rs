@@ -50,10 +50,55 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
     }
 }
 
+/// What every row begins with. Columns are only ever added at the end (a dropped one stays, hidden), and a change of a type
+/// writes all rows anew: so the column count in a row tells which columns it has.
+const ROW_VERSION: u16 = 1;
+
+/// Rows that were written before columns were added.
+#[derive(Clone, Debug)]
+pub struct OldRows {
+    types: Vec<SqlType>,
+    missing: Vec<Datum>,
+}
+
+impl OldRows {
+    /// Those of a table.
+    pub fn of(table: &Table) -> Self {
+        let missing = table.columns.iter().map(|column| column.missing.clone()).collect();
+        OldRows { types: types(table), missing }
+    }
+
+    /// The row as it would be written now. Errors: XX001 when it never was a row of the table.
+    pub fn upgrade(&self, layout: &RowLayout, row: &[u8]) -> Result<Vec<u8>> {
+        let misfit =
+            || Error::corrupt(format!("a row of {} bytes does not fit its table's columns", row.len()));
+        let count = row.get(2..4).map(|bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
+        let count = count.filter(|count| *count < self.types.len()).ok_or_else(misfit)?;
+        let physical: Vec<_> = self.types[..count].iter().map(|ty| physical_type(*ty)).collect();
+        let old = RowLayout::new(ROW_VERSION, &physical);
+        if !old.fits(row) {
+            return Err(misfit());
+        }
+        let mut values = decode_row(&old, &self.types[..count], row)?;
+        values.extend(self.missing[count..].iter().cloned());
+        let mut bytes = Vec::new();
+        self::row(layout, &self.types, &values, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Decodes a whole row of the table, old or not. Errors: XX001.
+    pub fn decode(&self, layout: &RowLayout, row: &[u8]) -> Result<Vec<Datum>> {
+        if layout.fits(row) {
+            return decode_row(layout, &self.types, row);
+        }
+        decode_row(layout, &self.types, &self.upgrade(layout, row)?)
+    }
+}
+
 /// The layout of a table's rows.
 pub fn layout(table: &Table) -> RowLayout {
     let types: Vec<_> = table.columns.iter().map(|column| physical_type(column.ty)).collect();
-    RowLayout::new(table.schema_version as u16, &types)
+    RowLayout::new(ROW_VERSION, &types)
 }
 
 /// The types of a table's columns.

@@ -49,6 +49,10 @@ pub(super) struct Binder<'a> {
     pub(super) named: Vec<(u32, String)>,
     /// Columns that the SELECT about to be bound is inserted into: its bare literals take their types.
     pub(super) insert_targets: Vec<(String, SqlType)>,
+    /// Strings that named a sequence: where they stand, and which.
+    pub(super) sequence_literals: Vec<(u32, u32)>,
+    /// Names of columns that were found, where somebody wants to know.
+    pub(super) column_names: Option<Vec<Name>>,
 }
 
 /// Columns of rows outside: the parameter that stands for each, its value one scope further out, and its name there.
@@ -138,6 +142,8 @@ impl<'a> Binder<'a> {
             view_texts: Vec::new(),
             named: Vec::new(),
             insert_targets: Vec::new(),
+            sequence_literals: Vec::new(),
+            column_names: None,
         }
     }
 
@@ -303,7 +309,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Whether a cast looks neither at the clock nor at the session's time zone.
-fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
+pub(super) fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
     let zoned = |ty: SqlType| ty == SqlType::Timestamptz;
     from == to || !(zoned(from) || zoned(to))
 }

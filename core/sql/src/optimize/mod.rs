@@ -17,10 +17,11 @@ mod unnest;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::Plan;
+use crate::exec::own_exprs;
 use crate::plan::logical::{ColumnId, ColumnInfo, LogicalKey, Query, Statement};
+use crate::plan::{Op, Plan, PlanNode};
 use crate::types::SqlType;
-use orrery_base::Result;
+use orrery_base::{Error, Result};
 
 /// What the binder hands over beside the query itself.
 pub struct Input {
@@ -89,7 +90,7 @@ mod cost {
 /// Plans a query and the subqueries it uses.
 pub fn plan(input: Input, query: Query) -> Result<Plan> {
     let Input { statement, param_types, methods } = input;
-    let Statement { mut columns, mut subqueries, tables } = statement;
+    let Statement { mut columns, mut subqueries, tables, sequences } = statement;
     let mut query = query;
     if methods.decorrelate {
         unnest::statement(&mut columns, &mut subqueries, &mut query);
@@ -100,10 +101,24 @@ pub fn plan(input: Input, query: Query) -> Result<Plan> {
         planned.push(planner.query(subquery));
     }
     let root = planner.query(query);
+    planned.iter().chain([&root]).try_for_each(|node| check_sequences(node, false))?;
     let mut tables = tables;
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     tables.dedup_by(|a, b| a.id == b.id);
-    Ok(Plan { root, subqueries: planned, param_types, tables })
+    Ok(Plan { root, subqueries: planned, param_types, tables, sequences })
+}
+
+/// Errors: 0A000 where sequence functions would not be called row by row as they are written.
+fn check_sequences(node: &PlanNode, mut is_below: bool) -> Result<()> {
+    let mut count = 0;
+    own_exprs(node, &mut |expr| count += expr.sequence_call_count());
+    if count > 0 {
+        if is_below || !matches!(node.op, Op::Project { .. } | Op::Values { .. } | Op::Filter { .. }) {
+            return Err(Error::unsupported("a sequence function here"));
+        }
+        is_below = true;
+    }
+    crate::exec::query::inputs(node).into_iter().try_for_each(|input| check_sequences(input, is_below))
 }
 
 /// What planning looks at beside the tree.

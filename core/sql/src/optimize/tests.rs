@@ -18,11 +18,8 @@ fn table(
     indexes: &[(&str, &[usize])],
 ) -> Table {
     let column = |(ordinal, (name, ty, _)): (usize, &(&str, SqlType, f64))| Column {
-        name: (*name).into(),
-        ty: *ty,
         not_null: ordinal == 0,
-        default: None,
-        identity: None,
+        ..Column::new(name, *ty)
     };
     let statistics = columns.iter().map(|(_, ty, distinct)| ColumnStatistics {
         null_fraction: 0.0,
@@ -53,9 +50,12 @@ fn table(
                 columns: ordinals.iter().map(|&ordinal| IndexColumn { ordinal, descending: false }).collect(),
                 unique: false,
                 is_constraint: false,
+                predicate: None,
+                include: Vec::new(),
             })
             .collect(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         statistics: Some(Arc::new(TableStatistics {
             row_count: rows,
             byte_count: rows * 100,
