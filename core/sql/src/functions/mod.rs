@@ -14,8 +14,8 @@ mod dates;
 mod digests;
 mod double;
 mod exact_sum;
-pub(crate) mod kernel;
 mod jsons;
+pub(crate) mod kernel;
 mod math;
 mod moment_pattern;
 mod number_pattern;
@@ -122,7 +122,11 @@ impl TypedCall<'_> {
     }
 
     /// Computes each row from single values. `f` sees NULLs where the function is not strict; a strict one gives NULL.
-    pub fn rows(&self, strict: bool, mut f: impl FnMut(&[crate::datum::Datum]) -> Result<crate::datum::Datum>) -> Result<Value> {
+    pub fn rows(
+        &self,
+        strict: bool,
+        mut f: impl FnMut(&[crate::datum::Datum]) -> Result<crate::datum::Datum>,
+    ) -> Result<Value> {
         let constant = self.args.iter().all(|arg| matches!(arg, Value::Constant(_)));
         let rows = if constant { 1 } else { self.row_count };
         let mut builder = crate::columns::ColumnBuilder::new(self.result, rows);
@@ -251,12 +255,32 @@ type Index<T> = BTreeMap<&'static str, Vec<&'static T>>;
 
 static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
     let mut all = vec![compare::ENTRIES];
-    all.extend([&compare::KEYED[..], &times::INTERVALS, times::ENTRIES, &jsons::JSON, &jsons::JSONB, jsons::ENTRIES]);
+    all.extend([
+        &compare::KEYED[..],
+        &times::INTERVALS,
+        times::ENTRIES,
+        &jsons::JSON,
+        &jsons::JSONB,
+        jsons::ENTRIES,
+    ]);
     all.extend(arithmetic::ENTRIES);
     all.extend(math::ENTRIES);
     all.extend(dates::ENTRIES);
-    all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES, arrays::ENTRIES, regexps::ENTRIES]);
-    all.extend([digests::ENTRIES, math::MORE, texts::ENTRIES, number_pattern::ENTRIES, moment_pattern::ENTRIES]);
+    all.extend([
+        numeric::ENTRIES,
+        strings::ENTRIES,
+        bytes::ENTRIES,
+        pattern::ENTRIES,
+        arrays::ENTRIES,
+        regexps::ENTRIES,
+    ]);
+    all.extend([
+        digests::ENTRIES,
+        math::MORE,
+        texts::ENTRIES,
+        number_pattern::ENTRIES,
+        moment_pattern::ENTRIES,
+    ]);
     let mut index: Index<Scalar> = BTreeMap::new();
     for scalar in all.into_iter().flatten() {
         index.entry(scalar.name).or_default().push(scalar);

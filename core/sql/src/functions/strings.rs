@@ -217,7 +217,16 @@ const fn variadic(
     eval: fn(&EvalContext<'_>, &[Value], usize) -> Result<Value>,
 ) -> Scalar {
     let result = ResultType::Fixed(SqlType::Text);
-    Scalar { name, args, variadic: true, result, strict: false, volatility: Volatility::Stable, eval, typed: None }
+    Scalar {
+        name,
+        args,
+        variadic: true,
+        result,
+        strict: false,
+        volatility: Volatility::Stable,
+        eval,
+        typed: None,
+    }
 }
 
 fn repeat(out: &mut String, text: &str, count: i32) -> Result<()> {

@@ -75,8 +75,7 @@ const NAMES: &[&str] = &[
 
 /// Whether PostgreSQL has a function or an operator of this name that Orrery may lack.
 pub fn is_known(name: &str) -> bool {
-    NAMES.binary_search(&name).is_ok()
-        || matches!(name, "@@" | "@?")
+    NAMES.binary_search(&name).is_ok() || matches!(name, "@@" | "@?")
 }
 
 #[cfg(test)]

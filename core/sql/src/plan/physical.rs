@@ -2,8 +2,8 @@
 //! executor runs and EXPLAIN prints.
 
 use crate::catalog::{ForeignKey, Table};
-use crate::functions::sets::SetFunction;
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::types::SqlType;
 use orrery_base::TreeId;
 use std::collections::BTreeMap;
