@@ -178,7 +178,7 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         }
         Bound::Ddl(Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) | Ddl::Nothing(_)) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
-        Bound::Control(Control::Analyze(tables)) => {
+        Bound::Control(Control::Analyze(tables) | Control::Vacuum { analyze: true, tables }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
         }
         Bound::Control(_) => {}
@@ -218,7 +218,9 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             | Ddl::Nothing(_),
         ) => (Vec::new(), Vec::new()),
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
-        Bound::Control(Control::Analyze(tables)) => (tables.iter().collect(), Vec::new()),
+        Bound::Control(Control::Analyze(tables) | Control::Vacuum { tables, .. }) => {
+            (tables.iter().collect(), Vec::new())
+        }
         Bound::Control(_) => (Vec::new(), Vec::new()),
     }
 }
@@ -306,6 +308,8 @@ fn refuse_writes(bound: &Bound) -> Result<()> {
         Bound::Ddl(ddl) => crate::run::ddl_command(ddl),
         Bound::Control(Control::Copy(_)) => "COPY FROM",
         Bound::Control(Control::Analyze(_)) => "ANALYZE",
+        Bound::Control(Control::Vacuum { .. }) => "VACUUM",
+        Bound::Control(Control::TableAs(_)) => "CREATE TABLE AS",
         Bound::Control(_) => return Ok(()),
     };
     let message = format!("cannot execute {what} in a read-only transaction");

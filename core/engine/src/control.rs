@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, StringArray};
 
 use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::analyze;
-use orrery_sql::bind::{Bound, Control};
+use orrery_sql::bind::{Bound, Control, TableAs};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::datum::Datum;
 use orrery_sql::ddl;
@@ -312,6 +312,8 @@ pub(crate) async fn in_transaction(
         Control::Execute { name, args } => execute(running, name, args, ready).await,
         Control::Explain { analyze, statement } => explain(running, *analyze, statement).await,
         Control::Analyze(tables) => analyze_tables(running, tables, ready).await,
+        Control::Vacuum { analyze, tables } => vacuum(running, *analyze, tables, ready).await,
+        Control::TableAs(create) => table_as(running, create, ready).await,
         Control::Copy(copy) => crate::copy::from_file(running, copy, ready).await,
         _ => Err(Error::internal("an immediate statement was run in a transaction")),
     }
@@ -399,6 +401,35 @@ async fn run_for_metrics(
         running.change_rows(statement, &context).await?;
     }
     Ok(context.metrics())
+}
+
+async fn vacuum(
+    running: &mut Running<'_>,
+    analyze: bool,
+    tables: &[Arc<Table>],
+    ready: &Ready,
+) -> Result<Execution> {
+    if !running.is_implicit {
+        let message = "VACUUM cannot run inside a transaction block";
+        return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+    }
+    if analyze {
+        analyze_tables(running, tables, ready).await?;
+    }
+    Ok(Execution::Done(Tag::command("VACUUM")))
+}
+
+/// Makes the table and fills it, under the one transaction.
+async fn table_as(running: &mut Running<'_>, create: &TableAs, ready: &Ready) -> Result<Execution> {
+    let made = running.ddl(&create.table, ready).await?;
+    let Some(insert) = &create.insert else { return Ok(made) };
+    let insert = Arc::new(Prepared::new(insert.clone(), Vec::new()));
+    // One level deep: it is an INSERT.
+    let filled = Box::pin(running.prepared(&insert, Params::One(Vec::new()))).await?;
+    match filled {
+        Execution::Done(tag) => Ok(Execution::Done(Tag { command: "SELECT", ..tag })),
+        rows @ Execution::Rows(_) => Ok(rows),
+    }
 }
 
 async fn analyze_tables(

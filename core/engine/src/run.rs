@@ -302,7 +302,7 @@ impl Running<'_> {
         }
     }
 
-    async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
+    pub(crate) async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
         if let Ddl::Nothing(notice) = ddl {
             let mut tag = Tag::command("");
             tag.notice = Some(notice.clone());

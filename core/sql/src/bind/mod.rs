@@ -11,6 +11,7 @@ mod binder;
 mod coerce;
 mod conflict;
 mod copy;
+mod create_as;
 mod ddl;
 mod dml;
 mod expr;
@@ -126,10 +127,28 @@ pub enum Control {
     },
     /// ANALYZE: all tables when none is named.
     Analyze(Vec<Arc<Table>>),
+    /// VACUUM: there is nothing to reclaim.
+    Vacuum {
+        /// ANALYZE too.
+        analyze: bool,
+        /// Which.
+        tables: Vec<Arc<Table>>,
+    },
+    /// CREATE TABLE AS, SELECT INTO
+    TableAs(TableAs),
     /// CHECKPOINT
     Checkpoint,
     /// COPY FROM
     Copy(CopyFrom),
+}
+
+/// A table made of a query.
+#[derive(Clone, Debug)]
+pub struct TableAs {
+    /// CREATE TABLE; or the notice that it is there.
+    pub table: Ddl,
+    /// The INSERT that fills it, to be bound when the table is there.
+    pub insert: Option<Arc<Parsed>>,
 }
 
 /// COPY table FROM: the values of `columns` come from the text, those of the others from `defaults`.
@@ -246,6 +265,13 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
             control(Control::Analyze(catalog.tables.values().cloned().collect()))
         }
         ast::Statement::Analyze(names) => control(Control::Analyze(tables(&binder, names)?)),
+        ast::Statement::Vacuum { analyze, tables: names } => {
+            let named = tables(&binder, names)?;
+            let all = || catalog.tables.values().cloned().collect();
+            let tables = if names.is_empty() { all() } else { named };
+            control(Control::Vacuum { analyze: *analyze, tables })
+        }
+        ast::Statement::CreateTableAs(create) => control(binder.table_as(create, parsed)?),
         ast::Statement::Checkpoint => control(Control::Checkpoint),
     }
 }

@@ -9,6 +9,7 @@
 
 mod alter;
 pub mod ast;
+mod create_as;
 mod ddl;
 mod expr;
 mod insert;
