@@ -479,7 +479,7 @@ fn two_that_insert_the_same_key_become_one_insert_and_one_update() {
         assert_eq!(number(&mut holder, "select n from t"), 11, "{sql}");
         holder.run("begin; delete from t").unwrap();
         let other = start(db.connect(), sql);
-        until_waiting(&db, 2);
+        until_waiting(&db, 1);
         holder.run("commit").unwrap();
         other.join().unwrap().1.unwrap();
         assert_eq!(number(&mut holder, "select n from t"), 1, "the row was gone: this one went in");
@@ -540,13 +540,13 @@ fn a_reference_and_the_row_it_needs_wait_for_each_other() {
     // The deletion first: whoever needs the row waits, and is refused.
     holder.run("begin; delete from p where id = 2").unwrap();
     let inserter = start(db.connect(), "insert into c values (2, 2, null)");
-    until_waiting(&db, 2);
+    until_waiting(&db, 1);
     holder.run("commit").unwrap();
     assert_eq!(code(inserter.join().unwrap().1), SqlState::FOREIGN_KEY_VIOLATION);
     // Undone, it is there after all.
     holder.run("insert into p values (2, 0, 20); begin; delete from p where id = 2").unwrap();
     let inserter = start(db.connect(), "insert into c values (2, 2, null)");
-    until_waiting(&db, 3);
+    until_waiting(&db, 1);
     holder.run("rollback").unwrap();
     inserter.join().unwrap().1.unwrap();
     assert_eq!(number(&mut holder, "select count(*) from c"), 2);
@@ -579,7 +579,7 @@ fn a_cascade_takes_the_rows_that_came_meanwhile() {
     holder.run("insert into c values (2, null, 20); insert into p values (3, 0, 30)").unwrap();
     holder.run("begin; update c set pu = 30").unwrap();
     let deleter = start(db.connect(), "delete from p where id = 2");
-    until_waiting(&db, 2);
+    until_waiting(&db, 1);
     holder.run("commit").unwrap();
     deleter.join().unwrap().1.unwrap();
     assert_eq!(number(&mut holder, "select count(*) from c where pu = 30"), 1);

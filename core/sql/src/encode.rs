@@ -540,3 +540,60 @@ pub fn primary_key_columns(table: &Table) -> Vec<(SqlType, bool)> {
 pub fn index_columns(table: &Table, index: &Index) -> Vec<(SqlType, bool)> {
     index.columns.iter().map(|column| (table.columns[column.ordinal].ty, column.descending)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Column;
+
+    fn table(missing: &[Datum]) -> Table {
+        let columns = missing.iter().enumerate().map(|(at, value)| {
+            let ty = if at % 2 == 0 { SqlType::Int4 } else { SqlType::Text };
+            Column { missing: value.clone(), ..Column::new("c", ty) }
+        });
+        Table {
+            id: TreeId(1000),
+            tree: TreeId(1000),
+            name: "t".into(),
+            schema_version: 9,
+            columns: columns.collect(),
+            primary_key: Vec::new(),
+            primary_key_name: None,
+            row_id_sequence: None,
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            statistics: None,
+        }
+    }
+
+    #[test]
+    fn rows_from_before_a_column_was_added() {
+        let missing =
+            [Datum::Null, Datum::Null, Datum::Int4(7), Datum::Text("late".into()), Datum::Null, Datum::Null];
+        let all = table(&missing);
+        let values = [Datum::Int4(1), Datum::Text("x".into()), Datum::Int4(3), Datum::Text("y".into())];
+        for count in 1..=4 {
+            let old = table(&missing[..count]);
+            let mut bytes = Vec::new();
+            row(&layout(&old), &types(&old), &values[..count], &mut bytes).unwrap();
+            let mut expected = values[..count].to_vec();
+            expected.extend(missing[count..].iter().cloned());
+            let (rows, layout) = (OldRows::of(&all), layout(&all));
+            assert_eq!(rows.decode(&layout, &bytes).unwrap(), expected);
+            assert!(layout.fits(&rows.upgrade(&layout, &bytes).unwrap()));
+            // Damage is found, not read over.
+            for len in 0..bytes.len() {
+                assert!(rows.decode(&layout, &bytes[..len]).is_err(), "{count} columns cut at {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_more_columns_is_damaged() {
+        let (more, less) = (table(&[Datum::Null, Datum::Null]), table(&[Datum::Null]));
+        let mut bytes = Vec::new();
+        row(&layout(&more), &types(&more), &[Datum::Int4(1), Datum::Null], &mut bytes).unwrap();
+        assert!(OldRows::of(&less).decode(&layout(&less), &bytes).is_err());
+    }
+}

@@ -596,6 +596,10 @@ impl Binder<'_> {
         let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
         let format = super::copy::copy_format(options)?;
+        if table.foreign_keys.iter().any(|key| key.target == table.id.0) {
+            // Each batch is checked at its end, and a row may refer to one of a later batch.
+            return Err(Error::unsupported("COPY into a table that refers to itself").at(name.at));
+        }
         let relations = self.relations(&table, false)?;
         Ok(CopyFrom {
             table,

@@ -19,6 +19,10 @@ impl Binder<'_> {
     /// The foreign keys around a table. `leaves`: referenced rows may go or get other keys.
     pub(super) fn relations(&mut self, table: &Arc<Table>, leaves: bool) -> Result<Option<Arc<Relations>>> {
         let catalog = self.catalog;
+        let refers = |other: &Arc<Table>| other.foreign_keys.iter().any(|key| key.target == table.id.0);
+        if table.foreign_keys.is_empty() && !(leaves && catalog.tables.values().any(refers)) {
+            return Ok(None);
+        }
         let mut relations = Relations::default();
         let mut open = vec![(table.clone(), leaves)];
         while let Some((table, leaves)) = open.pop() {
@@ -49,12 +53,7 @@ impl Binder<'_> {
             let related = Related { table, referrers, is_changed: true, generated, checks, defaults };
             relations.tables.insert(id, related);
         }
-        let is_plain = relations.tables.len() == 1
-            && relations
-                .tables
-                .values()
-                .all(|it| it.referrers.is_empty() && it.table.foreign_keys.is_empty());
-        Ok((!is_plain).then(|| Arc::new(relations)))
+        Ok(Some(Arc::new(relations)))
     }
 
     /// Adds a foreign key to a table. Errors: 42P01, 42703, 42704, 42830, 42804; 0A000 for types that are compared by a cast.

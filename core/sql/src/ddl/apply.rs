@@ -69,7 +69,7 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
             change.drop_dependents(&tables, cascade)?;
             change.drop_keys_to(&tables, cascade)?;
             for table in tables {
-                change.drop_table(&table)?;
+                change.drop_table(&table, cascade)?;
             }
         }
         Ddl::CreateIndex { table, index } => change.create_index(cx, ctx, &table, index).await?,
@@ -264,17 +264,18 @@ impl Change {
         })
     }
 
-    fn drop_table(&mut self, table: &Table) -> Result<()> {
+    fn drop_table(&mut self, table: &Table, cascade: bool) -> Result<()> {
         let table = self.current(table)?;
         let key = table.id.0.to_be_bytes();
         self.txn.delete(TABLES, &key)?;
         self.txn.delete(STATISTICS, &key)?;
-        for sequence in self.owned_sequences(&table, None).into_iter().chain(table.row_id_sequence) {
-            self.drop_sequence(sequence)?;
-        }
         self.drop_trees(&table)?;
         remove(&mut self.catalog, &table.name);
-        Ok(())
+        if let Some(row_ids) = table.row_id_sequence {
+            self.drop_sequence(row_ids)?;
+        }
+        let owned = self.owned_sequences(&table, None);
+        self.drop_sequences(&owned, cascade)
     }
 
     pub(super) fn drop_trees(&self, table: &Table) -> Result<()> {

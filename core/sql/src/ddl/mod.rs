@@ -18,6 +18,7 @@
 mod alter;
 mod apply;
 mod codec;
+mod constraints;
 mod load;
 mod rewrite;
 mod sequences;

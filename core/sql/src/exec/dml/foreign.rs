@@ -19,7 +19,7 @@ use crate::exec::{ExecContext, Shared};
 use crate::plan::{Referrer, Related, Relations};
 use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
-use orrery_base::kv::{Flow, Isolation, KeyRange, ReadMode, RowLock, RowRef, RowSink};
+use orrery_base::kv::{Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -291,11 +291,13 @@ async fn find(
         let place = place.ok_or_else(|| Error::internal("a key of other columns"))?;
         encode::push_key(&mut key, &values[place], table.columns[ordinal].ty, descending)?;
     }
-    let target = Target::new(context, table);
-    if let Some(lock) = lock {
-        target.lock(cx, tree, &key, lock).await?;
+    if let Some(lock) = lock
+        && !context.txn.try_lock(tree, &key, lock)?
+    {
+        context.txn.lock(cx, tree, &key, lock, Wait::Block).await?;
     }
-    Ok(matches!(target.newest(cx, tree, &key, ReadMode::Current).await?, Newest::Row(..)))
+    let found = crate::exec::get(cx, context, tree, &key, ReadMode::Current, &mut |_| {}).await?;
+    Ok(matches!(found, Lookup::Found { .. }))
 }
 
 /// The tree whose keys are exactly these columns, and their order in it.
