@@ -15,6 +15,8 @@ use std::fmt::Write as _;
 pub struct FormatSettings {
     /// Seconds east of UTC.
     pub time_zone: i32,
+    /// The transaction's start, µs UTC: what `now`, `today` and their kin mean. `None` where there is no transaction.
+    pub now: Option<i64>,
 }
 
 // ---- Output.
@@ -160,7 +162,10 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Bytea => Datum::Bytea(parse_bytea(text)?.into()),
         SqlType::Uuid => Datum::Uuid(parse_uuid(text).ok_or_else(|| invalid(ty, text))?),
         SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz => parse_moment(text, ty, settings)?,
-        SqlType::Time => Datum::Time(civil::parse_time(text).map_err(|bad| bad_moment(bad, ty, text))?),
+        SqlType::Time => match civil::parse_time(text) {
+            Err(BadMoment::Clock(word)) => by_clock(&word, ty, settings)?,
+            read => Datum::Time(read.map_err(|bad| bad_moment(bad, ty, text))?),
+        },
         SqlType::Char(None) => Datum::Text(text.into()),
         SqlType::Char(Some(limit)) => Datum::Text(fit_char(text, limit, false)?.into()),
         SqlType::Json => {
@@ -389,8 +394,38 @@ fn bad_moment(bad: BadMoment, ty: SqlType, text: &str) -> Error {
     }
 }
 
+/// Whether a text means another moment in each transaction.
+pub fn depends_on_clock(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "now" | "today" | "tomorrow" | "yesterday")
+}
+
+/// `now`, `today`, `tomorrow`, `yesterday`.
+fn by_clock(word: &str, ty: SqlType, settings: FormatSettings) -> Result<Datum> {
+    let Some(now) = settings.now else {
+        return Err(Error::unsupported(format_args!("the date/time input \"{word}\" here")));
+    };
+    let zone = i64::from(settings.time_zone) * civil::SECOND;
+    let local = now + zone;
+    let midnight = local - local.rem_euclid(civil::DAY);
+    let local = match word {
+        "now" => local,
+        "tomorrow" => midnight + civil::DAY,
+        "yesterday" => midnight - civil::DAY,
+        _ => midnight,
+    };
+    Ok(match ty {
+        SqlType::Date => Datum::Date(local.div_euclid(civil::DAY) as i32),
+        SqlType::Time => Datum::Time(local.rem_euclid(civil::DAY)),
+        SqlType::Timestamp => Datum::Timestamp(local),
+        _ => Datum::Timestamptz(local - zone),
+    })
+}
+
 fn parse_moment(text: &str, ty: SqlType, settings: FormatSettings) -> Result<Datum> {
-    let moment = civil::parse_moment(text).map_err(|bad| bad_moment(bad, ty, text))?;
+    let moment = match civil::parse_moment(text) {
+        Err(BadMoment::Clock(word)) => return by_clock(&word, ty, settings),
+        read => read.map_err(|bad| bad_moment(bad, ty, text))?,
+    };
     let (days, micros, zone) = match moment {
         Moment::Infinity | Moment::MinusInfinity => {
             let above = moment == Moment::Infinity;

@@ -9,7 +9,7 @@ mod moment;
 
 use crate::datum::Interval;
 pub use interval::parse_interval;
-pub use moment::{BadMoment, Moment, parse_moment, parse_time};
+pub use moment::{BadMoment, Moment, parse_moment, parse_time, zone_abbreviation};
 use orrery_base::{Error, Result, SqlState};
 
 /// Microseconds of a second.

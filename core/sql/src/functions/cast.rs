@@ -80,7 +80,7 @@ pub fn cast(
     if let Some(done) = widen(args, from, to, rows) {
         return done;
     }
-    let settings = FormatSettings { time_zone: context.time_zone };
+    let settings = context.settings();
     if to == SqlType::Text && !matches!(from.base(), SqlType::Text | SqlType::Char(_)) {
         return kernel::texts(args, rows, |row, out| {
             // A boolean casts to its whole word, but prints as one letter.

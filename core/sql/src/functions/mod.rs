@@ -60,6 +60,12 @@ pub struct EvalContext<'a> {
 }
 
 impl EvalContext<'_> {
+    /// What texts depend on.
+    pub fn settings(&self) -> crate::text::FormatSettings {
+        let now = i64::try_from(self.transaction_start).ok();
+        crate::text::FormatSettings { time_zone: self.time_zone, now }
+    }
+
     /// A context for constants: no parameters, no subqueries, no sequences.
     pub fn constant(
         transaction_start: Micros,
@@ -118,7 +124,7 @@ pub struct TypedCall<'a> {
 impl TypedCall<'_> {
     /// The session's settings that texts depend on.
     pub fn settings(&self) -> crate::text::FormatSettings {
-        crate::text::FormatSettings { time_zone: self.context.time_zone }
+        self.context.settings()
     }
 
     /// Computes each row from single values. `f` sees NULLs where the function is not strict; a strict one gives NULL.

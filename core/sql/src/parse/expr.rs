@@ -581,7 +581,8 @@ impl Parser<'_> {
             if !function.distinct {
                 self.accept("all")?;
             }
-            function.args = self.list(|parser| parser.argument())?;
+            let args = self.list(|parser| parser.argument())?;
+            function.args = positional(&function.name, args)?;
             if self.is_word("order")? {
                 function.order_by = self.order_by()?;
             }
@@ -611,13 +612,20 @@ impl Parser<'_> {
         Ok(Expr { kind: ExprKind::Function(Box::new(function)), at })
     }
 
-    fn argument(&mut self) -> Result<Expr> {
+    /// An argument, and its name if it has one.
+    fn argument(&mut self) -> Result<(Option<Name>, Expr)> {
         self.refuse_word("variadic", "VARIADIC")?;
+        let next = self.peek_at(1)?;
+        if next.kind == Kind::Operator && matches!(self.slice(next), "=>" | ":=") {
+            let name = self.label()?;
+            self.take()?;
+            return Ok((Some(name), self.expr()?));
+        }
         let expr = self.expr()?;
         if self.is_operator("=>")? || self.is_operator(":=")? {
             return self.refuse("named argument");
         }
-        Ok(expr)
+        Ok((None, expr))
     }
 
     fn case_expr(&mut self) -> Result<Expr> {
@@ -663,6 +671,33 @@ pub(super) fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> 
         over: None,
         label,
     }))
+}
+
+/// Arguments in their places. Only `make_interval` is known by the names of its arguments.
+fn positional(function: &Name, args: Vec<(Option<Name>, Expr)>) -> Result<Vec<Expr>> {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let Some(at) = args.iter().find_map(|(name, _)| name.as_ref().map(|name| name.at)) else {
+        return Ok(args.into_iter().map(|it| it.1).collect());
+    };
+    if function.text != "make_interval" {
+        return Err(Error::unsupported("named argument").at(at));
+    }
+    let zero = || Expr { kind: ExprKind::Number("0".to_owned()), at };
+    let mut places: Vec<Option<Expr>> = vec![None; NAMES.len()];
+    for (index, (name, value)) in args.into_iter().enumerate() {
+        let place = match &name {
+            None => Some(index),
+            Some(name) => NAMES.iter().position(|known| *known == name.text),
+        };
+        match place.and_then(|place| places.get_mut(place)) {
+            Some(slot @ None) => *slot = Some(value),
+            _ => {
+                let message = "function make_interval has no such argument";
+                return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).at(function.at));
+            }
+        }
+    }
+    Ok(places.into_iter().map(|place| place.unwrap_or_else(zero)).collect())
 }
 
 fn flatten_and(left: Expr, right: Expr) -> ExprKind {
