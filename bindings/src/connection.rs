@@ -113,6 +113,10 @@ impl Connection {
         self.link.drive(task)
     }
 
+    pub(crate) fn explain<T>(&self, answer: Result<T>) -> Result<T> {
+        self.link.shared.explain(answer)
+    }
+
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }
@@ -212,7 +216,7 @@ impl Connection {
     pub fn answer(&mut self, statement: &Statement, params: &[Datum]) -> Result<Answer> {
         self.before(statement)?;
         let task = self.session.execute(&statement.0, params.to_vec());
-        match self.drive(task)? {
+        match self.explain(self.drive(task))? {
             Execution::Done(tag) => Ok(Answer::Done(tag)),
             Execution::Rows(rows) => {
                 let stream = RowStream::new(self.link.clone(), rows);

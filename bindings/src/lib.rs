@@ -44,7 +44,9 @@ pub mod kv {
     pub use orrery_engine::base::kv::{Flow, KeyRange, RowRef, RowSink};
 }
 
-pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};
+#[cfg(unix)]
+pub use orrery_drivers::FileDriver;
+pub use orrery_drivers::{Driver, MemoryDriver, TestDriver};
 pub use orrery_engine::Tag;
 pub use orrery_engine::base::kv::Isolation;
 pub use orrery_engine::base::{Duty, Error, Result, SqlState};
