@@ -81,6 +81,11 @@ impl Statement {
         self.0.fields()
     }
 
+    /// Whether [`Statement::fields`] are these; copies nothing.
+    pub fn has_fields(&self, fields: &[Field]) -> bool {
+        self.0.has_fields(fields)
+    }
+
     /// How many parameters it has.
     pub fn param_count(&self) -> usize {
         self.0.param_count()

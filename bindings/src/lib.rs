@@ -44,6 +44,12 @@ pub mod kv {
     pub use orrery_engine::base::kv::{Flow, KeyRange, RowRef, RowSink};
 }
 
+/// What a driver of your own is asked, and answers.
+pub mod disk {
+    pub use orrery_engine::base::AlignedBuf;
+    pub use orrery_engine::base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, DiskResult, FileId};
+}
+
 #[cfg(unix)]
 pub use orrery_drivers::FileDriver;
 pub use orrery_drivers::{Driver, MemoryDriver, TestDriver};
