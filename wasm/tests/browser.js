@@ -51,7 +51,7 @@ async function conformance(page) {
   const found = await page.evaluate(async (steps) => {
     const { OrreryError, open } = await import("/orrerydb/index.js");
     const { transcript } = await import("/tests/runner.js");
-    const { tableFromIPC } = await import("/arrow.js");
+    const { tableFromIPC } = window.Arrow;
     const counts = (bytes) => {
       const table = tableFromIPC(bytes);
       return [table.numCols, table.numRows];
