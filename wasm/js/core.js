@@ -92,7 +92,7 @@ export class Core {
       if (options.import !== undefined) core.#import(options.import);
       core.#start();
     } catch (error) {
-      core.#release();
+      await core.#release();
       throw core.#problem(error);
     }
     return core;
@@ -327,20 +327,21 @@ export class Core {
     this.#database.close();
   }
 
-  close() {
+  async close() {
     clearTimeout(this.#timer);
     if (this.#sessions.length === 0) return;
     try {
       this.#stop();
     } finally {
-      this.#release();
+      await this.#release();
     }
   }
 
-  #release() {
+  /** The disk is free for others when this answers. */
+  async #release() {
     this.#database?.free();
-    this.#disk?.close();
     if (this.#diskNumber !== 0) host.detach(this.#diskNumber);
+    await this.#disk?.close();
   }
 
   /** After what may have written: syncs by interval and the like want a timer, the ring of log files wants free ones. */

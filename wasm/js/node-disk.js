@@ -217,6 +217,7 @@ class NodeDisk {
     return number;
   }
 
+  /** Its answer comes when the lock is free for others. */
   close() {
     for (const fd of this.#others.values()) fs.closeSync(fd);
     fs.closeSync(this.#data);
@@ -226,7 +227,10 @@ class NodeDisk {
     } catch {
       // There is a log in it.
     }
-    this.#held.stdin.destroy();
-    this.#held.kill();
+    return new Promise((resolve) => {
+      this.#held.ref();
+      this.#held.on("exit", resolve);
+      this.#held.stdin.destroy();
+    });
   }
 }

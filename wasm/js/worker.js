@@ -13,7 +13,7 @@ self.onmessage = async ({ data: { id, method, args } }) => {
   try {
     let value;
     if (method === "open") core = await Core.open(...args);
-    else value = core.call(method, args);
+    else value = await core.call(method, args);
     self.postMessage({ id, value });
   } catch (error) {
     self.postMessage({ id, error: plain(error) });
