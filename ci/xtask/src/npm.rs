@@ -1,4 +1,4 @@
-//! What comes from npm: pinned by `ci/npm/package-lock.json`, installed once below the target directory.
+//! What comes from npm: pinned by a folder's `package-lock.json`, installed once below the target directory.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,10 +15,15 @@ pub fn is_installed() -> bool {
 
 /// The folder with the tools' `node_modules`.
 pub fn tools() -> Result<PathBuf, Failure> {
-    let folder = target_folder().join("doors/node-tools");
+    install("ci/npm", "node-tools")
+}
+
+/// Installs what the lockfile in `from` says into a folder of this name, unless it is there.
+pub fn install(from: &str, name: &str) -> Result<PathBuf, Failure> {
+    let folder = target_folder().join("doors").join(name);
     let lock = "package-lock.json";
     let read = |path: PathBuf| fs::read(path).ok();
-    let wanted = read(PathBuf::from("ci/npm").join(lock));
+    let wanted = read(PathBuf::from(from).join(lock));
     // npm writes this file last.
     let is_there = folder.join("node_modules/.package-lock.json").exists();
     if is_there && read(folder.join(lock)) == wanted {
@@ -26,7 +31,7 @@ pub fn tools() -> Result<PathBuf, Failure> {
     }
     fs::create_dir_all(&folder).map_err(|e| Failure::new(format!("{}: {e}", folder.display())))?;
     for name in ["package.json", lock] {
-        copy(&PathBuf::from("ci/npm").join(name), &folder.join(name))?;
+        copy(&PathBuf::from(from).join(name), &folder.join(name))?;
     }
     program("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).folder(&folder).run()?;
     Ok(folder)

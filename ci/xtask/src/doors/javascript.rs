@@ -1,6 +1,6 @@
 //! The npm package: packed, installed into an empty project, and walked in Node and in headless Chromium.
 
-use super::{STEPS, compare, folder, read, target_folder, write};
+use super::{STEPS, compare, folder, target_folder, write};
 use crate::command::{Failure, Outcome, cargo, program, repository_root};
 use crate::wasm::package::{self, copy, copy_files};
 use crate::{npm, tools};
@@ -35,6 +35,17 @@ pub fn run() -> Result<Outcome, Failure> {
     walk_browser(&built)
 }
 
+/// Builds the package and measures it beside its peers.
+pub fn bench() -> Result<Outcome, Failure> {
+    let built = match package::build()? {
+        Ok(built) => built,
+        Err(missing) => return Ok(Outcome::Skipped(missing)),
+    };
+    let peers = npm::install("bench/js", "node-peers")?;
+    copy(Path::new("bench/js/bench.js"), &peers.join("bench.js"))?;
+    run_node(&peers, &["bench.js".into(), text(&built)])
+}
+
 /// Node with an absolute script and arguments, in a folder.
 fn run_node(folder: &Path, arguments: &[String]) -> Result<Outcome, Failure> {
     program("node").args(arguments).folder(folder).run()
@@ -51,7 +62,10 @@ fn walk_node(built: &Path) -> Result<Outcome, Failure> {
     let packed = program("npm").args(["pack", "--silent", "--pack-destination"]).args([&project]);
     let packed = packed.folder(built).output()?;
     let packed = format!("./{}", packed.trim());
-    program("npm").args(["install", "--no-audit", "--no-fund", "--silent", &packed]).folder(&project).run()?;
+    program("npm")
+        .args(["install", "--no-audit", "--no-fund", "--silent", &packed])
+        .folder(&project)
+        .run()?;
     // First without anything else: the package needs nothing.
     let first = "const { open } = await import('orrerydb'); const db = await open('memory'); \
         console.log(await db.query('select 1 as one')); await db.close()";
@@ -91,9 +105,8 @@ fn walk_browser(built: &Path) -> Result<Outcome, Failure> {
     write(scripts.join("package.json"), "{ \"private\": true, \"type\": \"module\" }\n")?;
     copy(Path::new("wasm/tests/browser.js"), &scripts.join("browser.js"))?;
     let steps = text(repository_root().join(STEPS));
-    let script = |part: &str| {
-        program("node").args(["browser.js", part, &text(&site), CHROMIUM]).folder(&scripts)
-    };
+    let script =
+        |part: &str| program("node").args(["browser.js", part, &text(&site), CHROMIUM]).folder(&scripts);
     compare("Chromium", &script("conformance").args([&steps]).output()?)?;
 
     let native = native_shell()?;
@@ -131,17 +144,4 @@ fn shell(native: &Path, file: &Path, sql: &str) -> Result<String, Failure> {
 fn link(to: &Path, from: &Path) -> Result<(), Failure> {
     let _ = fs::remove_file(from);
     std::os::unix::fs::symlink(to, from).map_err(|e| Failure::new(format!("{}: {e}", from.display())))
-}
-
-/// Whether the page's own words are followed is `wasm/tests/follow.js`'s to say; that there is a page is said here.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_blocks_to_follow() {
-        std::env::set_current_dir(repository_root()).expect("the checkout is there");
-        let page = read("docs/javascript.md").expect("the page is there");
-        assert!(super::super::blocks(&page, "js").len() > 5);
-    }
 }

@@ -24,7 +24,7 @@ pub fn build() -> Result<Result<PathBuf, String>, Failure> {
     }
     let tools = npm::tools()?;
     let module = compile(&toolchain)?;
-    let package = super::super::doors::folder("npm")?.join("orrerydb");
+    let package = crate::doors::folder("npm")?.join("orrerydb");
     fs::create_dir_all(&package).map_err(|e| Failure::new(format!("{}: {e}", package.display())))?;
     let bind = cargo(&["run", "--locked", "-q", "-p", "orrery-wasm-bind", "--"]);
     bind.args([&module, &package]).run()?;
