@@ -18,6 +18,7 @@ use orrery_sql::ddl;
 use orrery_sql::eval;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::explain;
+use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
 use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};
@@ -49,7 +50,7 @@ pub(crate) async fn immediate(
         return Some(Err(run::failed_transaction()));
     }
     // None of these names anything in the catalog.
-    let bound = match prepared.bind(&Arc::new(Catalog::default())) {
+    let bound = match prepared.bind(&Arc::new(Catalog::default()), Methods::default()) {
         Ok(planned) => planned.bound,
         Err(error) => return Some(Err(error)),
     };
@@ -302,7 +303,9 @@ pub(crate) async fn in_transaction(
             // A parameter has no modifier: numeric(5,1) says numeric.
             let types = types.iter().map(SqlType::base).collect();
             let prepared = Arc::new(Prepared::new(statement.clone(), types));
-            prepared.bind(&ready.catalog).map_err(|error| shift(error, statement.offset_chars))?;
+            prepared
+                .bind(&ready.catalog, running.scope.methods)
+                .map_err(|error| shift(error, statement.offset_chars))?;
             running.state.prepared.insert(name.clone(), prepared);
             Ok(Execution::Done(Tag::command("PREPARE")))
         }
@@ -333,7 +336,7 @@ fn prepared_with_arguments(
     ready: &Ready,
 ) -> Result<(Arc<Prepared>, Vec<Datum>)> {
     let prepared = running.state.prepared.get(name).cloned().ok_or_else(|| no_such_statement(name))?;
-    let bound = prepared.bind(&ready.catalog)?.bound;
+    let bound = prepared.bind(&ready.catalog, running.scope.methods)?.bound;
     let types: &[SqlType] = match &*bound {
         Bound::Dml(statement) => run::param_types(statement),
         _ => &[],

@@ -116,7 +116,7 @@ fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDes
     let others = table.indexes.iter().map(|it| index(txn, table, it));
     TableDescription {
         name: table.name.clone(),
-        columns: table.columns.iter().map(|it| column(catalog, it)).collect(),
+        columns: table.visible().map(|(_, it)| column(catalog, it)).collect(),
         indexes: primary.into_iter().chain(others).collect(),
         checks: table
             .checks
@@ -163,7 +163,7 @@ fn column(catalog: &Catalog, column: &Column) -> ColumnDescription {
         name: column.name.clone(),
         ty: column.ty,
         not_null: column.not_null,
-        default: column.default.clone(),
+        default: column.default.as_deref().map(|text| catalog.shown_default(text)),
         identity,
     }
 }

@@ -72,7 +72,12 @@ pub async fn analyze(cx: &Cx, context: &ExecContext, table: &Table) -> Result<Ta
     let mut scan = context.txn.scan(table.tree, KeyRange::all(), ReadMode::Snapshot, false)?;
     while scan.next_batch(cx, &mut sample).await? {}
     sample.rows.sort_unstable_by_key(|row| row.0);
-    let layout = encode::layout(table);
+    let (layout, old) = (encode::layout(table), encode::OldRows::of(table));
+    for (_, row) in &mut sample.rows {
+        if !layout.fits(row) {
+            *row = old.upgrade(&layout, row)?;
+        }
+    }
     let mut columns = Vec::with_capacity(table.columns.len());
     for ordinal in 0..table.columns.len() {
         cx.charge(sample.rows.len() * 64).await?;
@@ -87,9 +92,10 @@ fn width(value: &Datum) -> usize {
         Datum::Bool(_) => 1,
         Datum::Int2(_) => 2,
         Datum::Int4(_) | Datum::Float4(_) | Datum::Date(_) => 4,
-        Datum::Int8(_) | Datum::Float8(_) | Datum::Timestamp(_) | Datum::Timestamptz(_) => 8,
+        Datum::Int8(_) | Datum::Float8(_) | Datum::Timestamp(_) | Datum::Timestamptz(_) | Datum::Time(_) => 8,
         Datum::Numeric(_) | Datum::Interval(_) | Datum::Uuid(_) => 16,
-        Datum::Text(text) => text.len(),
+        Datum::Text(text) | Datum::Jsonb(text) => text.len(),
+        Datum::Array(array) => 16 + array.items.iter().map(width).sum::<usize>(),
         Datum::Bytea(bytes) => bytes.len(),
     }
 }

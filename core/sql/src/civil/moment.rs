@@ -306,3 +306,45 @@ fn finish_moment(mut fields: Fields) -> Result<Moment, BadMoment> {
     let days = checked_days(year, month, day).ok_or(BadMoment::Field)?;
     Ok(Moment::At { days, micros, zone: fields.zone })
 }
+
+/// Reads a time of day: a date before it does not count, nor a zone behind it.
+pub fn parse_time(text: &str) -> Result<i64, BadMoment> {
+    let lower = text.trim().to_ascii_lowercase();
+    match lower.as_str() {
+        "allballs" => return Ok(0),
+        "now" => return Err(BadMoment::Clock(lower)),
+        _ => {}
+    }
+    let mut fields = Fields::default();
+    for word in lower.split([' ', ',', '\t', '\n']).filter(|word| !word.is_empty()) {
+        let has_time = fields.time.is_some();
+        let bare = word.strip_prefix('t').unwrap_or(word);
+        let (digits, fraction) = bare.split_once('.').unwrap_or((bare, ""));
+        let compact = !has_time
+            && fields.date.is_none()
+            && matches!(digits.len(), 4 | 6)
+            && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if compact {
+            let (hours, minutes) = (number(&digits[..2])?, number(&digits[2..4])?);
+            let seconds = if digits.len() == 6 { number(&digits[4..])? } else { 0 };
+            if minutes > 59 || seconds > 60 {
+                return Err(BadMoment::Field);
+            }
+            let micros = hours * HOUR + minutes * MINUTE + seconds * SECOND + fraction_micros(fraction)?;
+            fields.time = Some(if micros > DAY { return Err(BadMoment::Field) } else { micros });
+        } else {
+            read_word(&mut fields, word)?;
+        }
+    }
+    let has_date = fields.date.is_some() || fields.month.is_some() || !fields.numbers.is_empty();
+    if fields.time.is_none() || fields.bc && !has_date {
+        return Err(BadMoment::Syntax);
+    }
+    if !has_date {
+        fields.date = Some((2000, 1, 1));
+    }
+    match finish_moment(fields)? {
+        Moment::At { micros, .. } => Ok(micros),
+        _ => Err(BadMoment::Syntax),
+    }
+}

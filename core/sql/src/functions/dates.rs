@@ -59,7 +59,16 @@ const fn stable(
     eval: fn(&EvalContext<'_>, &[Value], usize) -> Result<Value>,
 ) -> Scalar {
     let result = ResultType::Fixed(result);
-    Scalar { name, args, variadic: false, result, strict: true, volatility: Volatility::Stable, eval }
+    Scalar {
+        name,
+        args,
+        variadic: false,
+        result,
+        strict: true,
+        volatility: Volatility::Stable,
+        eval,
+        typed: None,
+    }
 }
 
 fn date_plus(days: i32, more: i64) -> Result<Datum> {

@@ -217,7 +217,16 @@ const fn variadic(
     eval: fn(&EvalContext<'_>, &[Value], usize) -> Result<Value>,
 ) -> Scalar {
     let result = ResultType::Fixed(SqlType::Text);
-    Scalar { name, args, variadic: true, result, strict: false, volatility: Volatility::Stable, eval }
+    Scalar {
+        name,
+        args,
+        variadic: true,
+        result,
+        strict: false,
+        volatility: Volatility::Stable,
+        eval,
+        typed: None,
+    }
 }
 
 fn repeat(out: &mut String, text: &str, count: i32) -> Result<()> {
@@ -259,6 +268,10 @@ pub(super) static ENTRIES: &[Scalar] = &[
     scalar!("char_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(char_count(row.text(0)?)))),
     scalar!("character_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(char_count(row.text(0)?)))),
     scalar!("octet_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32))),
+    Scalar {
+        args: &[SqlType::Char(None)],
+        ..scalar!("octet_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32)))
+    },
     scalar!("bit_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32 * 8))),
     text_fn!("lower", [Text], |row, out| out.push_str(&row.text(0)?.to_ascii_lowercase())),
     text_fn!("upper", [Text], |row, out| out.push_str(&row.text(0)?.to_ascii_uppercase())),

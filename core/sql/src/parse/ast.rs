@@ -35,9 +35,14 @@ pub enum Statement {
     DropTable { names: Vec<Name>, if_exists: bool, cascade: bool },
     CreateView(CreateView),
     DropView { names: Vec<Name>, if_exists: bool, cascade: bool },
+    CreateSequence(CreateSequence),
+    AlterSequence(AlterSequence),
+    DropSequence { names: Vec<Name>, if_exists: bool, cascade: bool },
+    AlterTable(AlterTable),
+    RenameIndex { name: Name, if_exists: bool, to: Name },
     CreateIndex(CreateIndex),
     DropIndex { names: Vec<Name>, if_exists: bool },
-    Truncate { names: Vec<Name>, restart_identity: bool },
+    Truncate { names: Vec<Name>, restart_identity: bool, cascade: bool },
     Copy(Copy),
     Begin(TransactionModes),
     Commit,
@@ -430,6 +435,8 @@ pub enum ExprKind {
     Bool(bool),
     Number(String),
     String(String),
+    /// `'name'::regclass`
+    Regclass(String),
     Param(u32),
     /// DEFAULT, where INSERT and UPDATE allow it.
     Default,
@@ -489,6 +496,22 @@ pub enum ExprKind {
         all: bool,
         query: Box<Query>,
     },
+    /// `input op ANY (array)`, or ALL.
+    QuantifiedArray {
+        input: Box<Expr>,
+        op: String,
+        all: bool,
+        array: Box<Expr>,
+    },
+    /// `ARRAY[…]`; in it, `[…]`.
+    Array(Vec<Expr>),
+    /// `ARRAY(SELECT …)`
+    ArrayQuery(Box<Query>),
+    /// `a[1]`, `a[1:2][1:2]`
+    Subscript {
+        input: Box<Expr>,
+        subscripts: Vec<Subscript>,
+    },
     /// `(a, b)`, `ROW(a, b)`
     Row(Vec<Expr>),
     Like {
@@ -523,6 +546,17 @@ pub enum ExprKind {
         part: usize,
         width: usize,
     },
+}
+
+/// One subscript.
+#[derive(Clone, Debug)]
+pub struct Subscript {
+    /// The index, or where a slice begins.
+    pub lower: Option<Expr>,
+    /// Where a slice ends.
+    pub upper: Option<Expr>,
+    /// With a colon.
+    pub slice: bool,
 }
 
 /// A function call.

@@ -49,6 +49,21 @@ pub(super) fn expression(text: &str) -> Result<Expr> {
     Ok(expr)
 }
 
+/// Parses a text that is a relation's name. Errors: 42602.
+pub(super) fn relation_name(text: &str) -> Result<String> {
+    let invalid = || Error::new(SqlState::INVALID_NAME, "invalid name syntax");
+    let mut parser = Parser::new(text);
+    let mut name = parser.label().map_err(|_| invalid())?;
+    if parser.accept_punct(b'.')? {
+        let message = format!("relation \"{text}\" does not exist");
+        if name.text != "public" {
+            return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
+        }
+        name = parser.label().map_err(|_| invalid())?;
+    }
+    if parser.peek()?.kind == Kind::End { Ok(name.text) } else { Err(invalid()) }
+}
+
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
         let blank = Token { kind: Kind::End, start: 0, end: 0, at: 1 };

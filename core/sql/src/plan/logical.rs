@@ -4,6 +4,7 @@
 
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::plan::{Field, JoinKind};
 use crate::types::SqlType;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Statement {
     pub subqueries: Vec<Query>,
     /// Tables by occurrence.
     pub tables: Vec<Arc<Table>>,
+    /// Sequences that it names.
+    pub sequences: Vec<u32>,
 }
 
 /// A node.
@@ -59,8 +62,10 @@ pub enum Logical {
         /// Ordinals ([`crate::plan::ROW_KEY`] too) with their ids.
         columns: Vec<(usize, ColumnId)>,
     },
-    /// `generate_series`
+    /// A set-returning function.
     Series {
+        /// Which; `None`: `generate_series`.
+        function: Option<&'static SetFunction>,
         /// Its arguments.
         args: Vec<Expr>,
         /// Its column.
