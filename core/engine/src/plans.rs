@@ -85,6 +85,14 @@ impl Prepared {
         }
     }
 
+    /// Whether [`Prepared::fields`] are these; copies nothing.
+    pub fn has_fields(&self, fields: &[Field]) -> bool {
+        matches!(
+            lock(&self.planned).as_ref().map(|planned| &*planned.bound),
+            Some(Bound::Dml(Statement::Query(plan))) if plan.root.fields == fields
+        )
+    }
+
     /// How many parameters it has.
     pub fn param_count(&self) -> usize {
         self.parsed.param_count as usize
