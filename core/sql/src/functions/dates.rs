@@ -616,11 +616,13 @@ static FUNCTIONS: &[Scalar] = &[
         })
     }),
     stable("age", &[SqlType::Timestamp], SqlType::Interval, |context, args, rows| {
-        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        let today =
+            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
         datums(args, rows, SqlType::Interval, |row| age(today, row.i64(0)?).map(Datum::Interval))
     }),
     stable("age", &[SqlType::Timestamptz], SqlType::Interval, |context, args, rows| {
-        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        let today =
+            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
         datums(args, rows, SqlType::Interval, |row| {
             age(today, shift(row.i64(0)?, context.time_zone)?).map(Datum::Interval)
         })
