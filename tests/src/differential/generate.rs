@@ -3,8 +3,8 @@
 //! Every query is valid in both dialects and has one right answer as a bag of rows: a limit comes with an order over all
 //! columns, a window function that counts rows is ordered by keys, numbers stay small.
 
+use super::draw::Draw;
 use super::query::{Expr, From, Query, Source, Ty};
-use orrery_base::rng::Rng;
 
 /// A column of a table.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ struct Visible {
 
 /// Makes queries over tables.
 pub struct Generator<'a> {
-    rng: &'a mut Rng,
+    rng: &'a mut Draw,
     tables: &'a [Table],
     /// Names of WITH, their columns, and how many rows they may have.
     ctes: Vec<(String, Vec<Ty>, usize)>,
@@ -86,13 +86,13 @@ pub struct Generator<'a> {
 }
 
 /// Tables with rows.
-pub fn tables(rng: &mut Rng) -> Vec<Table> {
+pub fn tables(rng: &mut Draw) -> Vec<Table> {
     let count = rng.range(2..5);
     let big = if rng.chance(1, 12) { rng.below(count) } else { count };
     (0..count).map(|number| table(rng, number, number == big)).collect()
 }
 
-fn table(rng: &mut Rng, number: u64, is_big: bool) -> Table {
+fn table(rng: &mut Draw, number: u64, is_big: bool) -> Table {
     let mut columns = vec![Column { name: "id".into(), sql_type: "INTEGER", ty: Ty::Int }];
     let others = rng.range(1..5);
     for other in 0..others {
@@ -136,11 +136,11 @@ fn table(rng: &mut Rng, number: u64, is_big: bool) -> Table {
 const WORDS: [&str; 10] = ["'a'", "'b'", "'ab'", "'abc'", "''", "'B'", "'a b'", "'zz'", "'ba'", "'%'"];
 
 /// A value of a column, NULL now and then.
-pub fn value(rng: &mut Rng, ty: Ty, spread: u64) -> String {
+pub fn value(rng: &mut Draw, ty: Ty, spread: u64) -> String {
     if rng.chance(1, 7) { "NULL".into() } else { literal(rng, ty, spread) }
 }
 
-fn literal(rng: &mut Rng, ty: Ty, spread: u64) -> String {
+fn literal(rng: &mut Draw, ty: Ty, spread: u64) -> String {
     match ty {
         Ty::Int | Ty::Bool => (rng.below(spread) as i64 - spread as i64 / 4).to_string(),
         Ty::Text => (*rng.pick(&WORDS)).to_owned(),
@@ -152,7 +152,7 @@ const COMPARE: [&str; 6] = ["({} = {})", "({} <> {})", "({} < {})", "({} <= {})"
 
 impl<'a> Generator<'a> {
     /// Over these tables.
-    pub fn new(rng: &'a mut Rng, tables: &'a [Table]) -> Self {
+    pub fn new(rng: &'a mut Draw, tables: &'a [Table]) -> Self {
         Generator { rng, tables, ctes: Vec::new(), alias_count: 0, depth: 0, weight: 1, last_rows: 1 }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`query`]: queries as trees that print as SQL which PostgreSQL and SQLite read alike.
 //! - [`generate`]: a case (tables, rows, queries) from a seed.
+//! - [`draw`]: seeded draws.
 //! - [`engines`]: who answers: Orrery under many settings, and SQLite in process (feature `sqlite`).
 //! - [`oracle`]: the ways a query is run, and what must be equal (NoREC and ternary-logic partitioning among them).
 //! - [`run`]: a seed from its tables to its reports.
@@ -14,6 +15,7 @@
 //! What it deliberately leaves out: types and functions in which PostgreSQL and SQLite differ (those have `.slt` files that
 //! ran on PostgreSQL), and statements that must fail.
 
+pub mod draw;
 pub mod engines;
 pub mod generate;
 pub mod oracle;

@@ -1,9 +1,9 @@
 //! One seed from its tables to its reports.
 
+use super::draw::Draw;
 use super::generate::{self, Generator, Table};
 use super::oracle::{Finding, Lab};
 use super::shrink::{self, Case};
-use orrery_base::rng::Rng;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub struct Total {
 
 /// Runs a seed; gives a report a finding.
 pub fn seed(seed: u64, total: &mut Total) -> Vec<String> {
-    let mut rng = Rng::fork(seed, "differential");
+    let mut rng = Draw::new(seed);
     let tables = generate::tables(&mut rng);
     let mut reports = Vec::new();
     let mut lab = match Lab::new(&tables) {
