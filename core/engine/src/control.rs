@@ -310,7 +310,7 @@ pub(crate) async fn in_transaction(
             Ok(Execution::Done(Tag::command("PREPARE")))
         }
         Control::Execute { name, args } => execute(running, name, args, ready).await,
-        Control::Explain { analyze, statement } => explain(running, *analyze, statement).await,
+        Control::Explain { options, statement } => explain(running, *options, statement).await,
         Control::Analyze(tables) => analyze_tables(running, tables, ready).await,
         Control::Vacuum { analyze, tables } => vacuum(running, *analyze, tables, ready).await,
         Control::TableAs(create) => table_as(running, create, ready).await,
@@ -351,7 +351,7 @@ fn prepared_with_arguments(
 
 async fn explain(
     running: &mut Running<'_>,
-    analyze: bool,
+    options: ast::ExplainOptions,
     statement: &Arc<orrery_sql::parse::Parsed>,
 ) -> Result<Execution> {
     let mut prepared = Arc::new(Prepared::new(statement.clone(), Vec::new()));
@@ -366,21 +366,23 @@ async fn explain(
     let Bound::Dml(planned) = &*ready.bound else {
         return Err(Error::unsupported("EXPLAIN of this kind of statement"));
     };
-    let lines = if analyze {
+    let lines = if options.analyze {
         // Time passes between polls only.
         running.cx.yield_now().await;
         let started = running.cx.now();
         let metrics = run_for_metrics(running, planned, &ready, &params).await?;
-        let mut lines = explain::text(planned, Some(&metrics));
+        let mut lines = explain::text(planned, options.costs, Some(&metrics));
         running.cx.yield_now().await;
         let elapsed = running.cx.now().saturating_sub(started) as f64 / 1000.0;
-        lines.push(format!("Execution Time: {elapsed:.3} ms"));
+        if options.summary {
+            lines.push(format!("Execution Time: {elapsed:.3} ms"));
+        }
         lines
     } else {
-        explain::text(planned, None)
+        explain::text(planned, options.costs, None)
     };
     let link = running.link(false);
-    if running.is_implicit && analyze {
+    if running.is_implicit && options.analyze {
         transaction::commit(&running.session.db, running.cx, &running.scope.txn, running.scope.own.changed)
             .await?;
     }

@@ -8,26 +8,28 @@ mod expression;
 
 use crate::catalog::Table;
 use crate::exec::RunMetrics;
+use crate::exec::metrics::NodeMetrics;
 use crate::exec::query::inputs;
 use crate::expr::{Expr, SubqueryUse};
 use crate::plan::{JoinKind, KeyBounds, Op, Plan, PlanNode, Statement};
 use expression::{list, print, print_aggregate};
 use std::collections::BTreeMap;
 
-/// The lines of EXPLAIN; with `metrics` those of EXPLAIN ANALYZE.
-pub fn text(statement: &Statement, metrics: Option<&RunMetrics>) -> Vec<String> {
+/// The lines of EXPLAIN; with `metrics` those of EXPLAIN ANALYZE. `costs`: with what was estimated.
+pub fn text(statement: &Statement, costs: bool, metrics: Option<&RunMetrics>) -> Vec<String> {
     let (plan, change) = match statement {
         Statement::Query(plan) => (plan, None),
         Statement::Insert(insert) => (&insert.source, Some(("Insert", &insert.table))),
         Statement::Update(update) => (&update.source, Some(("Update", &update.table))),
         Statement::Delete(delete) => (&delete.source, Some(("Delete", &delete.table))),
     };
-    let mut printer = Printer::new(plan, metrics);
+    let mut printer = Printer::new(plan, costs, metrics);
     match change {
         None => printer.tree(&plan.root, 0, 0, Some(plan)),
         Some((word, table)) => {
             let cost = plan.root.cost_estimate;
-            printer.line(0, true, format!("{word} on {}  (cost={} rows=0)", table.name, costs(cost, cost)));
+            let notes = printer.notes((cost, cost), 0.0, None);
+            printer.line(0, true, format!("{word} on {}{notes}", table.name));
             printer.subqueries(plan, 0);
             printer.tree(&plan.root, 0, 1, None);
         }
@@ -37,6 +39,7 @@ pub fn text(statement: &Statement, metrics: Option<&RunMetrics>) -> Vec<String> 
 
 struct Printer<'a> {
     metrics: Option<&'a RunMetrics>,
+    with_costs: bool,
     /// What each scanned table is called, by node number.
     aliases: BTreeMap<usize, String>,
     /// Whether columns need their table's name.
@@ -56,8 +59,9 @@ struct Shown<'p> {
 }
 
 impl<'a> Printer<'a> {
-    fn new(plan: &Plan, metrics: Option<&'a RunMetrics>) -> Self {
-        let mut printer = Printer { metrics, aliases: BTreeMap::new(), qualified: false, lines: Vec::new() };
+    fn new(plan: &Plan, with_costs: bool, metrics: Option<&'a RunMetrics>) -> Self {
+        let (aliases, qualified, lines) = (BTreeMap::new(), false, Vec::new());
+        let mut printer = Printer { metrics, with_costs, aliases, qualified, lines };
         let mut uses = BTreeMap::new();
         let mut number = 0;
         for node in std::iter::once(&plan.root).chain(&plan.subqueries) {
@@ -101,7 +105,7 @@ impl<'a> Printer<'a> {
         let shown = take_in(node, number);
         let head = self.head(&shown);
         let estimates = self.estimates(&shown);
-        self.line(depth, true, format!("{head}  {estimates}"));
+        self.line(depth, true, format!("{head}{estimates}"));
         self.details(&shown, depth);
         if let Some(plan) = with {
             self.subqueries(plan, depth);
@@ -111,7 +115,7 @@ impl<'a> Printer<'a> {
             if index == 1 && matches!(shown.node.op, Op::HashJoin { .. }) {
                 let below = take_in(input, number);
                 let estimates = self.estimates(&below);
-                self.line(depth + 1, true, format!("Hash  {estimates}"));
+                self.line(depth + 1, true, format!("Hash{estimates}"));
                 self.tree(input, number, depth + 2, None);
             } else {
                 self.tree(input, number, depth + 1, None);
@@ -150,12 +154,24 @@ impl<'a> Printer<'a> {
     fn estimates(&self, shown: &Shown<'_>) -> String {
         let (node, rows) = (shown.outer, shown.outer.row_estimate.round().max(0.0));
         let start = start_cost(shown.node).min(node.cost_estimate);
-        let mut text = format!("(cost={} rows={rows:.0})", costs(start, node.cost_estimate));
-        if let Some(metrics) = self.metrics {
-            let rows = rows_given(metrics, shown.outer_number);
-            text.push_str(&format!(" (actual rows={rows} loops=1)"));
+        let actual = self.metrics.map(|metrics| (rows_given(metrics, shown.outer_number), 1));
+        self.notes((start, node.cost_estimate), rows, actual)
+    }
+
+    /// What stands behind a line: what was estimated, and what came: rows and loops.
+    fn notes(&self, (start, total): (f64, f64), rows: f64, actual: Option<(u64, u64)>) -> String {
+        let mut notes = String::new();
+        if self.with_costs {
+            notes.push_str(&format!("  (cost={} rows={rows:.0})", costs(start, total)));
         }
-        text
+        if let Some((rows, loops)) = actual {
+            let gap = if self.with_costs { " " } else { "  " };
+            notes.push_str(&match loops {
+                0 => format!("{gap}(never executed)"),
+                loops => format!("{gap}(actual rows={rows} loops={loops})"),
+            });
+        }
+        notes
     }
 
     fn head(&self, shown: &Shown<'_>) -> String {
@@ -332,7 +348,13 @@ impl<'a> Printer<'a> {
         let each = ((shown.node.cost_estimate - outer.cost_estimate) / lookups).max(0.0);
         let rows = (shown.node.row_estimate / lookups).round().max(1.0);
         let head = format!("Index Scan using {} {}", key_name(table, *index), self.on(table, shown.number));
-        self.line(depth, true, format!("{head}  (cost={} rows={rows:.0})", costs(0.0, each)));
+        let actual = self.metrics.map(|metrics| {
+            let NodeMetrics { lookups, looked_up_rows, .. } = metrics.node(shown.number);
+            // Of one loop, as PostgreSQL prints it: rounded.
+            ((looked_up_rows + lookups / 2) / lookups.max(1), lookups)
+        });
+        let notes = self.notes((0.0, each), rows, actual);
+        self.line(depth, true, format!("{head}{notes}"));
         let names = self.key_columns(table, *index, shown.number);
         let outer_names = self.names(outer, shown.number + 1);
         let texts: Vec<String> = names

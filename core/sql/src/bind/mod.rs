@@ -120,8 +120,8 @@ pub enum Control {
     Deallocate(Option<String>),
     /// EXPLAIN: bind `statement` with [`bind`], then [`crate::explain::text`].
     Explain {
-        /// ANALYZE: run it too.
-        analyze: bool,
+        /// How.
+        options: ast::ExplainOptions,
         /// Which.
         statement: Arc<Parsed>,
     },
@@ -258,8 +258,8 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
         ast::Statement::Deallocate(name) => {
             control(Control::Deallocate(name.as_ref().map(|name| name.text.clone())))
         }
-        ast::Statement::Explain { analyze, statement } => {
-            control(Control::Explain { analyze: *analyze, statement: statement.clone() })
+        ast::Statement::Explain { options, statement } => {
+            control(Control::Explain { options: *options, statement: statement.clone() })
         }
         ast::Statement::Analyze(names) if names.is_empty() => {
             control(Control::Analyze(catalog.tables.values().cloned().collect()))

@@ -1,5 +1,6 @@
 //! Access by secondary index, and joins that look the inner rows up by key.
 
+use super::metrics::Counters;
 use super::query::{Operator, Shared};
 use super::scan::{RowDecoder, column_type, get};
 use super::{Batch, ExecContext};
@@ -254,10 +255,12 @@ pub struct IndexJoin {
     kind: JoinKind,
     residual: Option<Expr>,
     ready: VecDeque<Batch>,
+    counters: Option<Arc<Counters>>,
 }
 
 impl IndexJoin {
     /// See `Op::IndexJoin`.
+    #[allow(clippy::too_many_arguments, reason = "the parts of the plan's node")]
     pub fn new(
         shared: &Arc<Shared>,
         outer: Box<dyn Operator>,
@@ -266,10 +269,12 @@ impl IndexJoin {
         keys: Vec<Expr>,
         kind: JoinKind,
         residual: Option<Expr>,
+        counters: Option<Arc<Counters>>,
     ) -> Self {
         let Fetcher { table, columns } = inner;
         let shared = shared.clone();
-        IndexJoin { shared, outer, table, columns, index, keys, kind, residual, ready: VecDeque::new() }
+        let ready = VecDeque::new();
+        IndexJoin { shared, outer, table, columns, index, keys, kind, residual, ready, counters }
     }
 
     fn tree(&self) -> (TreeId, Vec<(SqlType, bool)>) {
@@ -346,7 +351,11 @@ impl IndexJoin {
         let (mut keys, mut rows, mut owners) = (Arena::default(), Arena::default(), Vec::new());
         for (row, prefix) in prefixes.iter().enumerate() {
             if let Some(prefix) = prefix {
+                let before = rows.len();
                 self.matches(cx, prefix, &mut keys, &mut rows).await?;
+                if let Some(counters) = &self.counters {
+                    counters.looked_up(rows.len() - before);
+                }
                 owners.resize(rows.len(), row as u32);
             }
             if rows.len() >= BATCH_ROW_COUNT {

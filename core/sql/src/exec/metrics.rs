@@ -12,6 +12,8 @@ pub struct Counters {
     batches: AtomicU64,
     memory_bytes_peak: AtomicU64,
     spilled_bytes: AtomicU64,
+    lookups: AtomicU64,
+    looked_up_rows: AtomicU64,
 }
 
 impl Counters {
@@ -24,6 +26,12 @@ impl Counters {
     /// It holds `bytes` now.
     pub fn memory(&self, bytes: usize) {
         self.memory_bytes_peak.fetch_max(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// It looked a key up and found so many rows.
+    pub fn looked_up(&self, row_count: usize) {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        self.looked_up_rows.fetch_add(row_count as u64, Ordering::Relaxed);
     }
 
     /// It wrote `bytes` to a temporary file.
@@ -53,6 +61,8 @@ impl Metrics {
             batches: counters.batches.load(Ordering::Relaxed),
             memory_bytes_peak: counters.memory_bytes_peak.load(Ordering::Relaxed),
             spilled_bytes: counters.spilled_bytes.load(Ordering::Relaxed),
+            lookups: counters.lookups.load(Ordering::Relaxed),
+            looked_up_rows: counters.looked_up_rows.load(Ordering::Relaxed),
         };
         RunMetrics { nodes: lock(&self.0).iter().map(read).collect() }
     }
@@ -69,6 +79,10 @@ pub struct NodeMetrics {
     pub memory_bytes_peak: u64,
     /// What it wrote to temporary files.
     pub spilled_bytes: u64,
+    /// Keys that an index join looked up.
+    pub lookups: u64,
+    /// Rows it found by them, before conditions that the key does not say.
+    pub looked_up_rows: u64,
 }
 
 /// What all operators did, by node number. An operator that was never opened is missing or zero.

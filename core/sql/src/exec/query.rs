@@ -310,7 +310,8 @@ fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<B
         Op::IndexJoin { table, index: number, keys, columns, kind, residual, .. } => {
             let rows = index::Fetcher::new(table.clone(), columns.clone());
             let (keys, residual) = (keys.clone(), residual.clone());
-            Box::new(index::IndexJoin::new(&place.shared, input()?, rows, *number, keys, *kind, residual))
+            let (shared, counters) = (&place.shared, place.counters.clone());
+            Box::new(index::IndexJoin::new(shared, input()?, rows, *number, keys, *kind, residual, counters))
         }
     })
 }

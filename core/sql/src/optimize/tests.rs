@@ -85,7 +85,7 @@ fn shape(sql: &str) -> String {
     let bound = bind::bind(&parsed, &catalog(), &[], Methods::default())
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
     let Bound::Dml(statement) = bound else { panic!() };
-    let lines = explain::text(&statement, None);
+    let lines = explain::text(&statement, true, None);
     let without_costs = lines.iter().map(|line| line.split("  (cost").next().unwrap_or(line).to_owned());
     without_costs.collect::<Vec<_>>().join("\n")
 }

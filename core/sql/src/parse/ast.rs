@@ -95,7 +95,7 @@ pub enum Statement {
     },
     Deallocate(Option<Name>),
     Explain {
-        analyze: bool,
+        options: ExplainOptions,
         statement: Arc<Parsed>,
     },
     Analyze(Vec<Name>),
@@ -629,4 +629,15 @@ pub struct FunctionCall {
     pub over: Option<Over>,
     /// What the output column is called when it is not the function's name (`EXTRACT`, `TRIM`, …).
     pub label: Option<&'static str>,
+}
+
+/// The options of EXPLAIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExplainOptions {
+    /// ANALYZE: run it too.
+    pub analyze: bool,
+    /// COSTS: print what was estimated.
+    pub costs: bool,
+    /// SUMMARY: print how long it took.
+    pub summary: bool,
 }

@@ -2,8 +2,8 @@
 
 use super::Parsed;
 use super::ast::{
-    Assignment, CommonTable, Copy, CopyValue, Delete, Expr, ExprKind, Level, Name, SetValue, Statement,
-    TransactionModes, Update,
+    Assignment, CommonTable, Copy, CopyValue, Delete, ExplainOptions, Expr, ExprKind, Level, Name, SetValue,
+    Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, Parser};
@@ -443,7 +443,8 @@ impl Parser<'_> {
     }
 
     fn explain(&mut self) -> Result<Statement> {
-        let mut analyze = false;
+        let mut options = ExplainOptions { analyze: false, costs: true, summary: false };
+        let mut summary = None;
         if self.is_punct(b'(')? && !self.is_query_in_parens()? {
             self.take()?;
             for (name, value) in self.list(|parser| parser.copy_option())? {
@@ -453,10 +454,12 @@ impl Parser<'_> {
                 };
                 let on = matches!(word, "true" | "on" | "1");
                 match (name.text.as_str(), word.to_ascii_lowercase().as_str()) {
-                    ("analyze", _) => analyze = on,
+                    ("analyze", _) => options.analyze = on,
+                    ("costs", _) => options.costs = on,
+                    ("summary", _) => summary = Some(on),
                     ("format", "text") => {}
                     // What is printed anyway, or never, as asked.
-                    ("costs" | "timing" | "summary", _) if on => {}
+                    ("timing", _) => {}
                     ("verbose" | "buffers" | "wal" | "settings", _) if !on => {}
                     (other, _) => {
                         let what = format!("EXPLAIN option {other} {word}");
@@ -466,10 +469,11 @@ impl Parser<'_> {
             }
             self.expect_punct(b')')?;
         } else {
-            analyze = self.accept("analyze")? || self.accept("analyse")?;
+            options.analyze = self.accept("analyze")? || self.accept("analyse")?;
             self.refuse_word("verbose", "EXPLAIN VERBOSE")?;
         }
-        Ok(Statement::Explain { analyze, statement: self.inner_statement()? })
+        options.summary = summary.unwrap_or(options.analyze);
+        Ok(Statement::Explain { options, statement: self.inner_statement()? })
     }
 
     /// A statement inside another, with a text of its own.
