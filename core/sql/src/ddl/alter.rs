@@ -6,9 +6,9 @@
 //!   before ([`crate::encode::OldRows`]); a dropped column stays in the rows, hidden.
 //! - A2: each action sees what the one before wrote: the transaction begins a new statement between them.
 
+use super::NewColumnSequence;
 use super::apply::Change;
 use super::rewrite::{Fill, constant, has_rows, indexes_column, keep_all, rewrite, validate};
-use super::NewColumnSequence;
 use crate::bind::{Alter, serial_default};
 use crate::catalog::{Column, Identity, Index, Sequence, Table};
 use crate::datum::Datum;
