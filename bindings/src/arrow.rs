@@ -95,7 +95,7 @@ fn metadata(key: &str, value: &str) -> BTreeMap<String, String> {
 
 fn type_of(ty: SqlType) -> DataType {
     match ty {
-        SqlType::Numeric | SqlType::Unknown => DataType::Utf8,
+        SqlType::Numeric | SqlType::Unknown | SqlType::Array(_) => DataType::Utf8,
         SqlType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
         SqlType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         other => other.arrow(),

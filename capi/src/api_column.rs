@@ -54,7 +54,14 @@ fn kind(ty: SqlType) -> orrery_type {
         SqlType::Float4 => orrery_type::ORRERY_TYPE_REAL,
         SqlType::Float8 => orrery_type::ORRERY_TYPE_DOUBLE,
         SqlType::Numeric | SqlType::Decimal { .. } => orrery_type::ORRERY_TYPE_NUMERIC,
-        SqlType::Text | SqlType::Varchar(_) => orrery_type::ORRERY_TYPE_TEXT,
+        // What has no kind of its own is read as text.
+        SqlType::Text
+        | SqlType::Varchar(_)
+        | SqlType::Char(_)
+        | SqlType::Json
+        | SqlType::Jsonb
+        | SqlType::Time
+        | SqlType::Array(_) => orrery_type::ORRERY_TYPE_TEXT,
         SqlType::Bytea => orrery_type::ORRERY_TYPE_BYTEA,
         SqlType::Date => orrery_type::ORRERY_TYPE_DATE,
         SqlType::Timestamp => orrery_type::ORRERY_TYPE_TIMESTAMP,

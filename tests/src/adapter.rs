@@ -96,7 +96,10 @@ impl Letter {
             SqlType::Float4 => 'F',
             SqlType::Float8 => 'D',
             SqlType::Numeric | SqlType::Decimal { .. } => 'N',
-            SqlType::Unknown | SqlType::Text | SqlType::Varchar(_) => 'T',
+            SqlType::Unknown | SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => 'T',
+            SqlType::Time => 'C',
+            SqlType::Json | SqlType::Jsonb => 'J',
+            SqlType::Array(_) => 'R',
             SqlType::Bytea => 'X',
             SqlType::Date => 'A',
             SqlType::Timestamp => 'M',
@@ -109,7 +112,7 @@ impl Letter {
 
 impl ColumnType for Letter {
     fn from_char(letter: char) -> Option<Self> {
-        "BSILFDNTXAMZUV?".contains(letter).then_some(Letter(letter))
+        "BSILFDNTXAMZUVCJR?".contains(letter).then_some(Letter(letter))
     }
 
     fn to_char(&self) -> char {

@@ -9,6 +9,7 @@ use orrery_sql::bind::{Bound, Control};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::exec::point::PointPlan;
+use orrery_sql::optimize::Methods;
 use orrery_sql::plan::{Plan, Relations, Statement};
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(crate) struct Scope {
     pub(crate) txn: Arc<Txn>,
     pub(crate) isolation: Isolation,
     pub(crate) read_only: bool,
+    /// What plans may be made of.
+    pub(crate) methods: Methods,
     /// When the transaction began.
     pub(crate) start: u64,
     /// The catalog of the transaction's own making, or of its one snapshot.
@@ -58,7 +61,7 @@ pub(crate) async fn prepare_to_run(
     for _ in 0..ROUND_COUNT_MAX {
         scope.txn.begin_statement()?;
         let (catalog, from_cache) = catalog(db, cx, scope).await?;
-        let Planned { bound, point, .. } = prepared.bind(&catalog)?;
+        let Planned { bound, point, .. } = prepared.bind(&catalog, scope.methods)?;
         if scope.read_only {
             refuse_writes(&bound)?;
         }
@@ -175,7 +178,7 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         }
         Bound::Ddl(Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) | Ddl::Nothing(_)) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
-        Bound::Control(Control::Analyze(tables)) => {
+        Bound::Control(Control::Analyze(tables) | Control::Vacuum { analyze: true, tables }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
         }
         Bound::Control(_) => {}
@@ -215,7 +218,9 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             | Ddl::Nothing(_),
         ) => (Vec::new(), Vec::new()),
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
-        Bound::Control(Control::Analyze(tables)) => (tables.iter().collect(), Vec::new()),
+        Bound::Control(Control::Analyze(tables) | Control::Vacuum { tables, .. }) => {
+            (tables.iter().collect(), Vec::new())
+        }
         Bound::Control(_) => (Vec::new(), Vec::new()),
     }
 }
@@ -303,6 +308,8 @@ fn refuse_writes(bound: &Bound) -> Result<()> {
         Bound::Ddl(ddl) => crate::run::ddl_command(ddl),
         Bound::Control(Control::Copy(_)) => "COPY FROM",
         Bound::Control(Control::Analyze(_)) => "ANALYZE",
+        Bound::Control(Control::Vacuum { .. }) => "VACUUM",
+        Bound::Control(Control::TableAs(_)) => "CREATE TABLE AS",
         Bound::Control(_) => return Ok(()),
     };
     let message = format!("cannot execute {what} in a read-only transaction");

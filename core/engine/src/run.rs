@@ -110,18 +110,20 @@ async fn within_transaction(
 }
 
 pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
+    let methods = state.settings.methods;
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,
             isolation: explicit.level.isolation(),
             read_only: explicit.read_only,
+            methods,
             start: explicit.start,
             own: explicit.own.clone(),
         });
     }
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
-    Ok(Scope { txn, isolation, read_only, start: cx.now(), own: bind::OwnCatalog::default() })
+    Ok(Scope { txn, isolation, read_only, methods, start: cx.now(), own: bind::OwnCatalog::default() })
 }
 
 pub(crate) fn failed_transaction() -> Error {
@@ -300,7 +302,7 @@ impl Running<'_> {
         }
     }
 
-    async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
+    pub(crate) async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
         if let Ddl::Nothing(notice) = ddl {
             let mut tag = Tag::command("");
             tag.notice = Some(notice.clone());

@@ -2,6 +2,7 @@
 //!
 //! Invariant C1: an array built here has exactly the layout of [`SqlType::arrow`].
 
+use crate::array::ArrayValue;
 use crate::datum::{Datum, Interval};
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
@@ -63,14 +64,21 @@ impl ColumnBuilder {
             SqlType::Bool => Values::Bool(Vec::with_capacity(capacity)),
             SqlType::Int2 => Values::I16(Vec::with_capacity(capacity)),
             SqlType::Int4 | SqlType::Date => Values::I32(Vec::with_capacity(capacity)),
-            SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz => {
+            SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => {
                 Values::I64(Vec::with_capacity(capacity))
             }
             SqlType::Float4 => Values::F32(Vec::with_capacity(capacity)),
             SqlType::Float8 => Values::F64(Vec::with_capacity(capacity)),
             SqlType::Decimal { .. } => Values::I128(Vec::with_capacity(capacity)),
             SqlType::Uuid | SqlType::Interval => Values::Fixed16(Vec::with_capacity(capacity * 16)),
-            SqlType::Numeric | SqlType::Text | SqlType::Varchar(_) | SqlType::Bytea => {
+            SqlType::Numeric
+            | SqlType::Text
+            | SqlType::Varchar(_)
+            | SqlType::Char(_)
+            | SqlType::Json
+            | SqlType::Jsonb
+            | SqlType::Array(_)
+            | SqlType::Bytea => {
                 let mut offsets = Vec::with_capacity(capacity + 1);
                 offsets.push(0);
                 Values::Bytes(offsets, Vec::with_capacity(capacity * 8))
@@ -144,7 +152,7 @@ impl ColumnBuilder {
             (Values::I32(values), Datum::Int4(value) | Datum::Date(value)) => values.push(*value),
             (
                 Values::I64(values),
-                Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value),
+                Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) | Datum::Time(value),
             ) => {
                 values.push(*value);
             }
@@ -155,7 +163,10 @@ impl ColumnBuilder {
             (Values::Fixed16(bytes), Datum::Interval(value)) => {
                 bytes.extend_from_slice(&interval_bytes(*value))
             }
-            (Values::Bytes(..), Datum::Text(value)) => return self.push_bytes(value.as_bytes()),
+            (Values::Bytes(..), Datum::Text(value) | Datum::Jsonb(value)) => {
+                return self.push_bytes(value.as_bytes());
+            }
+            (Values::Bytes(..), Datum::Array(value)) => return self.push_bytes(&value.encode()),
             (Values::Bytes(..), Datum::Bytea(value)) => return self.push_bytes(value),
             (Values::Bytes(..), Datum::Numeric(value)) => return self.push_bytes(&value.to_wide()),
             _ => return Err(wrong_type(self.ty)),
@@ -175,6 +186,9 @@ impl ColumnBuilder {
             Values::I32(values) if self.ty == SqlType::Date => primitive::<arrow::Date32Type>(values, nulls),
             Values::I32(values) => primitive::<arrow::Int32Type>(values, nulls),
             Values::I64(values) if self.ty == SqlType::Int8 => primitive::<arrow::Int64Type>(values, nulls),
+            Values::I64(values) if self.ty == SqlType::Time => {
+                primitive::<arrow::Time64MicrosecondType>(values, nulls)
+            }
             Values::I64(values) => primitive::<arrow::TimestampMicrosecondType>(values, nulls),
             Values::F32(values) => primitive::<arrow::Float32Type>(values, nulls),
             Values::F64(values) => primitive::<arrow::Float64Type>(values, nulls),
@@ -185,7 +199,9 @@ impl ColumnBuilder {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 let bytes = Buffer::from_vec(bytes);
                 match self.ty {
-                    SqlType::Numeric | SqlType::Bytea => Arc::new(BinaryArray::new(offsets, bytes, nulls)),
+                    SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => {
+                        Arc::new(BinaryArray::new(offsets, bytes, nulls))
+                    }
                     _ => Arc::new(StringArray::try_new(offsets, bytes, nulls).map_err(not_utf8)?),
                 }
             }
@@ -270,9 +286,17 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
         (SqlType::Numeric | SqlType::Decimal { .. }, DataType::Binary) => {
             Datum::Numeric(numeric_from(array.as_binary::<i32>().value(row))?)
         }
-        (SqlType::Text | SqlType::Varchar(_) | SqlType::Unknown, DataType::Utf8) => {
-            Datum::Text(array.as_string::<i32>().value(row).into())
+        (SqlType::Jsonb, DataType::Utf8) => Datum::Jsonb(array.as_string::<i32>().value(row).into()),
+        (SqlType::Array(_), DataType::Binary) => {
+            Datum::Array(Arc::new(ArrayValue::decode(array.as_binary::<i32>().value(row))?))
         }
+        (SqlType::Time, DataType::Time64(_)) => {
+            Datum::Time(array.as_primitive::<arrow::Time64MicrosecondType>().value(row))
+        }
+        (
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json | SqlType::Unknown,
+            DataType::Utf8,
+        ) => Datum::Text(array.as_string::<i32>().value(row).into()),
         (SqlType::Bytea, DataType::Binary) => Datum::Bytea(array.as_binary::<i32>().value(row).into()),
         (SqlType::Date, DataType::Date32) => {
             Datum::Date(array.as_primitive::<arrow::Date32Type>().value(row))
@@ -336,6 +360,13 @@ mod tests {
             (SqlType::Timestamptz, Datum::Timestamptz(7)),
             (SqlType::Interval, Datum::Interval(Interval { months: 1, days: -2, micros: 3 })),
             (SqlType::Uuid, Datum::Uuid([9; 16])),
+            (SqlType::Time, Datum::Time(7)),
+            (SqlType::Char(Some(3)), Datum::Text("a  ".into())),
+            (SqlType::Jsonb, Datum::Jsonb("[1]".into())),
+            (
+                SqlType::Int4.array().unwrap(),
+                Datum::Array(ArrayValue::of(SqlType::Int4, vec![Datum::Int4(1), Datum::Null]).into()),
+            ),
         ];
         for (ty, value) in cases {
             let array = array_of([&Datum::Null, &value], ty).unwrap();

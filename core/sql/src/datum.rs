@@ -1,5 +1,6 @@
 //! A single SQL value.
 
+use crate::array::ArrayValue;
 use crate::types::SqlType;
 use orrery_row::numeric::Numeric;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub enum Datum {
     Float8(f64),
     /// `numeric`, with or without a modifier.
     Numeric(Numeric),
-    /// `text`, `varchar`
+    /// `text`, `varchar`, `json`, and `char`, padded
     Text(Arc<str>),
     /// `bytea`
     Bytea(Arc<[u8]>),
@@ -37,6 +38,12 @@ pub enum Datum {
     Interval(Interval),
     /// `uuid`
     Uuid([u8; 16]),
+    /// `time`: µs of the day.
+    Time(i64),
+    /// `jsonb`, in its normal form.
+    Jsonb(Arc<str>),
+    /// An array.
+    Array(Arc<ArrayValue>),
 }
 
 /// An interval: three parts that do not convert into one another (PostgreSQL documentation, 8.5.4).
@@ -57,6 +64,7 @@ impl Datum {
             (Datum::Float4(a), Datum::Float4(b)) => a.to_bits() == b.to_bits(),
             (Datum::Float8(a), Datum::Float8(b)) => a.to_bits() == b.to_bits(),
             (Datum::Numeric(a), Datum::Numeric(b)) => a == b && a.scale() == b.scale(),
+            (Datum::Array(a), Datum::Array(b)) => a.identical(b),
             (a, b) => a == b,
         }
     }
@@ -79,6 +87,9 @@ impl Datum {
             Datum::Timestamptz(_) => SqlType::Timestamptz,
             Datum::Interval(_) => SqlType::Interval,
             Datum::Uuid(_) => SqlType::Uuid,
+            Datum::Time(_) => SqlType::Time,
+            Datum::Jsonb(_) => SqlType::Jsonb,
+            Datum::Array(array) => array.element.array().unwrap_or(SqlType::Unknown),
         }
     }
 

@@ -7,13 +7,16 @@
 //! - N3: an index entry's key is its columns, followed, unless the index is unique and no column is NULL, by the row's
 //!   primary key. Its value is the primary key's bytes.
 
+use crate::array::ArrayValue;
 use crate::catalog::{Index, Table};
 use crate::civil::interval_key;
 use crate::columns::{self, ColumnBuilder, Values};
 use crate::datum::Datum;
 use crate::eval;
+use crate::functions;
 use crate::functions::kernel::Arg;
 use crate::functions::{EvalContext, Value};
+use crate::json;
 use crate::plan::KeyBounds;
 use crate::types::SqlType;
 use arrow_array::Array;
@@ -30,14 +33,20 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
         SqlType::Bool => PhysicalType::Bool,
         SqlType::Int2 => PhysicalType::I16,
         SqlType::Int4 | SqlType::Date => PhysicalType::I32,
-        SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz => PhysicalType::I64,
+        SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => PhysicalType::I64,
         SqlType::Float4 => PhysicalType::F32,
         SqlType::Float8 => PhysicalType::F64,
         SqlType::Decimal { .. } => PhysicalType::I128,
         SqlType::Uuid | SqlType::Interval => PhysicalType::Fixed16,
-        SqlType::Numeric | SqlType::Text | SqlType::Varchar(_) | SqlType::Bytea | SqlType::Unknown => {
-            PhysicalType::Bytes
-        }
+        SqlType::Numeric
+        | SqlType::Text
+        | SqlType::Varchar(_)
+        | SqlType::Char(_)
+        | SqlType::Json
+        | SqlType::Jsonb
+        | SqlType::Array(_)
+        | SqlType::Bytea
+        | SqlType::Unknown => PhysicalType::Bytes,
     }
 }
 
@@ -107,7 +116,7 @@ pub fn push_key(key: &mut Vec<u8>, value: &Datum, ty: SqlType, descending: bool)
         Datum::Bool(value) => writer.bool(*value, descending),
         Datum::Int2(value) => writer.i16(*value, descending),
         Datum::Int4(value) | Datum::Date(value) => writer.i32(*value, descending),
-        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) => {
+        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) | Datum::Time(value) => {
             writer.i64(*value, descending)
         }
         Datum::Float4(value) => writer.f32(*value, descending),
@@ -116,7 +125,12 @@ pub fn push_key(key: &mut Vec<u8>, value: &Datum, ty: SqlType, descending: bool)
             writer.i128(columns::decimal_of(value, ty)?, descending);
         }
         Datum::Numeric(value) => writer.numeric(value, descending),
+        Datum::Text(value) if matches!(ty, SqlType::Char(_)) => {
+            writer.bytes(value.trim_end_matches(' ').as_bytes(), descending);
+        }
         Datum::Text(value) => writer.bytes(value.as_bytes(), descending),
+        Datum::Jsonb(value) => writer.bytes(&json::key(value), descending),
+        Datum::Array(value) => writer.bytes(&value.key(), descending),
         Datum::Bytea(value) => writer.bytes(value, descending),
         Datum::Interval(value) => writer.i128(interval_key(*value), descending),
         Datum::Uuid(value) => writer.fixed(value, descending),
@@ -131,7 +145,7 @@ pub fn write_column(writer: &mut RowWriter<'_>, column: usize, value: &Datum, ty
         Datum::Bool(value) => writer.fixed(column, &[u8::from(*value)]),
         Datum::Int2(value) => writer.fixed(column, &value.to_le_bytes()),
         Datum::Int4(value) | Datum::Date(value) => writer.fixed(column, &value.to_le_bytes()),
-        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) => {
+        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) | Datum::Time(value) => {
             writer.fixed(column, &value.to_le_bytes());
         }
         Datum::Float4(value) => writer.fixed(column, &value.to_le_bytes()),
@@ -140,7 +154,8 @@ pub fn write_column(writer: &mut RowWriter<'_>, column: usize, value: &Datum, ty
             writer.fixed(column, &columns::decimal_of(value, ty)?.to_le_bytes());
         }
         Datum::Numeric(value) => writer.bytes(column, &value.to_wide()),
-        Datum::Text(value) => writer.bytes(column, value.as_bytes()),
+        Datum::Text(value) | Datum::Jsonb(value) => writer.bytes(column, value.as_bytes()),
+        Datum::Array(value) => writer.bytes(column, &value.encode()),
         Datum::Bytea(value) => writer.bytes(column, value),
         Datum::Interval(value) => writer.fixed(column, &columns::interval_bytes(*value)),
         Datum::Uuid(value) => writer.fixed(column, value),
@@ -184,7 +199,12 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
             Datum::Numeric(orrery_row::numeric::Numeric::from_decimal128(coefficient, scale.into()))
         }
         SqlType::Numeric => Datum::Numeric(columns::numeric_from(view.bytes(column)?)?),
-        SqlType::Text | SqlType::Varchar(_) => Datum::Text(utf8(view.bytes(column)?)?.into()),
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+            Datum::Text(utf8(view.bytes(column)?)?.into())
+        }
+        SqlType::Jsonb => Datum::Jsonb(utf8(view.bytes(column)?)?.into()),
+        SqlType::Array(_) => Datum::Array(std::sync::Arc::new(ArrayValue::decode(view.bytes(column)?)?)),
+        SqlType::Time => Datum::Time(i64::from_le_bytes(view.fixed(column))),
         SqlType::Bytea | SqlType::Unknown => Datum::Bytea(view.bytes(column)?.into()),
         SqlType::Interval => Datum::Interval(columns::interval_from(&view.fixed::<16>(column))),
         SqlType::Uuid => Datum::Uuid(view.fixed(column)),
@@ -271,6 +291,9 @@ pub fn push_arg_key(
         Arg::F32(values, mask) => writer.f32(values[row & mask], descending),
         Arg::F64(values, mask) => writer.f64(values[row & mask], descending),
         Arg::Decimal(values, _, mask) => writer.i128(values[row & mask], descending),
+        Arg::Text(..) | Arg::Bytes(..) if ty.is_keyed() => {
+            writer.bytes(&functions::compare::value_key(arg, row, ty)?, descending);
+        }
         Arg::Text(array, mask) => writer.bytes(array.value(row & mask).as_bytes(), descending),
         Arg::Bytes(..) if ty.base() == SqlType::Numeric => writer.numeric(&arg.numeric(row)?, descending),
         Arg::Bytes(array, mask) => writer.bytes(array.value(row & mask), descending),
@@ -407,7 +430,11 @@ pub fn decode_rows<R: RowBytes>(
 
 /// Whether a key column of this type gives the exact value back.
 pub fn is_invertible(ty: SqlType) -> bool {
-    !matches!(ty, SqlType::Interval | SqlType::Numeric | SqlType::Float4 | SqlType::Float8 | SqlType::Unknown)
+    !ty.is_keyed()
+        && !matches!(
+            ty,
+            SqlType::Interval | SqlType::Numeric | SqlType::Float4 | SqlType::Float8 | SqlType::Unknown
+        )
 }
 
 /// Reads a key column of an invertible type. Errors: XX001.
@@ -421,10 +448,11 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Int8 => reader.i64(descending)?.map(Datum::Int8),
         SqlType::Timestamp => reader.i64(descending)?.map(Datum::Timestamp),
         SqlType::Timestamptz => reader.i64(descending)?.map(Datum::Timestamptz),
+        SqlType::Time => reader.i64(descending)?.map(Datum::Time),
         SqlType::Decimal { scale, .. } => reader
             .i128(descending)?
             .map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into()))),
-        SqlType::Text | SqlType::Varchar(_) => match reader.bytes(descending)? {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Json => match reader.bytes(descending)? {
             Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
             None => None,
         },

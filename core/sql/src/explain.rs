@@ -183,7 +183,9 @@ impl<'a> Printer<'a> {
                 let name = key_name(table, Some(*index));
                 format!("Index{only} Scan{backward} using {name} {}", self.on(table, shown.number))
             }
-            Op::GenerateSeries { .. } => "Function Scan on generate_series".to_owned(),
+            Op::GenerateSeries { function, .. } => {
+                format!("Function Scan on {}", function.map_or("generate_series", |it| it.signature.name))
+            }
             Op::Window { .. } => "WindowAgg".to_owned(),
             Op::Recursive { .. } => "Recursive Union".to_owned(),
             Op::Working { .. } => "WorkTable Scan".to_owned(),
@@ -372,7 +374,9 @@ impl<'a> Printer<'a> {
             Op::TableScan { table, columns, .. } | Op::IndexScan { table, columns, .. } => {
                 self.table_names(table, columns, number)
             }
-            Op::GenerateSeries { .. } => vec!["generate_series".to_owned()],
+            Op::GenerateSeries { function, .. } => {
+                vec![function.map_or("generate_series", |it| it.signature.name).to_owned()]
+            }
             Op::Working { .. } => (1..=node.fields.len()).map(|n| format!("column{n}")).collect(),
             Op::Recursive { .. } => input(0),
             Op::Window { calls, .. } => {

@@ -5,6 +5,7 @@
 //! [`optimize`] (rules, statistics, costs) → [`plan::PlanNode`] → [`exec`].
 
 pub mod analyze;
+pub mod array;
 pub mod bind;
 pub mod catalog;
 pub mod civil;
@@ -19,8 +20,10 @@ pub mod explain;
 pub mod expr;
 mod expr_walk;
 pub mod functions;
+pub mod json;
 pub mod optimize;
 pub mod parse;
 pub mod plan;
+pub mod regex;
 pub mod text;
 pub mod types;

@@ -1,8 +1,10 @@
 //! Text input and output of every type, as PostgreSQL's type input and output functions do it (with its default settings:
 //! `bytea_output = hex`, `extra_float_digits = 1`, `DateStyle = ISO, MDY`, `IntervalStyle = postgres`).
 
+use crate::array::ArrayValue;
 use crate::civil::{self, BadMoment, Moment};
 use crate::datum::Datum;
+use crate::json;
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use orrery_row::numeric::Numeric;
@@ -13,6 +15,8 @@ use std::fmt::Write as _;
 pub struct FormatSettings {
     /// Seconds east of UTC.
     pub time_zone: i32,
+    /// The transaction's start, µs UTC: what `now`, `today` and their kin mean. `None` where there is no transaction.
+    pub now: Option<i64>,
 }
 
 // ---- Output.
@@ -42,6 +46,9 @@ pub fn format_into(into: &mut String, value: &Datum, _ty: SqlType, settings: For
         Datum::Timestamptz(micros) => civil::format_timestamp(into, *micros, Some(settings.time_zone)),
         Datum::Interval(interval) => civil::format_interval(into, *interval),
         Datum::Uuid(bytes) => format_uuid(into, bytes),
+        Datum::Time(micros) => civil::format_time(into, *micros),
+        Datum::Jsonb(text) => into.push_str(text),
+        Datum::Array(array) => array.format_into(into, settings),
     }
 }
 
@@ -115,7 +122,7 @@ fn format_uuid(into: &mut String, bytes: &[u8; 16]) {
 
 fn invalid(ty: SqlType, text: &str) -> Error {
     let code = match ty {
-        SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval => {
+        SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval => {
             SqlState::INVALID_DATETIME_FORMAT
         }
         _ => SqlState::INVALID_TEXT_REPRESENTATION,
@@ -155,6 +162,18 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Bytea => Datum::Bytea(parse_bytea(text)?.into()),
         SqlType::Uuid => Datum::Uuid(parse_uuid(text).ok_or_else(|| invalid(ty, text))?),
         SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz => parse_moment(text, ty, settings)?,
+        SqlType::Time => match civil::parse_time(text) {
+            Err(BadMoment::Clock(word)) => by_clock(&word, ty, settings)?,
+            read => Datum::Time(read.map_err(|bad| bad_moment(bad, ty, text))?),
+        },
+        SqlType::Char(None) => Datum::Text(text.into()),
+        SqlType::Char(Some(limit)) => Datum::Text(fit_char(text, limit, false)?.into()),
+        SqlType::Json => {
+            json::check(text)?;
+            Datum::Text(text.into())
+        }
+        SqlType::Jsonb => Datum::Jsonb(json::normalize(text)?.into()),
+        SqlType::Array(element) => Datum::Array(ArrayValue::parse(text, element.ty(), settings)?.into()),
         SqlType::Interval => {
             Datum::Interval(civil::parse_interval(text).map_err(|bad| bad_moment(bad, ty, text))?)
         }
@@ -174,6 +193,18 @@ pub fn fit_varchar(text: &str, limit: u32, cut: bool) -> Result<&str> {
             format!("value too long for type character varying({limit})"),
         )),
     }
+}
+
+/// As [`fit_varchar`] for `char(n)`, and fills up with spaces.
+pub fn fit_char(text: &str, limit: u32, cut: bool) -> Result<String> {
+    let length = text.chars().count();
+    if length <= limit as usize {
+        return Ok(text.chars().chain(std::iter::repeat_n(' ', limit as usize - length)).collect());
+    }
+    fit_varchar(text, limit, cut).map(str::to_owned).map_err(|_| {
+        let message = format!("value too long for type character({limit})");
+        Error::new(SqlState::STRING_DATA_RIGHT_TRUNCATION, message)
+    })
 }
 
 /// `true`, `yes`, `on`, `1` and their opposites, or an unambiguous prefix of the words.
@@ -363,8 +394,38 @@ fn bad_moment(bad: BadMoment, ty: SqlType, text: &str) -> Error {
     }
 }
 
+/// Whether a text means another moment in each transaction.
+pub fn depends_on_clock(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "now" | "today" | "tomorrow" | "yesterday")
+}
+
+/// `now`, `today`, `tomorrow`, `yesterday`.
+fn by_clock(word: &str, ty: SqlType, settings: FormatSettings) -> Result<Datum> {
+    let Some(now) = settings.now else {
+        return Err(Error::unsupported(format_args!("the date/time input \"{word}\" here")));
+    };
+    let zone = i64::from(settings.time_zone) * civil::SECOND;
+    let local = now + zone;
+    let midnight = local - local.rem_euclid(civil::DAY);
+    let local = match word {
+        "now" => local,
+        "tomorrow" => midnight + civil::DAY,
+        "yesterday" => midnight - civil::DAY,
+        _ => midnight,
+    };
+    Ok(match ty {
+        SqlType::Date => Datum::Date(local.div_euclid(civil::DAY) as i32),
+        SqlType::Time => Datum::Time(local.rem_euclid(civil::DAY)),
+        SqlType::Timestamp => Datum::Timestamp(local),
+        _ => Datum::Timestamptz(local - zone),
+    })
+}
+
 fn parse_moment(text: &str, ty: SqlType, settings: FormatSettings) -> Result<Datum> {
-    let moment = civil::parse_moment(text).map_err(|bad| bad_moment(bad, ty, text))?;
+    let moment = match civil::parse_moment(text) {
+        Err(BadMoment::Clock(word)) => return by_clock(&word, ty, settings),
+        read => read.map_err(|bad| bad_moment(bad, ty, text))?,
+    };
     let (days, micros, zone) = match moment {
         Moment::Infinity | Moment::MinusInfinity => {
             let above = moment == Moment::Infinity;

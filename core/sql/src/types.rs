@@ -46,14 +46,140 @@ pub enum SqlType {
     Interval,
     /// `uuid`
     Uuid,
+    /// `time without time zone`
+    Time,
+    /// `char(n)`, n in characters, stored padded; without a limit (`bpchar`) as given. Trailing spaces do not count.
+    Char(Option<u32>),
+    /// `json`: the text as it was given.
+    Json,
+    /// `jsonb`: the text in its normal form.
+    Jsonb,
+    /// An array of any number of dimensions. Of [`Element::ANY`]: any array, in the signatures of functions.
+    Array(Element),
+}
+
+/// The type of an array's elements, with its modifier, in few bytes: a type cannot hold another one of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Element {
+    tag: u8,
+    modifier: u32,
+}
+
+impl Element {
+    /// Stands for any type in the signatures of functions.
+    pub const ANY: Element = Element { tag: 0, modifier: 0 };
+
+    /// For elements of a type; `None` for arrays, which have no arrays.
+    pub const fn new(ty: SqlType) -> Option<Element> {
+        let (tag, modifier) = match ty {
+            SqlType::Unknown | SqlType::Array(_) => return None,
+            SqlType::Decimal { precision, scale } => (8, (precision as u32) << 8 | scale as u32),
+            SqlType::Varchar(None) => (10, 0),
+            SqlType::Varchar(Some(limit)) => (10, limit + 1),
+            SqlType::Char(None) => (18, 0),
+            SqlType::Char(Some(limit)) => (18, limit + 1),
+            other => (other.tag(), 0),
+        };
+        Some(Element { tag, modifier })
+    }
+
+    /// The type; `Unknown` of [`Element::ANY`].
+    pub const fn ty(self) -> SqlType {
+        let limit = if self.modifier == 0 { None } else { Some(self.modifier - 1) };
+        match self.tag {
+            8 => SqlType::Decimal { precision: (self.modifier >> 8) as u8, scale: self.modifier as u8 },
+            10 => SqlType::Varchar(limit),
+            18 => SqlType::Char(limit),
+            tag => match SqlType::of_tag(tag) {
+                Some(ty) => ty,
+                None => SqlType::Unknown,
+            },
+        }
+    }
 }
 
 impl SqlType {
+    /// `anyarray` in a signature.
+    pub const ANY_ARRAY: SqlType = SqlType::Array(Element::ANY);
+
+    /// Its number in stored bytes: never changes.
+    pub const fn tag(&self) -> u8 {
+        match self {
+            SqlType::Unknown => 0,
+            SqlType::Bool => 1,
+            SqlType::Int2 => 2,
+            SqlType::Int4 => 3,
+            SqlType::Int8 => 4,
+            SqlType::Float4 => 5,
+            SqlType::Float8 => 6,
+            SqlType::Numeric => 7,
+            SqlType::Decimal { .. } => 8,
+            SqlType::Text => 9,
+            SqlType::Varchar(_) => 10,
+            SqlType::Bytea => 11,
+            SqlType::Date => 12,
+            SqlType::Timestamp => 13,
+            SqlType::Timestamptz => 14,
+            SqlType::Interval => 15,
+            SqlType::Uuid => 16,
+            SqlType::Time => 17,
+            SqlType::Char(_) => 18,
+            SqlType::Json => 19,
+            SqlType::Jsonb => 20,
+            SqlType::Array(_) => 21,
+        }
+    }
+
+    /// The type without a modifier of a number; `None` for those that need one, and for no number of ours.
+    pub const fn of_tag(tag: u8) -> Option<SqlType> {
+        Some(match tag {
+            0 => SqlType::Unknown,
+            1 => SqlType::Bool,
+            2 => SqlType::Int2,
+            3 => SqlType::Int4,
+            4 => SqlType::Int8,
+            5 => SqlType::Float4,
+            6 => SqlType::Float8,
+            7 => SqlType::Numeric,
+            9 => SqlType::Text,
+            11 => SqlType::Bytea,
+            12 => SqlType::Date,
+            13 => SqlType::Timestamp,
+            14 => SqlType::Timestamptz,
+            15 => SqlType::Interval,
+            16 => SqlType::Uuid,
+            17 => SqlType::Time,
+            19 => SqlType::Json,
+            20 => SqlType::Jsonb,
+            _ => return None,
+        })
+    }
+
+    /// The array type of this type. `None`: arrays and NULLs have none.
+    pub fn array(&self) -> Option<SqlType> {
+        Element::new(*self).map(SqlType::Array)
+    }
+
+    /// The element type of an array type.
+    pub fn element(&self) -> Option<SqlType> {
+        match self {
+            SqlType::Array(element) => Some(element.ty()),
+            _ => None,
+        }
+    }
+
+    /// Whether values compare by [`crate::functions::compare::value_key`], not by their bytes in an array.
+    pub fn is_keyed(&self) -> bool {
+        matches!(self, SqlType::Char(_) | SqlType::Jsonb | SqlType::Array(_))
+    }
+
     /// PostgreSQL's full name, with the modifier.
     pub fn name(&self) -> String {
         match self {
             SqlType::Decimal { precision, scale } => format!("numeric({precision},{scale})"),
             SqlType::Varchar(Some(limit)) => format!("character varying({limit})"),
+            SqlType::Char(Some(limit)) => format!("character({limit})"),
+            SqlType::Array(element) => format!("{}[]", element.ty().name()),
             other => other.base_name().to_owned(),
         }
     }
@@ -77,6 +203,35 @@ impl SqlType {
             SqlType::Timestamptz => "timestamp with time zone",
             SqlType::Interval => "interval",
             SqlType::Uuid => "uuid",
+            SqlType::Time => "time without time zone",
+            SqlType::Char(None) => "bpchar",
+            SqlType::Char(Some(_)) => "character",
+            SqlType::Json => "json",
+            SqlType::Jsonb => "jsonb",
+            SqlType::Array(element) => match element.ty() {
+                SqlType::Unknown => "anyarray",
+                SqlType::Bool => "boolean[]",
+                SqlType::Int2 => "smallint[]",
+                SqlType::Int4 => "integer[]",
+                SqlType::Int8 => "bigint[]",
+                SqlType::Float4 => "real[]",
+                SqlType::Float8 => "double precision[]",
+                SqlType::Numeric | SqlType::Decimal { .. } => "numeric[]",
+                SqlType::Text => "text[]",
+                SqlType::Varchar(_) => "character varying[]",
+                SqlType::Bytea => "bytea[]",
+                SqlType::Date => "date[]",
+                SqlType::Timestamp => "timestamp without time zone[]",
+                SqlType::Timestamptz => "timestamp with time zone[]",
+                SqlType::Interval => "interval[]",
+                SqlType::Uuid => "uuid[]",
+                SqlType::Time => "time without time zone[]",
+                SqlType::Char(None) => "bpchar[]",
+                SqlType::Char(Some(_)) => "character[]",
+                SqlType::Json => "json[]",
+                SqlType::Jsonb => "jsonb[]",
+                SqlType::Array(_) => "array of arrays",
+            },
         }
     }
 
@@ -85,6 +240,8 @@ impl SqlType {
         match self {
             SqlType::Decimal { .. } => SqlType::Numeric,
             SqlType::Varchar(_) => SqlType::Text,
+            SqlType::Char(_) => SqlType::Char(None),
+            SqlType::Array(element) => element.ty().base().array().unwrap_or(*self),
             other => *other,
         }
     }
@@ -94,6 +251,7 @@ impl SqlType {
     /// - `Uuid`: `FixedSizeBinary(16)`; `Interval`: `FixedSizeBinary(16)` = i64 µs, i32 days, i32 months, little-endian.
     /// - `Date`: days since 1970-01-01, `Timestamp[tz]`: µs since 1970-01-01 UTC; the smallest and the largest value are the
     ///   infinities.
+    /// - `Time`: µs of the day, 24:00 included. Arrays: `Binary`, each in the form of [`crate::array`].
     /// - `Unknown`: a Null array.
     pub fn arrow(&self) -> DataType {
         match self {
@@ -104,9 +262,12 @@ impl SqlType {
             SqlType::Int8 => DataType::Int64,
             SqlType::Float4 => DataType::Float32,
             SqlType::Float8 => DataType::Float64,
-            SqlType::Numeric | SqlType::Bytea => DataType::Binary,
+            SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => DataType::Binary,
             SqlType::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
-            SqlType::Text | SqlType::Varchar(_) => DataType::Utf8,
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json | SqlType::Jsonb => {
+                DataType::Utf8
+            }
+            SqlType::Time => DataType::Time64(TimeUnit::Microsecond),
             SqlType::Date => DataType::Date32,
             SqlType::Timestamp | SqlType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, None),
             SqlType::Interval | SqlType::Uuid => DataType::FixedSizeBinary(16),

@@ -296,7 +296,7 @@ impl Numeric {
 
     /// For keys: the sign's digits without leading or trailing zeros, and the decimal exponent `e` such that the value is
     /// `0.digits × 10^e`. Empty for zero.
-    pub(crate) fn key_digits(&self) -> (String, i32) {
+    pub fn key_digits(&self) -> (String, i32) {
         let Numeric::Finite { coefficient, scale } = self else { return (String::new(), 0) };
         if coefficient.is_zero() {
             return (String::new(), 0);

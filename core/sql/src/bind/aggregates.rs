@@ -195,7 +195,7 @@ fn argument_order(
         };
         order.push(ArgumentOrder { arg, descending, nulls_first });
     }
-    if name != "string_agg" {
+    if !functions::takes_order(name) {
         args.truncate(own);
         return Ok(Vec::new());
     }

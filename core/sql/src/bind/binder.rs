@@ -6,6 +6,7 @@ use crate::datum::Datum;
 use crate::eval;
 use crate::expr::{AggregateCall, Expr};
 use crate::functions::{EvalContext, Volatility};
+use crate::optimize::Methods;
 use crate::parse::ast::{self, Name};
 use crate::plan::logical::{ColumnId, ColumnInfo, Query, Statement};
 use crate::types::SqlType;
@@ -20,6 +21,8 @@ pub(super) struct Binder<'a> {
     pub(super) catalog: &'a Catalog,
     /// Types of `$1…`; `Unknown` until a use decides.
     pub(super) params: Vec<SqlType>,
+    /// What the plan may be made of.
+    pub(super) methods: Methods,
     pub(super) statement: Statement,
     /// Names of WITH in scope, innermost last.
     pub(super) ctes: Vec<Cte>,
@@ -123,6 +126,7 @@ impl<'a> Binder<'a> {
         Binder {
             catalog,
             params,
+            methods: Methods::default(),
             statement: Statement::default(),
             ctes: Vec::new(),
             cte_uses: Vec::new(),

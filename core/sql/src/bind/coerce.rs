@@ -16,6 +16,7 @@ pub(super) enum Category {
     String,
     DateTime,
     Timespan,
+    Array,
     Unknown,
     User,
 }
@@ -23,11 +24,12 @@ pub(super) enum Category {
 pub(super) fn category(ty: SqlType) -> Category {
     match ty.base() {
         SqlType::Bool => Category::Boolean,
-        SqlType::Text => Category::String,
-        SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz => Category::DateTime,
+        SqlType::Text | SqlType::Char(_) => Category::String,
+        SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz => Category::DateTime,
+        SqlType::Array(_) => Category::Array,
         SqlType::Interval => Category::Timespan,
         SqlType::Unknown => Category::Unknown,
-        SqlType::Bytea | SqlType::Uuid => Category::User,
+        SqlType::Bytea | SqlType::Uuid | SqlType::Json | SqlType::Jsonb => Category::User,
         _ => Category::Numeric,
     }
 }
@@ -99,6 +101,13 @@ impl Binder<'_> {
             Expr::Literal { value: Datum::Null, .. } => Ok(Expr::Literal { value: Datum::Null, ty: target }),
             Expr::Literal { value: Datum::Text(value), ty: SqlType::Unknown } => {
                 let base = target.base();
+                // What the clock decides is decided when the statement runs.
+                let is_moment =
+                    matches!(base, SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz);
+                if is_moment && text::depends_on_clock(&value) {
+                    let input = Box::new(Expr::Literal { value: Datum::Text(value), ty: SqlType::Text });
+                    return Ok(Expr::Cast { input, ty: target, explicit: true, position: at });
+                }
                 let value = if base == SqlType::Text {
                     Datum::Text(value)
                 } else {
@@ -186,7 +195,7 @@ impl Binder<'_> {
                     format!("{what} types {} and {} cannot be matched", common.base_name(), ty.base_name());
                 Error::new(SqlState::DATATYPE_MISMATCH, message).at(at)
             };
-            if category(ty) != category(common) || category(ty) == Category::User {
+            if category(ty) != category(common) || matches!(category(ty), Category::User | Category::Array) {
                 return Err(mismatch());
             }
             if !is_preferred(common.base()) && is_implicit(common, ty) && !is_implicit(ty, common) {

@@ -27,6 +27,8 @@ pub(super) fn location(expr: &ast::Expr) -> u32 {
         | ExprKind::InList { input, .. }
         | ExprKind::InSubquery { input, .. }
         | ExprKind::Quantified { input, .. }
+        | ExprKind::QuantifiedArray { input, .. }
+        | ExprKind::Subscript { input, .. }
         | ExprKind::Like { input, .. }
         | ExprKind::Cast { input, .. } => location(input),
         ExprKind::And(parts) | ExprKind::Or(parts) => parts.first().map_or(expr.at, location),
@@ -102,6 +104,12 @@ impl Binder<'_> {
             ExprKind::Quantified { input, op, all, query } => {
                 self.quantified(scope, input, (op, *all), query, at)
             }
+            ExprKind::QuantifiedArray { input, op, all, array } => {
+                self.quantified_array(scope, input, (op, *all), array, at)
+            }
+            ExprKind::Array(items) => self.array_constructor(scope, items, None, at),
+            ExprKind::ArrayQuery(query) => self.array_query(scope, query, at),
+            ExprKind::Subscript { input, subscripts } => self.subscript(scope, input, subscripts, at),
             ExprKind::Row(_) => Err(Error::unsupported("row constructor").at(at)),
             ExprKind::Like { input, pattern, escape, negated, fold_case } => {
                 self.like(scope, (input, pattern, escape.as_deref()), *negated, *fold_case, at)
@@ -111,7 +119,12 @@ impl Binder<'_> {
             }
             ExprKind::Cast { input, ty } => {
                 let at_input = location(input);
-                let inner = self.expr(scope, input)?;
+                let inner = match (&input.kind, ty) {
+                    (ExprKind::Array(items), SqlType::Array(_)) => {
+                        self.array_constructor(scope, items, ty.element(), at_input)?
+                    }
+                    _ => self.expr(scope, input)?,
+                };
                 let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
                 self.coerce(inner, *ty, CastContext::Explicit, at)
             }
@@ -360,7 +373,12 @@ impl Binder<'_> {
     }
 
     /// A list of constants of the input's type; `None` when the types differ too much.
-    fn literal_list(&mut self, input: &Expr, at_input: u32, items: &[(Expr, u32)]) -> Result<Option<Expr>> {
+    pub(super) fn literal_list(
+        &mut self,
+        input: &Expr,
+        at_input: u32,
+        items: &[(Expr, u32)],
+    ) -> Result<Option<Expr>> {
         let mut types = vec![(input.ty(), at_input)];
         types.extend(items.iter().map(|(item, at)| (item.ty(), *at)));
         let Ok(common) = self.common_type("IN", &types) else { return Ok(None) };
@@ -522,7 +540,8 @@ impl Binder<'_> {
         if is_plain && let Some(call) = self.sequence_call(scope, name, args, at)? {
             return Ok(call);
         }
-        if functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
+        let is_set = functions::sets::is_set_function(&name.text);
+        if !is_set && functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
             return Err(Error::unsupported(format!("function {}", name.text)).at(at));
         }
         if *star || *distinct || !order_by.is_empty() || filter.is_some() {
@@ -535,14 +554,14 @@ impl Binder<'_> {
             } else {
                 "FILTER"
             };
-            if functions::scalars(&name.text).is_empty() {
+            if functions::scalars(&name.text).is_empty() && !is_set {
                 return Err(no_function(&name.text, &[], at));
             }
             let message = format!("{what} specified, but {} is not an aggregate function", name.text);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(at));
         }
-        if name.text == "generate_series" {
-            return self.series_call(scope, args, at);
+        if is_set {
+            return self.series_call(scope, &name.text, args, at);
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -581,6 +600,10 @@ fn cast_function(name: &str) -> Option<SqlType> {
         "timestamptz" => SqlType::Timestamptz,
         "interval" => SqlType::Interval,
         "uuid" => SqlType::Uuid,
+        "time" => SqlType::Time,
+        "bpchar" => SqlType::Char(None),
+        "json" => SqlType::Json,
+        "jsonb" => SqlType::Jsonb,
         _ => return None,
     })
 }

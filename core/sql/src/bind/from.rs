@@ -3,6 +3,7 @@
 use super::binder::{Binder, Cte, Level};
 use super::expr::location;
 use super::scope::{Scope, ScopeColumn, no_table};
+use super::series::SetPart;
 use crate::catalog::Table;
 use crate::expr::{Expr, WindowFunction};
 use crate::functions::CastContext;
@@ -208,7 +209,7 @@ impl Binder<'_> {
         alias: Option<&Alias>,
     ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
-        if name.text != "generate_series" {
+        if !crate::functions::sets::is_set_function(&name.text) {
             return Err(Error::unsupported(format!("function {} in FROM", name.text)).at(name.at));
         }
         let empty = Rc::new(Scope::default());
@@ -218,14 +219,19 @@ impl Binder<'_> {
             bound.push((self.expr(&empty, arg)?, location(arg)));
         }
         self.level.forbidden = forbidden;
-        let (args, ty) = self.series_args(bound, name.at)?;
-        let column = self.column(ty);
         let shown = alias.map_or(name, |alias| &alias.name);
         // Without column names the column is called as the alias.
-        let label = alias.map_or(name.text.as_str(), |alias| alias.name.text.as_str());
+        let parts = self.set_function(&name.text, bound, name.at)?;
+        let is_named = parts.len() > 1 || parts.iter().any(|part| part.label != name.text);
         let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
-        let mut root = Logical::Series { args, column, position: name.at };
-        let mut columns = vec![(label, column, ty)];
+        let (mut series, mut columns) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
+        for SetPart { function, label, args, ty } in parts {
+            let column = self.column(ty);
+            series.push(Logical::Series { function, args, column, position: name.at });
+            let label = alias.filter(|_| !is_named).map_or(label, |alias| alias.name.text.as_str());
+            columns.push((label, column, ty));
+        }
+        let mut root = self.in_lockstep(series)?;
         if ordinality {
             let number = self.column(SqlType::Int8);
             let calls = vec![(number, super::select::ranking(WindowFunction::RowNumber))];

@@ -6,10 +6,12 @@
 
 mod aggregates;
 mod alter;
+mod array;
 mod binder;
 mod coerce;
 mod conflict;
 mod copy;
+mod create_as;
 mod ddl;
 mod dml;
 mod expr;
@@ -36,7 +38,7 @@ use crate::catalog::{Catalog, Table};
 use crate::ddl::Ddl;
 use crate::expr::Expr;
 use crate::functions::CastContext;
-use crate::optimize;
+use crate::optimize::{self, Methods};
 use crate::parse::Parsed;
 use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
@@ -125,10 +127,28 @@ pub enum Control {
     },
     /// ANALYZE: all tables when none is named.
     Analyze(Vec<Arc<Table>>),
+    /// VACUUM: there is nothing to reclaim.
+    Vacuum {
+        /// ANALYZE too.
+        analyze: bool,
+        /// Which.
+        tables: Vec<Arc<Table>>,
+    },
+    /// CREATE TABLE AS, SELECT INTO
+    TableAs(TableAs),
     /// CHECKPOINT
     Checkpoint,
     /// COPY FROM
     Copy(CopyFrom),
+}
+
+/// A table made of a query.
+#[derive(Clone, Debug)]
+pub struct TableAs {
+    /// CREATE TABLE; or the notice that it is there.
+    pub table: Ddl,
+    /// The INSERT that fills it, to be bound when the table is there.
+    pub insert: Option<Arc<Parsed>>,
 }
 
 /// COPY table FROM: the values of `columns` come from the text, those of the others from `defaults`.
@@ -170,9 +190,10 @@ pub struct CopyFormat {
 }
 
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
-/// follow from use (42P18 where they do not).
-pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Result<Bound> {
+/// follow from use (42P18 where they do not). `methods`: what its plan may be made of.
+pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods: Methods) -> Result<Bound> {
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
+    binder.methods = methods;
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
         ast::Statement::Query(query) => {
@@ -244,6 +265,13 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
             control(Control::Analyze(catalog.tables.values().cloned().collect()))
         }
         ast::Statement::Analyze(names) => control(Control::Analyze(tables(&binder, names)?)),
+        ast::Statement::Vacuum { analyze, tables: names } => {
+            let named = tables(&binder, names)?;
+            let all = || catalog.tables.values().cloned().collect();
+            let tables = if names.is_empty() { all() } else { named };
+            control(Control::Vacuum { analyze: *analyze, tables })
+        }
+        ast::Statement::CreateTableAs(create) => control(binder.table_as(create, parsed)?),
         ast::Statement::Checkpoint => control(Control::Checkpoint),
     }
 }
@@ -267,7 +295,7 @@ fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
 /// What the optimizer needs, when all parameters have types.
 fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
     binder.check_params()?;
-    Ok(optimize::Input { statement: binder.statement, param_types: binder.params })
+    Ok(optimize::Input { statement: binder.statement, param_types: binder.params, methods: binder.methods })
 }
 
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {

@@ -65,5 +65,11 @@ fn type_name(ty: SqlType) -> &'static str {
         SqlType::Timestamptz => "timestamptz",
         SqlType::Interval => "interval",
         SqlType::Uuid => "uuid",
+        SqlType::Time => "time",
+        SqlType::Char(_) => "bpchar",
+        SqlType::Json => "json",
+        SqlType::Jsonb => "jsonb",
+        // An array is called as its elements.
+        SqlType::Array(element) => type_name(element.ty()),
     }
 }

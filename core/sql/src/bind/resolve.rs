@@ -50,6 +50,10 @@ enum Choice<T: 'static> {
 
 /// The rules of 10.3, over types without modifiers.
 fn choose<T: Signature>(all: &[&'static T], types: &[SqlType], is_operator: bool) -> Choice<T> {
+    // Functions of any array were looked at before.
+    let plain: Vec<&'static T> =
+        all.iter().copied().filter(|it| !it.args().iter().any(|ty| super::array::is_any(*ty))).collect();
+    let all = plain.as_slice();
     let exact = |candidate: &&&'static T, types: &[SqlType]| {
         takes_count(**candidate, types.len())
             && types.iter().enumerate().all(|(index, ty)| {
@@ -173,9 +177,13 @@ fn type_list(types: &[SqlType]) -> String {
 impl Binder<'_> {
     /// An operator: one argument is a prefix operator, two an infix one. Errors: 42883, 42725.
     pub(super) fn operator(&mut self, op: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
+        if let Some((function, args)) = self.polymorphic(functions::scalars(op), &args)? {
+            return self.call_as_is(function, args, at);
+        }
         let args = if op == "||" { self.concatenated(args)? } else { args };
         let mut types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         widen_real(&mut types);
+        as_char(&args, &mut types);
         match choose(functions::scalars(op), &types, true) {
             Choice::One(function) => self.call(function, args, at),
             Choice::None | Choice::Ambiguous if types == [SqlType::Unknown; 2] && is_comparison(op) => {
@@ -212,7 +220,8 @@ impl Binder<'_> {
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         let other = match types.as_slice() {
             [SqlType::Text | SqlType::Unknown, SqlType::Text | SqlType::Unknown] => return Ok(args),
-            [SqlType::Unknown, SqlType::Bytea] | [SqlType::Bytea, SqlType::Unknown] => return Ok(args),
+            [SqlType::Unknown, SqlType::Bytea | SqlType::Jsonb]
+            | [SqlType::Bytea | SqlType::Jsonb, SqlType::Unknown] => return Ok(args),
             [SqlType::Text | SqlType::Unknown, _] => 1,
             [_, SqlType::Text | SqlType::Unknown] => 0,
             _ => return Ok(args),
@@ -229,12 +238,50 @@ impl Binder<'_> {
         if all.is_empty() {
             return Ok(None);
         }
+        if let Some((function, args)) = self.polymorphic(all, &args)? {
+            return self.call_as_is(function, args, at).map(Some);
+        }
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
         match choose(all, &types, false) {
             Choice::One(function) => self.call(function, args, at).map(Some),
             Choice::None => Err(no_function(name, &types, at)),
             Choice::Ambiguous => Err(ambiguous(name, &types, at)),
         }
+    }
+
+    /// Which of these functions a call means, its arguments cast, and the type of its result. Errors: 42883, 42725.
+    pub(super) fn resolved(
+        &mut self,
+        name: &str,
+        all: &[&'static Scalar],
+        args: Vec<(Expr, u32)>,
+        at: u32,
+    ) -> Result<(&'static Scalar, Vec<Expr>, SqlType)> {
+        let (function, cast) = match self.polymorphic(all, &args)? {
+            Some((function, args)) => (function, args.into_iter().map(|it| it.0).collect()),
+            None => {
+                let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+                let function = match choose(all, &types, false) {
+                    Choice::One(function) => function,
+                    Choice::None => return Err(no_function(name, &types, at)),
+                    Choice::Ambiguous => return Err(ambiguous(name, &types, at)),
+                };
+                let mut cast = Vec::with_capacity(args.len());
+                for (index, (arg, at)) in args.into_iter().enumerate() {
+                    cast.push(self.coerce_argument(arg, place(function, index), at)?);
+                }
+                (function, cast)
+            }
+        };
+        let ty = result_type(function.result, &cast);
+        Ok((function, cast, ty))
+    }
+
+    /// A call of arguments that were cast already, folded.
+    fn call_as_is(&mut self, function: &'static Scalar, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
+        let args: Vec<Expr> = args.into_iter().map(|it| it.0).collect();
+        let ty = result_type(function.result, &args);
+        self.fold(Expr::Call { function, args, ty, position: at })
     }
 
     /// Casts the arguments and folds.
@@ -252,6 +299,38 @@ impl Binder<'_> {
         self.fold(Expr::Call { function, args: cast, ty, position: at })
     }
 
+    /// The arguments of `json_agg` and its kin as json, which is written in the session's settings.
+    fn as_json<'n>(
+        &mut self,
+        name: &'n str,
+        mut args: Vec<(Expr, u32)>,
+    ) -> Result<(&'n str, Vec<(Expr, u32)>)> {
+        let (convert, count) = match name {
+            "json_agg" => ("to_json", 1),
+            "jsonb_agg" => ("to_jsonb", 1),
+            "json_object_agg" => ("to_json", 2),
+            "jsonb_object_agg" => ("to_jsonb", 2),
+            _ => return Ok((name, args)),
+        };
+        if args.len() != count {
+            return Ok((name, args));
+        }
+        let Some((value, at)) = args.pop() else { return Ok((name, args)) };
+        let name = match value.ty() {
+            SqlType::Array(_) if name == "json_agg" => "json_agg array",
+            _ => name,
+        };
+        let value = self.known(value, at)?;
+        if let Some(value) = self.function(convert, vec![(value, at)], at)? {
+            args.push((value, at));
+        }
+        if let (2, Some((key, at))) = (count, args.first().cloned()) {
+            let key = self.known(key, at)?;
+            args[0] = (self.coerce(key, SqlType::Text, CastContext::Explicit, at)?, at);
+        }
+        Ok((name, args))
+    }
+
     /// An aggregate by name, its arguments cast, and its result type. Errors: 42883, 42725.
     pub(super) fn aggregate(
         &mut self,
@@ -259,7 +338,14 @@ impl Binder<'_> {
         args: Vec<(Expr, u32)>,
         at: u32,
     ) -> Result<(&'static Aggregate, Vec<Expr>, SqlType)> {
+        let (name, args) = self.as_json(name, args)?;
         let types: Vec<SqlType> = args.iter().map(|(expr, _)| expr.ty().base()).collect();
+        let of_arrays = functions::aggregates(name).iter().find(|it| it.args == [SqlType::ANY_ARRAY]);
+        if let (Some(function), [SqlType::Array(_)]) = (of_arrays, types.as_slice()) {
+            let args: Vec<Expr> = args.into_iter().map(|it| it.0).collect();
+            let ty = result_type(function.result, &args);
+            return Ok((function, args, ty));
+        }
         let function = match choose(functions::aggregates(name), &types, false) {
             Choice::One(function) => function,
             Choice::None => return Err(no_function(name, &types, at)),
@@ -281,6 +367,16 @@ fn widen_real(types: &mut [SqlType]) {
     match (*a, *b) {
         (SqlType::Float4, other) if other != SqlType::Float4 && other.is_numeric() => *a = SqlType::Float8,
         (other, SqlType::Float4) if other != SqlType::Float4 && other.is_numeric() => *b = SqlType::Float8,
+        _ => {}
+    }
+}
+
+/// `varchar` is `text` here, but beside `char` PostgreSQL takes it for one, as it has operators of `char` and of `text` only.
+fn as_char(args: &[(Expr, u32)], types: &mut [SqlType]) {
+    let ([(a, _), (b, _)], [ty_a, ty_b]) = (args, types) else { return };
+    match (a.ty(), b.ty()) {
+        (SqlType::Char(_), SqlType::Varchar(_)) => *ty_b = SqlType::Char(None),
+        (SqlType::Varchar(_), SqlType::Char(_)) => *ty_a = SqlType::Char(None),
         _ => {}
     }
 }

@@ -1,10 +1,12 @@
 //! Set-returning functions in the SELECT list: each row comes once for each value.
 
 use super::binder::Binder;
-use super::expr::location;
+use super::expr::{Located, location};
 use super::group::Grouping;
 use super::scope::Scope;
 use crate::expr::{Expr, WindowFunction};
+use crate::functions::Scalar;
+use crate::functions::sets::{self, SetFunction};
 use crate::parse::ast;
 use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, Logical};
@@ -15,13 +17,29 @@ use std::rc::Rc;
 /// A call in the SELECT list, and the column of its values.
 pub(super) struct SeriesCall {
     pub(super) column: ColumnId,
+    function: Option<&'static SetFunction>,
     args: Vec<Expr>,
     at: u32,
 }
 
+/// One column of a call.
+pub(super) struct SetPart {
+    pub(super) function: Option<&'static SetFunction>,
+    /// What it is called.
+    pub(super) label: &'static str,
+    pub(super) args: Vec<Expr>,
+    pub(super) ty: SqlType,
+}
+
 impl Binder<'_> {
-    /// `generate_series(…)` as an expression.
-    pub(super) fn series_call(&mut self, scope: &Rc<Scope>, args: &[ast::Expr], at: u32) -> Result<Expr> {
+    /// A set-returning function as an expression.
+    pub(super) fn series_call(
+        &mut self,
+        scope: &Rc<Scope>,
+        name: &str,
+        args: &[ast::Expr],
+        at: u32,
+    ) -> Result<Expr> {
         let refuse = |place: &str| {
             let message = format!("set-returning functions are not allowed in {place}");
             Err(Error::unsupported(message).at(at))
@@ -44,9 +62,12 @@ impl Binder<'_> {
         for arg in args {
             bound.push((self.expr(scope, arg)?, location(arg)));
         }
-        let (args, ty) = self.series_args(bound, at)?;
+        let mut parts = self.set_function(name, bound, at)?;
+        let (Some(SetPart { function, args, ty, .. }), true) = (parts.pop(), parts.is_empty()) else {
+            return Err(Error::unsupported(format!("function {name} in the SELECT list")).at(at));
+        };
         let column = self.column(ty);
-        self.level.series.push(SeriesCall { column, args, at });
+        self.level.series.push(SeriesCall { column, function, args, at });
         Ok(Expr::Column { id: column, ty })
     }
 
@@ -86,7 +107,7 @@ impl Binder<'_> {
         let mut exprs = Vec::new();
         let mut params: Vec<(usize, Expr)> = Vec::new();
         let mut parts = Vec::with_capacity(calls.len());
-        for SeriesCall { column, args, at } in calls {
+        for SeriesCall { column, function, args, at } in calls {
             let mut inner = Vec::with_capacity(args.len());
             for arg in args {
                 let ty = arg.ty();
@@ -108,7 +129,7 @@ impl Binder<'_> {
                 }
                 inner.push(Expr::Param { index, ty });
             }
-            parts.push(Logical::Series { args: inner, column, position: at });
+            parts.push(Logical::Series { function, args: inner, column, position: at });
         }
         if !exprs.is_empty() {
             root = Logical::Extend { input: Box::new(root), exprs };
@@ -122,8 +143,40 @@ impl Binder<'_> {
         Ok(root)
     }
 
+    /// The columns of a call of a set-returning function.
+    pub(super) fn set_function(
+        &mut self,
+        name: &str,
+        mut args: Vec<Located>,
+        at: u32,
+    ) -> Result<Vec<SetPart>> {
+        if name == "generate_series" {
+            let (args, ty) = self.series_args(args, at)?;
+            return Ok(vec![SetPart { function: None, label: "generate_series", args, ty }]);
+        }
+        if name == "unnest" && args.len() > 1 {
+            let mut parts = Vec::with_capacity(args.len());
+            for arg in args {
+                parts.extend(self.set_function(name, vec![arg], at)?);
+            }
+            return Ok(parts);
+        }
+        let mut parts = Vec::new();
+        let columns = sets::columns(name);
+        let count = columns.len();
+        for (index, column) in columns.into_iter().enumerate() {
+            let own = if index + 1 == count { std::mem::take(&mut args) } else { args.clone() };
+            let all: Vec<&'static Scalar> = column.iter().map(|it| &it.signature).collect();
+            let (signature, own, ty) = self.resolved(name, &all, own, at)?;
+            let function = column.into_iter().find(|it| std::ptr::eq(&it.signature, signature));
+            let label = function.and_then(|it| it.label).unwrap_or(signature.name);
+            parts.push(SetPart { function, label, args: own, ty });
+        }
+        Ok(parts)
+    }
+
     /// Several series side by side: the n-th values of all in one row, NULL where one has ended.
-    fn in_lockstep(&mut self, parts: Vec<Logical>) -> Result<Logical> {
+    pub(super) fn in_lockstep(&mut self, parts: Vec<Logical>) -> Result<Logical> {
         if parts.len() == 1 {
             return parts.into_iter().next().ok_or_else(|| Error::internal("a list of one is empty"));
         }

@@ -9,7 +9,7 @@ mod moment;
 
 use crate::datum::Interval;
 pub use interval::parse_interval;
-pub use moment::{BadMoment, Moment, parse_moment};
+pub use moment::{BadMoment, Moment, parse_moment, parse_time, zone_abbreviation};
 use orrery_base::{Error, Result, SqlState};
 
 /// Microseconds of a second.
@@ -208,6 +208,11 @@ pub fn format_date(into: &mut String, days: i32) {
             }
         }
     }
+}
+
+/// A time of day as text.
+pub fn format_time(into: &mut String, micros: i64) {
+    push_time(into, micros);
 }
 
 /// A timestamp as text; `zone`: seconds east of UTC, for a timestamptz.

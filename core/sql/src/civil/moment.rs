@@ -61,6 +61,36 @@ fn month_number(word: &str) -> Option<u32> {
     MONTHS.iter().position(is).map(|index| index as u32 + 1)
 }
 
+/// The offset of a zone's abbreviation, in seconds east: those of PostgreSQL's that never meant another one.
+pub fn zone_abbreviation(word: &str) -> Option<i32> {
+    let minutes = match word {
+        "z" | "utc" | "ut" | "gmt" | "zulu" | "wet" => 0,
+        "est" | "cdt" => -300,
+        "edt" | "ast" => -240,
+        "cst" | "mdt" => -360,
+        "mst" | "pdt" => -420,
+        "pst" | "akdt" => -480,
+        "akst" => -540,
+        "hst" => -600,
+        "adt" => -180,
+        "nst" => -210,
+        "ndt" => -150,
+        "cet" | "met" | "bst" | "wat" => 60,
+        "cest" | "mest" | "eet" | "ist" | "sast" => 120,
+        "eest" | "eat" => 180,
+        "hkt" | "pht" | "awst" | "sgt" => 480,
+        "jst" | "kst" => 540,
+        "acst" => 570,
+        "aest" => 600,
+        "acdt" => 630,
+        "aedt" => 660,
+        "nzst" => 720,
+        "nzdt" => 780,
+        _ => return None,
+    };
+    Some(minutes * 60)
+}
+
 fn is_weekday(word: &str) -> bool {
     const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
     word.len() >= 3 && DAYS.iter().any(|day| day.starts_with(word))
@@ -122,9 +152,18 @@ fn read_word(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
         "bc" => fields.bc = true,
         "ad" | "at" => {}
         "am" | "pm" if fields.time.is_some() => fields.afternoon = Some(word == "pm"),
-        "z" | "utc" | "gmt" | "zulu" if fields.zone.is_none() => fields.zone = Some(0),
+        _ if fields.zone.is_none() && zone_abbreviation(word).is_some() => {
+            fields.zone = zone_abbreviation(word);
+        }
         _ => {
-            if let Some(month) = month_number(word).filter(|_| fields.month.is_none()) {
+            let julian = word.strip_prefix('j').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+            if let (Some(julian), None) = (julian, fields.date) {
+                let civil = super::civil_from_days(number(julian)? - 2_440_588);
+                // Years before the first are counted from zero here, and from one in texts.
+                fields.bc |= civil.year <= 0;
+                fields.date =
+                    Some((if civil.year <= 0 { 1 - civil.year } else { civil.year }, civil.month, civil.day));
+            } else if let Some(month) = month_number(word).filter(|_| fields.month.is_none()) {
                 fields.month = Some(month);
             } else if word.split_once('-').is_some_and(|(name, _)| month_number(name).is_some()) {
                 return read_date(fields, word);
@@ -151,6 +190,10 @@ pub(super) fn number(text: &str) -> Result<i64, BadMoment> {
 fn read_date(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
     let separator = word.find(['-', '/', '.']).map(|at| word.as_bytes()[at] as char);
     let Some(separator) = separator else {
+        if word.len() == 6 && fields.month.is_none() && fields.numbers.is_empty() && fields.date.is_none() {
+            fields.date = Some((year(&word[..2])?, number(&word[2..4])? as u32, number(&word[4..])? as u32));
+            return Ok(());
+        }
         if word.len() == 8 && fields.month.is_none() && fields.numbers.is_empty() && fields.date.is_none() {
             let parts = (number(&word[..4])?, number(&word[4..6])? as u32, number(&word[6..])? as u32);
             fields.date = Some(parts);
@@ -163,6 +206,21 @@ fn read_date(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
         return Err(BadMoment::Syntax);
     }
     let parts: Vec<&str> = word.split(separator).collect();
+    // 1999.008: the day of the year.
+    if let ('.', [year, day]) = (separator, parts.as_slice())
+        && year.len() > 2
+        && day.len() == 3
+    {
+        let (year, day) = (number(year)?, number(day)?);
+        let days =
+            checked_days(year, 1, 1).map(|first| i64::from(first) + day - 1).ok_or(BadMoment::Field)?;
+        let civil = super::civil_from_days(days);
+        if day == 0 || civil.year != year {
+            return Err(BadMoment::Field);
+        }
+        fields.date = Some((civil.year, civil.month, civil.day));
+        return Ok(());
+    }
     let [a, b, c] = parts[..] else { return Err(BadMoment::Syntax) };
     let year = |text: &str| year(text).map(|year| (year, number(text).ok().filter(|_| text.len() <= 2)));
     let named = [a, b].iter().position(|part| month_number(part).is_some());
@@ -265,6 +323,17 @@ pub(super) fn fraction_micros(digits: &str) -> Result<i64, BadMoment> {
 }
 
 fn finish_moment(mut fields: Fields) -> Result<Moment, BadMoment> {
+    if let (None, None, [(a, a_len), (b, _), (c, c_len)]) = (fields.date, fields.month, &fields.numbers[..]) {
+        // Year, month, day, or month, day, year.
+        let short = |value: i64, len: usize| match len {
+            1 | 2 if value < 70 => value + 2000,
+            1 | 2 => value + 1900,
+            _ => value,
+        };
+        let parts = if *a_len > 2 { (*a, *b, *c) } else { (short(*c, *c_len), *a, *b) };
+        fields.date = Some((parts.0, parts.1 as u32, parts.2 as u32));
+        fields.numbers.clear();
+    }
     if fields.date.is_none() {
         let month = fields.month.ok_or(BadMoment::Syntax)?;
         let [(first, first_len), (second, second_len)] = fields.numbers[..] else {
@@ -305,4 +374,46 @@ fn finish_moment(mut fields: Fields) -> Result<Moment, BadMoment> {
     }
     let days = checked_days(year, month, day).ok_or(BadMoment::Field)?;
     Ok(Moment::At { days, micros, zone: fields.zone })
+}
+
+/// Reads a time of day: a date before it does not count, nor a zone behind it.
+pub fn parse_time(text: &str) -> Result<i64, BadMoment> {
+    let lower = text.trim().to_ascii_lowercase();
+    match lower.as_str() {
+        "allballs" => return Ok(0),
+        "now" => return Err(BadMoment::Clock(lower)),
+        _ => {}
+    }
+    let mut fields = Fields::default();
+    for word in lower.split([' ', ',', '\t', '\n']).filter(|word| !word.is_empty()) {
+        let has_time = fields.time.is_some();
+        let bare = word.strip_prefix('t').unwrap_or(word);
+        let (digits, fraction) = bare.split_once('.').unwrap_or((bare, ""));
+        let compact = !has_time
+            && fields.date.is_none()
+            && matches!(digits.len(), 4 | 6)
+            && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if compact {
+            let (hours, minutes) = (number(&digits[..2])?, number(&digits[2..4])?);
+            let seconds = if digits.len() == 6 { number(&digits[4..])? } else { 0 };
+            if minutes > 59 || seconds > 60 {
+                return Err(BadMoment::Field);
+            }
+            let micros = hours * HOUR + minutes * MINUTE + seconds * SECOND + fraction_micros(fraction)?;
+            fields.time = Some(if micros > DAY { return Err(BadMoment::Field) } else { micros });
+        } else {
+            read_word(&mut fields, word)?;
+        }
+    }
+    let has_date = fields.date.is_some() || fields.month.is_some() || !fields.numbers.is_empty();
+    if fields.time.is_none() || fields.bc && !has_date {
+        return Err(BadMoment::Syntax);
+    }
+    if !has_date {
+        fields.date = Some((2000, 1, 1));
+    }
+    match finish_moment(fields)? {
+        Moment::At { micros, .. } => Ok(micros),
+        _ => Err(BadMoment::Syntax),
+    }
 }

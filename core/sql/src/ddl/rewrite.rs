@@ -253,7 +253,7 @@ fn has_nulls(table: &Table, ordinal: usize) -> Error {
 }
 
 fn duplicated(table: &Table, name: &str, ordinals: &[usize], row: &[Datum], time_zone: i32) -> Error {
-    let settings = FormatSettings { time_zone };
+    let settings = FormatSettings { time_zone, now: None };
     let names: Vec<&str> = ordinals.iter().map(|&at| table.columns[at].name.as_str()).collect();
     let values: Vec<String> =
         ordinals.iter().map(|&at| text::format(&row[at], table.columns[at].ty, settings)).collect();

@@ -26,6 +26,11 @@ pub fn in_list(value: &Value, ty: SqlType, list: &[Datum], row_count: usize) -> 
     let shape = Shape::of(args, row_count);
     let has_null = list.iter().any(Datum::is_null);
     let mut sorted: Vec<&Datum> = list.iter().filter(|value| !value.is_null()).collect();
+    let trimmed: Vec<Datum>;
+    if matches!(ty, SqlType::Char(_)) {
+        trimmed = sorted.iter().map(|value| trim(value)).collect();
+        sorted = trimmed.iter().collect();
+    }
     sorted.sort_by(|a, b| a.order(b));
     let array = value.array();
     let found = if shape.all_null() {
@@ -42,7 +47,7 @@ pub fn in_list(value: &Value, ty: SqlType, list: &[Datum], row_count: usize) -> 
                 let values = array.as_primitive::<Int64Type>().values();
                 bools(&shape, |row| has(&wanted, values[row]))
             }
-            DataType::Utf8 => {
+            DataType::Utf8 if !ty.is_keyed() => {
                 let values = array.as_string::<i32>();
                 bools(&shape, |row| {
                     sorted.binary_search_by(|item| text_order(item, values.value(row))).is_ok()
@@ -51,7 +56,7 @@ pub fn in_list(value: &Value, ty: SqlType, list: &[Datum], row_count: usize) -> 
             _ => {
                 let mut hits = Vec::with_capacity(shape.rows);
                 for row in 0..shape.rows {
-                    let value = columns::datum_at(array, ty, row)?;
+                    let value = trim(&columns::datum_at(array, ty, row)?);
                     hits.push(!value.is_null() && sorted.binary_search_by(|item| item.order(&value)).is_ok());
                 }
                 bools(&shape, |row| hits[row])
@@ -59,6 +64,14 @@ pub fn in_list(value: &Value, ty: SqlType, list: &[Datum], row_count: usize) -> 
         }
     };
     Ok(if has_null { with_nulls_for_false(found) } else { found })
+}
+
+/// A text without the spaces at its end, which do not count in `char`. Of other types in lists, none is a text.
+fn trim(value: &Datum) -> Datum {
+    match value {
+        Datum::Text(text) => Datum::Text(text.trim_end_matches(' ').into()),
+        other => other.clone(),
+    }
 }
 
 fn has<T: Ord>(sorted: &[T], value: T) -> bool {

@@ -62,7 +62,15 @@ pub fn evaluate(
                 .iter()
                 .map(|arg| evaluate(arg, columns, row_count, context))
                 .collect::<Result<Vec<_>>>()?;
-            call(function, &values, *ty, row_count, context).map_err(|error| error.at(*position))
+            let call = || match function.typed {
+                None => call(function, &values, *ty, row_count, context),
+                Some(typed) => {
+                    let types: Vec<SqlType> = args.iter().map(Expr::ty).collect();
+                    let (args, types) = (values.as_slice(), types.as_slice());
+                    typed(&functions::TypedCall { context, args, types, result: *ty, row_count })
+                }
+            };
+            call().map_err(|error| error.at(*position))
         }
         Expr::Cast { input, ty, explicit, position } => {
             let value = evaluate(input, columns, row_count, context)?;

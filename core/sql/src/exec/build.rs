@@ -81,7 +81,7 @@ pub async fn refuse_newer_rows(cx: &Cx, context: &ExecContext, table: &Table) ->
 }
 
 fn duplicated(table: &Table, index: &Index, row: &[Datum], time_zone: i32) -> Error {
-    let settings = FormatSettings { time_zone };
+    let settings = FormatSettings { time_zone, now: None };
     let columns = index.columns.iter().map(|column| &table.columns[column.ordinal]);
     let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
     let shown = |ordinal: usize| text::format(&row[ordinal], table.columns[ordinal].ty, settings);

@@ -7,6 +7,7 @@
 use crate::civil;
 use crate::columns;
 use crate::functions::Value;
+use crate::functions::compare::value_key;
 use crate::functions::kernel::Arg;
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef};
@@ -27,6 +28,17 @@ enum Form {
     Numeric,
     /// By length.
     Interval,
+    /// By the key of the value.
+    Keyed(SqlType),
+}
+
+fn form_of(ty: SqlType) -> Form {
+    match ty {
+        SqlType::Numeric => Form::Numeric,
+        SqlType::Interval => Form::Interval,
+        ty if ty.is_keyed() => Form::Keyed(ty),
+        _ => Form::Plain,
+    }
 }
 
 /// How the keys of an operator are laid out: the same for all batches, and for both sides of a join.
@@ -42,7 +54,7 @@ fn packed_width(ty: SqlType) -> Option<usize> {
         SqlType::Bool => Some(1),
         SqlType::Int2 => Some(2),
         SqlType::Int4 | SqlType::Date => Some(4),
-        SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz => Some(8),
+        SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => Some(8),
         _ => None,
     }
 }
@@ -50,14 +62,9 @@ fn packed_width(ty: SqlType) -> Option<usize> {
 impl KeyLayout {
     /// For columns of these types.
     pub fn new(types: &[SqlType]) -> Self {
-        let form = |ty: &SqlType| match ty {
-            SqlType::Numeric => Form::Numeric,
-            SqlType::Interval => Form::Interval,
-            _ => Form::Plain,
-        };
         let width = types.iter().try_fold(0, |sum, &ty| packed_width(ty).map(|width| sum + width));
         KeyLayout {
-            forms: types.iter().map(form).collect(),
+            forms: types.iter().map(|ty| form_of(*ty)).collect(),
             packed: types.len() <= 8 && width.is_some_and(|width| width <= 15),
         }
     }
@@ -266,6 +273,9 @@ impl<'a> Column<'a> {
         match (&self.arg, self.form) {
             (Arg::Null, _) => into.push(0),
             (arg, Form::Numeric) => KeyWriter::new(into).numeric(&arg.numeric(row)?, false),
+            (arg @ (Arg::Text(..) | Arg::Bytes(..)), Form::Keyed(ty)) => {
+                with_length(into, &value_key(arg, row, ty)?);
+            }
             (Arg::Text(array, _), _) => with_length(into, array.value(row).as_bytes()),
             (Arg::Bytes(array, _), _) => with_length(into, array.value(row)),
             (arg, form) => {
@@ -330,12 +340,7 @@ pub fn encode_sort(columns: &[ArrayRef], forms: &[SortForm], row_count: usize) -
     let values: Vec<Value> = columns.iter().map(|column| Value::Array(column.clone())).collect();
     let mut writers = Vec::with_capacity(forms.len());
     for (value, form) in values.iter().zip(forms) {
-        let kind = match form.ty {
-            SqlType::Numeric => Form::Numeric,
-            SqlType::Interval => Form::Interval,
-            _ => Form::Plain,
-        };
-        writers.push((Column::new(value, kind)?, *form));
+        writers.push((Column::new(value, form_of(form.ty))?, *form));
     }
     let mut bytes = Bytes::with_capacity(row_count, row_count * 12 * forms.len());
     for row in 0..row_count {
@@ -358,6 +363,9 @@ fn write_sort(column: &Column<'_>, form: &SortForm, row: usize, into: &mut Vec<u
     let start = into.len();
     match &column.arg {
         arg if column.form == Form::Numeric => KeyWriter::new(into).numeric(&arg.numeric(row)?, false),
+        arg @ (Arg::Text(..) | Arg::Bytes(..)) if let Form::Keyed(ty) = column.form => {
+            escape(&value_key(arg, row, ty)?, into);
+        }
         Arg::Text(array, _) => escape(array.value(row).as_bytes(), into),
         Arg::Bytes(array, _) => escape(array.value(row), into),
         arg => write_ordered(arg, column.form, row, into)?,

@@ -86,6 +86,9 @@ pub enum PointValue<'a> {
     Timestamptz(i64),
     Interval(Interval),
     Uuid([u8; 16]),
+    Time(i64),
+    Jsonb(&'a str),
+    Array(Arc<crate::array::ArrayValue>),
 }
 
 impl<'a> From<&'a Datum> for PointValue<'a> {
@@ -106,6 +109,9 @@ impl<'a> From<&'a Datum> for PointValue<'a> {
             Datum::Numeric(value) => PointValue::Numeric(value.clone()),
             Datum::Text(value) => PointValue::Text(value),
             Datum::Bytea(value) => PointValue::Bytea(value),
+            Datum::Time(value) => PointValue::Time(*value),
+            Datum::Jsonb(value) => PointValue::Jsonb(value),
+            Datum::Array(value) => PointValue::Array(value.clone()),
         }
     }
 }
@@ -128,6 +134,9 @@ impl From<PointValue<'_>> for Datum {
             PointValue::Numeric(value) => Datum::Numeric(value),
             PointValue::Text(value) => Datum::Text(value.into()),
             PointValue::Bytea(value) => Datum::Bytea(value.into()),
+            PointValue::Time(value) => Datum::Time(value),
+            PointValue::Jsonb(value) => Datum::Jsonb(value.into()),
+            PointValue::Array(value) => Datum::Array(value),
         }
     }
 }
@@ -194,7 +203,14 @@ impl PointRow<'_> {
                 PointValue::Numeric(Numeric::from_decimal128(coefficient, scale.into()))
             }
             SqlType::Numeric => PointValue::Numeric(crate::columns::numeric_from(view.bytes(column)?)?),
-            SqlType::Text | SqlType::Varchar(_) => PointValue::Text(encode::utf8(view.bytes(column)?)?),
+            SqlType::Time => PointValue::Time(i64::from_le_bytes(view.fixed(column))),
+            SqlType::Jsonb => PointValue::Jsonb(encode::utf8(view.bytes(column)?)?),
+            SqlType::Array(_) => {
+                PointValue::Array(Arc::new(crate::array::ArrayValue::decode(view.bytes(column)?)?))
+            }
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+                PointValue::Text(encode::utf8(view.bytes(column)?)?)
+            }
             SqlType::Bytea | SqlType::Unknown => PointValue::Bytea(view.bytes(column)?),
             SqlType::Interval => {
                 PointValue::Interval(crate::columns::interval_from(&view.fixed::<16>(column)))

@@ -249,8 +249,8 @@ fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<B
     let mut input = || inputs.next().ok_or_else(|| Error::internal("an operator without its input"));
     Ok(match &node.op {
         Op::Values { rows } => Box::new(values::Values::new(rows.clone(), types(node), place)),
-        Op::GenerateSeries { args, position } => {
-            Box::new(series::Series::new(args.clone(), *position, types(node), place)?)
+        Op::GenerateSeries { function, args, position } => {
+            Box::new(series::Series::new(*function, args.clone(), *position, types(node), place)?)
         }
         Op::Filter { predicate, .. } => Box::new(filter::Filter::new(input()?, predicate.clone(), place)),
         Op::Project { exprs, .. } => Box::new(project::Project::new(input()?, exprs.clone(), place)),

@@ -153,13 +153,14 @@ pub fn write_datum(into: &mut Vec<u8>, value: &Datum) {
         Datum::Bool(value) => into.push(u8::from(*value)),
         Datum::Int2(value) => into.extend_from_slice(&value.to_le_bytes()),
         Datum::Int4(value) | Datum::Date(value) => into.extend_from_slice(&value.to_le_bytes()),
-        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) => {
+        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) | Datum::Time(value) => {
             into.extend_from_slice(&value.to_le_bytes());
         }
         Datum::Float4(value) => into.extend_from_slice(&value.to_le_bytes()),
         Datum::Float8(value) => into.extend_from_slice(&value.to_le_bytes()),
         Datum::Numeric(value) => push_bytes(into, &value.to_wide()),
-        Datum::Text(value) => push_bytes(into, value.as_bytes()),
+        Datum::Text(value) | Datum::Jsonb(value) => push_bytes(into, value.as_bytes()),
+        Datum::Array(value) => push_bytes(into, &value.encode()),
         Datum::Bytea(value) => push_bytes(into, value),
         Datum::Interval(value) => into.extend_from_slice(&columns::interval_bytes(*value)),
         Datum::Uuid(value) => into.extend_from_slice(value),
@@ -185,7 +186,13 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
         SqlType::Numeric | SqlType::Decimal { .. } => {
             Datum::Numeric(orrery_row::numeric::Numeric::from_wide(take_bytes(bytes)?)?)
         }
-        SqlType::Text | SqlType::Varchar(_) => {
+        SqlType::Time => Datum::Time(i64::from_le_bytes(fixed(bytes)?)),
+        SqlType::Jsonb => Datum::Jsonb(std::str::from_utf8(take_bytes(bytes)?).ok()?.into()),
+        SqlType::Array(_) => {
+            let array = crate::array::ArrayValue::decode(take_bytes(bytes)?).ok()?;
+            Datum::Array(std::sync::Arc::new(array))
+        }
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
             Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into())
         }
         SqlType::Bytea => Datum::Bytea(take_bytes(bytes)?.into()),

@@ -1,4 +1,5 @@
-//! `generate_series`: streaming, over int4, int8, numeric, timestamp and timestamptz.
+//! Set-returning functions. `generate_series` streams, over int4, int8, numeric, timestamp and timestamptz; the others make
+//! their rows at once.
 
 use super::Batch;
 use super::query::{Operator, Place};
@@ -8,6 +9,7 @@ use crate::datum::{Datum, Interval};
 use crate::eval;
 use crate::expr::Expr;
 use crate::functions::EvalContext;
+use crate::functions::sets::SetFunction;
 use crate::types::SqlType;
 use orrery_base::limits::BATCH_ROW_COUNT;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
@@ -15,6 +17,7 @@ use orrery_row::numeric::Numeric;
 
 /// See the module.
 pub struct Series {
+    function: Option<&'static SetFunction>,
     args: Vec<Expr>,
     position: u32,
     ty: SqlType,
@@ -30,16 +33,39 @@ enum State {
 
 /// The next value, the last, and the step between them.
 enum Progress {
-    Integer { next: i64, stop: i64, step: i64 },
-    Numeric { next: Numeric, stop: Numeric, step: Numeric },
-    Time { next: i64, stop: i64, step: Interval, ascending: bool },
+    Integer {
+        next: i64,
+        stop: i64,
+        step: i64,
+    },
+    /// All values at once.
+    Items(std::vec::IntoIter<Datum>),
+    Numeric {
+        next: Numeric,
+        stop: Numeric,
+        step: Numeric,
+    },
+    Time {
+        next: i64,
+        stop: i64,
+        step: Interval,
+        ascending: bool,
+    },
 }
 
 impl Series {
     /// The series of these arguments, of the type of the node's one column.
-    pub fn new(args: Vec<Expr>, position: u32, types: Vec<SqlType>, place: Place) -> Result<Self> {
-        let [ty] = types[..] else { return Err(Error::internal("generate_series gives one column")) };
-        Ok(Series { args, position, ty, place, state: State::Opened })
+    pub fn new(
+        function: Option<&'static SetFunction>,
+        args: Vec<Expr>,
+        position: u32,
+        types: Vec<SqlType>,
+        place: Place,
+    ) -> Result<Self> {
+        let [ty] = types[..] else {
+            return Err(Error::internal("a set-returning function gives one column"));
+        };
+        Ok(Series { function, args, position, ty, place, state: State::Opened })
     }
 
     async fn step(&mut self, cx: &Cx) -> Result<Option<Batch>> {
@@ -69,8 +95,13 @@ impl Series {
             self.args.iter().map(|arg| eval::constant(arg, context)).collect::<Result<Vec<_>>>()
         };
         let args = self.place.shared.evaluate(cx, constants).await?;
-        if args.iter().any(Datum::is_null) {
+        let strict = self.function.is_none_or(|function| function.signature.strict);
+        if strict && args.iter().any(Datum::is_null) {
             return Ok(None);
+        }
+        if let Some(function) = self.function {
+            let types: Vec<SqlType> = self.args.iter().map(Expr::ty).collect();
+            return (function.rows)(&args, &types).map(|items| Some(Progress::Items(items.into_iter())));
         }
         let integer = |value: &Datum| match value {
             Datum::Int4(value) => Some(i64::from(*value)),
@@ -130,6 +161,10 @@ impl Progress {
     /// Appends the next value; answers whether there may be another.
     fn push(&mut self, ty: SqlType, into: &mut ColumnBuilder) -> Result<bool> {
         match self {
+            Progress::Items(items) => match items.next() {
+                None => Ok(false),
+                Some(item) => into.push(&item).map(|()| true),
+            },
             Progress::Integer { next, stop, step } => {
                 if if *step > 0 { *next > *stop } else { *next < *stop } {
                     return Ok(false);

@@ -395,7 +395,7 @@ fn int8(value: i64) -> Expr {
 }
 
 fn series(args: Vec<Expr>, ty: SqlType) -> PlanNode {
-    node(Op::GenerateSeries { args, position: 5 }, &[ty])
+    node(Op::GenerateSeries { function: None, args, position: 5 }, &[ty])
 }
 
 fn limited(limit: Option<Expr>, offset: Option<Expr>) -> PlanNode {

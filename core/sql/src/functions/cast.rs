@@ -3,8 +3,11 @@
 use super::kernel::{self, Row, datums};
 use super::numeric::{fit, out_of_range};
 use super::{CastContext, EvalContext, Value, dates};
+use crate::array::ArrayValue;
+use crate::civil::DAY;
 use crate::columns;
-use crate::datum::Datum;
+use crate::datum::{Datum, Interval};
+use crate::json;
 use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
 use arrow_array::types::*;
@@ -15,9 +18,12 @@ use orrery_row::numeric::Numeric;
 /// See [`super::cast_context`].
 pub fn context(from: SqlType, to: SqlType) -> Option<CastContext> {
     use CastContext::{Assignment, Explicit, Implicit};
+    use SqlType::{Array, Char, Json, Jsonb, Time, Timestamptz, Unknown, Uuid};
     use SqlType::{Bool, Bytea, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, Timestamp};
-    use SqlType::{Timestamptz, Unknown, Uuid};
     let (from, to) = (from.base(), to.base());
+    if let (SqlType::Array(from), SqlType::Array(to)) = (from, to) {
+        return context(from.ty(), to.ty());
+    }
     Some(match (from, to) {
         (from, to) if from == to => Implicit,
         (Unknown, _) => Implicit,
@@ -32,7 +38,15 @@ pub fn context(from: SqlType, to: SqlType) -> Option<CastContext> {
         (Date, Timestamp | Timestamptz) => Implicit,
         (Timestamp, Timestamptz) => Implicit,
         (Timestamp | Timestamptz, Date) | (Timestamptz, Timestamp) => Assignment,
-        (_, Text) => Assignment,
+        (Char(_), Text) | (Text, Char(_)) => Implicit,
+        (_, Text | Char(_)) => Assignment,
+        (Time, Interval) => Implicit,
+        (Interval | Timestamp | Timestamptz, Time) => Assignment,
+        (Json, Jsonb) | (Jsonb, Json) => Assignment,
+        (Jsonb, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric) => Explicit,
+        // A text is read as the type it names.
+        (Char(_), to) => return context(Text, to),
+        (Text, Time | Json | Jsonb | Array(_)) => Explicit,
         (Text, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Bytea) => Explicit,
         (Text, Date | Timestamp | Timestamptz | Interval | Uuid) => Explicit,
         _ => return None,
@@ -58,15 +72,16 @@ pub fn cast(
             Value::Array(nulls)
         });
     }
-    if from == to || (matches!(to, SqlType::Text | SqlType::Varchar(None)) && from.base() == SqlType::Text) {
+    let plain = |ty: SqlType| matches!(ty, SqlType::Text | SqlType::Varchar(None));
+    if from == to || plain(to) && (from.base() == SqlType::Text || from == SqlType::Json) {
         return Ok(value.clone());
     }
     let args = std::slice::from_ref(value);
     if let Some(done) = widen(args, from, to, rows) {
         return done;
     }
-    let settings = FormatSettings { time_zone: context.time_zone };
-    if to == SqlType::Text && from.base() != SqlType::Text {
+    let settings = context.settings();
+    if to == SqlType::Text && !matches!(from.base(), SqlType::Text | SqlType::Char(_)) {
         return kernel::texts(args, rows, |row, out| {
             // A boolean casts to its whole word, but prints as one letter.
             match read(row, from)? {
@@ -74,6 +89,15 @@ pub fn cast(
                 value => text::format_into(out, &value, from, settings),
             }
             Ok(())
+        });
+    }
+    if let SqlType::Char(_) = from {
+        // What follows sees no padding, but between lengths of `char`.
+        let keeps = matches!(to, SqlType::Char(None));
+        return datums(args, rows, to, |row| {
+            let text = row.text(0)?;
+            let text = if keeps { text } else { text.trim_end_matches(' ') };
+            cast_datum(&Datum::Text(text.into()), to, explicit, settings)
         });
     }
     datums(args, rows, to, |row| cast_datum(&read(row, from)?, to, explicit, settings))
@@ -123,13 +147,18 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
         SqlType::Float4 => Datum::Float4(row.f32(0)?),
         SqlType::Float8 => Datum::Float8(row.f64(0)?),
         SqlType::Numeric | SqlType::Decimal { .. } => Datum::Numeric(row.numeric(0)?),
-        SqlType::Text | SqlType::Varchar(_) => Datum::Text(row.text(0)?.into()),
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+            Datum::Text(row.text(0)?.into())
+        }
         SqlType::Bytea => Datum::Bytea(row.bytes(0)?.into()),
         SqlType::Date => Datum::Date(row.i32(0)?),
         SqlType::Timestamp => Datum::Timestamp(row.i64(0)?),
         SqlType::Timestamptz => Datum::Timestamptz(row.i64(0)?),
         SqlType::Interval => Datum::Interval(row.interval(0)?),
         SqlType::Uuid => Datum::Uuid(row.fixed16(0)?.try_into().expect("sixteen bytes")),
+        SqlType::Time => Datum::Time(row.i64(0)?),
+        SqlType::Jsonb => Datum::Jsonb(row.text(0)?.into()),
+        SqlType::Array(_) => Datum::Array(row.array(0)?.into()),
     })
 }
 
@@ -140,14 +169,38 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
         (Datum::Text(text), SqlType::Varchar(Some(limit))) => {
             Datum::Text(text::fit_varchar(text, limit, explicit)?.into())
         }
-        (Datum::Text(_), SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown) => value.clone(),
+        (Datum::Text(_), SqlType::Text | SqlType::Varchar(None) | SqlType::Char(None) | SqlType::Unknown) => {
+            value.clone()
+        }
+        (Datum::Text(text), SqlType::Char(Some(limit))) => {
+            Datum::Text(text::fit_char(text, limit, explicit)?.into())
+        }
+        (Datum::Array(array), SqlType::Array(element)) => {
+            let item = |item| cast_datum(item, element.ty(), explicit, settings);
+            let items = array.items.iter().map(item).collect::<Result<_>>()?;
+            let dimensions = array.dimensions.clone();
+            Datum::Array(ArrayValue { element: element.ty().base(), dimensions, items }.into())
+        }
         (Datum::Text(text), to) => text::parse_with(text, to, settings)?,
         (Datum::Bool(value), SqlType::Int4) => Datum::Int4(i32::from(*value)),
         (Datum::Int4(value), SqlType::Bool) => Datum::Bool(*value != 0),
-        (value, SqlType::Text | SqlType::Varchar(None)) => Datum::Text(as_text(value, settings).into()),
+        (value, SqlType::Text | SqlType::Varchar(None) | SqlType::Char(None)) => {
+            Datum::Text(as_text(value, settings).into())
+        }
+        (value, SqlType::Char(Some(limit))) => {
+            Datum::Text(text::fit_char(&as_text(value, settings), limit, explicit)?.into())
+        }
         (value, SqlType::Varchar(Some(limit))) => {
             Datum::Text(text::fit_varchar(&as_text(value, settings), limit, explicit)?.into())
         }
+        (Datum::Jsonb(text), SqlType::Json) => Datum::Text(text.clone()),
+        (Datum::Jsonb(text), to) if to != SqlType::Jsonb => from_jsonb(text, to)?,
+        (Datum::Time(micros), SqlType::Interval) => {
+            Datum::Interval(Interval { micros: *micros, ..Interval::default() })
+        }
+        (Datum::Interval(interval), SqlType::Time) => Datum::Time(interval.micros.rem_euclid(DAY)),
+        (Datum::Timestamp(micros), SqlType::Time) => time_of(*micros)?,
+        (Datum::Timestamptz(micros), SqlType::Time) => time_of(dates::shift(*micros, settings.time_zone)?)?,
         (Datum::Int2(value), to) => from_integer(i64::from(*value), to)?,
         (Datum::Int4(value), to) => from_integer(i64::from(*value), to)?,
         (Datum::Int8(value), to) => from_integer(*value, to)?,
@@ -190,7 +243,28 @@ fn is_already(value: &Datum, to: SqlType) -> bool {
             | (Datum::Timestamptz(_), SqlType::Timestamptz)
             | (Datum::Interval(_), SqlType::Interval)
             | (Datum::Uuid(_), SqlType::Uuid)
+            | (Datum::Time(_), SqlType::Time)
+            | (Datum::Jsonb(_), SqlType::Jsonb)
     )
+}
+
+/// The time of day of a timestamp; an infinity has none, and gives NULL.
+fn time_of(micros: i64) -> Result<Datum> {
+    let is_infinite = micros == i64::MAX || micros == i64::MIN;
+    Ok(if is_infinite { Datum::Null } else { Datum::Time(micros.rem_euclid(DAY)) })
+}
+
+/// A number or truth value out of a `jsonb`. Errors: 22023 for anything else.
+fn from_jsonb(text: &str, to: SqlType) -> Result<Datum> {
+    let node = json::parse(text)?;
+    match (&node.value, to) {
+        (json::Value::Bool(value), SqlType::Bool) => Ok(Datum::Bool(*value)),
+        (json::Value::Number(number), to) if to != SqlType::Bool => from_numeric(&number.parse()?, to),
+        _ => {
+            let message = format!("cannot cast jsonb {} to type {}", node.cast_name(), to.base_name());
+            Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message))
+        }
+    }
 }
 
 fn from_integer(value: i64, to: SqlType) -> Result<Datum> {

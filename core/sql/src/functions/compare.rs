@@ -1,14 +1,18 @@
 //! `= <> < <= > >=` of every type, in PostgreSQL's order: NaN equals itself and is above everything, -0 is 0, text is in C
 //! collation, intervals compare at 30 days a month and 24 hours a day.
 
-use super::kernel::{self, Shape};
+use super::kernel::{self, Arg, Shape};
 use super::{Scalar, Value, scalar};
+use crate::array::ArrayValue;
 use crate::civil::interval_key;
 use crate::columns::interval_from;
+use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
+use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::DataType;
 use orrery_base::Result;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// A comparison by its sign.
@@ -128,6 +132,7 @@ pub fn compare(op: Comparison, args: &[Value], rows: usize, is_interval: bool) -
         DataType::Int64 => integers::<Int64Type>(op, args, rows),
         DataType::Date32 => integers::<Date32Type>(op, args, rows),
         DataType::Timestamp(..) => integers::<TimestampMicrosecondType>(op, args, rows),
+        DataType::Time64(_) => integers::<Time64MicrosecondType>(op, args, rows),
         DataType::Float32 => {
             kernel::compare::<Float32Type>(args, rows, |a, b| op.holds(float_order(a.into(), b.into())))
         }
@@ -182,14 +187,81 @@ pub(super) static ENTRIES: &[Scalar] = comparisons!(
     Timestamptz,
     Interval,
     Uuid,
-    Bytea
+    Bytea,
+    Time
 );
 
+macro_rules! keyed_operator {
+    ($ty:expr, $name:literal, $op:ident) => {
+        Scalar {
+            args: &[$ty, $ty],
+            ..scalar!($name, [Jsonb, Jsonb] => Bool, |_, args, rows| by_key(Comparison::$op, args, rows, $ty))
+        }
+    };
+}
+
+macro_rules! keyed {
+    ($($ty:expr),*) => { [$(
+        keyed_operator!($ty, "=", Equal),
+        keyed_operator!($ty, "<>", NotEqual),
+        keyed_operator!($ty, "<", Less),
+        keyed_operator!($ty, "<=", LessEqual),
+        keyed_operator!($ty, ">", Greater),
+        keyed_operator!($ty, ">=", GreaterEqual),
+    )*] };
+}
+
+/// Comparisons of what has an order of its own.
+pub(super) static KEYED: [Scalar; 18] = keyed!(SqlType::Char(None), SqlType::Jsonb, SqlType::ANY_ARRAY);
+
+/// Bytes in a value's order, for types whose array bytes are not: see [`SqlType::is_keyed`].
+pub fn value_key<'a>(arg: &Arg<'a>, row: usize, ty: SqlType) -> Result<Cow<'a, [u8]>> {
+    Ok(match (arg, ty) {
+        (Arg::Text(array, mask), SqlType::Jsonb) => Cow::Owned(crate::json::key(array.value(row & mask))),
+        (Arg::Text(array, mask), _) => {
+            Cow::Borrowed(array.value(row & mask).trim_end_matches(' ').as_bytes())
+        }
+        (Arg::Bytes(array, mask), SqlType::Array(_)) => {
+            Cow::Owned(ArrayValue::decode(array.value(row & mask))?.key())
+        }
+        _ => return Err(orrery_base::Error::internal("a key of a type that has none")),
+    })
+}
+
+fn by_key(op: Comparison, args: &[Value], rows: usize, ty: SqlType) -> Result<Value> {
+    let shape = Shape::of(args, rows);
+    if shape.all_null() {
+        return Ok(kernel::bools(&shape, |_| false));
+    }
+    let sides = [Arg::new(&args[0])?, Arg::new(&args[1])?];
+    // A constant's key is made once.
+    let fixed = |side: usize| match &args[side] {
+        Value::Constant(_) => value_key(&sides[side], 0, ty).map(Some),
+        Value::Array(_) => Ok(None),
+    };
+    let fixed = [fixed(0)?, fixed(1)?];
+    let mut hits = BooleanBufferBuilder::new(shape.rows);
+    for row in 0..shape.rows {
+        if shape.is_null(row) {
+            hits.append(false);
+            continue;
+        }
+        let key = |side: usize| match &fixed[side] {
+            Some(key) => Ok(Cow::Borrowed(&**key)),
+            None => value_key(&sides[side], row, ty),
+        };
+        hits.append(op.holds(key(0)?.cmp(&key(1)?)));
+    }
+    let hits = hits.finish();
+    Ok(kernel::bools(&shape, |row| hits.value(row)))
+}
+
 /// Equality of two values of type `ty`, NULL when one is NULL.
-pub fn equal(args: &[Value], rows: usize, ty: crate::types::SqlType) -> Result<Value> {
+pub fn equal(args: &[Value], rows: usize, ty: SqlType) -> Result<Value> {
     match ty.base() {
-        crate::types::SqlType::Numeric => numerics(Comparison::Equal, args, rows),
-        ty => compare(Comparison::Equal, args, rows, ty == crate::types::SqlType::Interval),
+        ty if ty.is_keyed() => by_key(Comparison::Equal, args, rows, ty),
+        SqlType::Numeric => numerics(Comparison::Equal, args, rows),
+        ty => compare(Comparison::Equal, args, rows, ty == SqlType::Interval),
     }
 }
 
@@ -209,6 +281,9 @@ impl crate::datum::Datum {
             (Float8(a), Float8(b)) => float_order(*a, *b),
             (Numeric(a), Numeric(b)) => a.cmp(b),
             (Text(a), Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+            (Time(a), Time(b)) => a.cmp(b),
+            (Jsonb(a), Jsonb(b)) => crate::json::key(a).cmp(&crate::json::key(b)),
+            (Array(a), Array(b)) => a.order(b),
             (Bytea(a), Bytea(b)) => a.cmp(b),
             (Interval(a), Interval(b)) => interval_key(*a).cmp(&interval_key(*b)),
             (Uuid(a), Uuid(b)) => a.cmp(b),

@@ -59,7 +59,16 @@ const fn stable(
     eval: fn(&EvalContext<'_>, &[Value], usize) -> Result<Value>,
 ) -> Scalar {
     let result = ResultType::Fixed(result);
-    Scalar { name, args, variadic: false, result, strict: true, volatility: Volatility::Stable, eval }
+    Scalar {
+        name,
+        args,
+        variadic: false,
+        result,
+        strict: true,
+        volatility: Volatility::Stable,
+        eval,
+        typed: None,
+    }
 }
 
 fn date_plus(days: i32, more: i64) -> Result<Datum> {
@@ -536,7 +545,8 @@ static OPERATORS: &[Scalar] = &[
 /// The offset of a zone in seconds east. Errors: 0A000 for a zone that needs the data base of zones.
 fn zone_offset(name: &str) -> Result<i32> {
     match name.to_ascii_lowercase().as_str() {
-        "utc" | "gmt" | "z" | "zulu" | "etc/utc" => Ok(0),
+        "etc/utc" => Ok(0),
+        word if civil::zone_abbreviation(word).is_some() => Ok(civil::zone_abbreviation(word).unwrap_or(0)),
         _ => Err(Error::unsupported(format_args!("time zone \"{name}\""))
             .with_hint("Use UTC or an interval such as interval '2 hours'.")),
     }
@@ -603,6 +613,18 @@ static FUNCTIONS: &[Scalar] = &[
         datums(args, rows, SqlType::Interval, |row| {
             age(shift(row.i64(0)?, context.time_zone)?, shift(row.i64(1)?, context.time_zone)?)
                 .map(Datum::Interval)
+        })
+    }),
+    stable("age", &[SqlType::Timestamp], SqlType::Interval, |context, args, rows| {
+        let today =
+            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        datums(args, rows, SqlType::Interval, |row| age(today, row.i64(0)?).map(Datum::Interval))
+    }),
+    stable("age", &[SqlType::Timestamptz], SqlType::Interval, |context, args, rows| {
+        let today =
+            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        datums(args, rows, SqlType::Interval, |row| {
+            age(today, shift(row.i64(0)?, context.time_zone)?).map(Datum::Interval)
         })
     }),
     op!("isfinite", [Date] => Bool, |row| Ok(Datum::Bool(row.i32(0)? != i32::MAX && row.i32(0)? != i32::MIN))),

@@ -4,6 +4,7 @@
 //! constant when all arguments are constants.
 
 use super::Value;
+use crate::array::ArrayValue;
 use crate::columns::{self, ColumnBuilder};
 use crate::datum::{Datum, Interval};
 use crate::types::SqlType;
@@ -197,6 +198,9 @@ impl<'a> Arg<'a> {
             DataType::Timestamp(..) => {
                 Arg::I64(array.as_primitive::<arrow::TimestampMicrosecondType>().values(), mask)
             }
+            DataType::Time64(_) => {
+                Arg::I64(array.as_primitive::<arrow::Time64MicrosecondType>().values(), mask)
+            }
             DataType::Float32 => Arg::F32(array.as_primitive::<arrow::Float32Type>().values(), mask),
             DataType::Float64 => Arg::F64(array.as_primitive::<arrow::Float64Type>().values(), mask),
             DataType::Decimal128(_, scale) => {
@@ -274,6 +278,11 @@ impl<'a> Row<'a> {
             Arg::Bytes(array, mask) => Ok(array.value(self.row & mask)),
             _ => Err(wrong_argument()),
         }
+    }
+
+    /// An array.
+    pub fn array(&self, arg: usize) -> Result<ArrayValue> {
+        self.bytes(arg).and_then(ArrayValue::decode)
     }
 
     /// A uuid's or interval's bytes.

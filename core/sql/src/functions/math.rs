@@ -150,3 +150,168 @@ static OTHERS: &[Scalar] = &[
 ];
 
 pub(super) static ENTRIES: [&[Scalar]; 3] = [CHECKED, PLAIN, OTHERS];
+
+/// The angle in degrees reduced, as PostgreSQL's `sind_q1` and `cosd_q1` need it.
+fn sine_of_degrees(degrees: f64) -> f64 {
+    // Exact where the result is.
+    if degrees <= 30.0 {
+        libm::sin(degrees.to_radians()) / libm::sin(30f64.to_radians()) / 2.0
+    } else {
+        cosine_0_60(90.0 - degrees)
+    }
+}
+
+fn cosine_0_60(degrees: f64) -> f64 {
+    let one_less = 1.0 - libm::cos(degrees.to_radians());
+    1.0 - one_less / (1.0 - libm::cos(60f64.to_radians())) / 2.0
+}
+
+fn cosine_of_degrees(degrees: f64) -> f64 {
+    if degrees <= 60.0 {
+        cosine_0_60(degrees)
+    } else {
+        let rest = 90.0 - degrees;
+        libm::sin(rest.to_radians()) / libm::sin(30f64.to_radians()) / 2.0
+    }
+}
+
+/// The sine, or for `shift` the cosine.
+fn trigonometry_of_degrees(value: f64, cosine: bool) -> Result<f64> {
+    if value.is_nan() {
+        return Ok(value);
+    }
+    if value.is_infinite() {
+        return Err(input_out_of_range());
+    }
+    let mut angle = libm::fmod(value, 360.0);
+    let mut sign = 1.0;
+    if angle < 0.0 {
+        angle = -angle;
+        if !cosine {
+            sign = -sign;
+        }
+    }
+    if angle > 180.0 {
+        angle = 360.0 - angle;
+        if !cosine {
+            sign = -sign;
+        }
+    }
+    if angle > 90.0 {
+        angle = 180.0 - angle;
+        if cosine {
+            sign = -sign;
+        }
+    }
+    Ok(sign * if cosine { cosine_of_degrees(angle) } else { sine_of_degrees(angle) })
+}
+
+fn width_bucket(value: f64, low: f64, high: f64, count: i32) -> Result<i32> {
+    let bad = |message| Err(Error::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET, message));
+    if count <= 0 {
+        return bad("count must be greater than zero");
+    }
+    if value.is_nan() || low.is_nan() || high.is_nan() {
+        return bad("operand, lower bound, and upper bound cannot be NaN");
+    }
+    if low.is_infinite() || high.is_infinite() {
+        return bad("lower and upper bounds must be finite");
+    }
+    if low == high {
+        return bad("lower bound cannot equal upper bound");
+    }
+    let (place, ascending) = (value, low < high);
+    let before = if ascending { place < low } else { place > low };
+    let behind = if ascending { place >= high } else { place <= high };
+    if before {
+        return Ok(0);
+    }
+    if behind {
+        return count.checked_add(1).ok_or_else(|| super::numeric::out_of_range(crate::types::SqlType::Int4));
+    }
+    let bucket = f64::from(count) * ((place - low) / (high - low));
+    Ok((bucket as i32).min(count - 1) + 1)
+}
+
+/// As the other, exactly.
+fn numeric_bucket(row: &super::kernel::Row<'_>) -> Result<crate::datum::Datum> {
+    use crate::datum::Datum;
+    use orrery_row::numeric::Numeric;
+    let (value, low, high, count) = (row.numeric(0)?, row.numeric(1)?, row.numeric(2)?, row.i32(3)?);
+    let bad = |message| Err(Error::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET, message));
+    if count <= 0 {
+        return bad("count must be greater than zero");
+    }
+    if value.is_nan() || low.is_nan() || high.is_nan() {
+        return bad("operand, lower bound, and upper bound cannot be NaN");
+    }
+    if !low.is_finite() || !high.is_finite() {
+        return bad("lower and upper bounds must be finite");
+    }
+    if low == high {
+        return bad("lower bound cannot equal upper bound");
+    }
+    let ascending = low < high;
+    if if ascending { value < low } else { value > low } {
+        return Ok(Datum::Int4(0));
+    }
+    if if ascending { value >= high } else { value <= high } {
+        let above = count.checked_add(1);
+        return above
+            .map(Datum::Int4)
+            .ok_or_else(|| super::numeric::out_of_range(crate::types::SqlType::Int4));
+    }
+    let (distance, width) = (value.sub(&low)?, high.sub(&low)?);
+    let bucket = distance.mul(&Numeric::from_i64(count.into()))?.div_trunc(&width)?;
+    Ok(Datum::Int4(bucket.to_i64()? as i32 + 1))
+}
+
+pub(super) static MORE: &[Scalar] = &[
+    scalar!("sind", [Float8] => Float8, |_, args, rows| one(args, rows, |value| trigonometry_of_degrees(value, false))),
+    scalar!("cosd", [Float8] => Float8, |_, args, rows| one(args, rows, |value| trigonometry_of_degrees(value, true))),
+    scalar!("cot", [Float8] => Float8, |_, args, rows| {
+        one(args, rows, |value| finite(value, |value| 1.0 / libm::tan(value)))
+    }),
+    scalar!("asinh", [Float8] => Float8, |_, args, rows| plain(args, rows, libm::asinh)),
+    scalar!("acosh", [Float8] => Float8, |_, args, rows| {
+        one(args, rows, |value| if value < 1.0 { Err(input_out_of_range()) } else { Ok(libm::acosh(value)) })
+    }),
+    scalar!("atanh", [Float8] => Float8, |_, args, rows| {
+        one(args, rows, |value| {
+            if !(-1.0..=1.0).contains(&value) && !value.is_nan() {
+                Err(input_out_of_range())
+            } else if value.abs() == 1.0 {
+                Ok(f64::INFINITY.copysign(value))
+            } else {
+                Ok(libm::atanh(value))
+            }
+        })
+    }),
+    scalar!("width_bucket", [Float8, Float8, Float8, Int4] => Int4, |_, args, rows| {
+        super::kernel::datums(args, rows, crate::types::SqlType::Int4, |row| {
+            width_bucket(row.f64(0)?, row.f64(1)?, row.f64(2)?, row.i32(3)?).map(crate::datum::Datum::Int4)
+        })
+    }),
+    scalar!("width_bucket", [Numeric, Numeric, Numeric, Int4] => Int4, |_, args, rows| {
+        super::kernel::datums(args, rows, crate::types::SqlType::Int4, numeric_bucket)
+    }),
+    scalar!("factorial", [Int8] => Numeric, |_, args, rows| {
+        super::kernel::datums(args, rows, crate::types::SqlType::Numeric, |row| factorial(row.i64(0)?))
+    }),
+];
+
+fn factorial(value: i64) -> Result<crate::datum::Datum> {
+    use orrery_row::numeric::Numeric;
+    if value < 0 {
+        let message = "factorial of a negative number is undefined";
+        return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+    }
+    if value > 32_177 {
+        return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
+    }
+    let mut product = Numeric::from_i64(1);
+    for factor in 2..=value {
+        product = product.mul(&Numeric::from_i64(factor))?;
+    }
+    Ok(crate::datum::Datum::Numeric(product))
+}

@@ -6,22 +6,31 @@
 
 pub mod aggregates;
 mod arithmetic;
+pub mod arrays;
 mod bytes;
 pub mod cast;
 pub mod compare;
 mod dates;
+mod digests;
 mod double;
 mod exact_sum;
+mod jsons;
 pub(crate) mod kernel;
 mod math;
+mod moment_pattern;
+mod number_pattern;
 pub mod numeric;
 mod pattern;
+mod regexps;
 mod sequence;
+pub mod sets;
 mod strings;
+mod texts;
+mod times;
 pub mod unbuilt;
 
 use crate::types::SqlType;
-pub use aggregates::is_ordered_set;
+pub use aggregates::{is_ordered_set, takes_order};
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
@@ -51,6 +60,12 @@ pub struct EvalContext<'a> {
 }
 
 impl EvalContext<'_> {
+    /// What texts depend on.
+    pub fn settings(&self) -> crate::text::FormatSettings {
+        let now = i64::try_from(self.transaction_start).ok();
+        crate::text::FormatSettings { time_zone: self.time_zone, now }
+    }
+
     /// A context for constants: no parameters, no subqueries, no sequences.
     pub fn constant(
         transaction_start: Micros,
@@ -88,6 +103,61 @@ pub struct Scalar {
     pub volatility: Volatility,
     /// The implementation: a result for `row_count` rows, a constant only when all arguments are.
     pub eval: fn(&EvalContext<'_>, &[Value], row_count: usize) -> Result<Value>,
+    /// The implementation in place of `eval` for functions that must know the types of their arguments.
+    pub typed: Option<fn(&TypedCall<'_>) -> Result<Value>>,
+}
+
+/// A call of a function that must know its types.
+pub struct TypedCall<'a> {
+    /// What it may look at.
+    pub context: &'a EvalContext<'a>,
+    /// Its arguments.
+    pub args: &'a [Value],
+    /// Their types.
+    pub types: &'a [SqlType],
+    /// Its result's type.
+    pub result: SqlType,
+    /// Rows of the batch.
+    pub row_count: usize,
+}
+
+impl TypedCall<'_> {
+    /// The session's settings that texts depend on.
+    pub fn settings(&self) -> crate::text::FormatSettings {
+        self.context.settings()
+    }
+
+    /// Computes each row from single values. `f` sees NULLs where the function is not strict; a strict one gives NULL.
+    pub fn rows(
+        &self,
+        strict: bool,
+        mut f: impl FnMut(&[crate::datum::Datum]) -> Result<crate::datum::Datum>,
+    ) -> Result<Value> {
+        let constant = self.args.iter().all(|arg| matches!(arg, Value::Constant(_)));
+        let rows = if constant { 1 } else { self.row_count };
+        let mut builder = crate::columns::ColumnBuilder::new(self.result, rows);
+        let mut values = vec![crate::datum::Datum::Null; self.args.len()];
+        for row in 0..rows {
+            for (index, (value, arg)) in values.iter_mut().zip(self.args).enumerate() {
+                // A constant is read once.
+                if row == 0 || matches!(arg, Value::Array(_)) {
+                    *value = crate::columns::datum_at(arg.array(), self.types[index], row)?;
+                }
+            }
+            if strict && values.iter().any(crate::datum::Datum::is_null) {
+                builder.push_null();
+            } else {
+                builder.push(&f(&values)?)?;
+            }
+        }
+        let array = builder.finish()?;
+        Ok(if constant { Value::Constant(array) } else { Value::Array(array) })
+    }
+}
+
+/// The `eval` of functions that have `typed`.
+pub(crate) fn untyped(_: &EvalContext<'_>, _: &[Value], _: usize) -> Result<Value> {
+    Err(orrery_base::Error::internal("a call without the types of its arguments"))
 }
 
 /// A column of values, or one value for all rows.
@@ -191,10 +261,32 @@ type Index<T> = BTreeMap<&'static str, Vec<&'static T>>;
 
 static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
     let mut all = vec![compare::ENTRIES];
+    all.extend([
+        &compare::KEYED[..],
+        &times::INTERVALS,
+        times::ENTRIES,
+        &jsons::JSON,
+        &jsons::JSONB,
+        jsons::ENTRIES,
+    ]);
     all.extend(arithmetic::ENTRIES);
     all.extend(math::ENTRIES);
     all.extend(dates::ENTRIES);
-    all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES]);
+    all.extend([
+        numeric::ENTRIES,
+        strings::ENTRIES,
+        bytes::ENTRIES,
+        pattern::ENTRIES,
+        arrays::ENTRIES,
+        regexps::ENTRIES,
+    ]);
+    all.extend([
+        digests::ENTRIES,
+        math::MORE,
+        texts::ENTRIES,
+        number_pattern::ENTRIES,
+        moment_pattern::ENTRIES,
+    ]);
     let mut index: Index<Scalar> = BTreeMap::new();
     for scalar in all.into_iter().flatten() {
         index.entry(scalar.name).or_default().push(scalar);
@@ -245,6 +337,7 @@ macro_rules! scalar {
             strict: true,
             volatility: $crate::functions::Volatility::Immutable,
             eval: $eval,
+            typed: None,
         }
     };
 }

@@ -3,6 +3,7 @@
 
 use super::kernel::{Arg, Shape, bools, predicate};
 use super::{Scalar, Value, scalar};
+use crate::types::SqlType;
 use arrow_array::Array;
 use orrery_base::{Error, Result, SqlState};
 
@@ -163,17 +164,30 @@ fn like_escape(pattern: &str, escape: &str, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-fn regular_expression() -> Error {
-    Error::unsupported("regular expression")
-}
+/// In patterns the spaces of `char` count.
+const PADDED: &[SqlType] = &[SqlType::Char(None), SqlType::Text];
 
 pub(super) static ENTRIES: &[Scalar] = &[
     scalar!("~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, false)),
     scalar!("!~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, true)),
     scalar!("~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, false)),
     scalar!("!~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, true)),
-    scalar!("substring", [Text, Text] => Text, |_, _, _| Err(regular_expression())),
-    scalar!("substring", [Text, Text, Text] => Text, |_, _, _| Err(regular_expression())),
+    Scalar {
+        args: PADDED,
+        ..scalar!("~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, false))
+    },
+    Scalar {
+        args: PADDED,
+        ..scalar!("!~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, true))
+    },
+    Scalar {
+        args: PADDED,
+        ..scalar!("~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, false))
+    },
+    Scalar {
+        args: PADDED,
+        ..scalar!("!~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, true))
+    },
     scalar!("like_escape", [Text, Text] => Text, |_, args, rows| {
         super::kernel::texts(args, rows, |row, out| like_escape(row.text(0)?, row.text(1)?, out))
     }),

@@ -138,6 +138,7 @@ macro_rules! call {
             strict: true,
             volatility: Volatility::Volatile,
             eval: $eval,
+            typed: None,
         }
     };
 }

@@ -2,12 +2,10 @@
 //! PostgreSQL's locale C: only ASCII letters have a case.
 
 use super::kernel::{self, Row, texts};
-use super::{EvalContext, ResultType, Scalar, Value, Volatility, scalar};
-use crate::columns::ColumnBuilder;
+use super::{ResultType, Scalar, TypedCall, Value, Volatility, scalar, untyped};
 use crate::datum::Datum;
-use crate::text::{self, FormatSettings};
+use crate::text;
 use crate::types::SqlType;
-use arrow_array::Array;
 use orrery_base::{Error, Result, SqlState};
 
 /// Bytes of the longest text value (PostgreSQL's 1 GB).
@@ -146,78 +144,46 @@ fn chr(code: i32) -> Result<char> {
 }
 
 /// `concat` and `concat_ws`: NULLs are skipped, every type is written as text.
-fn concatenate(context: &EvalContext<'_>, args: &[Value], rows: usize, separated: bool) -> Result<Value> {
-    let settings = FormatSettings { time_zone: context.time_zone };
-    let all_constant = args.iter().all(|arg| matches!(arg, Value::Constant(_)));
-    let row_count = if all_constant { 1 } else { rows };
-    let mut builder = ColumnBuilder::new(SqlType::Text, row_count);
-    let mut out = String::new();
-    let text_at = |arg: &Value, row: usize, out: &mut String| -> Result<bool> {
-        let row = if matches!(arg, Value::Constant(_)) { 0 } else { row };
-        let ty = any_type(arg.array().data_type())?;
-        match crate::columns::datum_at(arg.array(), ty, row)? {
-            Datum::Null => Ok(false),
-            value => {
-                text::format_into(out, &value, ty, settings);
-                Ok(true)
-            }
-        }
-    };
-    for row in 0..row_count {
-        out.clear();
-        let mut separator = String::new();
-        if separated && !text_at(&args[0], row, &mut separator)? {
-            builder.push_null();
-            continue;
-        }
+fn concatenate(call: &TypedCall<'_>, separated: bool) -> Result<Value> {
+    let settings = call.settings();
+    call.rows(false, |values| {
+        let separator = match &values[0] {
+            _ if !separated => "",
+            Datum::Text(separator) => separator,
+            _ => return Ok(Datum::Null),
+        };
+        let mut out = String::new();
         let mut first = true;
-        for arg in &args[usize::from(separated)..] {
-            let mut part = String::new();
-            if !text_at(arg, row, &mut part)? {
+        for (value, ty) in values.iter().zip(call.types).skip(usize::from(separated)) {
+            if value.is_null() {
                 continue;
             }
             if !std::mem::take(&mut first) {
-                out.push_str(&separator);
+                out.push_str(separator);
             }
-            out.push_str(&part);
+            text::format_into(&mut out, value, *ty, settings);
         }
-        builder.push_bytes(out.as_bytes())?;
-    }
-    let array = builder.finish()?;
-    Ok(if all_constant { Value::Constant(array) } else { Value::Array(array) })
-}
-
-/// The type of an array whose SQL type is written in its layout. Errors: 0A000 where two types share a layout.
-fn any_type(ty: &arrow_schema::DataType) -> Result<SqlType> {
-    use arrow_schema::DataType;
-    Ok(match ty {
-        DataType::Null => SqlType::Unknown,
-        DataType::Boolean => SqlType::Bool,
-        DataType::Int16 => SqlType::Int2,
-        DataType::Int32 => SqlType::Int4,
-        DataType::Int64 => SqlType::Int8,
-        DataType::Float32 => SqlType::Float4,
-        DataType::Float64 => SqlType::Float8,
-        DataType::Decimal128(precision, scale) => {
-            SqlType::Decimal { precision: *precision, scale: *scale as u8 }
-        }
-        DataType::Date32 => SqlType::Date,
-        DataType::Utf8 => SqlType::Text,
-        other => {
-            return Err(Error::unsupported(format_args!(
-                "an argument laid out as {other} without a cast to text"
-            )));
-        }
+        Ok(Datum::Text(out.into()))
     })
 }
 
 const fn variadic(
     name: &'static str,
     args: &'static [SqlType],
-    eval: fn(&EvalContext<'_>, &[Value], usize) -> Result<Value>,
+    typed: fn(&TypedCall<'_>) -> Result<Value>,
 ) -> Scalar {
     let result = ResultType::Fixed(SqlType::Text);
-    Scalar { name, args, variadic: true, result, strict: false, volatility: Volatility::Stable, eval }
+    let volatility = Volatility::Stable;
+    Scalar {
+        name,
+        args,
+        variadic: true,
+        result,
+        strict: false,
+        volatility,
+        eval: untyped,
+        typed: Some(typed),
+    }
 }
 
 fn repeat(out: &mut String, text: &str, count: i32) -> Result<()> {
@@ -259,6 +225,10 @@ pub(super) static ENTRIES: &[Scalar] = &[
     scalar!("char_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(char_count(row.text(0)?)))),
     scalar!("character_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(char_count(row.text(0)?)))),
     scalar!("octet_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32))),
+    Scalar {
+        args: &[SqlType::Char(None)],
+        ..scalar!("octet_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32)))
+    },
     scalar!("bit_length", [Text] => Int4, |_, args, rows| int4(args, rows, |row| Ok(row.text(0)?.len() as i32 * 8))),
     text_fn!("lower", [Text], |row, out| out.push_str(&row.text(0)?.to_ascii_lowercase())),
     text_fn!("upper", [Text], |row, out| out.push_str(&row.text(0)?.to_ascii_uppercase())),
@@ -334,8 +304,6 @@ pub(super) static ENTRIES: &[Scalar] = &[
         out.push_str(&text.replace('\'', "''").replace('\\', "\\\\"));
         out.push('\'')
     }),
-    variadic("concat", &[SqlType::Unknown], |context, args, rows| concatenate(context, args, rows, false)),
-    variadic("concat_ws", &[SqlType::Text, SqlType::Unknown], |context, args, rows| {
-        concatenate(context, args, rows, true)
-    }),
+    variadic("concat", &[SqlType::Unknown], |call| concatenate(call, false)),
+    variadic("concat_ws", &[SqlType::Text, SqlType::Unknown], |call| concatenate(call, true)),
 ];

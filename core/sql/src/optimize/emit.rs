@@ -60,8 +60,8 @@ impl Planner {
                 let op = Op::Values { rows: rows.clone() };
                 Emitted { node: node(op, self.fields(columns), path), layout: columns.clone() }
             }
-            PathOp::Series { args, column, position } => {
-                let op = Op::GenerateSeries { args: args.clone(), position: *position };
+            PathOp::Series { function, args, column, position } => {
+                let op = Op::GenerateSeries { function: *function, args: args.clone(), position: *position };
                 Emitted { node: node(op, self.fields(&[*column]), path), layout: vec![*column] }
             }
             PathOp::Filter { input, predicates } => {

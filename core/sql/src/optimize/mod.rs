@@ -29,6 +29,42 @@ pub struct Input {
     pub statement: Statement,
     /// Types of `$1…`.
     pub param_types: Vec<SqlType>,
+    /// What plans may be made of.
+    pub methods: Methods,
+}
+
+/// What plans may be made of: PostgreSQL's `enable_` settings (ch. 20.7.1). What is switched off is still taken where there
+/// is no other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Methods {
+    /// `enable_hashjoin`
+    pub hash_join: bool,
+    /// `enable_nestloop`, with an index inside or without
+    pub nested_loop: bool,
+    /// `enable_indexscan`: by a secondary index, or by bounds of the primary key
+    pub index_scan: bool,
+    /// `enable_seqscan`: a whole table's tree
+    pub seq_scan: bool,
+    /// `enable_hashagg`
+    pub hash_aggregate: bool,
+    /// `enable_sort`
+    pub sort: bool,
+    /// `orrery.decorrelate`: subqueries become joins where a rule allows it
+    pub decorrelate: bool,
+}
+
+impl Default for Methods {
+    fn default() -> Self {
+        Methods {
+            hash_join: true,
+            nested_loop: true,
+            index_scan: true,
+            seq_scan: true,
+            hash_aggregate: true,
+            sort: true,
+            decorrelate: true,
+        }
+    }
 }
 
 /// The cost units (PostgreSQL's names and values, but the last: rows are fetched from a tree in memory, mostly).
@@ -44,15 +80,22 @@ mod cost {
     pub(super) const PAGE_BYTES: f64 = 8192.0;
     /// Rows of a table that was never analysed.
     pub(super) const ROW_COUNT_UNKNOWN: f64 = 1000.0;
+
+    /// What a method costs beside its work: nothing, or more than any work if it is switched off.
+    pub(super) fn of_method(is_on: bool) -> f64 {
+        if is_on { 0.0 } else { 1e10 }
+    }
 }
 
 /// Plans a query and the subqueries it uses.
 pub fn plan(input: Input, query: Query) -> Result<Plan> {
-    let Input { statement, param_types } = input;
+    let Input { statement, param_types, methods } = input;
     let Statement { mut columns, mut subqueries, tables, sequences } = statement;
     let mut query = query;
-    unnest::statement(&mut columns, &mut subqueries, &mut query);
-    let planner = Planner { columns };
+    if methods.decorrelate {
+        unnest::statement(&mut columns, &mut subqueries, &mut query);
+    }
+    let planner = Planner { columns, methods };
     let mut planned = Vec::with_capacity(subqueries.len());
     for subquery in subqueries {
         planned.push(planner.query(subquery));
@@ -81,6 +124,7 @@ fn check_sequences(node: &PlanNode, mut is_below: bool) -> Result<()> {
 /// What planning looks at beside the tree.
 struct Planner {
     columns: Vec<ColumnInfo>,
+    methods: Methods,
 }
 
 /// What the parent would like: rows in this order, and how many of them it will take.
@@ -133,8 +177,8 @@ fn width_of(ty: SqlType) -> f64 {
         SqlType::Bool => 1.0,
         SqlType::Int2 => 2.0,
         SqlType::Int4 | SqlType::Float4 | SqlType::Date => 4.0,
-        SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::Timestamptz => 8.0,
+        SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => 8.0,
         SqlType::Decimal { .. } | SqlType::Interval | SqlType::Uuid => 16.0,
-        SqlType::Unknown | SqlType::Numeric | SqlType::Text | SqlType::Varchar(_) | SqlType::Bytea => 32.0,
+        _ => 32.0,
     }
 }

@@ -7,6 +7,7 @@ use super::{ColumnSet, Planner, Wanted, cost};
 use crate::catalog::Table;
 use crate::datum::Datum;
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, Logical, LogicalKey};
 use std::rc::Rc;
@@ -38,6 +39,7 @@ pub(super) enum PathOp {
         rows: Vec<Vec<Expr>>,
     },
     Series {
+        function: Option<&'static SetFunction>,
         args: Vec<Expr>,
         column: ColumnId,
         position: u32,
@@ -236,8 +238,8 @@ impl Planner {
                 vec![Rc::new(Path { op, rows: WORKING_ROWS, ..self.values_path(columns, &[]) })]
             }
             Logical::Values { columns, rows } => vec![Rc::new(self.values_path(columns, rows))],
-            Logical::Series { args, column, position } => {
-                vec![Rc::new(series_path(args, *column, *position))]
+            Logical::Series { function, args, column, position } => {
+                vec![Rc::new(series_path(*function, args, *column, *position))]
             }
             Logical::Aggregate { input, groups, aggregates } => {
                 self.aggregate_paths(input, groups, aggregates, wanted, used)
@@ -464,7 +466,8 @@ impl Planner {
                 if spills { 2.0 * input.rows * input.width / cost::PAGE_BYTES * cost::SEQ_PAGE } else { 0.0 };
             // A hash table costs a little more a row than comparing with the row before.
             let hashing = if groups.is_empty() || sorted { 0.0 } else { cost::CPU_OPERATOR };
-            let total = input.total + input.rows * (work + hashing) + rows * cost::CPU_TUPLE + spill;
+            let method = cost::of_method(sorted || groups.is_empty() || self.methods.hash_aggregate);
+            let total = input.total + input.rows * (work + hashing) + rows * cost::CPU_TUPLE + spill + method;
             paths.push(Rc::new(Path {
                 rows,
                 width,
@@ -525,7 +528,8 @@ impl Planner {
                 paths.push(input);
                 continue;
             }
-            let total = input.total + sort_cost(input.rows, input.width, limit);
+            let total =
+                input.total + sort_cost(input.rows, input.width, limit) + cost::of_method(self.methods.sort);
             paths.push(Rc::new(Path {
                 rows: input.rows,
                 width: input.width,
@@ -620,15 +624,25 @@ impl Planner {
     }
 }
 
-fn series_path(args: &[Expr], column: ColumnId, position: u32) -> Path {
+fn series_path(
+    function: Option<&'static SetFunction>,
+    args: &[Expr],
+    column: ColumnId,
+    position: u32,
+) -> Path {
     let whole = |expr: &Expr| match expr {
         Expr::Literal { value: Datum::Int4(value), .. } => Some(f64::from(*value)),
         Expr::Literal { value: Datum::Int8(value), .. } => Some(*value as f64),
         _ => None,
     };
     let step = args.get(2).map_or(Some(1.0), whole).filter(|step| *step != 0.0);
-    let rows = match (whole(&args[0]), whole(&args[1]), step) {
-        (Some(first), Some(last), Some(step)) => ((last - first) / step + 1.0).max(1.0).trunc(),
+    let rows = match (function, args) {
+        // What an array or a text is taken apart into.
+        (Some(_), _) => 10.0,
+        (None, [first, last, ..]) => match (whole(first), whole(last), step) {
+            (Some(first), Some(last), Some(step)) => ((last - first) / step + 1.0).max(1.0).trunc(),
+            _ => 1000.0,
+        },
         _ => 1000.0,
     };
     Path {
@@ -638,7 +652,7 @@ fn series_path(args: &[Expr], column: ColumnId, position: u32) -> Path {
         total: rows * cost::CPU_TUPLE,
         order: Vec::new(),
         constant: Vec::new(),
-        op: PathOp::Series { args: args.to_vec(), column, position },
+        op: PathOp::Series { function, args: args.to_vec(), column, position },
     }
 }
 

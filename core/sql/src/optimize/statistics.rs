@@ -134,7 +134,9 @@ fn scalar(value: &Datum) -> Option<f64> {
         Datum::Bool(value) => f64::from(u8::from(*value)),
         Datum::Int2(value) => f64::from(*value),
         Datum::Int4(value) | Datum::Date(value) => f64::from(*value),
-        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) => *value as f64,
+        Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) | Datum::Time(value) => {
+            *value as f64
+        }
         Datum::Float4(value) => f64::from(*value),
         Datum::Float8(value) => *value,
         Datum::Numeric(value) => value.to_f64(),
@@ -148,6 +150,7 @@ fn compare(a: &Datum, b: &Datum) -> Option<Ordering> {
         (Datum::Text(a), Datum::Text(b)) => Some(a.cmp(b)),
         (Datum::Bytea(a), Datum::Bytea(b)) => Some(a.cmp(b)),
         (Datum::Uuid(a), Datum::Uuid(b)) => Some(a.cmp(b)),
+        (Datum::Jsonb(_), Datum::Jsonb(_)) | (Datum::Array(_), Datum::Array(_)) => Some(a.order(b)),
         (Datum::Interval(a), Datum::Interval(b)) => (a == b).then_some(Ordering::Equal),
         (a, b) => Some(scalar(a)?.total_cmp(&scalar(b)?)),
     }

@@ -32,17 +32,40 @@ pub enum Statement {
     Update(Update),
     Delete(Delete),
     CreateTable(CreateTable),
-    DropTable { names: Vec<Name>, if_exists: bool, cascade: bool },
+    DropTable {
+        names: Vec<Name>,
+        if_exists: bool,
+        cascade: bool,
+    },
     CreateView(CreateView),
-    DropView { names: Vec<Name>, if_exists: bool, cascade: bool },
+    DropView {
+        names: Vec<Name>,
+        if_exists: bool,
+        cascade: bool,
+    },
     CreateSequence(CreateSequence),
     AlterSequence(AlterSequence),
-    DropSequence { names: Vec<Name>, if_exists: bool, cascade: bool },
+    DropSequence {
+        names: Vec<Name>,
+        if_exists: bool,
+        cascade: bool,
+    },
     AlterTable(AlterTable),
-    RenameIndex { name: Name, if_exists: bool, to: Name },
+    RenameIndex {
+        name: Name,
+        if_exists: bool,
+        to: Name,
+    },
     CreateIndex(CreateIndex),
-    DropIndex { names: Vec<Name>, if_exists: bool },
-    Truncate { names: Vec<Name>, restart_identity: bool, cascade: bool },
+    DropIndex {
+        names: Vec<Name>,
+        if_exists: bool,
+    },
+    Truncate {
+        names: Vec<Name>,
+        restart_identity: bool,
+        cascade: bool,
+    },
     Copy(Copy),
     Begin(TransactionModes),
     Commit,
@@ -50,15 +73,41 @@ pub enum Statement {
     Savepoint(Name),
     Release(Name),
     RollbackTo(Name),
-    SetTransaction { modes: TransactionModes, session: bool },
-    Set { name: Name, value: SetValue, local: bool },
+    SetTransaction {
+        modes: TransactionModes,
+        session: bool,
+    },
+    Set {
+        name: Name,
+        value: SetValue,
+        local: bool,
+    },
     Reset(Option<Name>),
     Show(Option<Name>),
-    Prepare { name: Name, types: Vec<SqlType>, statement: Arc<Parsed> },
-    Execute { name: Name, args: Vec<Expr> },
+    Prepare {
+        name: Name,
+        types: Vec<SqlType>,
+        statement: Arc<Parsed>,
+    },
+    Execute {
+        name: Name,
+        args: Vec<Expr>,
+    },
     Deallocate(Option<Name>),
-    Explain { analyze: bool, statement: Arc<Parsed> },
+    Explain {
+        analyze: bool,
+        statement: Arc<Parsed>,
+    },
     Analyze(Vec<Name>),
+    /// VACUUM: all tables when none is named.
+    Vacuum {
+        /// ANALYZE too.
+        analyze: bool,
+        /// Which.
+        tables: Vec<Name>,
+    },
+    /// CREATE TABLE AS, SELECT INTO
+    CreateTableAs(CreateTableAs),
     Checkpoint,
 }
 
@@ -496,6 +545,22 @@ pub enum ExprKind {
         all: bool,
         query: Box<Query>,
     },
+    /// `input op ANY (array)`, or ALL.
+    QuantifiedArray {
+        input: Box<Expr>,
+        op: String,
+        all: bool,
+        array: Box<Expr>,
+    },
+    /// `ARRAY[…]`; in it, `[…]`.
+    Array(Vec<Expr>),
+    /// `ARRAY(SELECT …)`
+    ArrayQuery(Box<Query>),
+    /// `a[1]`, `a[1:2][1:2]`
+    Subscript {
+        input: Box<Expr>,
+        subscripts: Vec<Subscript>,
+    },
     /// `(a, b)`, `ROW(a, b)`
     Row(Vec<Expr>),
     Like {
@@ -530,6 +595,17 @@ pub enum ExprKind {
         part: usize,
         width: usize,
     },
+}
+
+/// One subscript.
+#[derive(Clone, Debug)]
+pub struct Subscript {
+    /// The index, or where a slice begins.
+    pub lower: Option<Expr>,
+    /// Where a slice ends.
+    pub upper: Option<Expr>,
+    /// With a colon.
+    pub slice: bool,
 }
 
 /// A function call.

@@ -15,7 +15,7 @@ impl Parser<'_> {
     /// What follows CREATE.
     pub(super) fn create(&mut self, at: u32) -> Result<Statement> {
         if self.accept("table")? {
-            return Ok(Statement::CreateTable(self.create_table()?));
+            return self.create_table();
         }
         let or_replace = self.accept_all(&["or", "replace"])?;
         if self.is_word("recursive")? && self.is_word_at(1, "view")? {
@@ -123,11 +123,13 @@ impl Parser<'_> {
         Ok(CreateView { name, or_replace, columns: Vec::new(), query, text })
     }
 
-    fn create_table(&mut self) -> Result<CreateTable> {
+    fn create_table(&mut self) -> Result<Statement> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
         let name = self.new_table_name()?;
+        if let Some(create) = self.table_of_query(&name, if_not_exists)? {
+            return Ok(Statement::CreateTableAs(create));
+        }
         let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
-        self.refuse_word("as", "CREATE TABLE AS")?;
         for word in ["of", "partition"] {
             self.refuse_word(word, &format!("CREATE TABLE {}", word.to_uppercase()))?;
         }
@@ -139,7 +141,7 @@ impl Parser<'_> {
         for word in ["inherits", "partition", "using", "with", "without", "on", "tablespace", "as"] {
             self.refuse_word(word, &format!("{} in CREATE TABLE", word.to_uppercase()))?;
         }
-        Ok(table)
+        Ok(Statement::CreateTable(table))
     }
 
     pub(super) fn table_element(&mut self, table: &mut CreateTable) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Expressions, by precedence climbing over PostgreSQL's table (documentation, 4.1.6).
 
-use super::ast::{Expr, ExprKind, FunctionCall, Name, Over, Query};
+use super::ast::{Expr, ExprKind, FunctionCall, Name, Over, Query, Subscript};
 use super::lexer::{Kind, Token};
 use super::parser::Parser;
 use super::types;
@@ -96,6 +96,8 @@ impl Parser<'_> {
                 };
                 (Infix::Operator, power)
             }
+            // Between two operands it is no parameter.
+            Kind::Param if self.slice(token) == "?" => (Infix::Operator, power::OTHER),
             Kind::DoubleColon => (Infix::Cast, power::CAST),
             Kind::Punct(b'[') => (Infix::Subscript, power::CAST),
             Kind::Word => {
@@ -107,6 +109,8 @@ impl Parser<'_> {
                         .map(|it| (it.0, it.1, true)));
                 }
                 match self.word_infix(token) {
+                    // SUBSTRING(text SIMILAR pattern ESCAPE …) is no operator.
+                    Some((Infix::Similar, _)) if !self.is_word_at(1, "to")? => return Ok(None),
                     Some(found) => found,
                     None => return Ok(None),
                 }
@@ -156,16 +160,35 @@ impl Parser<'_> {
             Infix::NotNull => ExprKind::IsNull { input: Box::new(left), negated: true },
             Infix::Between => self.between_expr(left, negated)?,
             Infix::In => self.in_expr(left, negated)?,
+            Infix::Like { fold_case } if self.is_quantifier()? => {
+                let op = match (negated, fold_case) {
+                    (false, false) => "~~",
+                    (true, false) => "!~~",
+                    (false, true) => "~~*",
+                    (true, true) => "!~~*",
+                };
+                self.quantified(left, op.to_owned())?
+            }
             Infix::Like { fold_case } => {
                 let pattern = Box::new(self.expr_above(power)?);
                 let escape =
                     if self.accept("escape")? { Some(Box::new(self.expr_above(power)?)) } else { None };
                 ExprKind::Like { input: Box::new(left), pattern, escape, negated, fold_case }
             }
-            Infix::Similar => return Err(Error::unsupported("SIMILAR TO").at(at)),
+            Infix::Similar => {
+                self.expect("to")?;
+                let mut args = vec![self.expr_above(power)?];
+                if self.accept("escape")? {
+                    args.push(self.expr_above(power)?);
+                }
+                let pattern = call(Name { text: "similar_to_escape".to_owned(), at }, args, None);
+                let right = Box::new(Expr { kind: pattern, at });
+                let op = if negated { "!~" } else { "~" }.to_owned();
+                ExprKind::Binary { op, left: Box::new(left), right }
+            }
             Infix::Overlaps => return Err(Error::unsupported("OVERLAPS").at(at)),
             Infix::Collate => return Err(Error::unsupported("COLLATE").at(at)),
-            Infix::Subscript => return Err(Error::unsupported("subscript").at(at)),
+            Infix::Subscript => self.subscript_expr(left)?,
             Infix::Operator => self.operator_expr(left, token, power)?,
             Infix::AtTimeZone => {
                 self.expect("time")?;
@@ -186,24 +209,80 @@ impl Parser<'_> {
             "!=" => "<>".to_owned(),
             other => other.to_owned(),
         };
-        for word in ["any", "all", "some"] {
-            if self.is_word(word)? {
-                self.take()?;
-                self.expect_punct(b'(')?;
-                if !self.at_query()? {
-                    return Err(Error::unsupported(format!("{op} {}", word.to_uppercase())).at(token.at));
-                }
-                let query = Box::new(self.query()?);
-                self.expect_punct(b')')?;
-                let input = Box::new(left);
-                if op == "=" && word != "all" {
-                    return Ok(ExprKind::InSubquery { input, query, negated: false });
-                }
-                return Ok(ExprKind::Quantified { input, op, all: word == "all", query });
-            }
+        if self.is_quantifier()? {
+            return self.quantified(left, op);
         }
         let right = Box::new(self.expr_above(power)?);
         Ok(ExprKind::Binary { op, left: Box::new(left), right })
+    }
+
+    /// Whether `ANY (`, `ALL (` or `SOME (` is next.
+    fn is_quantifier(&mut self) -> Result<bool> {
+        let word = self.is_word("any")? || self.is_word("all")? || self.is_word("some")?;
+        Ok(word && self.peek_at(1)?.kind == Kind::Punct(b'('))
+    }
+
+    /// `ANY (…)` and its kin behind an operator.
+    fn quantified(&mut self, left: Expr, op: String) -> Result<ExprKind> {
+        let all = self.is_word("all")?;
+        self.take()?;
+        self.expect_punct(b'(')?;
+        let input = Box::new(left);
+        if !self.at_query()? {
+            let array = Box::new(self.expr()?);
+            self.expect_punct(b')')?;
+            return Ok(match array.kind {
+                // `((SELECT …))` is still a query.
+                ExprKind::Subquery(query) if op == "=" && !all => {
+                    ExprKind::InSubquery { input, query, negated: false }
+                }
+                ExprKind::Subquery(query) => ExprKind::Quantified { input, op, all, query },
+                _ => ExprKind::QuantifiedArray { input, op, all, array },
+            });
+        }
+        let query = Box::new(self.query()?);
+        self.expect_punct(b')')?;
+        if op == "=" && !all {
+            return Ok(ExprKind::InSubquery { input, query, negated: false });
+        }
+        Ok(ExprKind::Quantified { input, op, all, query })
+    }
+
+    /// `[…]` after ARRAY, or inside one.
+    fn array_constructor(&mut self) -> Result<Expr> {
+        let at = self.take()?.at;
+        let mut items = Vec::new();
+        if !self.is_punct(b']')? {
+            items = self.list(|parser| {
+                if parser.is_punct(b'[')? { parser.nested(Self::array_constructor) } else { parser.expr() }
+            })?;
+        }
+        self.expect_punct(b']')?;
+        Ok(Expr { kind: ExprKind::Array(items), at })
+    }
+
+    /// `[1]`, `[1:2]`, `[:]`, one or several; the first bracket is taken.
+    fn subscript_expr(&mut self, left: Expr) -> Result<ExprKind> {
+        let mut subscripts = Vec::new();
+        loop {
+            let bound = |parser: &mut Self| -> Result<Option<Expr>> {
+                let ends = parser.is_punct(b':')? || parser.is_punct(b']')?;
+                if ends { Ok(None) } else { parser.expr().map(Some) }
+            };
+            let lower = bound(self)?;
+            let slice = self.accept_punct(b':')?;
+            let upper = if slice { bound(self)? } else { None };
+            if !slice && lower.is_none() {
+                let next = self.peek()?;
+                return Err(self.unexpected(next));
+            }
+            self.expect_punct(b']')?;
+            subscripts.push(Subscript { lower, upper, slice });
+            if !self.accept_punct(b'[')? {
+                break;
+            }
+        }
+        Ok(ExprKind::Subscript { input: Box::new(left), subscripts })
     }
 
     fn is_expr(&mut self, left: Expr) -> Result<ExprKind> {
@@ -381,7 +460,17 @@ impl Parser<'_> {
                 return simple(ExprKind::Not(input));
             }
             "case" => return self.case_expr(),
-            "array" => return self.refuse("array"),
+            "array" if next.kind == Kind::Punct(b'[') => {
+                self.take()?;
+                return self.array_constructor();
+            }
+            "array" if next.kind == Kind::Punct(b'(') => {
+                self.take()?;
+                self.take()?;
+                let query = Box::new(self.query()?);
+                self.expect_punct(b')')?;
+                return simple(ExprKind::ArrayQuery(query));
+            }
             "current_date" | "current_timestamp" | "localtimestamp" => {
                 self.take()?;
                 if self.is_punct(b'(')? {
@@ -408,13 +497,27 @@ impl Parser<'_> {
     /// `date '…'` and its kin.
     fn typed_literal(&mut self, word: &str, next: Token) -> Result<Option<Expr>> {
         let is_string = |kind| matches!(kind, Kind::String | Kind::EscapeString | Kind::DollarString);
-        let zoned = word == "timestamp"
+        let zoned = matches!(word, "timestamp" | "time")
             && (self.is_word_at(1, "with")? || self.is_word_at(1, "without")?)
             && self.is_word_at(2, "time")?;
         let double = word == "double" && self.is_word_at(1, "precision")?;
-        let modified =
-            next.kind == Kind::Punct(b'(') && matches!(word, "numeric" | "decimal" | "varchar" | "timestamp");
-        if !(zoned || double || modified || is_string(next.kind) && types::simple(word).is_some()) {
+        let modified = next.kind == Kind::Punct(b'(')
+            && matches!(
+                word,
+                "numeric" | "decimal" | "varchar" | "timestamp" | "time" | "char" | "character" | "bpchar"
+            );
+        let varying = matches!(word, "character" | "char") && self.is_word_at(1, "varying")?;
+        let array = next.kind == Kind::Punct(b'[')
+            && types::simple(word).is_some()
+            && self.peek_at(2)?.kind == Kind::Punct(b']')
+            && is_string(self.peek_at(3)?.kind);
+        if !(zoned
+            || double
+            || modified
+            || varying
+            || array
+            || is_string(next.kind) && types::simple(word).is_some())
+        {
             return Ok(None);
         }
         let at = self.at()?;
@@ -478,7 +581,8 @@ impl Parser<'_> {
             if !function.distinct {
                 self.accept("all")?;
             }
-            function.args = self.list(|parser| parser.argument())?;
+            let args = self.list(|parser| parser.argument())?;
+            function.args = positional(&function.name, args)?;
             if self.is_word("order")? {
                 function.order_by = self.order_by()?;
             }
@@ -508,13 +612,20 @@ impl Parser<'_> {
         Ok(Expr { kind: ExprKind::Function(Box::new(function)), at })
     }
 
-    fn argument(&mut self) -> Result<Expr> {
+    /// An argument, and its name if it has one.
+    fn argument(&mut self) -> Result<(Option<Name>, Expr)> {
         self.refuse_word("variadic", "VARIADIC")?;
+        let next = self.peek_at(1)?;
+        if next.kind == Kind::Operator && matches!(self.slice(next), "=>" | ":=") {
+            let name = self.label()?;
+            self.take()?;
+            return Ok((Some(name), self.expr()?));
+        }
         let expr = self.expr()?;
         if self.is_operator("=>")? || self.is_operator(":=")? {
             return self.refuse("named argument");
         }
-        Ok(expr)
+        Ok((None, expr))
     }
 
     fn case_expr(&mut self) -> Result<Expr> {
@@ -560,6 +671,33 @@ pub(super) fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> 
         over: None,
         label,
     }))
+}
+
+/// Arguments in their places. Only `make_interval` is known by the names of its arguments.
+fn positional(function: &Name, args: Vec<(Option<Name>, Expr)>) -> Result<Vec<Expr>> {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let Some(at) = args.iter().find_map(|(name, _)| name.as_ref().map(|name| name.at)) else {
+        return Ok(args.into_iter().map(|it| it.1).collect());
+    };
+    if function.text != "make_interval" {
+        return Err(Error::unsupported("named argument").at(at));
+    }
+    let zero = || Expr { kind: ExprKind::Number("0".to_owned()), at };
+    let mut places: Vec<Option<Expr>> = vec![None; NAMES.len()];
+    for (index, (name, value)) in args.into_iter().enumerate() {
+        let place = match &name {
+            None => Some(index),
+            Some(name) => NAMES.iter().position(|known| *known == name.text),
+        };
+        match place.and_then(|place| places.get_mut(place)) {
+            Some(slot @ None) => *slot = Some(value),
+            _ => {
+                let message = "function make_interval has no such argument";
+                return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).at(function.at));
+            }
+        }
+    }
+    Ok(places.into_iter().map(|place| place.unwrap_or_else(zero)).collect())
 }
 
 fn flatten_and(left: Expr, right: Expr) -> ExprKind {

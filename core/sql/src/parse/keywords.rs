@@ -222,3 +222,52 @@ mod tests {
         }
     }
 }
+
+/// Words that PostgreSQL takes for types and functions of a grammar of their own; they may name columns.
+const COLUMN_NAMES: &[&str] = &[
+    "between",
+    "bigint",
+    "bit",
+    "boolean",
+    "char",
+    "character",
+    "coalesce",
+    "dec",
+    "decimal",
+    "exists",
+    "extract",
+    "float",
+    "greatest",
+    "grouping",
+    "inout",
+    "int",
+    "integer",
+    "interval",
+    "least",
+    "national",
+    "nchar",
+    "none",
+    "normalize",
+    "nullif",
+    "numeric",
+    "out",
+    "overlay",
+    "position",
+    "precision",
+    "real",
+    "row",
+    "setof",
+    "smallint",
+    "substring",
+    "time",
+    "timestamp",
+    "treat",
+    "trim",
+    "values",
+    "varchar",
+];
+
+/// Whether a name must be quoted because it is a word of the language.
+pub fn is_keyword(name: &str) -> bool {
+    [RESERVED, RESERVED_BUT_FUNCTION, COLUMN_NAMES].iter().any(|words| words.contains(&name))
+}

@@ -9,6 +9,7 @@
 
 mod alter;
 pub mod ast;
+mod create_as;
 mod ddl;
 mod expr;
 mod insert;
@@ -26,6 +27,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use keywords::is_keyword;
 use orrery_base::{Error, Result, SqlState, limits};
 pub(crate) use query::unnamed_subquery;
 use std::sync::Arc;

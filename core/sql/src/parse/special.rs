@@ -95,9 +95,12 @@ impl Parser<'_> {
         if self.accept_punct(b',')? {
             args.extend(self.list(|parser| parser.expr())?);
         } else {
-            self.refuse_word("similar", "SUBSTRING SIMILAR")?;
             let one = |at| Expr { kind: ExprKind::Number("1".to_owned()), at };
-            if self.accept("from")? {
+            if self.accept("similar")? {
+                args.push(self.expr()?);
+                self.expect("escape")?;
+                args.push(self.expr()?);
+            } else if self.accept("from")? {
                 args.push(self.expr()?);
                 if self.accept("for")? {
                     args.push(self.expr()?);

@@ -31,6 +31,7 @@ impl Parser<'_> {
             "drop" => self.drop(token.at),
             "alter" => self.alter(token.at),
             "truncate" => self.truncate(),
+            "vacuum" => self.vacuum(),
             "copy" => self.copy().map(Statement::Copy),
             "begin" | "start" => self.begin(word == "start"),
             "commit" | "end" => self.transaction_end().map(|()| Statement::Commit),

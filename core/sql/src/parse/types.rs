@@ -10,29 +10,22 @@ use orrery_base::{Error, Result, SqlState};
 const UNSUPPORTED: &[&str] = &[
     "bit",
     "box",
-    "bpchar",
-    "char",
-    "character",
     "cidr",
     "circle",
     "inet",
     "int4range",
     "int8range",
-    "json",
-    "jsonb",
     "line",
     "lseg",
     "macaddr",
     "money",
     "name",
-    "nchar",
     "oid",
     "path",
     "point",
     "polygon",
     "regclass",
     "regtype",
-    "time",
     "timetz",
     "tsquery",
     "tsvector",
@@ -64,6 +57,11 @@ pub(super) fn simple(word: &str) -> Option<SqlType> {
         "timestamptz" => SqlType::Timestamptz,
         "interval" => SqlType::Interval,
         "uuid" => SqlType::Uuid,
+        "time" => SqlType::Time,
+        "bpchar" => SqlType::Char(None),
+        "char" | "character" | "nchar" => SqlType::Char(Some(1)),
+        "json" => SqlType::Json,
+        "jsonb" => SqlType::Jsonb,
         _ => return None,
     })
 }
@@ -73,8 +71,7 @@ impl Parser<'_> {
     pub(super) fn type_name(&mut self) -> Result<SqlType> {
         let name = self.type_word()?;
         let ty = self.type_after(&name)?;
-        self.no_array()?;
-        Ok(ty)
+        self.array_of(ty)
     }
 
     /// A type name in CREATE TABLE.
@@ -90,8 +87,13 @@ impl Parser<'_> {
             Some(ty) => ty,
             None => self.type_after(&name)?,
         };
-        self.no_array()?;
-        Ok(ColumnType { ty, serial: serial.is_some() })
+        if serial.is_some() {
+            if self.is_punct(b'[')? || self.is_word("array")? {
+                return self.refuse("array of serial");
+            }
+            return Ok(ColumnType { ty, serial: true });
+        }
+        Ok(ColumnType { ty: self.array_of(ty)?, serial: false })
     }
 
     fn type_word(&mut self) -> Result<Name> {
@@ -99,8 +101,19 @@ impl Parser<'_> {
         if name.text == "pg_catalog" && self.accept_punct(b'.')? { self.label() } else { Ok(name) }
     }
 
-    fn no_array(&mut self) -> Result<()> {
-        if self.is_punct(b'[')? || self.is_word("array")? { self.refuse("array type") } else { Ok(()) }
+    /// What follows a type to make it an array's: `[]`, `[3]`, `ARRAY`. Sizes and the number of dimensions are not kept.
+    fn array_of(&mut self, ty: SqlType) -> Result<SqlType> {
+        let mut is_array = false;
+        let by_word = self.accept("array")?;
+        while self.is_punct(b'[')? && !(by_word && is_array) {
+            self.take()?;
+            if !self.is_punct(b']')? {
+                self.integer()?;
+            }
+            self.expect_punct(b']')?;
+            is_array = true;
+        }
+        Ok(if is_array || by_word { ty.array().unwrap_or(ty) } else { ty })
     }
 
     fn type_after(&mut self, name: &Name) -> Result<SqlType> {
@@ -111,6 +124,14 @@ impl Parser<'_> {
             "numeric" | "decimal" | "dec" => self.numeric_type(),
             "varchar" => self.varchar_type(),
             "character" | "char" if self.accept("varying")? => self.varchar_type(),
+            "char" | "character" | "bpchar" | "nchar" => self.char_type(word == "bpchar"),
+            "national" => {
+                if !self.accept("character")? {
+                    self.expect("char")?;
+                }
+                if self.accept("varying")? { self.varchar_type() } else { self.char_type(false) }
+            }
+            "time" => self.time_type(),
             "timestamp" | "timestamptz" => self.timestamp_type(word == "timestamptz"),
             "interval" => {
                 let next = self.peek()?;
@@ -193,6 +214,35 @@ impl Parser<'_> {
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
         }
         Ok(SqlType::Varchar(Some(limit as u32)))
+    }
+
+    fn char_type(&mut self, open: bool) -> Result<SqlType> {
+        if !self.accept_punct(b'(')? {
+            return Ok(SqlType::Char(if open { None } else { Some(1) }));
+        }
+        let at = self.at()?;
+        let limit = self.type_modifier()?;
+        self.expect_punct(b')')?;
+        if !(1..=10_485_760).contains(&limit) {
+            let message = "length for type char must be between 1 and 10485760";
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
+        }
+        Ok(SqlType::Char(Some(limit as u32)))
+    }
+
+    fn time_type(&mut self) -> Result<SqlType> {
+        if self.accept_punct(b'(')? {
+            let at = self.at()?;
+            if self.integer()? != 6 {
+                return Err(Error::unsupported("time precision").at(at));
+            }
+            self.expect_punct(b')')?;
+        }
+        if self.is_word("with")? && self.is_word_at(1, "time")? {
+            return self.refuse("type time with time zone");
+        }
+        self.accept_all(&["without", "time", "zone"])?;
+        Ok(SqlType::Time)
     }
 
     fn timestamp_type(&mut self, zoned: bool) -> Result<SqlType> {

@@ -4,6 +4,7 @@
 
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::plan::{Field, JoinKind};
 use crate::types::SqlType;
 use std::sync::Arc;
@@ -61,8 +62,10 @@ pub enum Logical {
         /// Ordinals ([`crate::plan::ROW_KEY`] too) with their ids.
         columns: Vec<(usize, ColumnId)>,
     },
-    /// `generate_series`
+    /// A set-returning function.
     Series {
+        /// Which; `None`: `generate_series`.
+        function: Option<&'static SetFunction>,
         /// Its arguments.
         args: Vec<Expr>,
         /// Its column.

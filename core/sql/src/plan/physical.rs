@@ -3,6 +3,7 @@
 
 use crate::catalog::{ForeignKey, Table};
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::types::SqlType;
 use orrery_base::TreeId;
 use std::collections::BTreeMap;
@@ -84,8 +85,10 @@ pub enum Op {
         /// All `columns` come from the entry itself: the row is not fetched.
         covering: bool,
     },
-    /// `generate_series(start, stop[, step])`; one output column.
+    /// A set-returning function; one output column.
     GenerateSeries {
+        /// Which; `None`: `generate_series(start, stop[, step])`.
+        function: Option<&'static SetFunction>,
         /// Its arguments, without columns.
         args: Vec<Expr>,
         /// Where it stands, for errors.

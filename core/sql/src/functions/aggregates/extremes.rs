@@ -26,10 +26,15 @@ pub(super) fn datum(arg: &Arg<'_>, row: usize, ty: SqlType) -> Result<Datum> {
         (Arg::I32(values, _), _) => Datum::Int4(values[row]),
         (Arg::I64(values, _), SqlType::Timestamp) => Datum::Timestamp(values[row]),
         (Arg::I64(values, _), SqlType::Timestamptz) => Datum::Timestamptz(values[row]),
+        (Arg::I64(values, _), SqlType::Time) => Datum::Time(values[row]),
         (Arg::I64(values, _), _) => Datum::Int8(values[row]),
         (Arg::F32(values, _), _) => Datum::Float4(values[row]),
         (Arg::F64(values, _), _) => Datum::Float8(values[row]),
         (Arg::Decimal(..), _) | (Arg::Bytes(..), SqlType::Numeric) => Datum::Numeric(arg.numeric(row)?),
+        (Arg::Text(array, _), SqlType::Jsonb) => Datum::Jsonb(array.value(row).into()),
+        (Arg::Bytes(array, _), SqlType::Array(_)) => {
+            Datum::Array(crate::array::ArrayValue::decode(array.value(row))?.into())
+        }
         (Arg::Text(array, _), _) => Datum::Text(array.value(row).into()),
         (Arg::Bytes(array, _), _) => Datum::Bytea(array.value(row).into()),
         (Arg::Fixed16(array, _), SqlType::Interval) => {
@@ -85,6 +90,7 @@ impl State for Extreme {
         match &self.0 {
             Some(Datum::Text(text)) => text.len(),
             Some(Datum::Bytea(bytes)) => bytes.len(),
+            Some(Datum::Array(array)) => 64 + 32 * array.items.len(),
             _ => 0,
         }
     }

@@ -3,12 +3,15 @@
 //! Results do not depend on the order of the rows (but `string_agg`'s): integer sums are exact, float sums too
 //! ([`super::exact_sum`]), and overflow is judged on the final sum.
 
+mod bits;
 mod extremes;
+mod gathered;
 mod joined;
 mod ordered;
 mod spread;
 mod sums;
 
+use self::bits::{BitConfig, BitKind, Bits, PairKind, Pairs};
 use self::extremes::{Extreme, ExtremeConfig, Truth};
 use self::joined::{Joined, OrderedJoined};
 use self::ordered::{OrderedConfig, OrderedKind, OrderedSet};
@@ -323,8 +326,8 @@ static SUMS: [Aggregate; 19] = {
 static EVERY: [Aggregate; 1] =
     [entry("every", &[SqlType::Bool], SqlType::Bool, |_| boxed::<Truth>(true, SqlType::Bool))];
 
-static EXTREMES: [Aggregate; 22] =
-    extremes!(Int2, Int4, Int8, Float4, Float8, Numeric, Text, Date, Timestamp, Timestamptz, Interval);
+static EXTREMES: [Aggregate; 24] =
+    extremes!(Int2, Int4, Int8, Float4, Float8, Numeric, Text, Date, Timestamp, Timestamptz, Interval, Time);
 
 static SPREADS: [Aggregate; 24] = spreads! {
     "variance": false, false;
@@ -371,4 +374,90 @@ pub fn is_ordered_set(name: &str) -> bool {
     matches!(name, "percentile_disc" | "percentile_cont" | "mode")
 }
 
-pub(super) static ENTRIES: [&[Aggregate]; 5] = [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED];
+fn gathered_type(args: &[SqlType]) -> SqlType {
+    if matches!(args[0], SqlType::Array(_)) { args[0] } else { args[0].array().unwrap_or(args[0]) }
+}
+
+macro_rules! bit_aggregates {
+    ($($name:literal $kind:ident),*) => { [$(
+        entry($name, &[SqlType::Int4], SqlType::Int4, |_| bits(BitKind::$kind, SqlType::Int4)),
+        entry($name, &[SqlType::Int8], SqlType::Int8, |_| bits(BitKind::$kind, SqlType::Int8)),
+        entry($name, &[SqlType::Int2], SqlType::Int2, |_| bits(BitKind::$kind, SqlType::Int2)),
+    )*] };
+}
+
+fn bits(kind: BitKind, ty: SqlType) -> Box<dyn GroupedAccumulator> {
+    boxed::<Bits>(BitConfig { kind, ty }, ty)
+}
+
+static BITS: [Aggregate; 9] = bit_aggregates!("bit_and" And, "bit_or" Or, "bit_xor" Xor);
+
+macro_rules! pair_aggregates {
+    ($($name:literal $kind:ident $result:ident),*) => { [$(
+        entry($name, &[SqlType::Float8, SqlType::Float8], SqlType::$result, |_| {
+            boxed::<Pairs>(PairKind::$kind, SqlType::$result)
+        }),
+    )*] };
+}
+
+static PAIRS: [Aggregate; 12] = pair_aggregates!(
+    "corr" Corr Float8,
+    "covar_pop" CovarPop Float8,
+    "covar_samp" CovarSamp Float8,
+    "regr_avgx" AvgX Float8,
+    "regr_avgy" AvgY Float8,
+    "regr_count" Count Int8,
+    "regr_intercept" Intercept Float8,
+    "regr_r2" R2 Float8,
+    "regr_slope" Slope Float8,
+    "regr_sxx" Sxx Float8,
+    "regr_sxy" Sxy Float8,
+    "regr_syy" Syy Float8
+);
+
+static KEYED: [Aggregate; 4] = [
+    keyed_extreme("min", &[SqlType::Char(None)], |args| extreme(args, false)),
+    keyed_extreme("max", &[SqlType::Char(None)], |args| extreme(args, true)),
+    keyed_extreme("min", &[SqlType::ANY_ARRAY], |args| extreme(args, false)),
+    keyed_extreme("max", &[SqlType::ANY_ARRAY], |args| extreme(args, true)),
+];
+
+const fn keyed_extreme(
+    name: &'static str,
+    args: &'static [SqlType],
+    accumulator: fn(&[SqlType]) -> Box<dyn GroupedAccumulator>,
+) -> Aggregate {
+    Aggregate { name, args, result: ResultType::From(first_type), accumulator }
+}
+
+/// Aggregates that mind the order of their rows.
+pub fn takes_order(name: &str) -> bool {
+    name == "string_agg" || GATHERED.iter().any(|it| it.name == name)
+}
+
+static GATHERED: [Aggregate; 6] = {
+    use SqlType::{Json, Jsonb, Text, Unknown};
+    [
+        Aggregate {
+            name: "array_agg",
+            args: &[Unknown],
+            result: ResultType::From(gathered_type),
+            accumulator: |args| gathered::gathered(args, 1, gathered_type(args), gathered::array),
+        },
+        entry("json_agg", &[Json], Json, |args| gathered::gathered(args, 1, Json, gathered::json_array)),
+        // Of arrays each stands on a line of its own.
+        entry("json_agg array", &[Json], Json, |args| {
+            gathered::gathered(args, 1, Json, gathered::json_lines)
+        }),
+        entry("jsonb_agg", &[Jsonb], Jsonb, |args| gathered::gathered(args, 1, Jsonb, gathered::json_array)),
+        entry("json_object_agg", &[Text, Json], Json, |args| {
+            gathered::gathered(args, 2, Json, gathered::json_object)
+        }),
+        entry("jsonb_object_agg", &[Text, Jsonb], Jsonb, |args| {
+            gathered::gathered(args, 2, Jsonb, gathered::json_object)
+        }),
+    ]
+};
+
+pub(super) static ENTRIES: [&[Aggregate]; 9] =
+    [&SUMS, &EVERY, &EXTREMES, &SPREADS, &ORDERED, &GATHERED, &KEYED, &BITS, &PAIRS];

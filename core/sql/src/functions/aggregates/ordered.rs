@@ -80,7 +80,7 @@ impl State for OrderedSet {
         for (key, value) in &self.rows {
             into.extend_from_slice(&(key.len() as u32).to_le_bytes());
             into.extend_from_slice(key);
-            let ty = type_of(value);
+            let ty = value.natural_type();
             // A value of a known type always has a row form.
             let written = encode::row(&layout(ty), &[ty], std::slice::from_ref(value), &mut bytes);
             debug_assert!(written.is_ok());
@@ -134,26 +134,6 @@ impl State for OrderedSet {
 
     fn extra_bytes(&self) -> usize {
         self.bytes
-    }
-}
-
-fn type_of(value: &Datum) -> SqlType {
-    match value {
-        Datum::Null => SqlType::Unknown,
-        Datum::Bool(_) => SqlType::Bool,
-        Datum::Int2(_) => SqlType::Int2,
-        Datum::Int4(_) => SqlType::Int4,
-        Datum::Int8(_) => SqlType::Int8,
-        Datum::Float4(_) => SqlType::Float4,
-        Datum::Float8(_) => SqlType::Float8,
-        Datum::Numeric(_) => SqlType::Numeric,
-        Datum::Text(_) => SqlType::Text,
-        Datum::Bytea(_) => SqlType::Bytea,
-        Datum::Date(_) => SqlType::Date,
-        Datum::Timestamp(_) => SqlType::Timestamp,
-        Datum::Timestamptz(_) => SqlType::Timestamptz,
-        Datum::Interval(_) => SqlType::Interval,
-        Datum::Uuid(_) => SqlType::Uuid,
     }
 }
 

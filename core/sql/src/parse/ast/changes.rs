@@ -145,6 +145,21 @@ pub struct CreateTable {
     pub constraints: Vec<Constraint>,
 }
 
+/// CREATE TABLE AS, SELECT INTO
+#[derive(Clone, Debug)]
+pub struct CreateTableAs {
+    /// Its name.
+    pub name: Name,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// Names for its columns; the query's where there are none.
+    pub columns: Vec<Name>,
+    /// What it is made of.
+    pub query: Box<Query>,
+    /// Not WITH NO DATA.
+    pub with_data: bool,
+}
+
 /// A column of CREATE TABLE.
 #[derive(Clone, Debug)]
 pub struct ColumnDef {
