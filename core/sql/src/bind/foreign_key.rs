@@ -210,6 +210,10 @@ fn comparable(constraint: &str, from: &Column, to: &Column) -> Result<()> {
     if family(from.ty) == family(to.ty) {
         return Ok(());
     }
+    let is_text = |ty: SqlType| matches!(family(ty), SqlType::Text | SqlType::Char(_));
+    if from.ty.base() == to.ty.base() || is_text(from.ty) && is_text(to.ty) {
+        return Err(Error::unsupported("a foreign key between different types"));
+    }
     let is_number = |ty: SqlType| {
         let is_float = matches!(ty, SqlType::Float4 | SqlType::Float8);
         is_float || matches!(family(ty), SqlType::Int8) || ty.base() == SqlType::Numeric

@@ -185,13 +185,16 @@ fn assign(
     Ok(new_rows)
 }
 
+/// What a table computes and asks of its rows: generated columns by ordinal, and CHECK constraints by name.
+pub(super) type Rules<'a> = (&'a [(usize, Expr)], &'a [(String, Expr)]);
+
 /// Puts rows in place of others, which are locked. Gives their keys.
 ///
 /// Errors: 23502, 23514, 23505.
 pub(super) async fn replace_rows(
     cx: &Cx,
     target: &Target<'_>,
-    (generated, checks): (&[(usize, Expr)], &[(String, Expr)]),
+    (generated, checks): Rules<'_>,
     (keys, rows): (&[Vec<u8>], &[Vec<Datum>]),
     new_rows: &mut [Vec<Datum>],
     context: &EvalContext<'_>,
