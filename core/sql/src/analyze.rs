@@ -87,11 +87,7 @@ fn width(value: &Datum) -> usize {
         Datum::Bool(_) => 1,
         Datum::Int2(_) => 2,
         Datum::Int4(_) | Datum::Float4(_) | Datum::Date(_) => 4,
-        Datum::Int8(_)
-        | Datum::Float8(_)
-        | Datum::Timestamp(_)
-        | Datum::Timestamptz(_)
-        | Datum::Time(_) => 8,
+        Datum::Int8(_) | Datum::Float8(_) | Datum::Timestamp(_) | Datum::Timestamptz(_) | Datum::Time(_) => 8,
         Datum::Numeric(_) | Datum::Interval(_) | Datum::Uuid(_) => 16,
         Datum::Text(text) | Datum::Jsonb(text) => text.len(),
         Datum::Array(array) => 16 + array.items.iter().map(width).sum::<usize>(),

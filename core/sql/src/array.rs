@@ -189,7 +189,8 @@ impl ArrayValue {
             dimensions.clear();
         }
         if let Some(bounds) = bounds {
-            if bounds.len() != dimensions.len() || bounds.iter().zip(&dimensions).any(|(a, b)| a.length != b.length)
+            if bounds.len() != dimensions.len()
+                || bounds.iter().zip(&dimensions).any(|(a, b)| a.length != b.length)
             {
                 return Err(reader.malformed("Specified array dimensions do not match array contents."));
             }
@@ -201,7 +202,8 @@ impl ArrayValue {
 
 /// An element's text, quoted where PostgreSQL quotes it.
 pub fn quote_into(into: &mut String, text: &str) {
-    let special = |c: char| matches!(c, '{' | '}' | '"' | '\\' | ',') || c.is_ascii_whitespace() || c == '\u{b}';
+    let special =
+        |c: char| matches!(c, '{' | '}' | '"' | '\\' | ',') || c.is_ascii_whitespace() || c == '\u{b}';
     if !text.is_empty() && !text.contains(special) && !text.eq_ignore_ascii_case("null") {
         into.push_str(text);
         return;
@@ -258,7 +260,8 @@ impl Reader<'_> {
                 return Err(too_large("number of array dimensions exceeds the maximum allowed (6)"));
             }
             let missing = "\"[\" must introduce explicitly-specified array dimensions.";
-            let end = self.rest.find(']').ok_or_else(|| self.malformed("Missing \"]\" after array dimensions."))?;
+            let end =
+                self.rest.find(']').ok_or_else(|| self.malformed("Missing \"]\" after array dimensions."))?;
             let (inner, rest) = (&self.rest[..end], &self.rest[end + 1..]);
             let number = |text: &str| text.trim().parse::<i32>().map_err(|_| self.malformed(missing));
             let (lower, upper) = match inner.split_once(':') {
@@ -295,7 +298,9 @@ impl Reader<'_> {
         }
         if level == self.lengths.len() {
             if !self.items.is_empty() {
-                return Err(self.malformed("Multidimensional arrays must have sub-arrays with matching dimensions."));
+                return Err(
+                    self.malformed("Multidimensional arrays must have sub-arrays with matching dimensions.")
+                );
             }
             self.lengths.push(None);
         }
@@ -322,7 +327,9 @@ impl Reader<'_> {
             None => self.lengths[level] = Some(length),
             Some(known) if known == length => {}
             Some(_) => {
-                return Err(self.malformed("Multidimensional arrays must have sub-arrays with matching dimensions."));
+                return Err(
+                    self.malformed("Multidimensional arrays must have sub-arrays with matching dimensions.")
+                );
             }
         }
         Ok(())
@@ -422,7 +429,11 @@ mod tests {
             (SqlType::Int4, "[2:3]={1,2}", "[2:3]={1,2}"),
             (SqlType::Int4, "[1:2]={1,2}", "{1,2}"),
             (SqlType::Int4, "[1:3]={1,2}", "22P02"),
-            (SqlType::Text, "{a b, \"c,d\" ,\"\",\"NULL\",e\\\"f}", "{\"a b\",\"c,d\",\"\",\"NULL\",\"e\\\"f\"}"),
+            (
+                SqlType::Text,
+                "{a b, \"c,d\" ,\"\",\"NULL\",e\\\"f}",
+                "{\"a b\",\"c,d\",\"\",\"NULL\",\"e\\\"f\"}",
+            ),
             (SqlType::Numeric, "{1.50,2}", "{1.50,2}"),
         ];
         for (element, input, output) in cases {
@@ -434,7 +445,7 @@ mod tests {
     fn bytes() {
         let array = ArrayValue::parse("[2:3]={7,NULL}", SqlType::Int4, FormatSettings::default()).unwrap();
         let hex: String = array.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "0103020000000200000001" .to_owned() + "07000000" + "00");
+        assert_eq!(hex, "0103020000000200000001".to_owned() + "07000000" + "00");
         let texts = ArrayValue::of(SqlType::Text, vec![Datum::Text("ab".into())]);
         let hex: String = texts.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "010901000000010000000102000000".to_owned() + "6162");

@@ -152,10 +152,7 @@ impl ColumnBuilder {
             (Values::I32(values), Datum::Int4(value) | Datum::Date(value)) => values.push(*value),
             (
                 Values::I64(values),
-                Datum::Int8(value)
-                | Datum::Timestamp(value)
-                | Datum::Timestamptz(value)
-                | Datum::Time(value),
+                Datum::Int8(value) | Datum::Timestamp(value) | Datum::Timestamptz(value) | Datum::Time(value),
             ) => {
                 values.push(*value);
             }
@@ -202,7 +199,9 @@ impl ColumnBuilder {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 let bytes = Buffer::from_vec(bytes);
                 match self.ty {
-                    SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => Arc::new(BinaryArray::new(offsets, bytes, nulls)),
+                    SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => {
+                        Arc::new(BinaryArray::new(offsets, bytes, nulls))
+                    }
                     _ => Arc::new(StringArray::try_new(offsets, bytes, nulls).map_err(not_utf8)?),
                 }
             }
@@ -297,9 +296,7 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
         (
             SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json | SqlType::Unknown,
             DataType::Utf8,
-        ) => {
-            Datum::Text(array.as_string::<i32>().value(row).into())
-        }
+        ) => Datum::Text(array.as_string::<i32>().value(row).into()),
         (SqlType::Bytea, DataType::Binary) => Datum::Bytea(array.as_binary::<i32>().value(row).into()),
         (SqlType::Date, DataType::Date32) => {
             Datum::Date(array.as_primitive::<arrow::Date32Type>().value(row))

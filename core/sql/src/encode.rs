@@ -7,16 +7,16 @@
 //! - N3: an index entry's key is its columns, followed, unless the index is unique and no column is NULL, by the row's
 //!   primary key. Its value is the primary key's bytes.
 
+use crate::array::ArrayValue;
 use crate::catalog::{Index, Table};
 use crate::civil::interval_key;
 use crate::columns::{self, ColumnBuilder, Values};
 use crate::datum::Datum;
-use crate::array::ArrayValue;
 use crate::eval;
 use crate::functions;
-use crate::json;
 use crate::functions::kernel::Arg;
 use crate::functions::{EvalContext, Value};
+use crate::json;
 use crate::plan::KeyBounds;
 use crate::types::SqlType;
 use arrow_array::Array;

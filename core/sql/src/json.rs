@@ -45,7 +45,8 @@ impl From<Value> for Node {
 }
 
 fn invalid(detail: impl Into<String>) -> Error {
-    Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json").with_detail(detail)
+    Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json")
+        .with_detail(detail)
 }
 
 /// Checks the text of a `json`. Errors: 22P02, 54001.
@@ -431,7 +432,8 @@ impl Reader<'_> {
             good &= digits(&mut at);
         }
         // What runs on is one bad token.
-        let end = self.text[at..].find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-')));
+        let end = self.text[at..]
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-')));
         let end = end.map_or(self.text.len(), |length| at + length);
         if !good || end > at {
             return Err(invalid(format!("Token \"{}\" is invalid.", &self.text[start..end])));
@@ -463,7 +465,9 @@ impl Reader<'_> {
 
     fn escape(&mut self, out: &mut String) -> Result<()> {
         let rest = &self.text[self.at..];
-        let Some(c) = rest.chars().next() else { return Err(invalid("The input string ended unexpectedly.")) };
+        let Some(c) = rest.chars().next() else {
+            return Err(invalid("The input string ended unexpectedly."));
+        };
         self.at += c.len_utf8();
         out.push(match c {
             '"' | '\\' | '/' => c,
@@ -484,10 +488,10 @@ impl Reader<'_> {
     fn hex(&mut self) -> Result<u32> {
         let digits = self.text.get(self.at..self.at + 4);
         let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let digits =
-            digits.ok_or_else(|| invalid("\"\\u\" must be followed by four hexadecimal digits."))?;
+        let digits = digits.ok_or_else(|| invalid("\"\\u\" must be followed by four hexadecimal digits."))?;
         self.at += 4;
-        u32::from_str_radix(digits, 16).map_err(|_| invalid("\"\\u\" must be followed by four hexadecimal digits."))
+        u32::from_str_radix(digits, 16)
+            .map_err(|_| invalid("\"\\u\" must be followed by four hexadecimal digits."))
     }
 
     fn unicode(&mut self, code: u32, out: &mut String) -> Result<()> {
@@ -550,7 +554,21 @@ mod tests {
 
     #[test]
     fn order() {
-        let ascending = ["[]", "null", "\"a\"", "\"b\"", "-1", "1", "1.5", "false", "true", "[1]", "[1, 2]", "{}", "{\"a\": 1}"];
+        let ascending = [
+            "[]",
+            "null",
+            "\"a\"",
+            "\"b\"",
+            "-1",
+            "1",
+            "1.5",
+            "false",
+            "true",
+            "[1]",
+            "[1, 2]",
+            "{}",
+            "{\"a\": 1}",
+        ];
         for pair in ascending.windows(2) {
             assert!(key(pair[0]) < key(pair[1]), "{pair:?}");
         }

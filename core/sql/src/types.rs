@@ -264,11 +264,9 @@ impl SqlType {
             SqlType::Float8 => DataType::Float64,
             SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => DataType::Binary,
             SqlType::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
-            SqlType::Text
-            | SqlType::Varchar(_)
-            | SqlType::Char(_)
-            | SqlType::Json
-            | SqlType::Jsonb => DataType::Utf8,
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json | SqlType::Jsonb => {
+                DataType::Utf8
+            }
             SqlType::Time => DataType::Time64(TimeUnit::Microsecond),
             SqlType::Date => DataType::Date32,
             SqlType::Timestamp | SqlType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, None),

@@ -141,10 +141,8 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).at(at_input));
         };
         if subscripts.len() > crate::array::DIMENSION_COUNT_MAX {
-            let message = format!(
-                "number of array dimensions ({}) exceeds the maximum allowed (6)",
-                subscripts.len()
-            );
+            let message =
+                format!("number of array dimensions ({}) exceeds the maximum allowed (6)", subscripts.len());
             return Err(crate::array::too_large(message).at(at));
         }
         let is_slice = subscripts.iter().any(|it| it.slice);
@@ -244,7 +242,12 @@ impl Binder<'_> {
                 self.coerce(array, ty, CastContext::Explicit, at_array)?
             }
         };
-        self.fold(Expr::Call { function: quantified, args: vec![input, array], ty: SqlType::Bool, position: at })
+        self.fold(Expr::Call {
+            function: quantified,
+            args: vec![input, array],
+            ty: SqlType::Bool,
+            position: at,
+        })
     }
 
     /// Which of the functions of arrays of any type a call means, its arguments cast; `None` when it means none of them.

@@ -102,7 +102,8 @@ impl Binder<'_> {
             Expr::Literal { value: Datum::Text(value), ty: SqlType::Unknown } => {
                 let base = target.base();
                 // What the clock decides is decided when the statement runs.
-                let is_moment = matches!(base, SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz);
+                let is_moment =
+                    matches!(base, SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz);
                 if is_moment && text::depends_on_clock(&value) {
                     let input = Box::new(Expr::Literal { value: Datum::Text(value), ty: SqlType::Text });
                     return Ok(Expr::Cast { input, ty: target, explicit: true, position: at });

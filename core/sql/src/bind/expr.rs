@@ -369,7 +369,12 @@ impl Binder<'_> {
     }
 
     /// A list of constants of the input's type; `None` when the types differ too much.
-    pub(super) fn literal_list(&mut self, input: &Expr, at_input: u32, items: &[(Expr, u32)]) -> Result<Option<Expr>> {
+    pub(super) fn literal_list(
+        &mut self,
+        input: &Expr,
+        at_input: u32,
+        items: &[(Expr, u32)],
+    ) -> Result<Option<Expr>> {
         let mut types = vec![(input.ty(), at_input)];
         types.extend(items.iter().map(|(item, at)| (item.ty(), *at)));
         let Ok(common) = self.common_type("IN", &types) else { return Ok(None) };

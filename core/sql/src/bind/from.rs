@@ -1,9 +1,9 @@
 //! FROM: tables, names of WITH, subqueries, functions, joins.
 
-use super::series::SetPart;
 use super::binder::{Binder, Cte, Level};
 use super::expr::location;
 use super::scope::{Scope, ScopeColumn, no_table};
+use super::series::SetPart;
 use crate::catalog::Table;
 use crate::expr::{Expr, WindowFunction};
 use crate::functions::CastContext;

@@ -351,7 +351,8 @@ impl Binder<'_> {
         let one = Expr::Literal { value: Datum::Int8(1), ty: SqlType::Int8 };
         let series = Expr::Param { index: parameter, ty: SqlType::Int8 };
         let column = self.column(SqlType::Int8);
-        let right = Box::new(Logical::Series { function: None, args: vec![one, series], column, position: at });
+        let right =
+            Box::new(Logical::Series { function: None, args: vec![one, series], column, position: at });
         let args = vec![(parameter, self.column_expr(id))];
         Ok(Logical::Apply { left, right, kind: JoinKind::Inner, on: Vec::new(), args })
     }

@@ -16,7 +16,11 @@ use std::sync::Arc;
 
 impl Binder<'_> {
     /// A subquery of an expression, and what it sees of the rows outside.
-    pub(super) fn inner_query(&mut self, scope: &Rc<Scope>, query: &ast::Query) -> Result<(Query, Vec<(usize, Expr)>)> {
+    pub(super) fn inner_query(
+        &mut self,
+        scope: &Rc<Scope>,
+        query: &ast::Query,
+    ) -> Result<(Query, Vec<(usize, Expr)>)> {
         let level = std::mem::take(&mut self.level);
         let (level, result) = self.inside(scope.clone(), level, |binder| binder.query(query));
         self.level = level;

@@ -161,7 +161,8 @@ fn read_word(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
                 let civil = super::civil_from_days(number(julian)? - 2_440_588);
                 // Years before the first are counted from zero here, and from one in texts.
                 fields.bc |= civil.year <= 0;
-                fields.date = Some((if civil.year <= 0 { 1 - civil.year } else { civil.year }, civil.month, civil.day));
+                fields.date =
+                    Some((if civil.year <= 0 { 1 - civil.year } else { civil.year }, civil.month, civil.day));
             } else if let Some(month) = month_number(word).filter(|_| fields.month.is_none()) {
                 fields.month = Some(month);
             } else if word.split_once('-').is_some_and(|(name, _)| month_number(name).is_some()) {
@@ -211,7 +212,8 @@ fn read_date(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
         && day.len() == 3
     {
         let (year, day) = (number(year)?, number(day)?);
-        let days = checked_days(year, 1, 1).map(|first| i64::from(first) + day - 1).ok_or(BadMoment::Field)?;
+        let days =
+            checked_days(year, 1, 1).map(|first| i64::from(first) + day - 1).ok_or(BadMoment::Field)?;
         let civil = super::civil_from_days(days);
         if day == 0 || civil.year != year {
             return Err(BadMoment::Field);

@@ -74,7 +74,10 @@ fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum
     let from = match value {
         Datum::Null => return Ok(Datum::Null),
         Datum::Text(text) if !matches!(ty.base(), SqlType::Text | SqlType::Unknown) => {
-            let settings = FormatSettings { time_zone: context.time_zone, now: i64::try_from(context.transaction_start).ok() };
+            let settings = FormatSettings {
+                time_zone: context.time_zone,
+                now: i64::try_from(context.transaction_start).ok(),
+            };
             return text::parse_with(text, ty, settings);
         }
         other => other.natural_type(),

@@ -208,7 +208,9 @@ impl PointRow<'_> {
             SqlType::Array(_) => {
                 PointValue::Array(Arc::new(crate::array::ArrayValue::decode(view.bytes(column)?)?))
             }
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => PointValue::Text(encode::utf8(view.bytes(column)?)?),
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+                PointValue::Text(encode::utf8(view.bytes(column)?)?)
+            }
             SqlType::Bytea | SqlType::Unknown => PointValue::Bytea(view.bytes(column)?),
             SqlType::Interval => {
                 PointValue::Interval(crate::columns::interval_from(&view.fixed::<16>(column)))

@@ -33,19 +33,38 @@ enum State {
 
 /// The next value, the last, and the step between them.
 enum Progress {
-    Integer { next: i64, stop: i64, step: i64 },
+    Integer {
+        next: i64,
+        stop: i64,
+        step: i64,
+    },
     /// All values at once.
     Items(std::vec::IntoIter<Datum>),
-    Numeric { next: Numeric, stop: Numeric, step: Numeric },
-    Time { next: i64, stop: i64, step: Interval, ascending: bool },
+    Numeric {
+        next: Numeric,
+        stop: Numeric,
+        step: Numeric,
+    },
+    Time {
+        next: i64,
+        stop: i64,
+        step: Interval,
+        ascending: bool,
+    },
 }
 
 impl Series {
     /// The series of these arguments, of the type of the node's one column.
     pub fn new(
         function: Option<&'static SetFunction>,
-        args: Vec<Expr>, position: u32, types: Vec<SqlType>, place: Place) -> Result<Self> {
-        let [ty] = types[..] else { return Err(Error::internal("a set-returning function gives one column")) };
+        args: Vec<Expr>,
+        position: u32,
+        types: Vec<SqlType>,
+        place: Place,
+    ) -> Result<Self> {
+        let [ty] = types[..] else {
+            return Err(Error::internal("a set-returning function gives one column"));
+        };
         Ok(Series { function, args, position, ty, place, state: State::Opened })
     }
 

@@ -85,7 +85,8 @@ pub fn build(element: SqlType, items: Vec<Datum>, nested: bool) -> Result<ArrayV
         return Ok(ArrayValue::of(element, Vec::new()));
     }
     if inner.len() >= DIMENSION_COUNT_MAX {
-        let message = format!("number of array dimensions ({}) exceeds the maximum allowed (6)", inner.len() + 1);
+        let message =
+            format!("number of array dimensions ({}) exceeds the maximum allowed (6)", inner.len() + 1);
         return Err(too_large(message));
     }
     let mut dimensions = vec![Dimension { length: count, lower: 1 }];
@@ -483,7 +484,9 @@ pub fn split(text: &str, separator: Option<&str>, null: Option<&str>) -> Vec<Dat
 }
 
 fn string_to_array(call: &TypedCall<'_>) -> Result<Value> {
-    call.rows(false, |values| Ok(split_values(values)?.map_or(Datum::Null, |items| datum(ArrayValue::of(SqlType::Text, items)))))
+    call.rows(false, |values| {
+        Ok(split_values(values)?.map_or(Datum::Null, |items| datum(ArrayValue::of(SqlType::Text, items))))
+    })
 }
 
 /// The parts of `string_to_array` and `string_to_table`; `None` for NULL.
@@ -520,18 +523,24 @@ fn fill(call: &TypedCall<'_>) -> Result<Value> {
                 .with_detail("Low bound array has different size than dimensions array."));
         }
         if lengths.len() > DIMENSION_COUNT_MAX {
-            let message = format!("number of array dimensions ({}) exceeds the maximum allowed (6)", lengths.len());
+            let message =
+                format!("number of array dimensions ({}) exceeds the maximum allowed (6)", lengths.len());
             return Err(too_large(message));
         }
         let total = lengths.iter().try_fold(1usize, |total, length| {
-            usize::try_from(*length).ok().and_then(|length| total.checked_mul(length)).filter(|it| *it <= 134_217_727)
+            usize::try_from(*length)
+                .ok()
+                .and_then(|length| total.checked_mul(length))
+                .filter(|it| *it <= 134_217_727)
         });
         let total = total.ok_or_else(|| too_large("array size exceeds the maximum allowed (134217727)"))?;
         if total == 0 || lengths.is_empty() {
             return Ok(datum(ArrayValue::of(element, Vec::new())));
         }
-        let dimensions =
-            lengths.iter().zip(&lowers).map(|(length, lower)| Dimension { length: *length as u32, lower: *lower });
+        let dimensions = lengths
+            .iter()
+            .zip(&lowers)
+            .map(|(length, lower)| Dimension { length: *length as u32, lower: *lower });
         let dimensions = dimensions.collect();
         Ok(datum(ArrayValue { element, dimensions, items: vec![values[0].clone(); total] }))
     })
@@ -595,7 +604,16 @@ const fn whole(
     typed: fn(&TypedCall<'_>) -> Result<Value>,
 ) -> Scalar {
     let volatility = Volatility::Immutable;
-    Scalar { name, args, variadic: false, result, strict: false, volatility, eval: untyped, typed: Some(typed) }
+    Scalar {
+        name,
+        args,
+        variadic: false,
+        result,
+        strict: false,
+        volatility,
+        eval: untyped,
+        typed: Some(typed),
+    }
 }
 
 const FIRST: ResultType = ResultType::From(first_type);

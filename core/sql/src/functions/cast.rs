@@ -18,8 +18,8 @@ use orrery_row::numeric::Numeric;
 /// See [`super::cast_context`].
 pub fn context(from: SqlType, to: SqlType) -> Option<CastContext> {
     use CastContext::{Assignment, Explicit, Implicit};
-    use SqlType::{Bool, Bytea, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, Timestamp};
     use SqlType::{Array, Char, Json, Jsonb, Time, Timestamptz, Unknown, Uuid};
+    use SqlType::{Bool, Bytea, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, Timestamp};
     let (from, to) = (from.base(), to.base());
     if let (SqlType::Array(from), SqlType::Array(to)) = (from, to) {
         return context(from.ty(), to.ty());

@@ -3,8 +3,8 @@
 
 use super::kernel::{self, Arg, Shape};
 use super::{Scalar, Value, scalar};
-use crate::civil::interval_key;
 use crate::array::ArrayValue;
+use crate::civil::interval_key;
 use crate::columns::interval_from;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
@@ -218,7 +218,9 @@ pub(super) static KEYED: [Scalar; 18] = keyed!(SqlType::Char(None), SqlType::Jso
 pub fn value_key<'a>(arg: &Arg<'a>, row: usize, ty: SqlType) -> Result<Cow<'a, [u8]>> {
     Ok(match (arg, ty) {
         (Arg::Text(array, mask), SqlType::Jsonb) => Cow::Owned(crate::json::key(array.value(row & mask))),
-        (Arg::Text(array, mask), _) => Cow::Borrowed(array.value(row & mask).trim_end_matches(' ').as_bytes()),
+        (Arg::Text(array, mask), _) => {
+            Cow::Borrowed(array.value(row & mask).trim_end_matches(' ').as_bytes())
+        }
         (Arg::Bytes(array, mask), SqlType::Array(_)) => {
             Cow::Owned(ArrayValue::decode(array.value(row & mask))?.key())
         }

@@ -59,7 +59,16 @@ const fn stable(
     eval: fn(&EvalContext<'_>, &[Value], usize) -> Result<Value>,
 ) -> Scalar {
     let result = ResultType::Fixed(result);
-    Scalar { name, args, variadic: false, result, strict: true, volatility: Volatility::Stable, eval, typed: None }
+    Scalar {
+        name,
+        args,
+        variadic: false,
+        result,
+        strict: true,
+        volatility: Volatility::Stable,
+        eval,
+        typed: None,
+    }
 }
 
 fn date_plus(days: i32, more: i64) -> Result<Datum> {
@@ -607,11 +616,13 @@ static FUNCTIONS: &[Scalar] = &[
         })
     }),
     stable("age", &[SqlType::Timestamp], SqlType::Interval, |context, args, rows| {
-        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        let today =
+            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
         datums(args, rows, SqlType::Interval, |row| age(today, row.i64(0)?).map(Datum::Interval))
     }),
     stable("age", &[SqlType::Timestamptz], SqlType::Interval, |context, args, rows| {
-        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        let today =
+            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
         datums(args, rows, SqlType::Interval, |row| {
             age(today, shift(row.i64(0)?, context.time_zone)?).map(Datum::Interval)
         })

@@ -143,10 +143,13 @@ pub(super) static ENTRIES: &[Scalar] = &[
 
 /// Only UTF-8 is there. Errors: 22023, 0A000.
 fn check_encoding(name: &str, what: &str) -> Result<()> {
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let plain: String =
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     match plain.as_str() {
         "utf8" | "unicode" => Ok(()),
-        "latin1" | "sqlascii" | "win1252" | "iso88591" => Err(Error::unsupported(format!("encoding \"{name}\""))),
+        "latin1" | "sqlascii" | "win1252" | "iso88591" => {
+            Err(Error::unsupported(format!("encoding \"{name}\"")))
+        }
         _ => {
             let message = format!("invalid {what} encoding name \"{name}\"");
             Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message))

@@ -110,7 +110,8 @@ fn extract_path(call: &TypedCall<'_>, plain: bool) -> Result<Value> {
 fn equal(a: &Node, b: &Node) -> bool {
     match (&a.value, &b.value) {
         (Json::Number(a), Json::Number(b)) => {
-            a == b || matches!((a.parse::<orrery_row::numeric::Numeric>(), b.parse()), (Ok(a), Ok(b)) if a == b)
+            a == b
+                || matches!((a.parse::<orrery_row::numeric::Numeric>(), b.parse()), (Ok(a), Ok(b)) if a == b)
         }
         (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Json::Object(a), Json::Object(b)) => {
@@ -136,7 +137,9 @@ fn contains(outer: &Node, inner: &Node, is_top: bool) -> bool {
                 if is_container(wanted) { contains(item, wanted, false) } else { equal(item, wanted) }
             })
         }),
-        (Json::Array(items), _) if is_top && !is_container(inner) => items.iter().any(|item| equal(item, inner)),
+        (Json::Array(items), _) if is_top && !is_container(inner) => {
+            items.iter().any(|item| equal(item, inner))
+        }
         _ => !is_container(outer) && !is_container(inner) && equal(outer, inner),
     }
 }
@@ -216,17 +219,15 @@ fn place_of(index: i32, length: usize) -> Option<usize> {
 enum Change {
     Delete,
     /// Replace; create what is not there, if asked.
-    Set { create: bool },
-    Insert { after: bool },
+    Set {
+        create: bool,
+    },
+    Insert {
+        after: bool,
+    },
 }
 
-fn change_at(
-    node: &mut Node,
-    path: &[&str],
-    depth: usize,
-    change: Change,
-    new: Option<&Node>,
-) -> Result<()> {
+fn change_at(node: &mut Node, path: &[&str], depth: usize, change: Change, new: Option<&Node>) -> Result<()> {
     let Some((name, rest)) = path.split_first() else { return Ok(()) };
     let is_last = rest.is_empty();
     match &mut node.value {
@@ -275,7 +276,13 @@ fn change_at(
     }
 }
 
-fn change_element(items: &mut Vec<Node>, inside: Option<usize>, index: i32, change: Change, new: Option<&Node>) {
+fn change_element(
+    items: &mut Vec<Node>,
+    inside: Option<usize>,
+    index: i32,
+    change: Change,
+    new: Option<&Node>,
+) {
     match (change, inside, new) {
         (Change::Delete, Some(place), _) => drop(items.remove(place)),
         (Change::Set { .. }, Some(place), Some(new)) => items[place] = new.clone(),
@@ -292,8 +299,12 @@ fn change_element(items: &mut Vec<Node>, inside: Option<usize>, index: i32, chan
 fn changed(values: &[Datum], change: Change) -> Result<Datum> {
     let path = path_of(&values[1])?;
     let path = path.ok_or_else(|| {
-        let position = array_of(&values[1]).map_or(0, |array| array.items.iter().position(Datum::is_null).unwrap_or(0));
-        Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, format!("path element at position {} is null", position + 1))
+        let position =
+            array_of(&values[1]).map_or(0, |array| array.items.iter().position(Datum::is_null).unwrap_or(0));
+        Error::new(
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            format!("path element at position {} is null", position + 1),
+        )
     })?;
     let mut node = json::parse(source(&values[0])?)?;
     if !is_container(&node) {
@@ -382,7 +393,8 @@ fn write_value(into: &mut String, value: &Datum, ty: SqlType, settings: FormatSe
                 Datum::Timestamptz(_) => {
                     shown = shown.replacen(' ', "T", 1);
                     // Zones have minutes here.
-                    let zone = shown.rfind(['+', '-']).filter(|at| shown.len() - at == 3 && shown.contains('T'));
+                    let zone =
+                        shown.rfind(['+', '-']).filter(|at| shown.len() - at == 3 && shown.contains('T'));
                     if zone.is_some() {
                         shown.push_str(":00");
                     }
@@ -447,9 +459,8 @@ fn build_object(call: &TypedCall<'_>, binary: bool) -> Result<Value> {
     if !call.args.len().is_multiple_of(2) {
         let message = "argument list must have even number of elements";
         let function = if binary { "jsonb_build_object()" } else { "json_build_object()" };
-        return Err(bad(message).with_hint(format!(
-            "The arguments of {function} must consist of alternating keys and values."
-        )));
+        return Err(bad(message)
+            .with_hint(format!("The arguments of {function} must consist of alternating keys and values.")));
     }
     call.rows(false, |values| {
         let mut text = String::from("{");
@@ -483,9 +494,19 @@ fn build_object(call: &TypedCall<'_>, binary: bool) -> Result<Value> {
 /// `json_object`: from an array of keys and values in turn, or from one of each.
 fn object_of_texts(values: &[Datum], binary: bool) -> Result<Datum> {
     let first = array_of(&values[0])?;
+    match (values.len(), first.dimensions.as_slice()) {
+        (1, [_, columns]) if columns.length != 2 => {
+            return Err(subscript_error("array must have two columns"));
+        }
+        (1, [] | [_] | [_, _]) | (2, [] | [_]) => {}
+        _ => return Err(subscript_error("wrong number of array subscripts")),
+    }
     let pairs: Vec<(&Datum, &Datum)> = match values.get(1) {
         Some(second) => {
             let second = array_of(second)?;
+            if second.dimensions.len() > 1 {
+                return Err(subscript_error("wrong number of array subscripts"));
+            }
             if first.items.len() != second.items.len() {
                 return Err(subscript_error("mismatched array dimensions"));
             }
@@ -541,7 +562,9 @@ fn members(values: &[Datum], function: &str) -> Result<Vec<(String, Node)>> {
     match node.value {
         Json::Object(members) => Ok(members),
         Json::Array(_) if !binary => Err(bad(format!("cannot call {function} on an array"))),
-        Json::Array(_) if function.ends_with("keys") => Err(bad(format!("cannot call {function} on an array"))),
+        Json::Array(_) if function.ends_with("keys") => {
+            Err(bad(format!("cannot call {function} on an array")))
+        }
         _ if function.ends_with("keys") => Err(bad(format!("cannot call {function} on a scalar"))),
         _ if binary => Err(bad(format!("cannot call {function} on a non-object"))),
         _ => Err(bad("cannot deconstruct a scalar")),
@@ -716,37 +739,43 @@ pub(super) static ENTRIES: &[Scalar] = &[
 ];
 
 macro_rules! sets {
-    ($ty:expr, $elements:literal, $elements_text:literal, $keys:literal, $each:literal, $each_text:literal) => { [
-        SetFunction {
-            label: Some("value"),
-            ..set($elements, &[$ty], ResultType::Fixed($ty), true, |values, _| elements(values, false, $elements))
-        },
-        SetFunction {
-            label: Some("value"),
-            ..set($elements_text, &[$ty], ResultType::Fixed(Text), true, |values, _| {
-                elements(values, true, $elements_text)
-            })
-        },
-        set($keys, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $keys)),
-        SetFunction {
-            label: Some("key"),
-            ..set($each, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $each))
-        },
-        SetFunction {
-            label: Some("value"),
-            ..set($each, &[$ty], ResultType::Fixed($ty), true, |values, _| member_values(values, false, $each))
-        },
-        SetFunction {
-            label: Some("key"),
-            ..set($each_text, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $each_text))
-        },
-        SetFunction {
-            label: Some("value"),
-            ..set($each_text, &[$ty], ResultType::Fixed(Text), true, |values, _| {
-                member_values(values, true, $each_text)
-            })
-        },
-    ] };
+    ($ty:expr, $elements:literal, $elements_text:literal, $keys:literal, $each:literal, $each_text:literal) => {
+        [
+            SetFunction {
+                label: Some("value"),
+                ..set($elements, &[$ty], ResultType::Fixed($ty), true, |values, _| {
+                    elements(values, false, $elements)
+                })
+            },
+            SetFunction {
+                label: Some("value"),
+                ..set($elements_text, &[$ty], ResultType::Fixed(Text), true, |values, _| {
+                    elements(values, true, $elements_text)
+                })
+            },
+            set($keys, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $keys)),
+            SetFunction {
+                label: Some("key"),
+                ..set($each, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $each))
+            },
+            SetFunction {
+                label: Some("value"),
+                ..set($each, &[$ty], ResultType::Fixed($ty), true, |values, _| {
+                    member_values(values, false, $each)
+                })
+            },
+            SetFunction {
+                label: Some("key"),
+                ..set($each_text, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $each_text))
+            },
+            SetFunction {
+                label: Some("value"),
+                ..set($each_text, &[$ty], ResultType::Fixed(Text), true, |values, _| {
+                    member_values(values, true, $each_text)
+                })
+            },
+        ]
+    };
 }
 
 pub(super) static JSON_SETS: [SetFunction; 7] = sets!(

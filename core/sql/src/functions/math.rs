@@ -257,7 +257,9 @@ fn numeric_bucket(row: &super::kernel::Row<'_>) -> Result<crate::datum::Datum> {
     }
     if if ascending { value >= high } else { value <= high } {
         let above = count.checked_add(1);
-        return above.map(Datum::Int4).ok_or_else(|| super::numeric::out_of_range(crate::types::SqlType::Int4));
+        return above
+            .map(Datum::Int4)
+            .ok_or_else(|| super::numeric::out_of_range(crate::types::SqlType::Int4));
     }
     let (distance, width) = (value.sub(&low)?, high.sub(&low)?);
     let bucket = distance.mul(&Numeric::from_i64(count.into()))?.div_trunc(&width)?;

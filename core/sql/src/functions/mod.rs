@@ -14,13 +14,14 @@ mod dates;
 mod digests;
 mod double;
 mod exact_sum;
-pub(crate) mod kernel;
 mod jsons;
+pub(crate) mod kernel;
 mod math;
 mod moment_pattern;
 mod number_pattern;
 pub mod numeric;
 mod pattern;
+mod randoms;
 mod regexps;
 mod sequence;
 pub mod sets;
@@ -34,6 +35,7 @@ pub use aggregates::{is_ordered_set, takes_order};
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
+pub use randoms::Randomness;
 pub use sequence::{SequencePool, exhausted, nextval};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -46,6 +48,8 @@ pub struct EvalContext<'a> {
     pub statement_start: Micros,
     /// Seconds east of UTC of the session's time zone (First light: fixed offsets; zone data comes later).
     pub time_zone: i32,
+    /// What random numbers are drawn from; `None` where nothing may be drawn.
+    pub random: Option<&'a Randomness>,
     /// Parameters `$1…`, cast to their types.
     pub params: &'a [crate::datum::Datum],
     /// Results of the plan's subqueries.
@@ -75,6 +79,7 @@ impl EvalContext<'_> {
             transaction_start,
             statement_start,
             time_zone,
+            random: None,
             params: &[],
             subqueries: &SUBQUERIES,
             sequences: &SEQUENCES,
@@ -125,7 +130,11 @@ impl TypedCall<'_> {
     }
 
     /// Computes each row from single values. `f` sees NULLs where the function is not strict; a strict one gives NULL.
-    pub fn rows(&self, strict: bool, mut f: impl FnMut(&[crate::datum::Datum]) -> Result<crate::datum::Datum>) -> Result<Value> {
+    pub fn rows(
+        &self,
+        strict: bool,
+        mut f: impl FnMut(&[crate::datum::Datum]) -> Result<crate::datum::Datum>,
+    ) -> Result<Value> {
         let constant = self.args.iter().all(|arg| matches!(arg, Value::Constant(_)));
         let rows = if constant { 1 } else { self.row_count };
         let mut builder = crate::columns::ColumnBuilder::new(self.result, rows);
@@ -254,12 +263,33 @@ type Index<T> = BTreeMap<&'static str, Vec<&'static T>>;
 
 static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
     let mut all = vec![compare::ENTRIES];
-    all.extend([&compare::KEYED[..], &times::INTERVALS, times::ENTRIES, &jsons::JSON, &jsons::JSONB, jsons::ENTRIES]);
+    all.extend([
+        &compare::KEYED[..],
+        &times::INTERVALS,
+        times::ENTRIES,
+        &jsons::JSON,
+        &jsons::JSONB,
+        jsons::ENTRIES,
+    ]);
     all.extend(arithmetic::ENTRIES);
     all.extend(math::ENTRIES);
     all.extend(dates::ENTRIES);
-    all.extend([numeric::ENTRIES, strings::ENTRIES, bytes::ENTRIES, pattern::ENTRIES, arrays::ENTRIES, regexps::ENTRIES]);
-    all.extend([digests::ENTRIES, math::MORE, texts::ENTRIES, number_pattern::ENTRIES, moment_pattern::ENTRIES]);
+    all.extend([
+        numeric::ENTRIES,
+        strings::ENTRIES,
+        bytes::ENTRIES,
+        pattern::ENTRIES,
+        arrays::ENTRIES,
+        regexps::ENTRIES,
+    ]);
+    all.extend([
+        randoms::ENTRIES,
+        digests::ENTRIES,
+        math::MORE,
+        texts::ENTRIES,
+        number_pattern::ENTRIES,
+        moment_pattern::ENTRIES,
+    ]);
     let mut index: Index<Scalar> = BTreeMap::new();
     for scalar in all.into_iter().flatten() {
         index.entry(scalar.name).or_default().push(scalar);

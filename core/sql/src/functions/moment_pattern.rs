@@ -12,8 +12,18 @@ use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
@@ -21,9 +31,9 @@ const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX
 /// All keys; of those with a common beginning the longest first. Their cases: as here, or small.
 const KEYS: &[&str] = &[
     "A.D.", "A.M.", "AD", "AM", "B.C.", "BC", "CC", "DAY", "DDD", "DD", "DY", "Day", "Dy", "D", "FF1", "FF2",
-    "FF3", "FF4", "FF5", "FF6", "FX", "HH24", "HH12", "HH", "IDDD", "ID", "IW", "IYYY", "IYY", "IY", "I", "J",
-    "MI", "MM", "MONTH", "MON", "MS", "Month", "Mon", "OF", "P.M.", "PM", "Q", "RM", "SSSSS", "SSSS", "SS",
-    "TZH", "TZM", "TZ", "US", "WW", "W", "Y,YYY", "YYYY", "YYY", "YY", "Y",
+    "FF3", "FF4", "FF5", "FF6", "FX", "HH24", "HH12", "HH", "IDDD", "ID", "IW", "IYYY", "IYY", "IY", "I",
+    "J", "MI", "MM", "MONTH", "MON", "MS", "Month", "Mon", "OF", "P.M.", "PM", "Q", "RM", "SSSSS", "SSSS",
+    "SS", "TZH", "TZM", "TZ", "US", "WW", "W", "Y,YYY", "YYYY", "YYY", "YY", "Y",
 ];
 
 #[derive(Debug)]
@@ -68,7 +78,8 @@ fn parse(template: &str) -> Result<Vec<Node>> {
             if key == "FX" {
                 return Err(Error::unsupported("template pattern \"FX\""));
             }
-            let ordinal = if rest.starts_with("TH") { Some(true) } else { rest.starts_with("th").then_some(false) };
+            let ordinal =
+                if rest.starts_with("TH") { Some(true) } else { rest.starts_with("th").then_some(false) };
             if ordinal.is_some() {
                 rest = &rest[2..];
             }
@@ -137,7 +148,8 @@ fn moment_parts(micros: i64, zone: Option<i32>) -> Parts {
 }
 
 fn interval_parts(value: Interval) -> Parts {
-    let (year, month, day) = (i64::from(value.months / 12), i64::from(value.months % 12), i64::from(value.days));
+    let (year, month, day) =
+        (i64::from(value.months / 12), i64::from(value.months % 12), i64::from(value.days));
     Parts {
         year,
         month,
@@ -250,7 +262,8 @@ fn write_zone(parts: &Parts, field: &Field) -> Result<Option<String>> {
             None => String::new(),
             Some(0) => cased("UTC", field),
             Some(_) => {
-                let minutes = if size / 60 % 60 == 0 { String::new() } else { format!(":{:02}", size / 60 % 60) };
+                let minutes =
+                    if size / 60 % 60 == 0 { String::new() } else { format!(":{:02}", size / 60 % 60) };
                 format!("{sign}{:02}{minutes}", size / 3600)
             }
         },
@@ -272,7 +285,10 @@ fn write_field(parts: &Parts, field: &Field) -> Result<String> {
         field.key,
         "A.D." | "AD" | "B.C." | "BC" | "D" | "ID" | "IW" | "IDDD" | "J" | "IYYY" | "IYY" | "IY" | "I"
     );
-    if parts.is_interval && calendar && !matches!(field.key, "IYYY" | "IYY" | "IY" | "I" | "IW" | "IDDD" | "J") {
+    if parts.is_interval
+        && calendar
+        && !matches!(field.key, "IYYY" | "IYY" | "IY" | "I" | "IW" | "IDDD" | "J")
+    {
         return Err(of_interval(field));
     }
     if let Some(text) = write_year(parts, field) {
@@ -355,7 +371,9 @@ fn to_char(call: &TypedCall<'_>) -> Result<Value> {
         let infinite = |micros: i64| micros == i64::MAX || micros == i64::MIN;
         let template = text_of(&values[1])?;
         let parts = match &values[0] {
-            Datum::Timestamp(micros) | Datum::Timestamptz(micros) if infinite(*micros) => return Ok(Datum::Null),
+            Datum::Timestamp(micros) | Datum::Timestamptz(micros) if infinite(*micros) => {
+                return Ok(Datum::Null);
+            }
             Datum::Timestamp(micros) => moment_parts(*micros, None),
             Datum::Timestamptz(micros) => moment_parts(dates::shift(*micros, zone)?, Some(zone)),
             Datum::Interval(interval) => interval_parts(*interval),
@@ -412,13 +430,15 @@ impl Input<'_> {
         let bytes = self.rest.as_bytes();
         let sign = usize::from(matches!(bytes.first(), Some(b'-' | b'+')));
         let limit = if open || field.fill { usize::MAX } else { width };
-        let digits = bytes[sign..].iter().take(limit.saturating_sub(sign)).take_while(|byte| byte.is_ascii_digit());
+        let digits =
+            bytes[sign..].iter().take(limit.saturating_sub(sign)).take_while(|byte| byte.is_ascii_digit());
         let end = sign + digits.count();
         let shown = if field.small { field.key.to_lowercase() } else { field.key.to_owned() };
         if end == sign {
             let first: String = self.rest.chars().take(width).collect();
             let message = format!("invalid value \"{first}\" for \"{shown}\"");
-            return Err(Error::new(SqlState::INVALID_DATETIME_FORMAT, message).with_detail("Value must be an integer."));
+            return Err(Error::new(SqlState::INVALID_DATETIME_FORMAT, message)
+                .with_detail("Value must be an integer."));
         }
         let value = self.rest[..end].parse::<i64>().ok().filter(|value| i32::try_from(*value).is_ok());
         let value = value.ok_or_else(|| {
@@ -553,8 +573,10 @@ fn read(text: &str, template: &str) -> Result<(i32, i64, Option<i32>)> {
                     Some(Node::Separator(_)) => true,
                     Some(Node::Text(c)) => !c.is_ascii_digit(),
                     Some(Node::Field(next)) => {
-                        !matches!(next.key.as_bytes()[0], b'Y' | b'D' | b'H' | b'M' | b'S' | b'U' | b'F' | b'J' | b'C' | b'Q' | b'W' | b'I')
-                            || matches!(next.key.to_ascii_uppercase().as_str(), "MONTH" | "MON" | "DAY" | "DY")
+                        !matches!(
+                            next.key.as_bytes()[0],
+                            b'Y' | b'D' | b'H' | b'M' | b'S' | b'U' | b'F' | b'J' | b'C' | b'Q' | b'W' | b'I'
+                        ) || matches!(next.key.to_ascii_uppercase().as_str(), "MONTH" | "MON" | "DAY" | "DY")
                     }
                 };
                 read_field(&mut input, field, open, &mut found)?;

@@ -96,6 +96,11 @@ impl Template {
                 rest = after;
                 continue;
             }
+            if let Some(after) = rest.strip_prefix("\\\"") {
+                template.nodes.push(Node::Text("\"".to_owned()));
+                rest = after;
+                continue;
+            }
             let found = KEYS.iter().find(|(name, _)| {
                 let lower = name.to_ascii_lowercase();
                 rest.starts_with(name) || rest.starts_with(&lower)
@@ -190,8 +195,9 @@ impl Template {
                 }
                 let others = self.sign.is_some() || self.brackets || self.minus || self.plus || self.roman;
                 if others || self.fills || self.shifts {
-                    return Err(syntax("\"EEEE\" is incompatible with other formats")
-                        .with_detail("\"EEEE\" may only be used together with digit and decimal point patterns."));
+                    return Err(syntax("\"EEEE\" is incompatible with other formats").with_detail(
+                        "\"EEEE\" may only be used together with digit and decimal point patterns.",
+                    ));
                 }
                 self.exponent = true;
             }
@@ -248,8 +254,19 @@ fn roman(value: &Numeric) -> String {
     }
     let mut out = String::new();
     let steps = [
-        (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"),
-        (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
     ];
     for (step, digits) in steps {
         while number >= step {
@@ -287,7 +304,10 @@ impl Writer<'_> {
 
     /// In front of the point stands a zero that is not written.
     fn is_blank_zero(&self) -> bool {
-        !self.template.has_zero && self.at == 0 && self.number.first() == Some(&b'0') && self.template.behind != 0
+        !self.template.has_zero
+            && self.at == 0
+            && self.number.first() == Some(&b'0')
+            && self.template.behind != 0
     }
 
     fn zeros_begin_by(&self, place: usize) -> bool {
@@ -419,7 +439,9 @@ fn to_char(value: &Numeric, text: &str, float: Option<f64>) -> Result<String> {
         Some(digits) => (true, digits.to_owned()),
         None => (false, shown.clone()),
     };
-    if !rounded.is_finite() && template.before < digits.len() || rounded.is_nan() && digits.len() > template.before {
+    if !rounded.is_finite() && template.before < digits.len()
+        || rounded.is_nan() && digits.len() > template.before
+    {
         digits = "#".repeat(template.before) + "." + &"#".repeat(template.behind);
     }
     let whole = digits.find('.').unwrap_or(digits.len());
@@ -519,7 +541,13 @@ fn exponent(value: &Numeric, template: &Template) -> String {
     let sign = if value.signum() == Some(-1) { '-' } else { ' ' };
     let point = if template.behind > 0 { "." } else { "" };
     let power: i32 = power - 1;
-    format!("{sign}{}{point}{}e{}{:02}", &shown[..1], &shown[1..], if power < 0 { '-' } else { '+' }, power.abs())
+    format!(
+        "{sign}{}{point}{}e{}{:02}",
+        &shown[..1],
+        &shown[1..],
+        if power < 0 { '-' } else { '+' },
+        power.abs()
+    )
 }
 
 fn chars(call: &TypedCall<'_>) -> Result<Value> {

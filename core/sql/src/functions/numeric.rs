@@ -177,7 +177,16 @@ const fn typed(
     eval: fn(&EvalContext<'_>, &[Value], usize) -> Result<Value>,
 ) -> Scalar {
     let result = ResultType::From(result);
-    Scalar { name, args, variadic: false, result, strict: true, volatility: Volatility::Immutable, eval, typed: None }
+    Scalar {
+        name,
+        args,
+        variadic: false,
+        result,
+        strict: true,
+        volatility: Volatility::Immutable,
+        eval,
+        typed: None,
+    }
 }
 
 const ONE: &[SqlType] = &[SqlType::Numeric];

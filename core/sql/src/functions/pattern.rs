@@ -172,10 +172,22 @@ pub(super) static ENTRIES: &[Scalar] = &[
     scalar!("!~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, true)),
     scalar!("~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, false)),
     scalar!("!~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, true)),
-    Scalar { args: PADDED, ..scalar!("~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, false)) },
-    Scalar { args: PADDED, ..scalar!("!~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, true)) },
-    Scalar { args: PADDED, ..scalar!("~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, false)) },
-    Scalar { args: PADDED, ..scalar!("!~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, true)) },
+    Scalar {
+        args: PADDED,
+        ..scalar!("~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, false))
+    },
+    Scalar {
+        args: PADDED,
+        ..scalar!("!~~", [Text, Text] => Bool, |_, args, rows| like(args, rows, false, true))
+    },
+    Scalar {
+        args: PADDED,
+        ..scalar!("~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, false))
+    },
+    Scalar {
+        args: PADDED,
+        ..scalar!("!~~*", [Text, Text] => Bool, |_, args, rows| like(args, rows, true, true))
+    },
     scalar!("like_escape", [Text, Text] => Text, |_, args, rows| {
         super::kernel::texts(args, rows, |row, out| like_escape(row.text(0)?, row.text(1)?, out))
     }),

@@ -155,7 +155,8 @@ fn substring_similar(call: &TypedCall<'_>) -> Result<Value> {
 /// What a match gives as an array: its groups, or the whole where there are none.
 fn groups(spans: &Spans, chars: &[char]) -> Datum {
     let own = if spans.len() > 1 { &spans[1..] } else { &spans[..] };
-    let item = |span: &Option<(usize, usize)>| span.map_or(Datum::Null, |(begin, end)| text(&chars[begin..end]));
+    let item =
+        |span: &Option<(usize, usize)>| span.map_or(Datum::Null, |(begin, end)| text(&chars[begin..end]));
     Datum::Array(ArrayValue::of(SqlType::Text, own.iter().map(item).collect()).into())
 }
 

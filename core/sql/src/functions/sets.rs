@@ -2,7 +2,7 @@
 //! functions, whose rows stand side by side.
 
 use super::arrays::{array_of, int4_of, split_values};
-use super::{jsons, ResultType, Scalar, Volatility, untyped};
+use super::{ResultType, Scalar, Volatility, jsons, untyped};
 use crate::datum::Datum;
 use crate::types::SqlType;
 use orrery_base::Result;

@@ -174,7 +174,16 @@ const fn variadic(
 ) -> Scalar {
     let result = ResultType::Fixed(SqlType::Text);
     let volatility = Volatility::Stable;
-    Scalar { name, args, variadic: true, result, strict: false, volatility, eval: untyped, typed: Some(typed) }
+    Scalar {
+        name,
+        args,
+        variadic: true,
+        result,
+        strict: false,
+        volatility,
+        eval: untyped,
+        typed: Some(typed),
+    }
 }
 
 fn repeat(out: &mut String, text: &str, count: i32) -> Result<()> {

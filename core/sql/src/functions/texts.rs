@@ -55,9 +55,10 @@ impl Reader<'_> {
         while let Some(digit) = self.chars.peek().and_then(|c| c.to_digit(10)) {
             self.chars.next();
             let next = value.unwrap_or(0).checked_mul(10).and_then(|it| it.checked_add(digit as i32));
-            value = Some(next.ok_or_else(|| {
-                Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "number is out of range")
-            })?);
+            value =
+                Some(next.ok_or_else(|| {
+                    Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "number is out of range")
+                })?);
         }
         Ok(value)
     }
@@ -108,11 +109,7 @@ fn too_few() -> Error {
 }
 
 /// `format(text, …)`; the arguments are those behind the text, each with its type.
-fn format(
-    pattern: &str,
-    args: &[(Datum, SqlType)],
-    settings: text::FormatSettings,
-) -> Result<String> {
+fn format(pattern: &str, args: &[(Datum, SqlType)], settings: text::FormatSettings) -> Result<String> {
     let mut out = String::new();
     let mut reader = Reader { chars: pattern.chars().peekable() };
     let mut next = 0;
@@ -298,7 +295,10 @@ pub(super) static ENTRIES: &[Scalar] = &[
         })
     }),
     Scalar { variadic: true, ..entry("num_nulls", &[Unknown], Int4, false, |call| count_nulls(call, true)) },
-    Scalar { variadic: true, ..entry("num_nonnulls", &[Unknown], Int4, false, |call| count_nulls(call, false)) },
+    Scalar {
+        variadic: true,
+        ..entry("num_nonnulls", &[Unknown], Int4, false, |call| count_nulls(call, false))
+    },
     entry("pg_typeof", &[Unknown], Text, false, |call| {
         let name = call.types[0].base_name();
         call.rows(false, |_| Ok(Datum::Text(name.into())))

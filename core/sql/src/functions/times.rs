@@ -22,7 +22,8 @@ fn clock(hour: i32, minute: i32, second: f64) -> Result<i64> {
         let shown = crate::text::format(&Datum::Float8(second), SqlType::Float8, Default::default());
         let (whole, fraction) = shown.split_once('.').unwrap_or((&shown, ""));
         let point = if fraction.is_empty() { "" } else { "." };
-        let message = format!("time field value out of range: {hour}:{minute:02}:{whole:0>2}{point}{fraction}");
+        let message =
+            format!("time field value out of range: {hour}:{minute:02}:{whole:0>2}{point}{fraction}");
         return Err(field_error(message));
     }
     Ok(micros)
@@ -36,8 +37,8 @@ fn timestamp(row: &Row<'_>) -> Result<i64> {
         (Ok(month), Ok(day)) if year != 0 => civil::checked_days(astronomical, month, day),
         _ => None,
     };
-    let days =
-        days.ok_or_else(|| field_error(format!("date field value out of range: {year}-{month:02}-{day:02}")))?;
+    let days = days
+        .ok_or_else(|| field_error(format!("date field value out of range: {year}-{month:02}-{day:02}")))?;
     civil::timestamp_from(days.into(), clock(hour, minute, second)?)
 }
 
@@ -56,8 +57,22 @@ fn time_field(field: &str, micros: i64) -> Result<Numeric> {
         "epoch" => scaled(micros, 6),
         _ => {
             let known = [
-                "day", "month", "year", "decade", "century", "millennium", "week", "quarter", "dow", "doy",
-                "isodow", "isoyear", "julian", "timezone", "timezone_hour", "timezone_minute",
+                "day",
+                "month",
+                "year",
+                "decade",
+                "century",
+                "millennium",
+                "week",
+                "quarter",
+                "dow",
+                "doy",
+                "isodow",
+                "isoyear",
+                "julian",
+                "timezone",
+                "timezone_hour",
+                "timezone_minute",
             ];
             let (code, verb) = if known.contains(&field) {
                 (SqlState::FEATURE_NOT_SUPPORTED, "supported")
@@ -207,5 +222,9 @@ fn date_time(days: i32, time: i64) -> Result<Datum> {
         return Ok(Datum::Timestamp(midnight));
     }
     let moved = i128::from(midnight) + i128::from(time);
-    if civil::is_timestamp(moved) { Ok(Datum::Timestamp(moved as i64)) } else { Err(civil::timestamp_out_of_range()) }
+    if civil::is_timestamp(moved) {
+        Ok(Datum::Timestamp(moved as i64))
+    } else {
+        Err(civil::timestamp_out_of_range())
+    }
 }

@@ -4,10 +4,10 @@
 use super::access::Access;
 use super::statistics::Tables;
 use super::{ColumnSet, Planner, Wanted, cost};
-use crate::functions::sets::SetFunction;
 use crate::catalog::Table;
 use crate::datum::Datum;
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, Logical, LogicalKey};
 use std::rc::Rc;

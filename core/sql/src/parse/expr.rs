@@ -251,11 +251,7 @@ impl Parser<'_> {
         let mut items = Vec::new();
         if !self.is_punct(b']')? {
             items = self.list(|parser| {
-                if parser.is_punct(b'[')? {
-                    parser.nested(Self::array_constructor)
-                } else {
-                    parser.expr()
-                }
+                if parser.is_punct(b'[')? { parser.nested(Self::array_constructor) } else { parser.expr() }
             })?;
         }
         self.expect_punct(b']')?;
@@ -502,8 +498,8 @@ impl Parser<'_> {
             && (self.is_word_at(1, "with")? || self.is_word_at(1, "without")?)
             && self.is_word_at(2, "time")?;
         let double = word == "double" && self.is_word_at(1, "precision")?;
-        let modified =
-            next.kind == Kind::Punct(b'(') && matches!(
+        let modified = next.kind == Kind::Punct(b'(')
+            && matches!(
                 word,
                 "numeric" | "decimal" | "varchar" | "timestamp" | "time" | "char" | "character" | "bpchar"
             );
@@ -512,7 +508,13 @@ impl Parser<'_> {
             && types::simple(word).is_some()
             && self.peek_at(2)?.kind == Kind::Punct(b']')
             && is_string(self.peek_at(3)?.kind);
-        if !(zoned || double || modified || varying || array || is_string(next.kind) && types::simple(word).is_some()) {
+        if !(zoned
+            || double
+            || modified
+            || varying
+            || array
+            || is_string(next.kind) && types::simple(word).is_some())
+        {
             return Ok(None);
         }
         let at = self.at()?;

@@ -170,7 +170,9 @@ impl<'a> Lexer<'a> {
             b'0'..=b'9' => (Kind::Number, self.number_end(start)?),
             b'.' if self.byte(1).is_ascii_digit() => (Kind::Number, self.number_end(start)?),
             b'$' => self.dollar(start)?,
-            b'?' if matches!(self.byte(1), b'|' | b'&') && !is_operator(self.byte(2)) => (Kind::Operator, start + 2),
+            b'?' if matches!(self.byte(1), b'|' | b'&') && !is_operator(self.byte(2)) => {
+                (Kind::Operator, start + 2)
+            }
             b'@' if self.byte(1) == b'?' => (Kind::Operator, start + 2),
             b'?' => (Kind::Param, start + 1),
             b':' if self.byte(1) == b':' => (Kind::DoubleColon, start + 2),

@@ -2,9 +2,9 @@
 //! every node passes its input's columns on; so moving a predicate or a projection never renumbers anything. What the
 //! user gets is a list of ids ([`Query::output`]); nobody reads the rest, and the optimizer drops it.
 
-use crate::functions::sets::SetFunction;
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::plan::{Field, JoinKind};
 use crate::types::SqlType;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The physical plan: a tree of operators with every column resolved to a position in its input's batches. What the
 //! executor runs and EXPLAIN prints.
 
-use crate::functions::sets::SetFunction;
 use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr, WindowCall};
+use crate::functions::sets::SetFunction;
 use crate::types::SqlType;
 use orrery_base::TreeId;
 use std::sync::Arc;

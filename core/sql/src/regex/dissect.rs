@@ -93,9 +93,18 @@ enum Kind {
     /// The parts, and the automata of what follows each but the last.
     Sequence(Vec<Part>, Vec<Automaton>),
     Alternatives(Vec<Part>),
-    Back { number: usize, least: u32, most: Option<u32> },
+    Back {
+        number: usize,
+        least: u32,
+        most: Option<u32>,
+    },
     /// With the groups inside, of which only the last repetition's count.
-    Repeat { part: Box<Part>, groups: Vec<usize>, least: u32, most: Option<u32> },
+    Repeat {
+        part: Box<Part>,
+        groups: Vec<usize>,
+        least: u32,
+        most: Option<u32>,
+    },
 }
 
 impl Part {
@@ -175,7 +184,10 @@ fn repeat(whole: &Node, compiler: &mut Compiler<'_>) -> Result<Part> {
         return Ok(Part { automaton, prefers_shorter, kind });
     }
     let once = *least == 1 && *most == Some(1);
-    if once && (prefers.is_none() || !inner.prefers() && !inner.mixed || of_preference(*prefers).shorter == inner.shorter)
+    if once
+        && (prefers.is_none()
+            || !inner.prefers() && !inner.mixed
+            || of_preference(*prefers).shorter == inner.shorter)
     {
         let part = Part::of(node, compiler)?;
         return Ok(Part { prefers_shorter, ..part });
@@ -306,7 +318,14 @@ fn iterate(
         groups.iter().for_each(|group| spans[*group] = None);
         let done = divide(part, text, (begin, middle), spans)
             && (middle == end && number >= least
-                || number < most && iterate((part, groups, shorter), text, (middle, end), (number + 1, least, most), spans));
+                || number < most
+                    && iterate(
+                        (part, groups, shorter),
+                        text,
+                        (middle, end),
+                        (number + 1, least, most),
+                        spans,
+                    ));
         if done {
             return true;
         }

@@ -16,7 +16,12 @@ enum State {
     /// On in two ways.
     Fork(usize, usize),
     Place(Place, usize),
-    Look { ahead: bool, negated: bool, inner: Arc<Automaton>, next: usize },
+    Look {
+        ahead: bool,
+        negated: bool,
+        inner: Arc<Automaton>,
+        next: usize,
+    },
     Accept,
 }
 
@@ -278,4 +283,3 @@ impl Automaton {
         (0..=end).rev().any(|begin| self.matches(text, (begin, end)))
     }
 }
-

@@ -65,13 +65,22 @@ pub enum Node {
     /// A character of a set.
     One(Set),
     Place(Place),
-    Look { ahead: bool, negated: bool, node: Box<Node> },
+    Look {
+        ahead: bool,
+        negated: bool,
+        node: Box<Node>,
+    },
     Back(usize),
     /// Parentheses, with their number if they keep what they match.
     Group(Option<usize>, Box<Node>),
     Alternatives(Vec<Node>),
     Sequence(Vec<Node>),
-    Repeat { node: Box<Node>, least: u32, most: Option<u32>, prefers: Option<Preference> },
+    Repeat {
+        node: Box<Node>,
+        least: u32,
+        most: Option<u32>,
+        prefers: Option<Preference>,
+    },
 }
 
 /// What a quantifier prefers; `{m}` prefers nothing.
@@ -119,15 +128,8 @@ pub fn parse(pattern: &str, options: Options) -> Result<Parsed> {
     if !options.literal {
         embedded(&mut chars, &mut options)?;
     }
-    let mut parser = Parser {
-        chars,
-        at: 0,
-        options,
-        group_count: 0,
-        closed: Vec::new(),
-        depth: 0,
-        in_lookaround: false,
-    };
+    let mut parser =
+        Parser { chars, at: 0, options, group_count: 0, closed: Vec::new(), depth: 0, in_lookaround: false };
     if options.literal {
         let chars = std::mem::take(&mut parser.chars);
         let node = Node::Sequence(chars.into_iter().map(|c| parser.one(c)).collect());

@@ -106,7 +106,8 @@ impl State for Pairs {
             self.sxx += part_x * part_x * scale;
             self.syy += part_y * part_y * scale;
             self.sxy += part_x * part_y * scale;
-            let overflows = [self.sum_x, self.sxx, self.sum_y, self.syy, self.sxy].iter().any(|it| it.is_infinite());
+            let overflows =
+                [self.sum_x, self.sxx, self.sum_y, self.syy, self.sxy].iter().any(|it| it.is_infinite());
             if overflows && [x, y, before.sum_x, before.sum_y].iter().all(|it| it.is_finite()) {
                 return Err(crate::functions::arithmetic::float_overflow());
             }

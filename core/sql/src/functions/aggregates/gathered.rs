@@ -43,7 +43,8 @@ impl Gathered {
             let (length, rest) = bytes.split_first_chunk::<4>()?;
             let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
             bytes = rest;
-            let values = self.types.iter().map(|ty| read_datum(&mut bytes, ty.base())).collect::<Option<_>>()?;
+            let values =
+                self.types.iter().map(|ty| read_datum(&mut bytes, ty.base())).collect::<Option<_>>()?;
             rows.push((key, values));
         }
         if self.is_ordered {
@@ -109,7 +110,8 @@ impl GroupedAccumulator for Gathered {
         let mut builder = ColumnBuilder::new(self.result, group_count);
         for group in std::mem::take(&mut self.groups) {
             let rows = self.rows(&group).ok_or_else(damaged)?;
-            let value = if rows.is_empty() { Datum::Null } else { (self.finish)(&self.types, self.result, rows)? };
+            let value =
+                if rows.is_empty() { Datum::Null } else { (self.finish)(&self.types, self.result, rows)? };
             builder.push(&value)?;
         }
         self.bytes = 0;
@@ -129,7 +131,8 @@ pub(super) fn array(types: &[SqlType], result: SqlType, rows: Vec<Vec<Datum>>) -
     if nested {
         let message = if items.iter().any(Datum::is_null) {
             Some("cannot accumulate null arrays")
-        } else if items.iter().any(|item| matches!(item, Datum::Array(array) if array.dimensions.is_empty())) {
+        } else if items.iter().any(|item| matches!(item, Datum::Array(array) if array.dimensions.is_empty()))
+        {
             Some("cannot accumulate empty arrays")
         } else {
             None

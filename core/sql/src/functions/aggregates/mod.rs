@@ -446,7 +446,9 @@ static GATHERED: [Aggregate; 6] = {
         },
         entry("json_agg", &[Json], Json, |args| gathered::gathered(args, 1, Json, gathered::json_array)),
         // Of arrays each stands on a line of its own.
-        entry("json_agg array", &[Json], Json, |args| gathered::gathered(args, 1, Json, gathered::json_lines)),
+        entry("json_agg array", &[Json], Json, |args| {
+            gathered::gathered(args, 1, Json, gathered::json_lines)
+        }),
         entry("jsonb_agg", &[Jsonb], Jsonb, |args| gathered::gathered(args, 1, Jsonb, gathered::json_array)),
         entry("json_object_agg", &[Text, Json], Json, |args| {
             gathered::gathered(args, 2, Json, gathered::json_object)
