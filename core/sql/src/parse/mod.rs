@@ -7,6 +7,7 @@
 //!
 //! Errors: 42601 for what PostgreSQL would refuse too, 0A000 for what it would take; both with a position.
 
+mod array;
 pub mod ast;
 mod ddl;
 mod expr;
