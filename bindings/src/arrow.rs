@@ -113,11 +113,16 @@ fn record_batch(batch: &Batch, fields: &[Field], schema: &SchemaRef) -> Result<R
 fn column_out(column: &ArrayRef, ty: SqlType) -> Result<ArrayRef> {
     let values = || (0..column.len()).map(|row| datum_at(&**column, ty, row));
     Ok(match ty {
-        SqlType::Numeric | SqlType::Unknown => {
+        SqlType::Numeric | SqlType::Unknown | SqlType::Array(_) => {
             let text = |value: Datum| match value {
                 Datum::Null => None,
                 Datum::Text(text) => Some(text.to_string()),
                 Datum::Numeric(number) => Some(number.to_string()),
+                Datum::Array(array) => {
+                    let mut text = String::new();
+                    array.format_into(&mut text, Default::default());
+                    Some(text)
+                }
                 other => Some(format!("{other:?}")),
             };
             Arc::new(values().map(|value| value.map(text)).collect::<Result<StringArray>>()?)

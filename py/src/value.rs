@@ -4,7 +4,7 @@ use crate::error::{DataError, NotSupportedError, ProgrammingError};
 use orrerydb::{Interval, Numeric, Value, ValueRef};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 /// What is imported.
 struct Classes {
@@ -160,7 +160,19 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<B
         ValueRef::Int8(value) => value.into_pyobject(py)?.into_any(),
         ValueRef::Float4(value) => PyFloat::new(py, f64::from(value)).into_any(),
         ValueRef::Float8(value) => PyFloat::new(py, value).into_any(),
-        ValueRef::Text(value) => PyString::new(py, value).into_any(),
+        ValueRef::Text(value) | ValueRef::Jsonb(value) => PyString::new(py, value).into_any(),
+        ValueRef::Time(micros) => {
+            // 24:00 is no time of Python's.
+            let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+            let time = py.import("datetime")?.getattr("time")?;
+            let parts = (seconds / 3600, seconds / 60 % 60, seconds % 60, micros);
+            time.call1(parts).map_err(|_| out_of_range())?
+        }
+        ValueRef::Array(array) => {
+            let mut items = array.items.iter();
+            let lengths: Vec<u32> = array.dimensions.iter().map(|it| it.length).collect();
+            level(py, &lengths, &mut items)?.into_any()
+        }
         ValueRef::Bytea(value) => PyBytes::new(py, value).into_any(),
         ValueRef::Numeric(value) => classes(py)?.decimal.bind(py).call1((value.to_string(),))?,
         ValueRef::Uuid(value) => {
@@ -181,6 +193,24 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<B
             classes(py)?.interval.bind(py).call1((months, days, micros))?
         }
     })
+}
+
+/// One level of an array as a list; its bounds do not count.
+fn level<'py>(
+    py: Python<'py>,
+    lengths: &[u32],
+    items: &mut std::slice::Iter<'_, Value>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    let Some((length, inner)) = lengths.split_first() else { return Ok(list) };
+    for _ in 0..*length {
+        if !inner.is_empty() {
+            list.append(level(py, inner, items)?)?;
+        } else if let Some(item) = items.next() {
+            list.append(to_python(py, ValueRef::from(item))?)?;
+        }
+    }
+    Ok(list)
 }
 
 fn moment<'py>(py: Python<'py>, epoch: &Py<PyAny>, micros: i64) -> PyResult<Bound<'py, PyAny>> {

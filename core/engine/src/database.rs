@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) sequences: Sequences,
     pub(crate) plans: PlanCache,
     pub(crate) world: Arc<World>,
+    /// See `StoreOptions::seed`.
+    pub(crate) seed: u64,
     next_session: AtomicU64,
     next_temp_file: AtomicU64,
     /// Temporary files that nobody uses any more.
@@ -66,6 +68,7 @@ impl Database {
     /// disk's refusals.
     pub fn open(world: Arc<World>, options: DatabaseOptions) -> Task<Result<Database>> {
         Task::new(world.clone(), move |cx| async move {
+            let seed = options.store.seed;
             let store = Store::open(&cx, options.store).await?;
             Ok(Database(Arc::new(Inner {
                 store,
@@ -73,6 +76,7 @@ impl Database {
                 sequences: Sequences::default(),
                 plans: PlanCache::default(),
                 world,
+                seed,
                 next_session: AtomicU64::new(1),
                 next_temp_file: AtomicU64::new(1),
                 temp_trash: Mutex::default(),

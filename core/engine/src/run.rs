@@ -177,6 +177,7 @@ impl Running<'_> {
             transaction_start: self.scope.start,
             statement_start: self.cx.now(),
             time_zone: self.state.settings.time_zone,
+            random: self.state.random.clone(),
             metrics: None,
         };
         context.params = eval::cast_params(&context, types, params)?.into();

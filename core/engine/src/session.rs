@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) points: PointCache,
     /// What `currval` and `lastval` tell.
     pub(crate) sequences: Arc<SessionSequences>,
+    /// What `random()` draws from.
+    pub(crate) random: orrery_sql::functions::Randomness,
     /// See [`Session::last_snapshot`]; of the newest statement outside a transaction block.
     pub(crate) last_snapshot: Option<Timestamp>,
     /// See [`Session::last_commit`].
@@ -143,7 +145,10 @@ impl Drop for StateGuard {
 
 impl Session {
     pub(crate) fn new(db: Arc<Inner>, id: u64) -> Self {
-        let slot = StateSlot(Arc::new(Mutex::new(Some(Box::default()))));
+        // Each session draws its own numbers, whatever the others do.
+        let seed = orrery_base::hash::hash64(db.seed, &id.to_le_bytes());
+        let state = State { random: orrery_sql::functions::Randomness::new(seed), ..State::default() };
+        let slot = StateSlot(Arc::new(Mutex::new(Some(Box::new(state)))));
         Session { db, slot, cancel: Cancel::default(), id }
     }
 

@@ -11,7 +11,7 @@ use super::scope::Scope;
 use crate::array::ArrayValue;
 use crate::datum::Datum;
 use crate::expr::{AggregateCall, ArgumentOrder, Expr, SubqueryUse};
-use crate::functions::{self, CastContext, Scalar, arrays};
+use crate::functions::{self, CastContext, Scalar, arrays, quantified};
 use crate::parse::ast::{self, ExprKind, Subscript};
 use crate::plan::logical::Logical;
 use crate::types::{Element, SqlType};
@@ -233,7 +233,7 @@ impl Binder<'_> {
         }
         let refused = || Error::unsupported(format!("{op} {}", if all { "ALL" } else { "ANY" })).at(at);
         let Expr::Call { function, args, .. } = test else { return Err(refused()) };
-        let quantified = arrays::quantified(function.name, all).ok_or_else(refused)?;
+        let quantified = quantified::quantified(function.name, all).ok_or_else(refused)?;
         let Ok([input, side]) = <[Expr; 2]>::try_from(args) else { return Err(refused()) };
         let array = match side {
             Expr::Column { .. } => array,

@@ -77,6 +77,8 @@ pub struct ExecContext {
     pub statement_start: Micros,
     /// Seconds east of UTC.
     pub time_zone: i32,
+    /// What random numbers are drawn from.
+    pub random: crate::functions::Randomness,
     /// Counters of the operators, for EXPLAIN ANALYZE ([`ExecContext::with_metrics`]).
     pub metrics: Option<Arc<metrics::Metrics>>,
 }
@@ -185,6 +187,7 @@ impl ExecContext {
             transaction_start: self.transaction_start,
             statement_start: self.statement_start,
             time_zone: self.time_zone,
+            random: Some(&self.random),
             params: &self.params,
             subqueries,
             sequences,

@@ -190,6 +190,7 @@ pub fn context(work_memory_bytes: usize) -> ExecContext {
         transaction_start: 0,
         statement_start: 0,
         time_zone: 0,
+        random: Default::default(),
         metrics: None,
     }
     .with_metrics()

@@ -2,12 +2,10 @@
 //! written anew, which for `jsonb` is its normal form again.
 
 use super::arrays::{array_of, int4_of, text_of};
-use super::sets::{SetFunction, set};
+use super::json_build::{build_array, build_object, object_of_texts, to_json};
 use super::{ResultType, Scalar, TypedCall, Value, Volatility, untyped};
-use crate::array::{ArrayValue, subscript_error};
 use crate::datum::Datum;
 use crate::json::{self, Node, Value as Json};
-use crate::text::{self, FormatSettings};
 use crate::types::{Element, SqlType};
 use orrery_base::{Error, Result, SqlState};
 
@@ -16,12 +14,12 @@ const TEXT_ARRAY: SqlType = match Element::new(SqlType::Text) {
     None => SqlType::ANY_ARRAY,
 };
 
-fn bad(message: impl Into<String>) -> Error {
+pub(super) fn bad(message: impl Into<String>) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
 /// The text of a json or jsonb.
-fn source(value: &Datum) -> Result<&str> {
+pub(super) fn source(value: &Datum) -> Result<&str> {
     match value {
         Datum::Text(text) | Datum::Jsonb(text) => Ok(text),
         _ => Err(Error::internal("a json was planned where there is none")),
@@ -41,7 +39,7 @@ fn jsonb(node: Node) -> Datum {
 }
 
 /// A part as its own text, or (`plain`) as plain text, of which null is NULL.
-fn part(whole: &Datum, found: Option<&Node>, plain: bool) -> Result<Datum> {
+pub(super) fn part(whole: &Datum, found: Option<&Node>, plain: bool) -> Result<Datum> {
     let text = source(whole)?;
     Ok(match found {
         None => Datum::Null,
@@ -366,209 +364,6 @@ fn write_tight(into: &mut String, node: &Node) {
     }
 }
 
-// ---- From SQL's values.
-
-/// Appends a value as `to_json` writes it.
-fn write_value(into: &mut String, value: &Datum, ty: SqlType, settings: FormatSettings) {
-    match (value, ty.base()) {
-        (Datum::Null, _) => into.push_str("null"),
-        (Datum::Bool(value), _) => into.push_str(if *value { "true" } else { "false" }),
-        (Datum::Jsonb(text), _) | (Datum::Text(text), SqlType::Json) => into.push_str(text),
-        (Datum::Array(array), _) => {
-            let mut items = array.items.iter();
-            write_level(into, array, 0, &mut items, settings);
-        }
-        (value, _) => {
-            let mut shown = text::format(value, ty, settings);
-            let number = match value {
-                Datum::Int2(_) | Datum::Int4(_) | Datum::Int8(_) => true,
-                Datum::Float4(value) => value.is_finite(),
-                Datum::Float8(value) => value.is_finite(),
-                Datum::Numeric(value) => value.is_finite(),
-                _ => false,
-            };
-            match value {
-                _ if number => return into.push_str(&shown),
-                Datum::Timestamp(_) => shown = shown.replacen(' ', "T", 1),
-                Datum::Timestamptz(_) => {
-                    shown = shown.replacen(' ', "T", 1);
-                    // Zones have minutes here.
-                    let zone =
-                        shown.rfind(['+', '-']).filter(|at| shown.len() - at == 3 && shown.contains('T'));
-                    if zone.is_some() {
-                        shown.push_str(":00");
-                    }
-                }
-                _ => {}
-            }
-            json::quote(into, &shown);
-        }
-    }
-}
-
-fn write_level(
-    into: &mut String,
-    array: &ArrayValue,
-    level: usize,
-    items: &mut std::slice::Iter<'_, Datum>,
-    settings: FormatSettings,
-) {
-    into.push('[');
-    let length = array.dimensions.get(level).map_or(0, |dimension| dimension.length);
-    for index in 0..length {
-        if index > 0 {
-            into.push(',');
-        }
-        if level + 1 < array.dimensions.len() {
-            write_level(into, array, level + 1, items, settings);
-        } else {
-            write_value(into, items.next().unwrap_or(&Datum::Null), array.element, settings);
-        }
-    }
-    into.push(']');
-}
-
-fn to_json(call: &TypedCall<'_>, binary: bool) -> Result<Value> {
-    call.rows(true, |values| {
-        let mut text = String::new();
-        write_value(&mut text, &values[0], call.types[0], call.settings());
-        finish(text, binary)
-    })
-}
-
-/// A text made here as json or jsonb.
-pub(super) fn finish(text: String, binary: bool) -> Result<Datum> {
-    Ok(if binary { Datum::Jsonb(json::normalize(&text)?.into()) } else { Datum::Text(text.into()) })
-}
-
-fn build_array(call: &TypedCall<'_>, binary: bool) -> Result<Value> {
-    call.rows(false, |values| {
-        let mut text = String::from("[");
-        for (index, (value, ty)) in values.iter().zip(call.types).enumerate() {
-            if index > 0 {
-                text.push_str(", ");
-            }
-            write_value(&mut text, value, *ty, call.settings());
-        }
-        text.push(']');
-        finish(text, binary)
-    })
-}
-
-fn build_object(call: &TypedCall<'_>, binary: bool) -> Result<Value> {
-    if !call.args.len().is_multiple_of(2) {
-        let message = "argument list must have even number of elements";
-        let function = if binary { "jsonb_build_object()" } else { "json_build_object()" };
-        return Err(bad(message)
-            .with_hint(format!("The arguments of {function} must consist of alternating keys and values.")));
-    }
-    call.rows(false, |values| {
-        let mut text = String::from("{");
-        for index in (0..values.len()).step_by(2) {
-            if index > 0 {
-                text.push_str(", ");
-            }
-            if values[index].is_null() {
-                return Err(bad(format!("argument {} cannot be null", index + 1))
-                    .with_hint("Object keys should be text."));
-            }
-            let key = match &values[index] {
-                Datum::Bool(value) => if *value { "true" } else { "false" }.to_owned(),
-                Datum::Array(_) | Datum::Jsonb(_) => {
-                    return Err(bad("key value must be scalar, not array, composite, or json"));
-                }
-                _ if call.types[index] == SqlType::Json => {
-                    return Err(bad("key value must be scalar, not array, composite, or json"));
-                }
-                key => text::format(key, call.types[index], call.settings()),
-            };
-            json::quote(&mut text, &key);
-            text.push_str(" : ");
-            write_value(&mut text, &values[index + 1], call.types[index + 1], call.settings());
-        }
-        text.push('}');
-        finish(text, binary)
-    })
-}
-
-/// `json_object`: from an array of keys and values in turn, or from one of each.
-fn object_of_texts(values: &[Datum], binary: bool) -> Result<Datum> {
-    let first = array_of(&values[0])?;
-    let pairs: Vec<(&Datum, &Datum)> = match values.get(1) {
-        Some(second) => {
-            let second = array_of(second)?;
-            if first.items.len() != second.items.len() {
-                return Err(subscript_error("mismatched array dimensions"));
-            }
-            first.items.iter().zip(&second.items).collect()
-        }
-        None => {
-            if first.items.len() % 2 != 0 {
-                return Err(subscript_error("array must have even number of elements"));
-            }
-            first.items.chunks(2).map(|pair| (&pair[0], &pair[1])).collect()
-        }
-    };
-    let mut text = String::from("{");
-    for (index, (key, value)) in pairs.into_iter().enumerate() {
-        if index > 0 {
-            text.push_str(", ");
-        }
-        if key.is_null() {
-            let message = "null value not allowed for object key";
-            return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, message));
-        }
-        json::quote(&mut text, text_of(key)?);
-        text.push_str(" : ");
-        write_value(&mut text, value, SqlType::Text, FormatSettings::default());
-    }
-    text.push('}');
-    finish(text, binary)
-}
-
-// ---- Sets.
-
-fn array_items(values: &[Datum], function: &str) -> Result<(Node, bool)> {
-    let node = json::parse(source(&values[0])?)?;
-    let binary = matches!(values[0], Datum::Jsonb(_));
-    match (&node.value, binary) {
-        (Json::Array(_), _) => Ok((node, binary)),
-        (Json::Object(_), true) => Err(bad("cannot extract elements from an object")),
-        (_, true) => Err(bad("cannot extract elements from a scalar")),
-        (Json::Object(_), false) => Err(bad(format!("cannot call {function} on a non-array"))),
-        (_, false) => Err(bad(format!("cannot call {function} on a scalar"))),
-    }
-}
-
-fn elements(values: &[Datum], plain: bool, function: &str) -> Result<Vec<Datum>> {
-    let (node, _) = array_items(values, function)?;
-    let Json::Array(items) = &node.value else { return Ok(Vec::new()) };
-    items.iter().map(|item| part(&values[0], Some(item), plain)).collect()
-}
-
-fn members(values: &[Datum], function: &str) -> Result<Vec<(String, Node)>> {
-    let node = json::parse(source(&values[0])?)?;
-    let binary = matches!(values[0], Datum::Jsonb(_));
-    match node.value {
-        Json::Object(members) => Ok(members),
-        Json::Array(_) if !binary => Err(bad(format!("cannot call {function} on an array"))),
-        Json::Array(_) if function.ends_with("keys") => {
-            Err(bad(format!("cannot call {function} on an array")))
-        }
-        _ if function.ends_with("keys") => Err(bad(format!("cannot call {function} on a scalar"))),
-        _ if binary => Err(bad(format!("cannot call {function} on a non-object"))),
-        _ => Err(bad("cannot deconstruct a scalar")),
-    }
-}
-
-fn keys(values: &[Datum], function: &str) -> Result<Vec<Datum>> {
-    Ok(members(values, function)?.into_iter().map(|(key, _)| Datum::Text(key.into())).collect())
-}
-
-fn member_values(values: &[Datum], plain: bool, function: &str) -> Result<Vec<Datum>> {
-    members(values, function)?.iter().map(|(_, node)| part(&values[0], Some(node), plain)).collect()
-}
-
 fn array_length(values: &[Datum]) -> Result<Datum> {
     let node = json::parse(source(&values[0])?)?;
     match &node.value {
@@ -727,61 +522,3 @@ pub(super) static ENTRIES: &[Scalar] = &[
         ..entry("array_to_json", &[SqlType::ANY_ARRAY], SqlType::Json, true, |call| to_json(call, false))
     },
 ];
-
-macro_rules! sets {
-    ($ty:expr, $elements:literal, $elements_text:literal, $keys:literal, $each:literal, $each_text:literal) => {
-        [
-            SetFunction {
-                label: Some("value"),
-                ..set($elements, &[$ty], ResultType::Fixed($ty), true, |values, _| {
-                    elements(values, false, $elements)
-                })
-            },
-            SetFunction {
-                label: Some("value"),
-                ..set($elements_text, &[$ty], ResultType::Fixed(Text), true, |values, _| {
-                    elements(values, true, $elements_text)
-                })
-            },
-            set($keys, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $keys)),
-            SetFunction {
-                label: Some("key"),
-                ..set($each, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $each))
-            },
-            SetFunction {
-                label: Some("value"),
-                ..set($each, &[$ty], ResultType::Fixed($ty), true, |values, _| {
-                    member_values(values, false, $each)
-                })
-            },
-            SetFunction {
-                label: Some("key"),
-                ..set($each_text, &[$ty], ResultType::Fixed(Text), true, |values, _| keys(values, $each_text))
-            },
-            SetFunction {
-                label: Some("value"),
-                ..set($each_text, &[$ty], ResultType::Fixed(Text), true, |values, _| {
-                    member_values(values, true, $each_text)
-                })
-            },
-        ]
-    };
-}
-
-pub(super) static JSON_SETS: [SetFunction; 7] = sets!(
-    SqlType::Json,
-    "json_array_elements",
-    "json_array_elements_text",
-    "json_object_keys",
-    "json_each",
-    "json_each_text"
-);
-
-pub(super) static JSONB_SETS: [SetFunction; 7] = sets!(
-    SqlType::Jsonb,
-    "jsonb_array_elements",
-    "jsonb_array_elements_text",
-    "jsonb_object_keys",
-    "jsonb_each",
-    "jsonb_each_text"
-);

@@ -14,6 +14,8 @@ mod dates;
 mod digests;
 mod double;
 mod exact_sum;
+mod json_build;
+mod json_sets;
 mod jsons;
 pub(crate) mod kernel;
 mod math;
@@ -21,6 +23,8 @@ mod moment_pattern;
 mod number_pattern;
 pub mod numeric;
 mod pattern;
+pub mod quantified;
+mod randoms;
 mod regexps;
 mod sequence;
 pub mod sets;
@@ -34,6 +38,7 @@ pub use aggregates::{is_ordered_set, takes_order};
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
+pub use randoms::Randomness;
 pub use sequence::{
     Run, SequencePool, SequenceRequest, SessionSequences, asks_sequence, nextval, not_yet_defined,
     sequence_function,
@@ -49,6 +54,8 @@ pub struct EvalContext<'a> {
     pub statement_start: Micros,
     /// Seconds east of UTC of the session's time zone (First light: fixed offsets; zone data comes later).
     pub time_zone: i32,
+    /// What random numbers are drawn from; `None` where nothing may be drawn.
+    pub random: Option<&'a Randomness>,
     /// Parameters `$1…`, cast to their types.
     pub params: &'a [crate::datum::Datum],
     /// Results of the plan's subqueries.
@@ -78,6 +85,7 @@ impl EvalContext<'_> {
             transaction_start,
             statement_start,
             time_zone,
+            random: None,
             params: &[],
             subqueries: &SUBQUERIES,
             sequences: &SEQUENCES,
@@ -281,6 +289,7 @@ static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
         regexps::ENTRIES,
     ]);
     all.extend([
+        randoms::ENTRIES,
         digests::ENTRIES,
         math::MORE,
         texts::ENTRIES,

@@ -96,6 +96,11 @@ impl Template {
                 rest = after;
                 continue;
             }
+            if let Some(after) = rest.strip_prefix("\\\"") {
+                template.nodes.push(Node::Text("\"".to_owned()));
+                rest = after;
+                continue;
+            }
             let found = KEYS.iter().find(|(name, _)| {
                 let lower = name.to_ascii_lowercase();
                 rest.starts_with(name) || rest.starts_with(&lower)

@@ -1,6 +1,7 @@
 //! Expressions, by precedence climbing over PostgreSQL's table (documentation, 4.1.6).
 
-use super::ast::{Expr, ExprKind, FunctionCall, Name, Over, Query, Subscript};
+use super::array::positional;
+use super::ast::{Expr, ExprKind, FunctionCall, Name, Over, Query};
 use super::lexer::{Kind, Token};
 use super::parser::Parser;
 use super::types;
@@ -214,75 +215,6 @@ impl Parser<'_> {
         }
         let right = Box::new(self.expr_above(power)?);
         Ok(ExprKind::Binary { op, left: Box::new(left), right })
-    }
-
-    /// Whether `ANY (`, `ALL (` or `SOME (` is next.
-    fn is_quantifier(&mut self) -> Result<bool> {
-        let word = self.is_word("any")? || self.is_word("all")? || self.is_word("some")?;
-        Ok(word && self.peek_at(1)?.kind == Kind::Punct(b'('))
-    }
-
-    /// `ANY (…)` and its kin behind an operator.
-    fn quantified(&mut self, left: Expr, op: String) -> Result<ExprKind> {
-        let all = self.is_word("all")?;
-        self.take()?;
-        self.expect_punct(b'(')?;
-        let input = Box::new(left);
-        if !self.at_query()? {
-            let array = Box::new(self.expr()?);
-            self.expect_punct(b')')?;
-            return Ok(match array.kind {
-                // `((SELECT …))` is still a query.
-                ExprKind::Subquery(query) if op == "=" && !all => {
-                    ExprKind::InSubquery { input, query, negated: false }
-                }
-                ExprKind::Subquery(query) => ExprKind::Quantified { input, op, all, query },
-                _ => ExprKind::QuantifiedArray { input, op, all, array },
-            });
-        }
-        let query = Box::new(self.query()?);
-        self.expect_punct(b')')?;
-        if op == "=" && !all {
-            return Ok(ExprKind::InSubquery { input, query, negated: false });
-        }
-        Ok(ExprKind::Quantified { input, op, all, query })
-    }
-
-    /// `[…]` after ARRAY, or inside one.
-    fn array_constructor(&mut self) -> Result<Expr> {
-        let at = self.take()?.at;
-        let mut items = Vec::new();
-        if !self.is_punct(b']')? {
-            items = self.list(|parser| {
-                if parser.is_punct(b'[')? { parser.nested(Self::array_constructor) } else { parser.expr() }
-            })?;
-        }
-        self.expect_punct(b']')?;
-        Ok(Expr { kind: ExprKind::Array(items), at })
-    }
-
-    /// `[1]`, `[1:2]`, `[:]`, one or several; the first bracket is taken.
-    fn subscript_expr(&mut self, left: Expr) -> Result<ExprKind> {
-        let mut subscripts = Vec::new();
-        loop {
-            let bound = |parser: &mut Self| -> Result<Option<Expr>> {
-                let ends = parser.is_punct(b':')? || parser.is_punct(b']')?;
-                if ends { Ok(None) } else { parser.expr().map(Some) }
-            };
-            let lower = bound(self)?;
-            let slice = self.accept_punct(b':')?;
-            let upper = if slice { bound(self)? } else { None };
-            if !slice && lower.is_none() {
-                let next = self.peek()?;
-                return Err(self.unexpected(next));
-            }
-            self.expect_punct(b']')?;
-            subscripts.push(Subscript { lower, upper, slice });
-            if !self.accept_punct(b'[')? {
-                break;
-            }
-        }
-        Ok(ExprKind::Subscript { input: Box::new(left), subscripts })
     }
 
     fn is_expr(&mut self, left: Expr) -> Result<ExprKind> {
@@ -671,33 +603,6 @@ pub(super) fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> 
         over: None,
         label,
     }))
-}
-
-/// Arguments in their places. Only `make_interval` is known by the names of its arguments.
-fn positional(function: &Name, args: Vec<(Option<Name>, Expr)>) -> Result<Vec<Expr>> {
-    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
-    let Some(at) = args.iter().find_map(|(name, _)| name.as_ref().map(|name| name.at)) else {
-        return Ok(args.into_iter().map(|it| it.1).collect());
-    };
-    if function.text != "make_interval" {
-        return Err(Error::unsupported("named argument").at(at));
-    }
-    let zero = || Expr { kind: ExprKind::Number("0".to_owned()), at };
-    let mut places: Vec<Option<Expr>> = vec![None; NAMES.len()];
-    for (index, (name, value)) in args.into_iter().enumerate() {
-        let place = match &name {
-            None => Some(index),
-            Some(name) => NAMES.iter().position(|known| *known == name.text),
-        };
-        match place.and_then(|place| places.get_mut(place)) {
-            Some(slot @ None) => *slot = Some(value),
-            _ => {
-                let message = "function make_interval has no such argument";
-                return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).at(function.at));
-            }
-        }
-    }
-    Ok(places.into_iter().map(|place| place.unwrap_or_else(zero)).collect())
 }
 
 fn flatten_and(left: Expr, right: Expr) -> ExprKind {

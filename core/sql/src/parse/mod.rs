@@ -8,6 +8,7 @@
 //! Errors: 42601 for what PostgreSQL would refuse too, 0A000 for what it would take; both with a position.
 
 mod alter;
+mod array;
 pub mod ast;
 mod create_as;
 mod ddl;

@@ -97,6 +97,10 @@ impl Parser<'_> {
     }
 
     fn type_word(&mut self) -> Result<Name> {
+        let first = self.peek()?;
+        if first.kind == Kind::Quoted && self.slice(first) == "\"char\"" {
+            return self.refuse("type \"char\"");
+        }
         let name = self.function_name()?;
         if name.text == "pg_catalog" && self.accept_punct(b'.')? { self.label() } else { Ok(name) }
     }
