@@ -178,7 +178,20 @@ export class Core {
   }
 
   execute(number, sql, params) {
-    return this.run(number, sql, params, true).changed;
+    const session = this.#sessions[number];
+    const [, frame] = this.#run(session, sql, params);
+    if (frame.kind === FRAME_ROWS) return null;
+    if (frame.kind === FRAME_DONE) {
+      if (number === 0) this.#housekeep();
+      return frame.changed < 0 ? null : frame.changed;
+    }
+    const cursor = session.wasm.take();
+    try {
+      while (readFrame(this.#memory, cursor.fetch(FETCH_ROWS)).more);
+    } finally {
+      cursor.free();
+    }
+    return null;
   }
 
   many(number, sql, rows) {
