@@ -127,6 +127,9 @@ export class Core {
   }
 
   #problem(error) {
+    // A trap (memory or stack at its end) leaves no more to rely on than a panic does.
+    const isTrap = error instanceof WebAssembly.RuntimeError || (error instanceof RangeError && /call stack/.test(error.message));
+    if (isTrap && host.panic === null) host.panicked(String(error));
     if (host.panic === null) return error;
     const hint = "Open the database again in a new page or process: what was committed is there.";
     return new OrreryError("XX000", `the database stopped after a mistake of its own: ${host.panic}`, { hint });
