@@ -127,6 +127,9 @@ export class Core {
   }
 
   #problem(error) {
+    // A trap (memory or stack at its end) leaves no more to rely on than a panic does.
+    const isTrap = error instanceof WebAssembly.RuntimeError || (error instanceof RangeError && /call stack/.test(error.message));
+    if (isTrap && host.panic === null) host.panicked(String(error));
     if (host.panic === null) return error;
     const hint = "Open the database again in a new page or process: what was committed is there.";
     return new OrreryError("XX000", `the database stopped after a mistake of its own: ${host.panic}`, { hint });
@@ -178,7 +181,20 @@ export class Core {
   }
 
   execute(number, sql, params) {
-    return this.run(number, sql, params, true).changed;
+    const session = this.#sessions[number];
+    const [, frame] = this.#run(session, sql, params);
+    if (frame.kind === FRAME_ROWS) return null;
+    if (frame.kind === FRAME_DONE) {
+      if (number === 0) this.#housekeep();
+      return frame.changed < 0 ? null : frame.changed;
+    }
+    const cursor = session.wasm.take();
+    try {
+      while (readFrame(this.#memory, cursor.fetch(FETCH_ROWS)).more);
+    } finally {
+      cursor.free();
+    }
+    return null;
   }
 
   many(number, sql, rows) {
