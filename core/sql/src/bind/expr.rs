@@ -48,14 +48,7 @@ impl Binder<'_> {
             ExprKind::String(value) => {
                 Ok(Expr::Literal { value: Datum::Text(value.as_str().into()), ty: SqlType::Unknown })
             }
-            ExprKind::Param(number) => {
-                let index = *number as usize - 1;
-                let Some(ty) = self.params.get(index).copied() else {
-                    let message = format!("there is no parameter ${number}");
-                    return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message).at(at));
-                };
-                Ok(Expr::Param { index, ty })
-            }
+            ExprKind::Param(number) => self.param(*number, at),
             ExprKind::Default => {
                 Err(Error::new(SqlState::SYNTAX_ERROR, "DEFAULT is not allowed in this context").at(at))
             }
@@ -117,17 +110,7 @@ impl Binder<'_> {
             ExprKind::Case { operand, branches, otherwise } => {
                 self.case(scope, operand.as_deref(), branches, otherwise.as_deref())
             }
-            ExprKind::Cast { input, ty } => {
-                let at_input = location(input);
-                let inner = match (&input.kind, ty) {
-                    (ExprKind::Array(items), SqlType::Array(_)) => {
-                        self.array_constructor(scope, items, ty.element(), at_input)?
-                    }
-                    _ => self.expr(scope, input)?,
-                };
-                let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
-                self.coerce(inner, *ty, CastContext::Explicit, at)
-            }
+            ExprKind::Cast { input, ty } => self.cast(scope, input, *ty, at),
             ExprKind::Regclass(_) => Err(Error::unsupported("regclass").at(at)),
             ExprKind::Function(function) => self.function_call(scope, function, at),
             ExprKind::Coalesce(args) => {
@@ -146,6 +129,27 @@ impl Binder<'_> {
                 self.scalar_subquery(scope, query, Some((*part, *width)), at)
             }
         }
+    }
+
+    fn param(&self, number: u32, at: u32) -> Result<Expr> {
+        let index = number as usize - 1;
+        let Some(ty) = self.params.get(index).copied() else {
+            let message = format!("there is no parameter ${number}");
+            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message).at(at));
+        };
+        Ok(Expr::Param { index, ty })
+    }
+
+    fn cast(&mut self, scope: &Rc<Scope>, input: &ast::Expr, ty: SqlType, at: u32) -> Result<Expr> {
+        let at_input = location(input);
+        let inner = match (&input.kind, ty) {
+            (ExprKind::Array(items), SqlType::Array(_)) => {
+                self.array_constructor(scope, items, ty.element(), at_input)?
+            }
+            _ => self.expr(scope, input)?,
+        };
+        let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
+        self.coerce(inner, ty, CastContext::Explicit, at)
     }
 
     fn null_test(&mut self, scope: &Rc<Scope>, input: &ast::Expr) -> Result<Expr> {
