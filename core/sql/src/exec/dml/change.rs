@@ -9,6 +9,7 @@ use crate::catalog::Table;
 use crate::datum::Datum;
 use crate::encode;
 use crate::eval;
+use crate::exec::query::reserve_sequences;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
 use crate::expr::Expr;
 use crate::functions::EvalContext;
@@ -31,11 +32,13 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let assigned_exprs = assigned_exprs(&statement.assignments)?;
     let asks_sequences = asks_sequences(statement.returning.as_ref());
     let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
+        reserve_sequences(cx, &runtime, &assigned_exprs, found.rows.len()).await?;
         // What the source computed beside the rows; a statement that has such columns drops no row here.
         let beside = &batch.columns[target.types.len() + 1..];
         let assigned = |context: &EvalContext<'_>| assign(&target, statement, &found.rows, beside, context);
@@ -92,6 +95,16 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
     Ok(DmlOutcome::Done { row_count, returning })
 }
 
+/// The new values' expressions. Errors: 0A000 for several sequence calls: they are computed column by column, PostgreSQL's row by
+/// row.
+pub(super) fn assigned_exprs(assignments: &[(usize, Expr)]) -> Result<Vec<Expr>> {
+    let exprs: Vec<Expr> = assignments.iter().map(|it| it.1.clone()).collect();
+    if exprs.iter().map(Expr::sequence_call_count).sum::<usize>() > 1 {
+        return Err(Error::unsupported("several sequence functions in one SET"));
+    }
+    Ok(exprs)
+}
+
 /// An update that leaves all keys alone lets foreign-key checks go on.
 pub(super) fn update_lock(table: &Table, assignments: &[(usize, Expr)]) -> RowLock {
     let is_key = |ordinal: &usize| {
@@ -101,7 +114,11 @@ pub(super) fn update_lock(table: &Table, assignments: &[(usize, Expr)]) -> RowLo
                 .iter()
                 .any(|index| index.unique && index.columns.iter().any(|it| it.ordinal == *ordinal))
     };
-    if assignments.iter().any(|(ordinal, _)| is_key(ordinal)) {
+    // A generated column of a key changes with others.
+    let is_generated_key = |ordinal: usize| table.columns[ordinal].generated.is_some() && is_key(&ordinal);
+    if assignments.iter().any(|(ordinal, _)| is_key(ordinal))
+        || (0..table.columns.len()).any(is_generated_key)
+    {
         RowLock::Update
     } else {
         RowLock::NoKeyUpdate

@@ -7,7 +7,7 @@
 //!   above that level a version the snapshot does not see is 40001.
 //! - U3: no row is changed twice by one statement, nor changed after the statement inserted it (21000).
 
-use super::change::{replace_rows, update_lock};
+use super::change::{assigned_exprs, replace_rows, update_lock};
 use super::foreign::Referential;
 use super::insert::put_new_row;
 use super::target::{Newest, Target};
@@ -17,6 +17,7 @@ use crate::columns::datum_at;
 use crate::datum::Datum;
 use crate::eval;
 use crate::exec::Shared;
+use crate::exec::query::reserve_sequences;
 use crate::plan::{Arbiters, ConflictUpdate, Insert};
 use orrery_base::kv::{Isolation, ReadMode, RowLock};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
@@ -111,6 +112,7 @@ impl<'a> Upsert<'a> {
                 return Ok(None);
             }
         }
+        reserve_sequences(cx, runtime, &assigned_exprs(&self.update.assignments)?, 1).await?;
         let mut new_row = met.to_vec();
         for (ordinal, expr) in &self.update.assignments {
             let value =

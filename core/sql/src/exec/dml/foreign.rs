@@ -15,6 +15,7 @@ use crate::catalog::{Action, Catalog, ForeignKey, Table};
 use crate::datum::Datum;
 use crate::encode;
 use crate::eval;
+use crate::exec::query::reserve_sequences;
 use crate::exec::{ExecContext, Shared};
 use crate::plan::{Referrer, Related, Relations};
 use crate::text::{self, FormatSettings};
@@ -175,6 +176,7 @@ impl<'a> Referential<'a> {
                         new_row[column] = match action {
                             Action::SetDefault => {
                                 let default = &child.defaults[column];
+                                reserve_sequences(cx, runtime, std::slice::from_ref(default), 1).await?;
                                 runtime.evaluate(cx, |context| eval::constant(default, context)).await?
                             }
                             _ => Datum::Null,
