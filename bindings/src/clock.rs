@@ -33,4 +33,7 @@ impl Driver for FixedClock {
     fn world(&self) -> Arc<World> {
         self.inner.world()
     }
+    fn sleep(&self, until: Micros) {
+        self.inner.sleep(self.inner.now() + until.saturating_sub(self.now));
+    }
 }

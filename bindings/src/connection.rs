@@ -81,6 +81,11 @@ impl Statement {
         self.0.fields()
     }
 
+    /// Whether [`Statement::fields`] are these; copies nothing.
+    pub fn has_fields(&self, fields: &[Field]) -> bool {
+        self.0.has_fields(fields)
+    }
+
     /// How many parameters it has.
     pub fn param_count(&self) -> usize {
         self.0.param_count()
@@ -111,6 +116,10 @@ impl Connection {
 
     pub(crate) fn drive<T>(&self, task: Task<T>) -> T {
         self.link.drive(task)
+    }
+
+    pub(crate) fn explain<T>(&self, answer: Result<T>) -> Result<T> {
+        self.link.shared.explain(answer)
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -212,7 +221,7 @@ impl Connection {
     pub fn answer(&mut self, statement: &Statement, params: &[Datum]) -> Result<Answer> {
         self.before(statement)?;
         let task = self.session.execute(&statement.0, params.to_vec());
-        match self.drive(task)? {
+        match self.explain(self.drive(task))? {
             Execution::Done(tag) => Ok(Answer::Done(tag)),
             Execution::Rows(rows) => {
                 let stream = RowStream::new(self.link.clone(), rows);

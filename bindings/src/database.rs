@@ -3,12 +3,15 @@
 use crate::clock::FixedClock;
 use crate::connection::Connection;
 use crate::key_value::{self, KeyValue};
-use orrery_drivers::{Driver, FileDriver, FileOptions, MemoryDriver};
-use orrery_engine::DatabaseOptions;
+use orrery_drivers::{Driver, MemoryDriver, Turns};
+#[cfg(unix)]
+use orrery_drivers::{FileDriver, FileOptions};
 use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::store::{CheckFinding, CheckSummary, StoreOptions, StoreStats};
+use orrery_engine::{DatabaseOptions, Task};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -32,6 +35,10 @@ pub struct Options {
     /// A clock that stands still, in microseconds since the Unix epoch: `now()` is this, and no timeout passes. For tests and
     /// runs that must come out the same; `None`: the wall clock.
     pub now: Option<u64>,
+    /// Whether the database may start threads. Without, housekeeping (checkpoints, syncs by interval) is done by whoever runs a
+    /// statement, and a statement that would wait for a lock of another connection answers 55P03 instead. Default: true, but
+    /// false on WebAssembly.
+    pub threads: bool,
 }
 
 impl Default for Options {
@@ -44,12 +51,13 @@ impl Default for Options {
             create: true,
             seed: None,
             now: None,
+            threads: !cfg!(target_family = "wasm"),
         }
     }
 }
 
 /// Options as words: `create=off durability=none seed=7 now=1700000000000000 memory=4294967296 pool=… memtable=…`, split by blanks.
-/// `durability` is `full`, `none` or `interval` (`interval:MILLISECONDS`). Errors: 22023.
+/// `durability` is `full`, `none` or `interval` (`interval:MILLISECONDS`); `threads=off`. Errors: 22023.
 impl FromStr for Options {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
@@ -65,6 +73,7 @@ impl FromStr for Options {
             let number = || value.parse::<u64>().map_err(|_| invalid());
             match (name, value) {
                 ("create", "on" | "off") => options.create = value == "on",
+                ("threads", "on" | "off") => options.threads = value == "on",
                 ("durability", "full") => options.durability = Durability::Full,
                 ("durability", "none") => options.durability = Durability::None,
                 ("durability", _) => {
@@ -106,7 +115,29 @@ pub struct Database(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) engine: orrery_engine::Database,
     pub(crate) driver: Arc<dyn Driver>,
-    housekeeping: Mutex<Option<JoinHandle<()>>>,
+    housekeeping: Housekeeping,
+    is_closed: AtomicBool,
+}
+
+/// Who does it.
+enum Housekeeping {
+    Thread(Mutex<Option<JoinHandle<()>>>),
+    Turns(Arc<Turns>),
+}
+
+impl Housekeeping {
+    fn start(task: Task<Result<()>>, driver: &Arc<dyn Driver>, turns: Option<Arc<Turns>>) -> Result<Self> {
+        if let Some(turns) = turns {
+            turns.adopt(task);
+            return Ok(Housekeeping::Turns(turns));
+        }
+        let driver = driver.clone();
+        // Its errors are the engine's state (poisoned): sessions hear of them.
+        let work = move || drop(orrery_drivers::run(&*driver, task));
+        let thread = std::thread::Builder::new().name("orrery-housekeeping".into()).spawn(work);
+        let thread = thread.map_err(|error| Error::internal(format!("no thread: {error}")))?;
+        Ok(Housekeeping::Thread(Mutex::new(Some(thread))))
+    }
 }
 
 impl Database {
@@ -120,11 +151,14 @@ impl Database {
     pub fn open_with(path: impl AsRef<Path>, options: &Options) -> Result<Database> {
         let path = path.as_ref();
         if path == Path::new(":memory:") {
-            let options = Options { durability: Durability::None, ..options.clone() };
-            return Database::with_driver(Arc::new(MemoryDriver::new()), &options);
+            return Database::in_memory_with(Arc::new(MemoryDriver::new()), options);
         }
-        let file_options = FileOptions { create: options.create, ..FileOptions::default() };
-        Database::with_driver(Arc::new(FileDriver::open(path, &file_options)?), options)
+        open_file(path, options)
+    }
+
+    /// As [`Database::with_driver`], over a disk that loses everything with this value: no commit waits for it.
+    pub fn in_memory_with(driver: Arc<dyn Driver>, options: &Options) -> Result<Database> {
+        Database::with_driver(driver, &Options { durability: Durability::None, ..options.clone() })
     }
 
     /// A database in memory.
@@ -138,6 +172,8 @@ impl Database {
             Some(now) => Arc::new(FixedClock { inner: driver, now }),
             None => driver,
         };
+        let turns = (!options.threads).then(|| Arc::new(Turns::new(driver.clone())));
+        let driver: Arc<dyn Driver> = turns.clone().map_or(driver, |turns| turns);
         let store = StoreOptions {
             durability: options.durability,
             memory_bytes: options.memory_bytes,
@@ -148,14 +184,16 @@ impl Database {
         };
         let open = orrery_engine::Database::open(driver.world(), DatabaseOptions { store });
         let engine = orrery_drivers::run(&*driver, open)?;
-        let housekeeping = {
-            let (task, driver) = (engine.housekeeping(), driver.clone());
-            // Its errors are the engine's state (poisoned): sessions hear of them.
-            let work = move || drop(orrery_drivers::run(&*driver, task));
-            std::thread::Builder::new().name("orrery-housekeeping".into()).spawn(work)
-        };
-        let housekeeping = housekeeping.map_err(|error| Error::internal(format!("no thread: {error}")))?;
-        Ok(Database(Arc::new(Shared { engine, driver, housekeeping: Mutex::new(Some(housekeeping)) })))
+        let housekeeping = Housekeeping::start(engine.housekeeping(), &driver, turns)?;
+        Ok(Database(Arc::new(Shared { engine, driver, housekeeping, is_closed: AtomicBool::new(false) })))
+    }
+
+    /// Does the housekeeping that is due, where there are no threads; answers when it wants the next turn although no statement
+    /// runs, in microseconds since the Unix epoch. With threads: nothing, never.
+    pub fn housekeep(&self) -> Option<u64> {
+        let Housekeeping::Turns(turns) = &self.0.housekeeping else { return None };
+        turns.turn();
+        turns.wake_at()
     }
 
     /// A new connection: a session of its own.
@@ -198,14 +236,48 @@ impl Database {
 
 impl Shared {
     fn close(&self) -> Result<()> {
-        let handle = self.housekeeping.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        let Some(handle) = handle else { return Ok(()) };
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
         let closed = orrery_drivers::run(&*self.driver, self.engine.close());
-        if handle.join().is_err() {
-            return Err(Error::internal("the housekeeping thread panicked"));
+        if let Housekeeping::Thread(handle) = &self.housekeeping {
+            let handle = handle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            if handle.is_some_and(|handle| handle.join().is_err()) {
+                return Err(Error::internal("the housekeeping thread panicked"));
+            }
         }
         closed
     }
+
+    /// What a task answered; a wait that nobody could have ended is told from an interrupt.
+    pub(crate) fn explain<T>(&self, answer: Result<T>) -> Result<T> {
+        match &self.housekeeping {
+            Housekeeping::Turns(turns) if turns.take_stuck() => answer.map_err(|error| match error.code() {
+                SqlState::QUERY_CANCELED => would_wait(),
+                _ => error,
+            }),
+            _ => answer,
+        }
+    }
+}
+
+#[cold]
+fn would_wait() -> Error {
+    let message = "the lock is held by another transaction, which cannot go on while this statement waits";
+    Error::new(SqlState::LOCK_NOT_AVAILABLE, message)
+        .with_hint("End the other transaction first, or run this statement in it.")
+}
+
+#[cfg(unix)]
+fn open_file(path: &Path, options: &Options) -> Result<Database> {
+    let subtask_thread_count = if options.threads { FileOptions::default().subtask_thread_count } else { 0 };
+    let file_options = FileOptions { create: options.create, subtask_thread_count };
+    Database::with_driver(Arc::new(FileDriver::open(path, &file_options)?), options)
+}
+
+#[cfg(not(unix))]
+fn open_file(path: &Path, _options: &Options) -> Result<Database> {
+    Err(Error::unsupported(format!("opening {} without a driver for files", path.display())))
 }
 
 impl Drop for Shared {

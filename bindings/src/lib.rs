@@ -44,7 +44,15 @@ pub mod kv {
     pub use orrery_engine::base::kv::{Flow, KeyRange, RowRef, RowSink};
 }
 
-pub use orrery_drivers::{Driver, FileDriver, MemoryDriver, TestDriver};
+/// What a driver of your own is asked, and answers.
+pub mod disk {
+    pub use orrery_engine::base::AlignedBuf;
+    pub use orrery_engine::base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, DiskResult, FileId};
+}
+
+#[cfg(unix)]
+pub use orrery_drivers::FileDriver;
+pub use orrery_drivers::{Driver, MemoryDriver, TestDriver};
 pub use orrery_engine::Tag;
 pub use orrery_engine::base::kv::Isolation;
 pub use orrery_engine::base::{Duty, Error, Result, SqlState};

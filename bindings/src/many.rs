@@ -115,7 +115,7 @@ impl Connection {
     ) -> Result<u64> {
         self.before(statement)?;
         let task = self.session().execute_many(&statement.0, types.to_vec(), params);
-        match self.drive(task)? {
+        match self.explain(self.drive(task))? {
             Execution::Done(tag) => Ok(tag.row_count.unwrap_or(0)),
             Execution::Rows(_) => Err(Error::internal("a statement over many rows of parameters gave rows")),
         }

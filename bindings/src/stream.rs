@@ -62,7 +62,7 @@ pub(crate) fn lock(state: &SharedState) -> MutexGuard<'_, State> {
 impl State {
     fn pull(&mut self, link: &Link) -> Result<Option<Batch>> {
         let Some(rows) = self.rows.take() else { return Ok(None) };
-        let (rows, batch) = link.drive(rows.next_batch())?;
+        let (rows, batch) = link.shared.explain(link.drive(rows.next_batch()))?;
         self.tag = rows.tag();
         if batch.is_some() {
             self.rows = Some(rows);

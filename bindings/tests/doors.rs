@@ -230,3 +230,41 @@ fn settings_are_set_and_shown() {
     assert_eq!(connection.show("application_name").unwrap(), "it's");
     assert_eq!(connection.set("no_such", "1").unwrap_err().code().as_str(), "42704");
 }
+
+#[test]
+fn without_threads_housekeeping_is_done_by_the_statements() {
+    let disk = Arc::new(orrerydb::MemoryDriver::new());
+    let options = Options { threads: false, memtable_bytes: Some(1 << 20), ..Options::default() };
+    let db = Database::with_driver(disk.clone(), &options).unwrap();
+    let mut first = db.connect();
+    first.run("create table t (id integer primary key, a text)").unwrap();
+    for part in 0..20 {
+        let insert = "insert into t select n, repeat('x', 200) from generate_series($1, $1 + 999) as s(n)";
+        first.execute(insert, &[Value::Int4(part * 1000)]).unwrap();
+    }
+    assert!(db.stats().checkpoint_count > 0, "four megabytes went through a memtable of one");
+    // A lock of another connection: nobody could give it while this statement waits.
+    let mut second = db.connect();
+    first.run("begin; update t set a = 'first' where id = 1").unwrap();
+    let error = second.execute("update t set a = 'second' where id = 1", &[]).unwrap_err();
+    assert_eq!(error.code().as_str(), "55P03");
+    first.run("commit").unwrap();
+    assert_eq!(second.execute("update t set a = 'second' where id = 1", &[]).unwrap(), 1);
+    // A timeout is still a timeout.
+    second.run("set statement_timeout = '20ms'").unwrap();
+    let error = second.execute("select count(*) from generate_series(1, 100000000000)", &[]).unwrap_err();
+    assert_eq!(error.code().as_str(), "57014");
+    assert_eq!(db.check().unwrap().1.len(), 0);
+    db.close().unwrap();
+    let db = Database::with_driver(disk.clone(), &options).unwrap();
+    let a: String = db
+        .connect()
+        .query("select a from t where id = 1", &[])
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .get(0)
+        .unwrap();
+    assert_eq!(a, "second");
+}

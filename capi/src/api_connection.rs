@@ -98,6 +98,7 @@ pub unsafe extern "C" fn orrery_open(
     out: *mut *mut orrery_database,
 ) -> orrery_status {
     guard(|| {
+        raw::check_place(out)?;
         // SAFETY: this function's contract, here and below.
         let path = unsafe { raw::text(path)? };
         let options: Options = match options.is_null() {
@@ -133,6 +134,7 @@ pub unsafe extern "C" fn orrery_connect(
     out: *mut *mut orrery_connection,
 ) -> orrery_status {
     guard(|| {
+        raw::check_place(out)?;
         let connection = self::database(database)?.connect();
         let interrupt = connection.interrupt_handle();
         let connection = Arc::new(Connection { inner: Mutex::new(Some(connection)), interrupt });

@@ -185,6 +185,7 @@ pub unsafe extern "C" fn orrery_prepare(
     out: *mut *mut orrery_statement,
 ) -> orrery_status {
     guard(|| {
+        raw::check_place(out)?;
         let connection = self::connection(connection)?;
         // SAFETY: this function's contract, here and below.
         let sql = unsafe { raw::text(sql)? };

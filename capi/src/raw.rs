@@ -35,14 +35,17 @@ pub(crate) unsafe fn bytes<'a>(bytes: *const u8, len: usize) -> Result<&'a [u8],
     }
 }
 
+/// Whether there is a place for an answer: asked before anything is opened that nobody could close.
+pub(crate) fn check_place<T>(out: *mut T) -> Result<(), Stop> {
+    if out.is_null() { Err(Stop::Misuse("the place for an answer is NULL")) } else { Ok(()) }
+}
+
 /// Writes an answer to where the caller wants it.
 ///
 /// # Safety
 /// `out` is NULL or a place for a `T`.
 pub(crate) unsafe fn give<T>(out: *mut T, value: T) -> Result<(), Stop> {
-    if out.is_null() {
-        return Err(Stop::Misuse("the place for an answer is NULL"));
-    }
+    check_place(out)?;
     // SAFETY: not NULL, and by this function's contract a place for a `T`; what was there is not read.
     unsafe { out.write(value) };
     Ok(())

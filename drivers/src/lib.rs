@@ -3,6 +3,7 @@
 //! - [`FileDriver`] (unix): files, positioned I/O, `fdatasync`, an exclusive lock, a pool of threads for sub-tasks.
 //! - [`MemoryDriver`]: a disk that lives as long as the process.
 //! - [`TestDriver`]: wraps another; suspends, reorders, fails or shortens requests.
+//! - [`Turns`]: wraps another where there are no threads; background work is done in turns with the tasks.
 //!
 //! All of them may be used by many threads at once: each thread calls [`Driver::run`] with its own task, and performs
 //! the requests that came out of its own polls. So the leader of a group commit writes and syncs on its own thread.
@@ -19,15 +20,17 @@ mod park;
 mod pool;
 mod streams;
 pub mod test;
+mod turns;
 
 #[cfg(unix)]
 pub use files::{FileDriver, FileOptions};
 pub use memory::MemoryDriver;
 pub use test::{Nastiness, TestDriver};
+pub use turns::Turns;
 
 use orrery_base::World;
 use orrery_base::disk::{DiskOp, DiskResult};
-use orrery_base::task::{IoRequest, SubTask, Task};
+use orrery_base::task::{Cancel, IoRequest, SubTask, Task};
 use orrery_base::time::Micros;
 use park::Parker;
 use std::sync::Arc;
@@ -67,6 +70,21 @@ pub trait Driver: Send + Sync {
         World::quiet()
     }
 
+    /// Blocks this thread until the wall clock says `until`, or shorter.
+    fn sleep(&self, until: Micros) {
+        std::thread::sleep(Duration::from_micros(until.saturating_sub(self.now())));
+    }
+
+    /// Called when a task waits for something other than the disk, before its thread is parked. A driver that is the only one
+    /// who could bring about what it waits for does so here, and answers `true`: the task is polled again.
+    fn meanwhile(&self, wake_at: Option<Micros>, cancel: &Cancel) -> bool {
+        let _ = (wake_at, cancel);
+        false
+    }
+
+    /// Called when a task has come to its end.
+    fn after_task(&self) {}
+
     /// Runs a task to its answer on this thread. All requests that it made are performed when this returns, those
     /// nobody waits for included.
     fn run<T>(&self, task: Task<T>) -> T
@@ -95,6 +113,15 @@ impl<D: Driver + ?Sized> Driver for Arc<D> {
     }
     fn world(&self) -> Arc<World> {
         (**self).world()
+    }
+    fn sleep(&self, until: Micros) {
+        (**self).sleep(until);
+    }
+    fn meanwhile(&self, wake_at: Option<Micros>, cancel: &Cancel) -> bool {
+        (**self).meanwhile(wake_at, cancel)
+    }
+    fn after_task(&self) {
+        (**self).after_task();
     }
 }
 
@@ -135,6 +162,7 @@ fn run_loop<T>(
                 while !waiting.is_empty() {
                     driver.perform_some(&mut waiting);
                 }
+                driver.after_task();
                 return answer;
             }
             for subtask in task.take_subtasks() {
@@ -142,6 +170,9 @@ fn run_loop<T>(
             }
             between();
             if waiting.is_empty() {
+                if !parker.is_woken() && driver.meanwhile(task.wake_at(), &task.cancel_handle()) {
+                    continue;
+                }
                 parker.park(task.wake_at(), || driver.now(), park_max);
             } else {
                 driver.perform_some(&mut waiting);

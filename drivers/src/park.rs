@@ -53,6 +53,11 @@ impl Parker {
         &self.waker
     }
 
+    /// Whether parking would return at once.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.state.woken.load(Ordering::Acquire)
+    }
+
     /// Returns once woken since the last return, when `now` reaches `until`, or after `at_most`.
     pub(crate) fn park(&self, until: Option<Micros>, now: impl Fn() -> Micros, at_most: Option<Duration>) {
         let start = at_most.map(|at_most| (Instant::now(), at_most));

@@ -3,6 +3,8 @@
 //! - [`adapter`]: a connection as `sqllogictest` sees one; how values and errors are written in `.slt` files.
 //! - [`databases`]: a fresh database under each driver.
 //! - [`sqlite_corpus`]: SQLite's corpus, run to the end and counted.
+//! - [`differential`]: generated queries, run in several ways that must give equal rows.
+//! - [`pg_regress`]: PostgreSQL's regression files, scored statement by statement.
 //! - [`history`]: what the crash and damage tests write and expect back.
 //!
 //! What it deliberately does not do: decide what is right. The expected results of `.slt` files are PostgreSQL's
@@ -10,5 +12,7 @@
 
 pub mod adapter;
 pub mod databases;
+pub mod differential;
 pub mod history;
+pub mod pg_regress;
 pub mod sqlite_corpus;

@@ -462,3 +462,145 @@ fn settings_follow_the_transaction() {
     one.run("begin; set local timezone = '+03'; set timezone = '+04'; commit").unwrap();
     assert_eq!(zone(&mut one), "+04:00");
 }
+
+const COUNT_UP: &str = "insert into t values (1, 1, 1) on conflict (id) do update set n = t.n + excluded.n";
+
+#[test]
+fn two_that_insert_the_same_key_become_one_insert_and_one_update() {
+    for sql in [COUNT_UP, "insert into t values (2, 1, 1) on conflict (u) do update set n = t.n + excluded.n"]
+    {
+        let db = database("create table t (id integer primary key, n integer not null, u integer unique)");
+        let mut holder = db.connect();
+        holder.run("begin; insert into t values (1, 10, 1)").unwrap();
+        let other = start(db.connect(), sql);
+        until_waiting(&db, 1);
+        holder.run("commit").unwrap();
+        other.join().unwrap().1.unwrap();
+        assert_eq!(number(&mut holder, "select n from t"), 11, "{sql}");
+        holder.run("begin; delete from t").unwrap();
+        let other = start(db.connect(), sql);
+        until_waiting(&db, 1);
+        holder.run("commit").unwrap();
+        other.join().unwrap().1.unwrap();
+        assert_eq!(number(&mut holder, "select n from t"), 1, "the row was gone: this one went in");
+        assert_eq!(db.check().unwrap().1, []);
+    }
+}
+
+#[test]
+fn do_update_looks_at_the_newest_version() {
+    let db = database(
+        "create table t (id integer primary key, n integer not null, u integer unique);
+         insert into t values (1, 0, 1)",
+    );
+    let mut holder = db.connect();
+    holder.run("begin; update t set n = 100").unwrap();
+    let sql = "insert into t values (1, 1, 1) on conflict (id) do update set n = -1 where t.n = 0";
+    let other = start(db.connect(), sql);
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    other.join().unwrap().1.unwrap();
+    assert_eq!(number(&mut holder, "select n from t"), 100);
+    let mut reader = db.connect();
+    reader.run("begin isolation level repeatable read; select * from t").unwrap();
+    holder.run("update t set n = 101").unwrap();
+    assert_eq!(code(reader.run(COUNT_UP)), SqlState::SERIALIZATION_FAILURE);
+}
+
+#[test]
+fn many_that_count_up_lose_nothing() {
+    let db = database("create table t (id integer primary key, n integer not null, u integer unique)");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut connection = db.connect();
+                for _ in 0..200 {
+                    connection.run(COUNT_UP).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(number(&mut db.connect(), "select n from t"), 800);
+}
+
+const FAMILY: &str = "create table p (id integer primary key, n integer default 0, u integer unique);
+     create table c (id integer primary key, p integer references p, pu integer references p (u) on delete cascade);
+     insert into p values (1, 0, 10), (2, 0, 20)";
+
+#[test]
+fn a_reference_and_the_row_it_needs_wait_for_each_other() {
+    // The referencing row first: whoever deletes what it needs waits, and is refused.
+    let db = database(FAMILY);
+    let mut holder = db.connect();
+    holder.run("begin; insert into c values (1, 1, null)").unwrap();
+    let deleter = start(db.connect(), "delete from p where id = 1");
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    assert_eq!(code(deleter.join().unwrap().1), SqlState::FOREIGN_KEY_VIOLATION);
+    // The deletion first: whoever needs the row waits, and is refused.
+    holder.run("begin; delete from p where id = 2").unwrap();
+    let inserter = start(db.connect(), "insert into c values (2, 2, null)");
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    assert_eq!(code(inserter.join().unwrap().1), SqlState::FOREIGN_KEY_VIOLATION);
+    // Undone, it is there after all.
+    holder.run("insert into p values (2, 0, 20); begin; delete from p where id = 2").unwrap();
+    let inserter = start(db.connect(), "insert into c values (2, 2, null)");
+    until_waiting(&db, 1);
+    holder.run("rollback").unwrap();
+    inserter.join().unwrap().1.unwrap();
+    assert_eq!(number(&mut holder, "select count(*) from c"), 2);
+}
+
+#[test]
+fn a_change_that_leaves_the_key_alone_does_not_wait() {
+    let db = database(FAMILY);
+    let mut holder = db.connect();
+    holder.run("begin; update p set n = n + 1 where id = 1").unwrap();
+    db.connect().run("insert into c values (1, 1, 10); insert into c values (2, 1, null)").unwrap();
+    holder.run("commit; begin; insert into c values (3, 2, 20)").unwrap();
+    db.connect().run("update p set n = 7 where id = 2").unwrap();
+    holder.run("commit").unwrap();
+    assert_eq!(number(&mut holder, "select count(*) from c"), 3);
+    assert_eq!(number(&mut holder, "select sum(n) from p"), 8);
+}
+
+#[test]
+fn a_cascade_takes_the_rows_that_came_meanwhile() {
+    let db = database(FAMILY);
+    let mut holder = db.connect();
+    holder.run("begin; insert into c values (1, null, 10)").unwrap();
+    let deleter = start(db.connect(), "delete from p where id = 1");
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    deleter.join().unwrap().1.unwrap();
+    assert_eq!(number(&mut holder, "select count(*) from c"), 0);
+    // A row that is moved away meanwhile stays.
+    holder.run("insert into c values (2, null, 20); insert into p values (3, 0, 30)").unwrap();
+    holder.run("begin; update c set pu = 30").unwrap();
+    let deleter = start(db.connect(), "delete from p where id = 2");
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    deleter.join().unwrap().1.unwrap();
+    assert_eq!(number(&mut holder, "select count(*) from c where pu = 30"), 1);
+    assert_eq!(db.check().unwrap().1, []);
+}
+
+#[test]
+fn many_sessions_take_each_value_of_a_sequence_once() {
+    let db = database("create sequence s; create table t (n bigint primary key, id serial unique)");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut connection = db.connect();
+                for _ in 0..100 {
+                    connection.run("insert into t (n) values (nextval('s'))").unwrap();
+                }
+            });
+        }
+    });
+    let mut reader = db.connect();
+    assert_eq!(number(&mut reader, "select count(*) from t"), 400);
+    assert_eq!(number(&mut reader, "select max(n) from t"), 400);
+    assert_eq!(number(&mut reader, "select max(id) from t"), 400);
+}

@@ -8,6 +8,7 @@ mod cargo_deny;
 mod command;
 mod doors;
 mod metadata;
+mod npm;
 mod step;
 mod test;
 mod tidy;
@@ -20,11 +21,13 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--full]      every check, with the time of each step; --full adds the slow ones
   tidy [--shrink]    layering, file heads, sizes, banned words, documents; --shrink lowers ci/ratchet.txt
   deny               licences, sources and duplicate versions of the dependencies
-  doors [c|python]   build the C library and the Python wheel, and walk both from a clean environment
+  doors [c|python|node|browser]
+                     build the C library, the Python wheel and the npm package, and walk each from a clean environment
   header             write capi/include/orrery.h anew
-  wasm               build the core for WASM, fail if it imports anything, print its size
+  wasm [core]        build the core for WASM, fail if it imports anything; then the npm package, and hold its size
   sim ARGS...        run the simulator (orrery-sim) with these arguments
-  bench ARGS...      run the benchmarks against the peers (release build)";
+  bench ARGS...      run the benchmarks against the peers (release build)
+  bench-js           run Orrery for JavaScript beside its peers from npm, in Node";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -57,11 +60,18 @@ fn run(arguments: &[String]) -> Result<Outcome, Failure> {
         ("doors", []) => doors::run(),
         ("doors", [door]) if door == "c" => doors::c::run(),
         ("doors", [door]) if door == "python" => doors::python::run(),
+        ("doors", [door]) if door == "node" => doors::javascript::node(),
+        ("doors", [door]) if door == "browser" => doors::javascript::browser(),
         ("header", []) => doors::header::update(),
-        ("wasm", []) => wasm::run(),
+        ("wasm", []) => match wasm::run()? {
+            Outcome::Passed => wasm::package::run(),
+            skipped => Ok(skipped),
+        },
+        ("wasm", [part]) if part == "core" => wasm::run(),
         ("sim", rest) => {
             cargo(&["run", "--locked", "-p", "orrery-sim", "--bin", "orrery-sim", "--"]).args(rest).run()
         }
+        ("bench-js", []) => doors::javascript::bench(),
         ("bench", rest) => {
             cargo(&["run", "--locked", "--release", "-p", "orrery-bench", "--"]).args(rest).run()
         }

@@ -16,6 +16,8 @@ const STEPS: &[Step] = &[
     Step { name: "sim", is_slow: false, run: simulate },
     Step { name: "plants", is_slow: false, run: hunt_quickly },
     Step { name: "wasm", is_slow: false, run: wasm::run },
+    Step { name: "corpora", is_slow: true, run: corpora },
+    Step { name: "differential", is_slow: true, run: differential },
     Step { name: "doors", is_slow: true, run: doors::run },
     Step { name: "slow tests", is_slow: true, run: slow_tests },
     Step { name: "bench", is_slow: true, run: build_bench },
@@ -72,6 +74,24 @@ fn hunt_quickly() -> Result<Outcome, Failure> {
 
 fn hunt_all() -> Result<Outcome, Failure> {
     cargo(&["run", "--locked", "--release", "-p", "orrery-plants"]).run()
+}
+
+/// SQLite's whole sample, and PostgreSQL's regression files. They say themselves when the corpora are not there.
+fn corpora() -> Result<Outcome, Failure> {
+    let run = |program: &[&str]| {
+        cargo(&["run", "--locked", "--release", "-p", "orrery-tests", "--bin"]).args(program).run()
+    };
+    run(&["corpus"])?;
+    run(&["regress", "--", "--least", REGRESS_LEAST_PERCENT])
+}
+
+/// Raised with the score, never lowered.
+const REGRESS_LEAST_PERCENT: &str = "35";
+
+/// Generated queries, held against SQLite too.
+fn differential() -> Result<Outcome, Failure> {
+    let program = ["--bin", "differential", "--features", "sqlite", "--", "--seeds", "300"];
+    cargo(&["run", "--locked", "--release", "-p", "orrery-tests"]).args(&program).run()
 }
 
 /// The peers are C libraries: building them is slow.

@@ -9,7 +9,8 @@ use orrery_sql::bind::{Bound, Control};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::exec::point::PointPlan;
-use orrery_sql::plan::{Plan, Statement};
+use orrery_sql::optimize::Methods;
+use orrery_sql::plan::{Plan, Relations, Statement};
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(crate) struct Scope {
     pub(crate) txn: Arc<Txn>,
     pub(crate) isolation: Isolation,
     pub(crate) read_only: bool,
+    /// What plans may be made of.
+    pub(crate) methods: Methods,
     /// When the transaction began.
     pub(crate) start: u64,
     /// The catalog of the transaction's own making, or of its one snapshot.
@@ -58,7 +61,7 @@ pub(crate) async fn prepare_to_run(
     for _ in 0..ROUND_COUNT_MAX {
         scope.txn.begin_statement()?;
         let (catalog, from_cache) = catalog(db, cx, scope).await?;
-        let Planned { bound, point, .. } = prepared.bind(&catalog)?;
+        let Planned { bound, point, .. } = prepared.bind(&catalog, scope.methods)?;
         if scope.read_only {
             refuse_writes(&bound)?;
         }
@@ -131,7 +134,12 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
     let mut locks = Vec::new();
     let reads = |plan: &Plan, locks: &mut Vec<_>| {
         locks.extend(plan.tables.iter().map(|table| (table.id, TableLock::AccessShare)));
+        locks.extend(plan.sequences.iter().map(|&id| (TreeId(id), TableLock::RowExclusive)));
     };
+    for related in relations_of(bound).into_iter().flat_map(|relations| relations.tables.values()) {
+        let mode = if related.is_changed { TableLock::RowExclusive } else { TableLock::RowShare };
+        locks.push((related.table.id, mode));
+    }
     match bound {
         Bound::Dml(Statement::Query(plan)) => reads(plan, &mut locks),
         Bound::Dml(Statement::Insert(insert)) => {
@@ -153,9 +161,24 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         Bound::Ddl(Ddl::DropIndex(indexes)) => {
             locks.extend(indexes.iter().map(|(table, _)| (table.id, TableLock::AccessExclusive)));
         }
-        Bound::Ddl(Ddl::CreateTable(_) | Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::Nothing(_)) => {}
+        Bound::Ddl(Ddl::AlterSequence(change, table)) => {
+            locks.push((TreeId(change.id), TableLock::AccessExclusive));
+            locks.extend(table.iter().map(|table| (table.id, TableLock::ShareRowExclusive)));
+        }
+        Bound::Ddl(Ddl::DropSequence { ids, .. }) => {
+            locks.extend(ids.iter().map(|&id| (TreeId(id), TableLock::AccessExclusive)));
+        }
+        Bound::Ddl(Ddl::AlterTable { table, others, .. }) => {
+            locks.push((table.id, TableLock::AccessExclusive));
+            locks.extend(others.iter().map(|other| (other.id, TableLock::ShareRowExclusive)));
+        }
+        Bound::Ddl(Ddl::CreateTable(new)) => {
+            let targets = new.foreign_keys.iter().map(|key| TreeId(key.target));
+            locks.extend(targets.filter(|id| id.0 != 0).map(|id| (id, TableLock::ShareRowExclusive)));
+        }
+        Bound::Ddl(Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) | Ddl::Nothing(_)) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
-        Bound::Control(Control::Analyze(tables)) => {
+        Bound::Control(Control::Analyze(tables) | Control::Vacuum { analyze: true, tables }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
         }
         Bound::Control(_) => {}
@@ -165,6 +188,13 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
 
 /// The tables whose definition a statement relies on, written ones first.
 fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
+    let (mut written, read) = own_tables_of(bound);
+    let relations = relations_of(bound).into_iter().flat_map(|relations| relations.tables.values());
+    written.extend(relations.map(|related| &related.table));
+    (written, read)
+}
+
+fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
     match bound {
         Bound::Dml(Statement::Query(plan)) => (Vec::new(), plan.tables.iter().collect()),
         Bound::Dml(Statement::Insert(insert)) => (vec![&insert.table], insert.source.tables.iter().collect()),
@@ -175,12 +205,46 @@ fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
         }
         Bound::Ddl(Ddl::CreateIndex { table, .. }) => (vec![table], Vec::new()),
         Bound::Ddl(Ddl::DropIndex(indexes)) => (indexes.iter().map(|(table, _)| table).collect(), Vec::new()),
-        Bound::Ddl(Ddl::CreateTable(_) | Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::Nothing(_)) => {
-            (Vec::new(), Vec::new())
+        Bound::Ddl(Ddl::AlterTable { table, others, .. }) => {
+            (std::iter::once(table).chain(others).collect(), Vec::new())
         }
+        Bound::Ddl(Ddl::AlterSequence(_, table)) => (table.iter().collect(), Vec::new()),
+        Bound::Ddl(
+            Ddl::CreateTable(_)
+            | Ddl::CreateView(_)
+            | Ddl::DropView { .. }
+            | Ddl::CreateSequence(_)
+            | Ddl::DropSequence { .. }
+            | Ddl::Nothing(_),
+        ) => (Vec::new(), Vec::new()),
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
-        Bound::Control(Control::Analyze(tables)) => (tables.iter().collect(), Vec::new()),
+        Bound::Control(Control::Analyze(tables) | Control::Vacuum { tables, .. }) => {
+            (tables.iter().collect(), Vec::new())
+        }
         Bound::Control(_) => (Vec::new(), Vec::new()),
+    }
+}
+
+/// The foreign keys around what a statement changes.
+fn relations_of(bound: &Bound) -> Option<&Arc<Relations>> {
+    match bound {
+        Bound::Dml(Statement::Insert(insert)) => insert.relations.as_ref(),
+        Bound::Dml(Statement::Update(update)) => update.relations.as_ref(),
+        Bound::Dml(Statement::Delete(delete)) => delete.relations.as_ref(),
+        Bound::Control(Control::Copy(copy)) => copy.relations.as_ref(),
+        _ => None,
+    }
+}
+
+/// The sequences whose definition a statement relies on, beside those of its tables' columns.
+fn sequences_of(bound: &Bound) -> &[u32] {
+    match bound {
+        Bound::Dml(Statement::Query(plan)) => &plan.sequences,
+        Bound::Dml(Statement::Insert(insert)) => &insert.source.sequences,
+        Bound::Dml(Statement::Update(update)) => &update.source.sequences,
+        Bound::Dml(Statement::Delete(delete)) => &delete.source.sequences,
+        Bound::Ddl(Ddl::DropSequence { ids, .. }) => ids,
+        Bound::Ddl(_) | Bound::Control(_) => &[],
     }
 }
 
@@ -193,7 +257,8 @@ async fn is_unchanged(
     planned_under: &Arc<Catalog>,
 ) -> Result<bool> {
     let (written, read) = tables_of(bound);
-    if written.is_empty() && read.is_empty() {
+    let sequences = sequences_of(bound);
+    if written.is_empty() && read.is_empty() && sequences.is_empty() {
         return Ok(true);
     }
     let epoch = db.schema.quiet_epoch();
@@ -201,7 +266,8 @@ async fn is_unchanged(
     let newest = ddl::load_catalog(cx, &*scope.txn).await?;
     let same =
         |table: &&Arc<Table>| newest.table(&table.name).is_some_and(|newest| same_definition(newest, table));
-    let unchanged = written.iter().chain(&read).all(same);
+    let same_sequence = |id: &u32| newest.sequences.get(id) == planned_under.sequences.get(id);
+    let unchanged = written.iter().chain(&read).all(same) && sequences.iter().all(same_sequence);
     if let (true, Some(epoch), false) = (unchanged, epoch, scope.own.changed)
         && newest.version == planned_under.version
     {
@@ -242,6 +308,8 @@ fn refuse_writes(bound: &Bound) -> Result<()> {
         Bound::Ddl(ddl) => crate::run::ddl_command(ddl),
         Bound::Control(Control::Copy(_)) => "COPY FROM",
         Bound::Control(Control::Analyze(_)) => "ANALYZE",
+        Bound::Control(Control::Vacuum { .. }) => "VACUUM",
+        Bound::Control(Control::TableAs(_)) => "CREATE TABLE AS",
         Bound::Control(_) => return Ok(()),
     };
     let message = format!("cannot execute {what} in a read-only transaction");

@@ -10,7 +10,7 @@ use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use orrery_row::codec::RowLayout;
 use orrery_sql::catalog::{Catalog, Index, Table};
 use orrery_sql::ddl::load_catalog;
-use orrery_sql::encode;
+use orrery_sql::encode::{self, OldRows};
 use orrery_store::{CheckFinding, Store, TxnOptions};
 use std::sync::Arc;
 
@@ -120,14 +120,14 @@ struct Look<'a> {
 
 impl Look<'_> {
     async fn rows(&mut self) -> Result<()> {
-        let layout = encode::layout(self.table);
+        let (layout, old) = (encode::layout(self.table), encode::OldRows::of(self.table));
         let mut scan = self.txn.scan(self.table.tree, KeyRange::all(), ReadMode::Snapshot, false)?;
         loop {
             let mut batch = Batch::default();
             let is_more = scan.next_batch(self.cx, &mut batch).await?;
             for (key, value) in &batch.0 {
                 self.row_count += 1;
-                self.row(&layout, key, value).await?;
+                self.row(&layout, &old, key, value).await?;
             }
             if !is_more {
                 break;
@@ -140,9 +140,9 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn row(&mut self, layout: &RowLayout, key: &[u8], value: &[u8]) -> Result<()> {
+    async fn row(&mut self, layout: &RowLayout, old: &OldRows, key: &[u8], value: &[u8]) -> Result<()> {
         let here = || format!("table {}, row {}", self.table.name, hex(key));
-        let row = match encode::decode_row(layout, &encode::types(self.table), value) {
+        let row = match old.decode(layout, value) {
             Ok(row) => row,
             Err(error) => {
                 let place = here();

@@ -11,13 +11,14 @@ use arrow_array::{ArrayRef, StringArray};
 
 use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::analyze;
-use orrery_sql::bind::{Bound, Control};
+use orrery_sql::bind::{Bound, Control, TableAs};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::datum::Datum;
 use orrery_sql::ddl;
 use orrery_sql::eval;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::explain;
+use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
 use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};
@@ -49,7 +50,7 @@ pub(crate) async fn immediate(
         return Some(Err(run::failed_transaction()));
     }
     // None of these names anything in the catalog.
-    let bound = match prepared.bind(&Arc::new(Catalog::default())) {
+    let bound = match prepared.bind(&Arc::new(Catalog::default()), Methods::default()) {
         Ok(planned) => planned.bound,
         Err(error) => return Some(Err(error)),
     };
@@ -302,13 +303,17 @@ pub(crate) async fn in_transaction(
             // A parameter has no modifier: numeric(5,1) says numeric.
             let types = types.iter().map(SqlType::base).collect();
             let prepared = Arc::new(Prepared::new(statement.clone(), types));
-            prepared.bind(&ready.catalog).map_err(|error| shift(error, statement.offset_chars))?;
+            prepared
+                .bind(&ready.catalog, running.scope.methods)
+                .map_err(|error| shift(error, statement.offset_chars))?;
             running.state.prepared.insert(name.clone(), prepared);
             Ok(Execution::Done(Tag::command("PREPARE")))
         }
         Control::Execute { name, args } => execute(running, name, args, ready).await,
         Control::Explain { analyze, statement } => explain(running, *analyze, statement).await,
         Control::Analyze(tables) => analyze_tables(running, tables, ready).await,
+        Control::Vacuum { analyze, tables } => vacuum(running, *analyze, tables, ready).await,
+        Control::TableAs(create) => table_as(running, create, ready).await,
         Control::Copy(copy) => crate::copy::from_file(running, copy, ready).await,
         _ => Err(Error::internal("an immediate statement was run in a transaction")),
     }
@@ -333,7 +338,7 @@ fn prepared_with_arguments(
     ready: &Ready,
 ) -> Result<(Arc<Prepared>, Vec<Datum>)> {
     let prepared = running.state.prepared.get(name).cloned().ok_or_else(|| no_such_statement(name))?;
-    let bound = prepared.bind(&ready.catalog)?.bound;
+    let bound = prepared.bind(&ready.catalog, running.scope.methods)?.bound;
     let types: &[SqlType] = match &*bound {
         Bound::Dml(statement) => run::param_types(statement),
         _ => &[],
@@ -396,6 +401,35 @@ async fn run_for_metrics(
         running.change_rows(statement, &context).await?;
     }
     Ok(context.metrics())
+}
+
+async fn vacuum(
+    running: &mut Running<'_>,
+    analyze: bool,
+    tables: &[Arc<Table>],
+    ready: &Ready,
+) -> Result<Execution> {
+    if !running.is_implicit {
+        let message = "VACUUM cannot run inside a transaction block";
+        return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+    }
+    if analyze {
+        analyze_tables(running, tables, ready).await?;
+    }
+    Ok(Execution::Done(Tag::command("VACUUM")))
+}
+
+/// Makes the table and fills it, under the one transaction.
+async fn table_as(running: &mut Running<'_>, create: &TableAs, ready: &Ready) -> Result<Execution> {
+    let made = running.ddl(&create.table, ready).await?;
+    let Some(insert) = &create.insert else { return Ok(made) };
+    let insert = Arc::new(Prepared::new(insert.clone(), Vec::new()));
+    // One level deep: it is an INSERT.
+    let filled = Box::pin(running.prepared(&insert, Params::One(Vec::new()))).await?;
+    match filled {
+        Execution::Done(tag) => Ok(Execution::Done(Tag { command: "SELECT", ..tag })),
+        rows @ Execution::Rows(_) => Ok(rows),
+    }
 }
 
 async fn analyze_tables(

@@ -39,7 +39,7 @@ pub struct ColumnDescription {
     pub ty: SqlType,
     /// NOT NULL (primary key columns too).
     pub not_null: bool,
-    /// DEFAULT, as SQL text.
+    /// DEFAULT, as SQL text; of a generated column the clause that makes it one.
     pub default: Option<String>,
     /// GENERATED … AS IDENTITY.
     pub identity: Option<IdentityDescription>,
@@ -116,7 +116,7 @@ fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDes
     let others = table.indexes.iter().map(|it| index(txn, table, it));
     TableDescription {
         name: table.name.clone(),
-        columns: table.columns.iter().map(|it| column(catalog, it)).collect(),
+        columns: table.visible().map(|(_, it)| column(catalog, it)).collect(),
         indexes: primary.into_iter().chain(others).collect(),
         checks: table
             .checks
@@ -163,7 +163,10 @@ fn column(catalog: &Catalog, column: &Column) -> ColumnDescription {
         name: column.name.clone(),
         ty: column.ty,
         not_null: column.not_null,
-        default: column.default.clone(),
+        default: match &column.generated {
+            Some(text) => Some(format!("generated always as ({text}) stored")),
+            None => column.default.as_deref().map(|text| catalog.shown_default(text)),
+        },
         identity,
     }
 }

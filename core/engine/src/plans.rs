@@ -6,6 +6,7 @@ use orrery_base::{Error, Result};
 use orrery_sql::bind::{self, Bound};
 use orrery_sql::catalog::Catalog;
 use orrery_sql::exec::point::PointPlan;
+use orrery_sql::optimize::Methods;
 use orrery_sql::parse::{self, Parsed, ast};
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
@@ -19,10 +20,11 @@ pub struct Prepared {
     planned: Mutex<Option<Planned>>,
 }
 
-/// A statement bound and planned under one catalog.
+/// A statement bound and planned under one catalog and one choice of methods.
 #[derive(Clone)]
 pub(crate) struct Planned {
     pub(crate) catalog: Arc<Catalog>,
+    methods: Methods,
     pub(crate) bound: Arc<Bound>,
     /// The short path, when it is a point statement.
     pub(crate) point: Option<Arc<PointPlan>>,
@@ -83,24 +85,33 @@ impl Prepared {
         }
     }
 
+    /// Whether [`Prepared::fields`] are these; copies nothing.
+    pub fn has_fields(&self, fields: &[Field]) -> bool {
+        matches!(
+            lock(&self.planned).as_ref().map(|planned| &*planned.bound),
+            Some(Bound::Dml(Statement::Query(plan))) if plan.root.fields == fields
+        )
+    }
+
     /// How many parameters it has.
     pub fn param_count(&self) -> usize {
         self.parsed.param_count as usize
     }
 
-    /// The statement bound and planned under this catalog. Errors: every error of names and types, with position.
-    pub(crate) fn bind(&self, catalog: &Arc<Catalog>) -> Result<Planned> {
+    /// The statement bound and planned under this catalog, of these methods. Errors: every error of names and types, with position.
+    pub(crate) fn bind(&self, catalog: &Arc<Catalog>, methods: Methods) -> Result<Planned> {
         if let Some(planned) = &*lock(&self.planned)
             && Arc::ptr_eq(&planned.catalog, catalog)
+            && planned.methods == methods
         {
             return Ok(planned.clone());
         }
-        let bound = Arc::new(bind::bind(&self.parsed, catalog, &self.declared)?);
+        let bound = Arc::new(bind::bind(&self.parsed, catalog, &self.declared, methods)?);
         let point = match &*bound {
             Bound::Dml(statement) => PointPlan::new(statement).map(Arc::new),
             _ => None,
         };
-        let planned = Planned { catalog: catalog.clone(), bound, point };
+        let planned = Planned { catalog: catalog.clone(), methods, bound, point };
         *lock(&self.planned) = Some(planned.clone());
         Ok(planned)
     }

@@ -18,6 +18,7 @@ use orrery_sql::bind::Bound;
 use orrery_sql::catalog::Catalog;
 use orrery_sql::datum::Datum;
 use orrery_sql::exec::point::{PointOutcome, PointPlan, PointRow, PointScratch};
+use orrery_sql::optimize::Methods;
 use orrery_sql::types::SqlType;
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
@@ -73,7 +74,8 @@ impl PointCache {
             return Some(index);
         }
         let (epoch, catalog) = db.schema.current_with_epoch()?;
-        let planned = prepared.bind(&catalog).ok()?;
+        // A point statement has one plan, whatever methods are switched off.
+        let planned = prepared.bind(&catalog, Methods::default()).ok()?;
         let entry =
             Entry { prepared: prepared.clone(), epoch, catalog, bound: planned.bound, point: planned.point };
         let index = known.unwrap_or_else(|| {

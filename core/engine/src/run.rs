@@ -110,18 +110,20 @@ async fn within_transaction(
 }
 
 pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
+    let methods = state.settings.methods;
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,
             isolation: explicit.level.isolation(),
             read_only: explicit.read_only,
+            methods,
             start: explicit.start,
             own: explicit.own.clone(),
         });
     }
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
-    Ok(Scope { txn, isolation, read_only, start: cx.now(), own: bind::OwnCatalog::default() })
+    Ok(Scope { txn, isolation, read_only, methods, start: cx.now(), own: bind::OwnCatalog::default() })
 }
 
 pub(crate) fn failed_transaction() -> Error {
@@ -157,12 +159,16 @@ impl Running<'_> {
     /// What the executor runs in. `params` are cast to the plan's types.
     pub(crate) fn context(
         &self,
-        catalog: &Catalog,
+        catalog: &Arc<Catalog>,
         types: &[SqlType],
         params: &[Datum],
     ) -> Result<ExecContext> {
-        let environment =
-            StatementEnvironment { db: self.session.db.clone(), sequences: catalog.sequences.clone() };
+        let environment = StatementEnvironment {
+            db: self.session.db.clone(),
+            catalog: catalog.clone(),
+            session: self.state.sequences.clone(),
+            read_only: self.scope.read_only,
+        };
         let mut context = ExecContext {
             txn: self.scope.txn.clone(),
             environment: Arc::new(environment),
@@ -297,7 +303,7 @@ impl Running<'_> {
         }
     }
 
-    async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
+    pub(crate) async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
         if let Ddl::Nothing(notice) = ddl {
             let mut tag = Tag::command("");
             tag.notice = Some(notice.clone());
@@ -306,12 +312,6 @@ impl Running<'_> {
         let context = self.context(&ready.catalog, &[], &[])?;
         let epoch = self.session.db.schema.quiet_epoch();
         let catalog = ddl::execute(self.cx, &context, &ready.catalog, ddl.clone()).await?;
-        for sequence in ready.catalog.sequences.keys() {
-            let restarted = matches!(ddl, Ddl::Truncate { restart_identity: true, .. });
-            if restarted || !catalog.sequences.contains_key(sequence) {
-                self.session.db.sequences.forget(*sequence);
-            }
-        }
         self.scope.own.catalog = Some(Arc::new(catalog));
         self.scope.own.epoch = epoch;
         self.scope.own.changed = true;
@@ -326,6 +326,10 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
         Ddl::DropTable { .. } => "DROP TABLE",
         Ddl::CreateView(_) => "CREATE VIEW",
         Ddl::DropView { .. } => "DROP VIEW",
+        Ddl::AlterTable { .. } => "ALTER TABLE",
+        Ddl::CreateSequence(_) => "CREATE SEQUENCE",
+        Ddl::AlterSequence(..) => "ALTER SEQUENCE",
+        Ddl::DropSequence { .. } => "DROP SEQUENCE",
         Ddl::CreateIndex { .. } => "CREATE INDEX",
         Ddl::DropIndex(_) => "DROP INDEX",
         Ddl::Truncate { .. } => "TRUNCATE TABLE",

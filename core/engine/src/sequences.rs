@@ -1,71 +1,199 @@
-//! Reservations of sequence values: identity columns and hidden row ids. A block is reserved by a small transaction of its
-//! own and handed out from memory by all sessions, so a crash leaves a gap, never a repeat, and a rolled-back insert
-//! leaves one too (as in PostgreSQL).
+//! Reservations of sequence values. A block is reserved by a small transaction of its own and handed out from memory by all
+//! sessions, so a crash leaves a gap, never a repeat, and a rolled-back insert leaves one too (as in PostgreSQL).
+//!
+//! Invariant: a value lies under a value id, which belongs to one definition of one sequence and is never used again, also
+//! when the transaction that made the sequence is rolled back; whoever changes the definition holds the locks that keep
+//! everybody else from taking values.
 
 use crate::database::Inner;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Transaction, Wait};
 use orrery_base::task::lock;
-use orrery_base::{BoxFuture, Cx, Error, Result};
-use orrery_sql::catalog::Sequence;
+use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
+use orrery_sql::catalog::{Catalog, Sequence};
 use orrery_sql::ddl::SEQUENCE_VALUES;
 use orrery_sql::exec::Environment;
-use orrery_sql::functions::exhausted;
+use orrery_sql::functions::{Run, SessionSequences};
 use orrery_store::{Txn, TxnOptions};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// Reserved blocks by sequence id.
+/// Reserved blocks by value id.
 #[derive(Default)]
-pub(crate) struct Sequences(Mutex<BTreeMap<u32, Block>>);
+pub(crate) struct Sequences(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    blocks: BTreeMap<u32, Block>,
+    /// How often a value was set by hand: a block reserved before that is not used any more.
+    settings: BTreeMap<u32, u64>,
+}
 
 #[derive(Clone, Copy)]
 struct Block {
     next: i64,
     left: u32,
+    /// What was handed out last, if anything was.
+    last: Option<i64>,
 }
 
 impl Sequences {
-    fn take(&self, sequence: &Sequence, count: u32) -> Option<i64> {
-        let mut blocks = lock(&self.0);
-        let block = blocks.get_mut(&sequence.id).filter(|block| block.left >= count)?;
-        let first = block.next;
-        block.left -= count;
-        block.next = first.wrapping_add(sequence.increment.wrapping_mul(i64::from(count)));
-        Some(first)
+    /// Takes at most `count` consecutive values of what is reserved.
+    fn take(&self, sequence: &Sequence, count: u32) -> Option<Run> {
+        let mut state = lock(&self.0);
+        let block = state.blocks.get_mut(&sequence.value_id).filter(|block| block.left > 0)?;
+        let run = (block.next, count.min(block.left));
+        let last = block.next + i64::from(run.1 - 1) * sequence.increment;
+        block.left -= run.1;
+        block.last = Some(last);
+        block.next = last.wrapping_add(sequence.increment);
+        Some(run)
     }
 
-    fn put(&self, sequence: &Sequence, next: i64, left: u32) {
-        lock(&self.0).insert(sequence.id, Block { next, left });
+    fn setting(&self, value_id: u32) -> u64 {
+        lock(&self.0).settings.get(&value_id).copied().unwrap_or(0)
     }
 
-    /// Forgets a block: its sequence was dropped or restarted.
-    pub(crate) fn forget(&self, sequence: u32) {
-        lock(&self.0).remove(&sequence);
+    /// Adds a reserved run, unless the value was set by hand since `setting`.
+    fn put(&self, sequence: &Sequence, (first, count): Run, setting: u64) {
+        let mut state = lock(&self.0);
+        if state.settings.get(&sequence.value_id).copied().unwrap_or(0) != setting {
+            return;
+        }
+        match state.blocks.get_mut(&sequence.value_id) {
+            // Two sessions arrived together: the later run goes on where the earlier one ends.
+            Some(block)
+                if block.left > 0
+                    && block.next.checked_add(i64::from(block.left) * sequence.increment) == Some(first) =>
+            {
+                block.left += count;
+            }
+            known => {
+                let last = known.and_then(|block| block.last);
+                let block = Block { next: first, left: count, last };
+                state.blocks.insert(sequence.value_id, block);
+            }
+        }
     }
 
-    /// Takes the unused blocks, to give them back at a clean close: sequence id and next value.
-    pub(crate) fn take_unused(&self) -> Vec<(u32, i64)> {
-        std::mem::take(&mut *lock(&self.0)).into_iter().map(|(id, block)| (id, block.next)).collect()
+    /// Forgets a block: its value is set by hand.
+    fn forget(&self, value_id: u32) {
+        let mut state = lock(&self.0);
+        state.blocks.remove(&value_id);
+        *state.settings.entry(value_id).or_default() += 1;
     }
+
+    /// Where a sequence stands that has values reserved and not used.
+    fn position(&self, value_id: u32) -> Option<(i64, bool)> {
+        let state = lock(&self.0);
+        let block = state.blocks.get(&value_id).filter(|block| block.left > 0)?;
+        Some(block.last.map_or((block.next, false), |last| (last, true)))
+    }
+
+    /// Takes the unused blocks, to give them back at a clean close: value id and position.
+    fn take_unused(&self) -> Vec<(u32, (i64, bool))> {
+        let blocks = std::mem::take(&mut lock(&self.0).blocks);
+        let unused = blocks.into_iter().filter(|(_, block)| block.left > 0);
+        let position = |block: Block| block.last.map_or((block.next, false), |last| (last, true));
+        unused.map(|(id, block)| (id, position(block))).collect()
+    }
+}
+
+/// Hands out value ids: a sequence of the engine's own, at the end of all ids.
+fn value_ids() -> Sequence {
+    Sequence { value_id: u32::MAX, ..Sequence::new(u32::MAX, i64::from(1_u32 << 31), 1, 32) }
 }
 
 /// What a statement sees of the engine: the sequences of the catalog it was bound under.
 pub(crate) struct StatementEnvironment {
     pub(crate) db: Arc<Inner>,
-    pub(crate) sequences: BTreeMap<u32, Sequence>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) session: Arc<SessionSequences>,
+    pub(crate) read_only: bool,
+}
+
+impl StatementEnvironment {
+    fn sequence(&self, id: u32) -> Result<&Sequence> {
+        let sequence = self.catalog.sequences.get(&id);
+        sequence.ok_or_else(|| Error::internal("a statement asked for an unknown sequence"))
+    }
+
+    fn check_writable(&self, what: &str) -> Result<()> {
+        if self.read_only {
+            let message = format!("cannot execute {what}() in a read-only transaction");
+            return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
+        }
+        Ok(())
+    }
 }
 
 impl Environment for StatementEnvironment {
-    fn reserve<'a>(&'a self, cx: &'a Cx, sequence: u32, count: u32) -> BoxFuture<'a, Result<i64>> {
+    fn reserve<'a>(&'a self, cx: &'a Cx, sequence: u32, count: u32) -> BoxFuture<'a, Result<Vec<Run>>> {
         Box::pin(async move {
-            let sequence = self.sequences.get(&sequence);
-            let sequence =
-                sequence.ok_or_else(|| Error::internal("a statement asked for an unknown sequence"))?;
-            if let Some(first) = self.db.sequences.take(sequence, count) {
-                return Ok(first);
-            }
-            reserve_block(&self.db, cx, sequence, count).await
+            self.check_writable("nextval")?;
+            reserve(&self.db, cx, self.sequence(sequence)?, count).await
         })
+    }
+
+    fn position<'a>(&'a self, cx: &'a Cx, sequence: &'a Sequence) -> BoxFuture<'a, Result<(i64, bool)>> {
+        Box::pin(async move {
+            if let Some(position) = self.db.sequences.position(sequence.value_id) {
+                return Ok(position);
+            }
+            let txn = begin(&self.db, cx)?;
+            let position = read_position(&txn, cx, sequence.value_id).await?;
+            txn.rollback();
+            Ok(position.unwrap_or(sequence.position))
+        })
+    }
+
+    fn set_value<'a>(
+        &'a self,
+        cx: &'a Cx,
+        sequence: u32,
+        values: &'a [(i64, bool)],
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.check_writable("setval")?;
+            let sequence = self.sequence(sequence)?;
+            for (value, _) in values {
+                if !(sequence.min..=sequence.max).contains(value) {
+                    let name = sequence.name.as_deref().unwrap_or("");
+                    let message = format!(
+                        "setval: value {value} is out of bounds for sequence \"{name}\" ({}..{})",
+                        sequence.min, sequence.max
+                    );
+                    return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+                }
+            }
+            let Some(position) = values.last() else { return Ok(()) };
+            let txn = begin(&self.db, cx)?;
+            let key = sequence.value_id.to_be_bytes();
+            txn.lock(cx, SEQUENCE_VALUES, &key, RowLock::Update, Wait::Block).await?;
+            txn.put(SEQUENCE_VALUES, &key, &encode(*position))?;
+            // Under the lock: whoever finds no block now waits for it.
+            self.db.sequences.forget(sequence.value_id);
+            txn.commit(cx).await.map(drop)
+        })
+    }
+
+    fn new_value_id<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<u32>> {
+        Box::pin(async move {
+            let runs = reserve(&self.db, cx, &value_ids(), 1).await?;
+            let id = runs.first().and_then(|run| u32::try_from(run.0).ok());
+            id.ok_or_else(|| Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "no sequence value id is left"))
+        })
+    }
+
+    fn session_sequences(&self) -> Arc<SessionSequences> {
+        self.session.clone()
+    }
+
+    fn sequence_step(&self, sequence: u32) -> i64 {
+        self.catalog.sequences.get(&sequence).map_or(1, |sequence| sequence.increment)
+    }
+
+    fn sequence_name(&self, sequence: u32) -> String {
+        self.catalog.sequences.get(&sequence).and_then(|it| it.name.clone()).unwrap_or_default()
     }
 
     fn temp_file(&self) -> u64 {
@@ -77,27 +205,47 @@ impl Environment for StatementEnvironment {
     }
 }
 
-/// Reserves at least `count` values durably. Two sessions that arrive together reserve a block each; the later block
-/// replaces the earlier one's rest, which becomes a gap.
-async fn reserve_block(db: &Arc<Inner>, cx: &Cx, sequence: &Sequence, count: u32) -> Result<i64> {
+fn begin(db: &Arc<Inner>, cx: &Cx) -> Result<Arc<Txn>> {
     let options = TxnOptions { isolation: Isolation::ReadCommitted, read_only: false };
-    let txn = db.store.begin(options, cx.now())?;
-    let key = sequence.id.to_be_bytes();
+    db.store.begin(options, cx.now())
+}
+
+/// Takes `count` values. Errors: 2200H when there are not so many.
+async fn reserve(db: &Arc<Inner>, cx: &Cx, sequence: &Sequence, count: u32) -> Result<Vec<Run>> {
+    let (mut runs, mut missing) = (Vec::new(), count);
+    while missing > 0 {
+        match db.sequences.take(sequence, missing) {
+            Some(run) => {
+                missing -= run.1;
+                runs.push(run);
+            }
+            None => reserve_block(db, cx, sequence, missing).await?,
+        }
+    }
+    Ok(runs)
+}
+
+/// Reserves a block durably: `count` values or, where they may be had at once, more.
+async fn reserve_block(db: &Arc<Inner>, cx: &Cx, sequence: &Sequence, count: u32) -> Result<()> {
+    let txn = begin(db, cx)?;
+    let key = sequence.value_id.to_be_bytes();
     txn.lock(cx, SEQUENCE_VALUES, &key, RowLock::Update, Wait::Block).await?;
-    let first = read_value(&txn, cx, &key).await?.unwrap_or(sequence.start);
-    let end = |count: u32| {
-        i64::from(count).checked_mul(sequence.increment).and_then(|span| first.checked_add(span))
+    let setting = db.sequences.setting(sequence.value_id);
+    let position = read_position(&txn, cx, sequence.value_id).await?.unwrap_or(sequence.position);
+    let first = sequence.after(position).ok_or_else(|| sequence.exhausted())?;
+    // A block ends at the limit.
+    let room = if sequence.increment < 0 {
+        i128::from(first) - i128::from(sequence.min)
+    } else {
+        i128::from(sequence.max) - i128::from(first)
     };
-    // Near the end of all numbers a block is what was asked for.
-    let whole = count.max(sequence.cache).max(1);
-    let block = if end(whole).is_some() { whole } else { count };
-    let limit = if sequence.increment < 0 { i64::MIN } else { i64::MAX };
-    let end = end(block).ok_or_else(|| exhausted(limit))?;
-    txn.put(SEQUENCE_VALUES, &key, &end.to_le_bytes())?;
+    let room = room / i128::from(sequence.increment).abs() + 1;
+    let block = u32::try_from(room).unwrap_or(u32::MAX).min(count.max(sequence.cache).max(1));
+    let last = first + i64::from(block - 1) * sequence.increment;
+    txn.put(SEQUENCE_VALUES, &key, &encode((last, true)))?;
     txn.commit(cx).await?;
-    let rest = first + i64::from(count) * sequence.increment;
-    db.sequences.put(sequence, rest, block - count);
-    Ok(first)
+    db.sequences.put(sequence, (first, block), setting);
+    Ok(())
 }
 
 /// Gives unused values back (clean close): the next open goes on without a gap.
@@ -106,32 +254,40 @@ pub(crate) async fn give_back(db: &Arc<Inner>, cx: &Cx) -> Result<()> {
     if unused.is_empty() {
         return Ok(());
     }
-    let options = TxnOptions { isolation: Isolation::ReadCommitted, read_only: false };
-    let txn = db.store.begin(options, cx.now())?;
-    for (id, next) in unused {
+    let txn = begin(db, cx)?;
+    for (id, position) in unused {
         let key = id.to_be_bytes();
         txn.lock(cx, SEQUENCE_VALUES, &key, RowLock::Update, Wait::Block).await?;
         // A sequence dropped meanwhile has no value row any more; do not bring one back.
-        if read_value(&txn, cx, &key).await?.is_some() {
-            txn.put(SEQUENCE_VALUES, &key, &next.to_le_bytes())?;
+        if read_position(&txn, cx, id).await?.is_some() {
+            txn.put(SEQUENCE_VALUES, &key, &encode(position))?;
         }
     }
     txn.commit(cx).await.map(drop)
 }
 
-async fn read_value(txn: &Arc<Txn>, cx: &Cx, key: &[u8]) -> Result<Option<i64>> {
+fn encode((value, is_called): (i64, bool)) -> Vec<u8> {
+    let mut bytes = value.to_le_bytes().to_vec();
+    bytes.push(u8::from(is_called));
+    bytes
+}
+
+async fn read_position(txn: &Arc<Txn>, cx: &Cx, value_id: u32) -> Result<Option<(i64, bool)>> {
+    let key = value_id.to_be_bytes();
     loop {
-        let mut value = None;
-        let found = txn.get(SEQUENCE_VALUES, key, ReadMode::Current, &mut |bytes| {
-            value = <[u8; 8]>::try_from(bytes).ok().map(i64::from_le_bytes);
-        })?;
-        match found {
+        let mut bytes = Vec::new();
+        let mut copy = |value: &[u8]| bytes.extend_from_slice(value);
+        match txn.get(SEQUENCE_VALUES, &key, ReadMode::Current, &mut copy)? {
             Lookup::Missing(page) => txn.load(cx, page).await?,
             Lookup::Absent { .. } => return Ok(None),
             Lookup::Found { .. } => {
-                return value
-                    .map(Some)
-                    .ok_or_else(|| Error::corrupt("a sequence's value is not eight bytes"));
+                let (value, called) = bytes.split_at(bytes.len().min(8));
+                let value = <[u8; 8]>::try_from(value).ok().map(i64::from_le_bytes);
+                return match (value, called) {
+                    (Some(value), [] | [0]) => Ok(Some((value, false))),
+                    (Some(value), [1]) => Ok(Some((value, true))),
+                    _ => Err(Error::corrupt("a sequence's value cannot be read")),
+                };
             }
         }
     }

@@ -14,6 +14,7 @@ use orrery_base::task::{Cancel, Task, lock};
 use orrery_base::{Error, Result, SqlState, Timestamp};
 use orrery_sql::datum::Datum;
 use orrery_sql::exec::Batch;
+use orrery_sql::functions::SessionSequences;
 use orrery_sql::parse;
 use orrery_sql::types::SqlType;
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) points: PointCache,
     /// What `random()` draws from.
     pub(crate) random: orrery_sql::functions::Randomness,
+    /// What `currval` and `lastval` tell.
+    pub(crate) sequences: Arc<SessionSequences>,
     /// See [`Session::last_snapshot`]; of the newest statement outside a transaction block.
     pub(crate) last_snapshot: Option<Timestamp>,
     /// See [`Session::last_commit`].

@@ -2,6 +2,7 @@
 //! are accepted only with the value that describes what Orrery does.
 
 use orrery_base::{Error, Result, SqlState};
+use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::Level;
 
 /// The settings of one session.
@@ -17,6 +18,8 @@ pub struct Settings {
     pub work_memory_bytes: usize,
     /// `TimeZone`: seconds east of UTC.
     pub time_zone: i32,
+    /// `enable_hashjoin` and the like: what plans may be made of.
+    pub methods: Methods,
     /// `application_name`
     pub application_name: String,
 }
@@ -29,9 +32,35 @@ impl Default for Settings {
             statement_timeout_ms: 0,
             work_memory_bytes: 64 << 20,
             time_zone: 0,
+            methods: Methods::default(),
             application_name: String::new(),
         }
     }
+}
+
+/// The settings that [`method`] knows.
+const METHODS: [&str; 7] = [
+    "enable_hashagg",
+    "enable_hashjoin",
+    "enable_indexscan",
+    "enable_nestloop",
+    "enable_seqscan",
+    "enable_sort",
+    "orrery.decorrelate",
+];
+
+/// What a setting switches on or off.
+fn method<'a>(methods: &'a mut Methods, name: &str) -> Option<&'a mut bool> {
+    Some(match name {
+        "enable_hashagg" => &mut methods.hash_aggregate,
+        "enable_hashjoin" => &mut methods.hash_join,
+        "enable_indexscan" => &mut methods.index_scan,
+        "enable_nestloop" => &mut methods.nested_loop,
+        "enable_seqscan" => &mut methods.seq_scan,
+        "enable_sort" => &mut methods.sort,
+        "orrery.decorrelate" => &mut methods.decorrelate,
+        _ => return None,
+    })
 }
 
 /// Accepted with this one value, because it is what holds.
@@ -67,7 +96,10 @@ impl Settings {
             }
             "timezone" => self.time_zone = value.map_or(Ok(0), |value| time_zone(name, value))?,
             "application_name" => self.application_name = value.unwrap_or_default().to_owned(),
-            _ => return set_fixed(name, &folded, value),
+            _ => match method(&mut self.methods, &folded) {
+                Some(method) => *method = value.map_or(Ok(true), |value| boolean(name, value))?,
+                None => return set_fixed(name, &folded, value),
+            },
         }
         Ok(())
     }
@@ -82,6 +114,9 @@ impl Settings {
             "work_mem" => in_units(self.work_memory_bytes as u64 >> 10, MEMORY_UNITS),
             "timezone" => time_zone_name(self.time_zone),
             "application_name" => self.application_name.clone(),
+            _ if METHODS.contains(&folded.as_str()) => {
+                on_off(method(&mut { self.methods }, &folded).is_some_and(|is_on| *is_on))
+            }
             _ => match FIXED.iter().find(|(fixed, _)| *fixed == folded) {
                 Some((_, value)) => (*value).to_owned(),
                 None => return Err(unknown(name)),
@@ -92,6 +127,7 @@ impl Settings {
     /// The names SHOW ALL lists.
     pub fn names() -> Vec<&'static str> {
         let mut names: Vec<_> = FIXED.iter().map(|(name, _)| *name).collect();
+        names.extend(METHODS);
         names.extend([
             "application_name",
             "default_transaction_isolation",

@@ -3,15 +3,15 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0–1 | schema version, little-endian |
+//! | 0–1 | layout version, little-endian: 1 in rows of tables |
 //! | 2–3 | column count n, little-endian |
 //! | 4– | NULL bits, ⌈n/8⌉ bytes; bit set = NULL |
 //! | then | fixed-width columns in column order, little-endian, unaligned; zero when NULL |
 //! | then | for each variable column in column order: its end as u32, counted from the start of the variable bytes |
 //! | then | the variable bytes |
 //!
-//! A layout describes the rows of one schema version. Does not do: ADD COLUMN's defaults (the reader of an older row
-//! asks the layout of that version).
+//! A layout describes rows of one column count. Does not do: ADD COLUMN's defaults (the reader of a row with fewer columns than
+//! its table has now asks the layout of those).
 
 use orrery_base::{Error, Result};
 

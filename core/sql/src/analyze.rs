@@ -72,7 +72,12 @@ pub async fn analyze(cx: &Cx, context: &ExecContext, table: &Table) -> Result<Ta
     let mut scan = context.txn.scan(table.tree, KeyRange::all(), ReadMode::Snapshot, false)?;
     while scan.next_batch(cx, &mut sample).await? {}
     sample.rows.sort_unstable_by_key(|row| row.0);
-    let layout = encode::layout(table);
+    let (layout, old) = (encode::layout(table), encode::OldRows::of(table));
+    for (_, row) in &mut sample.rows {
+        if !layout.fits(row) {
+            *row = old.upgrade(&layout, row)?;
+        }
+    }
     let mut columns = Vec::with_capacity(table.columns.len());
     for ordinal in 0..table.columns.len() {
         cx.charge(sample.rows.len() * 64).await?;

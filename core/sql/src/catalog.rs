@@ -4,7 +4,7 @@
 
 use crate::datum::Datum;
 use crate::types::SqlType;
-use orrery_base::TreeId;
+use orrery_base::{Error, SqlState, TreeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct Table {
     pub tree: TreeId,
     /// Its name.
     pub name: String,
-    /// Grows with every ALTER; rows carry the version they were written under.
+    /// Grows with every change of its definition: a plan made for another version does not run.
     pub schema_version: u32,
     /// Its columns, in order. The position is the column's ordinal.
     pub columns: Vec<Column>,
@@ -49,6 +49,8 @@ pub struct Table {
     pub indexes: Vec<Index>,
     /// CHECK constraints: name and expression text (bound again when the table is loaded).
     pub checks: Vec<Check>,
+    /// FOREIGN KEY constraints of this table.
+    pub foreign_keys: Vec<ForeignKey>,
     /// What ANALYZE found.
     pub statistics: Option<Arc<TableStatistics>>,
 }
@@ -92,6 +94,66 @@ pub struct Column {
     pub default: Option<String>,
     /// GENERATED … AS IDENTITY.
     pub identity: Option<Identity>,
+    /// GENERATED ALWAYS AS … STORED: its expression, as SQL text.
+    pub generated: Option<String>,
+    /// Users do not see it: it was dropped (then rows written since have NULL there), or holds the values of an
+    /// expression that is indexed.
+    pub hidden: bool,
+    /// What rows have that were written before the column was added.
+    pub missing: Datum,
+}
+
+impl Column {
+    /// A column without constraints.
+    pub fn new(name: &str, ty: SqlType) -> Column {
+        Column {
+            name: name.to_owned(),
+            ty,
+            not_null: false,
+            default: None,
+            identity: None,
+            generated: None,
+            hidden: false,
+            missing: Datum::Null,
+        }
+    }
+}
+
+/// A FOREIGN KEY constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Its name.
+    pub name: String,
+    /// The referencing columns' ordinals.
+    pub columns: Vec<usize>,
+    /// The id of the referenced table.
+    pub target: u32,
+    /// The referenced columns' ordinals, in the order of `columns`: together the target's primary key or a unique index.
+    pub target_columns: Vec<usize>,
+    /// MATCH FULL: all columns are NULL, or none.
+    pub match_full: bool,
+    /// ON DELETE
+    pub on_delete: Action,
+    /// ON UPDATE
+    pub on_update: Action,
+    /// ON DELETE SET NULL (columns); empty: all.
+    pub delete_columns: Vec<usize>,
+    /// DEFERRABLE
+    pub deferrable: bool,
+    /// INITIALLY DEFERRED
+    pub deferred: bool,
+}
+
+/// What a foreign key does when the referenced row goes or gets another key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum Action {
+    #[default]
+    NoAction,
+    Restrict,
+    Cascade,
+    SetNull,
+    SetDefault,
 }
 
 /// An identity column.
@@ -126,6 +188,10 @@ pub struct Index {
     pub unique: bool,
     /// Whether it belongs to a UNIQUE constraint (then it cannot be dropped alone).
     pub is_constraint: bool,
+    /// WHERE: only rows that pass have an entry. SQL text.
+    pub predicate: Option<String>,
+    /// INCLUDE: ordinals of columns that are no part of the key. Kept for what it says; entries do not hold them.
+    pub include: Vec<usize>,
 }
 
 /// A column of an index.
@@ -137,18 +203,73 @@ pub struct IndexColumn {
     pub descending: bool,
 }
 
-/// A sequence: identity columns and hidden row ids. The value lies in the sequence tree; blocks are reserved by small
-/// transactions of their own, so a crash leaves a gap, never a repeat.
-#[derive(Clone, Debug)]
+/// A sequence: the user's own, those of serial and identity columns, and hidden row ids. The value lies in the sequence tree;
+/// blocks are reserved by small transactions of their own, so a crash leaves a gap, never a repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// Its id.
     pub id: u32,
-    /// Its first value.
+    /// The key of its value: another than `id` once ALTER SEQUENCE or RESTART IDENTITY gave it a new one.
+    pub value_id: u32,
+    /// Its name, in the space of tables' names; hidden row ids have none.
+    pub name: Option<String>,
+    /// smallint, integer or bigint.
+    pub ty: SqlType,
+    /// START
     pub start: i64,
-    /// Its step.
+    /// INCREMENT
     pub increment: i64,
+    /// MINVALUE
+    pub min: i64,
+    /// MAXVALUE
+    pub max: i64,
     /// How many values one reservation takes.
     pub cache: u32,
+    /// CYCLE
+    pub cycle: bool,
+    /// OWNED BY, or whose identity it is: the table's id and the column's ordinal.
+    pub owner: Option<(u32, usize)>,
+    /// Where it stands before the first reservation: the last value, and whether that was handed out.
+    pub position: (i64, bool),
+}
+
+impl Sequence {
+    /// One with PostgreSQL's defaults, of bigint.
+    pub fn new(id: u32, start: i64, increment: i64, cache: u32) -> Sequence {
+        let (min, max) = if increment < 0 { (i64::MIN, -1) } else { (1, i64::MAX) };
+        let (min, max) = (min.min(start), max.max(start));
+        Sequence {
+            id,
+            value_id: id,
+            name: None,
+            ty: SqlType::Int8,
+            start,
+            increment,
+            min,
+            max,
+            cache,
+            cycle: false,
+            owner: None,
+            position: (start, false),
+        }
+    }
+
+    /// What comes after this position; `None` at the end.
+    pub fn after(&self, (value, is_called): (i64, bool)) -> Option<i64> {
+        if !is_called {
+            return Some(value);
+        }
+        let next = value.checked_add(self.increment).filter(|next| (self.min..=self.max).contains(next));
+        next.or_else(|| self.cycle.then_some(if self.increment < 0 { self.max } else { self.min }))
+    }
+
+    /// 2200H: there is no further value.
+    pub fn exhausted(&self) -> Error {
+        let name = self.name.as_deref().unwrap_or("");
+        let (end, limit) = if self.increment < 0 { ("minimum", self.min) } else { ("maximum", self.max) };
+        let message = format!("nextval: reached {end} value of sequence \"{name}\" ({limit})");
+        Error::new(SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED, message)
+    }
 }
 
 /// What ANALYZE found out about a table.
@@ -190,6 +311,35 @@ impl Catalog {
         self.views.get(name)
     }
 
+    /// The user's sequence of this name.
+    pub fn sequence(&self, name: &str) -> Option<&Sequence> {
+        self.sequences.values().find(|it| it.name.as_deref() == Some(name))
+    }
+
+    /// A stored DEFAULT as users wrote it: sequences are named, not numbered.
+    pub fn shown_default(&self, text: &str) -> String {
+        let mut shown = text.to_owned();
+        for sequence in self.sequences.values().filter(|_| text.contains("'#")) {
+            if let Some(name) = &sequence.name {
+                shown = shown.replace(&crate::ddl::stored_name(sequence.id), &format!("'{name}'"));
+            }
+        }
+        shown
+    }
+
+    /// The table with this id.
+    pub fn table_by_id(&self, id: u32) -> Option<&Arc<Table>> {
+        self.tables.values().find(|table| table.id.0 == id)
+    }
+
+    /// Whether a table, a view, an index or a sequence has this name: they share one space.
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
+            || self.views.contains_key(name)
+            || self.has_index_named(name)
+            || self.sequence(name).is_some()
+    }
+
     /// Whether an index or a primary key constraint has this name.
     pub fn has_index_named(&self, name: &str) -> bool {
         self.index_owner.contains_key(name)
@@ -200,6 +350,11 @@ impl Catalog {
 impl Table {
     /// The ordinal of the column of this name.
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column.name == name)
+        self.columns.iter().position(|column| !column.hidden && column.name == name)
+    }
+
+    /// The columns that users see, with their ordinals.
+    pub fn visible(&self) -> impl Iterator<Item = (usize, &Column)> {
+        self.columns.iter().enumerate().filter(|(_, column)| !column.hidden)
     }
 }

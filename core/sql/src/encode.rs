@@ -50,10 +50,55 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
     }
 }
 
+/// What every row begins with. Columns are only ever added at the end (a dropped one stays, hidden), and a change of a type
+/// writes all rows anew: so the column count in a row tells which columns it has.
+const ROW_VERSION: u16 = 1;
+
+/// Rows that were written before columns were added.
+#[derive(Clone, Debug)]
+pub struct OldRows {
+    types: Vec<SqlType>,
+    missing: Vec<Datum>,
+}
+
+impl OldRows {
+    /// Those of a table.
+    pub fn of(table: &Table) -> Self {
+        let missing = table.columns.iter().map(|column| column.missing.clone()).collect();
+        OldRows { types: types(table), missing }
+    }
+
+    /// The row as it would be written now. Errors: XX001 when it never was a row of the table.
+    pub fn upgrade(&self, layout: &RowLayout, row: &[u8]) -> Result<Vec<u8>> {
+        let misfit =
+            || Error::corrupt(format!("a row of {} bytes does not fit its table's columns", row.len()));
+        let count = row.get(2..4).map(|bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
+        let count = count.filter(|count| *count < self.types.len()).ok_or_else(misfit)?;
+        let physical: Vec<_> = self.types[..count].iter().map(|ty| physical_type(*ty)).collect();
+        let old = RowLayout::new(ROW_VERSION, &physical);
+        if !old.fits(row) {
+            return Err(misfit());
+        }
+        let mut values = decode_row(&old, &self.types[..count], row)?;
+        values.extend(self.missing[count..].iter().cloned());
+        let mut bytes = Vec::new();
+        self::row(layout, &self.types, &values, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Decodes a whole row of the table, old or not. Errors: XX001.
+    pub fn decode(&self, layout: &RowLayout, row: &[u8]) -> Result<Vec<Datum>> {
+        if layout.fits(row) {
+            return decode_row(layout, &self.types, row);
+        }
+        decode_row(layout, &self.types, &self.upgrade(layout, row)?)
+    }
+}
+
 /// The layout of a table's rows.
 pub fn layout(table: &Table) -> RowLayout {
     let types: Vec<_> = table.columns.iter().map(|column| physical_type(column.ty)).collect();
-    RowLayout::new(table.schema_version as u16, &types)
+    RowLayout::new(ROW_VERSION, &types)
 }
 
 /// The types of a table's columns.
@@ -494,4 +539,61 @@ pub fn primary_key_columns(table: &Table) -> Vec<(SqlType, bool)> {
 /// The key columns of an index, without the primary key behind them.
 pub fn index_columns(table: &Table, index: &Index) -> Vec<(SqlType, bool)> {
     index.columns.iter().map(|column| (table.columns[column.ordinal].ty, column.descending)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Column;
+
+    fn table(missing: &[Datum]) -> Table {
+        let columns = missing.iter().enumerate().map(|(at, value)| {
+            let ty = if at % 2 == 0 { SqlType::Int4 } else { SqlType::Text };
+            Column { missing: value.clone(), ..Column::new("c", ty) }
+        });
+        Table {
+            id: TreeId(1000),
+            tree: TreeId(1000),
+            name: "t".into(),
+            schema_version: 9,
+            columns: columns.collect(),
+            primary_key: Vec::new(),
+            primary_key_name: None,
+            row_id_sequence: None,
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            statistics: None,
+        }
+    }
+
+    #[test]
+    fn rows_from_before_a_column_was_added() {
+        let missing =
+            [Datum::Null, Datum::Null, Datum::Int4(7), Datum::Text("late".into()), Datum::Null, Datum::Null];
+        let all = table(&missing);
+        let values = [Datum::Int4(1), Datum::Text("x".into()), Datum::Int4(3), Datum::Text("y".into())];
+        for count in 1..=4 {
+            let old = table(&missing[..count]);
+            let mut bytes = Vec::new();
+            row(&layout(&old), &types(&old), &values[..count], &mut bytes).unwrap();
+            let mut expected = values[..count].to_vec();
+            expected.extend(missing[count..].iter().cloned());
+            let (rows, layout) = (OldRows::of(&all), layout(&all));
+            assert_eq!(rows.decode(&layout, &bytes).unwrap(), expected);
+            assert!(layout.fits(&rows.upgrade(&layout, &bytes).unwrap()));
+            // Damage is found, not read over.
+            for len in 0..bytes.len() {
+                assert!(rows.decode(&layout, &bytes[..len]).is_err(), "{count} columns cut at {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_more_columns_is_damaged() {
+        let (more, less) = (table(&[Datum::Null, Datum::Null]), table(&[Datum::Null]));
+        let mut bytes = Vec::new();
+        row(&layout(&more), &types(&more), &[Datum::Int4(1), Datum::Null], &mut bytes).unwrap();
+        assert!(OldRows::of(&less).decode(&layout(&less), &bytes).is_err());
+    }
 }

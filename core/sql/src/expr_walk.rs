@@ -1,7 +1,7 @@
 //! Walks over bound expressions: children, rewriting, comparison of shapes. One place knows the variants.
 
 use crate::expr::{AggregateCall, Expr, FrameBound, SubqueryUse, WindowCall};
-use crate::functions::Volatility;
+use crate::functions::{Volatility, asks_sequence};
 
 impl Expr {
     /// Calls `f` for each direct child.
@@ -88,9 +88,23 @@ impl Expr {
         self.children(|child| child.each_column(f));
     }
 
-    /// Whether a correlated subquery is in it: then its value may have to be waited for.
+    /// Whether a correlated subquery or a sequence function is in it: then its value may have to be waited for.
     pub fn has_correlated(&self) -> bool {
-        self.any(&mut |expr| matches!(expr, Expr::Subquery { args, .. } if !args.is_empty()))
+        self.any(&mut |expr| match expr {
+            Expr::Subquery { args, .. } => !args.is_empty(),
+            Expr::Call { function, .. } => asks_sequence(function),
+            _ => false,
+        })
+    }
+
+    /// How many calls of sequence functions are in it.
+    pub fn sequence_call_count(&self) -> usize {
+        let mut count = 0;
+        self.any(&mut |expr| {
+            count += usize::from(matches!(expr, Expr::Call { function, .. } if asks_sequence(function)));
+            false
+        });
+        count
     }
 
     /// Whether it has a column in it.

@@ -3,6 +3,7 @@
 
 pub mod c;
 pub mod header;
+pub mod javascript;
 pub mod python;
 
 use crate::command::{Failure, Outcome};
@@ -15,7 +16,7 @@ const TRANSCRIPT: &str = "tests/conformance/transcript.txt";
 
 /// All of them. What is missing for one is said, and the others run.
 pub fn run() -> Result<Outcome, Failure> {
-    let outcomes = [c::run()?, python::run()?];
+    let outcomes = [c::run()?, python::run()?, javascript::run()?];
     let skipped: Vec<String> = outcomes
         .into_iter()
         .filter_map(|outcome| match outcome {
@@ -27,7 +28,7 @@ pub fn run() -> Result<Outcome, Failure> {
 }
 
 /// An empty scratch folder below the target directory, as an absolute path.
-fn folder(name: &str) -> Result<PathBuf, Failure> {
+pub fn folder(name: &str) -> Result<PathBuf, Failure> {
     let path = target_folder().join("doors").join(name);
     if path.exists() {
         fs::remove_dir_all(&path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
@@ -36,7 +37,8 @@ fn folder(name: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-fn target_folder() -> PathBuf {
+/// Where builds go, as an absolute path.
+pub fn target_folder() -> PathBuf {
     let set = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let root = crate::command::repository_root();
     set.map_or_else(|| root.join("target"), |set| root.join(set))

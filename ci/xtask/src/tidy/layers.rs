@@ -16,6 +16,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("orrerydb", &["orrery-engine", "orrery-drivers"]),
     ("orrery-py", &["orrerydb"]),
     ("orrery-capi", &["orrerydb"]),
+    ("orrery-wasm", &["orrerydb"]),
+    ("orrery-wasm-bind", &[]),
     ("orrery-cli", &["orrerydb", "orrery-sim"]),
     ("orrery-tests", &["orrerydb", "orrery-drivers", "orrery-engine", "orrery-sim"]),
     ("orrery-bench", &["orrerydb"]),

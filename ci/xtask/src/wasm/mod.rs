@@ -1,10 +1,11 @@
 //! `cargo xtask wasm`: builds the core for `wasm32-unknown-unknown`, fails if the module imports anything (L1) and
-//! prints its size.
+//! prints its size. Then the npm package (`package.rs`).
 //!
 //! The target's std comes from rustup where that works. Where it cannot be fetched, root on Debian builds it once from
 //! Debian's own pair of compiler and std source (the two must be of one version), for this target only.
 
 mod imports;
+pub mod package;
 
 use std::fs;
 use std::io::Write;

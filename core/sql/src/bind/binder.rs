@@ -6,6 +6,7 @@ use crate::datum::Datum;
 use crate::eval;
 use crate::expr::{AggregateCall, Expr};
 use crate::functions::{EvalContext, Volatility};
+use crate::optimize::Methods;
 use crate::parse::ast::{self, Name};
 use crate::plan::logical::{ColumnId, ColumnInfo, Query, Statement};
 use crate::types::SqlType;
@@ -20,6 +21,8 @@ pub(super) struct Binder<'a> {
     pub(super) catalog: &'a Catalog,
     /// Types of `$1…`; `Unknown` until a use decides.
     pub(super) params: Vec<SqlType>,
+    /// What the plan may be made of.
+    pub(super) methods: Methods,
     pub(super) statement: Statement,
     /// Names of WITH in scope, innermost last.
     pub(super) ctes: Vec<Cte>,
@@ -46,6 +49,10 @@ pub(super) struct Binder<'a> {
     pub(super) named: Vec<(u32, String)>,
     /// Columns that the SELECT about to be bound is inserted into: its bare literals take their types.
     pub(super) insert_targets: Vec<(String, SqlType)>,
+    /// Strings that named a sequence: where they stand, and which.
+    pub(super) sequence_literals: Vec<(u32, u32)>,
+    /// Names of columns that were found, where somebody wants to know.
+    pub(super) column_names: Option<Vec<Name>>,
 }
 
 /// Columns of rows outside: the parameter that stands for each, its value one scope further out, and its name there.
@@ -119,6 +126,7 @@ impl<'a> Binder<'a> {
         Binder {
             catalog,
             params,
+            methods: Methods::default(),
             statement: Statement::default(),
             ctes: Vec::new(),
             cte_uses: Vec::new(),
@@ -134,6 +142,8 @@ impl<'a> Binder<'a> {
             view_texts: Vec::new(),
             named: Vec::new(),
             insert_targets: Vec::new(),
+            sequence_literals: Vec::new(),
+            column_names: None,
         }
     }
 
@@ -299,7 +309,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Whether a cast looks neither at the clock nor at the session's time zone.
-fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
+pub(super) fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
     let zoned = |ty: SqlType| ty == SqlType::Timestamptz;
     from == to || !(zoned(from) || zoned(to))
 }

@@ -2,9 +2,8 @@
 
 use super::binder::Binder;
 use crate::catalog::{Column, IndexColumn, Table};
-use crate::ddl::{Ddl, NewIndex, NewTable};
+use crate::ddl::{Ddl, NewColumnSequence, NewIndex, NewTable};
 use crate::parse::ast::{self, ConstraintKind, Name};
-use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState, limits};
 use std::sync::Arc;
 
@@ -19,16 +18,33 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::TOO_MANY_COLUMNS, message).at(name.at));
         }
         let mut table = NewTable {
+            id: super::ITSELF,
             name: name.text.clone(),
             columns: Vec::with_capacity(columns.len()),
-            identities: Vec::new(),
+            sequences: Vec::new(),
             primary_key: Vec::new(),
             primary_key_name: None,
             indexes: Vec::new(),
             checks: Vec::new(),
+            foreign_keys: Vec::new(),
         };
         for definition in columns {
             self.new_column(&mut table, definition)?;
+        }
+        for (ordinal, definition) in columns.iter().enumerate() {
+            if let Some(generated) = &definition.generated {
+                self.validate_generated(&table.columns, ordinal, generated)?;
+            }
+        }
+        for index in 0..table.sequences.len() {
+            let column = &table.columns[table.sequences[index].column].name;
+            let base = derived_name(&table.name, &[column.as_str()], "seq");
+            let taken = |name: &str| {
+                self.is_taken(name)
+                    || table.name == name
+                    || table.sequences.iter().any(|it| it.sequence.name.as_deref() == Some(name))
+            };
+            table.sequences[index].sequence.name = Some(first_free(&base, taken));
         }
         for constraint in constraints {
             self.constraint(&mut table, constraint)?;
@@ -50,7 +66,7 @@ impl Binder<'_> {
     }
 
     /// Errors 42P07 unless IF NOT EXISTS was said; then the notice.
-    fn check_new_name(&self, name: &Name, if_not_exists: bool) -> Result<Option<Ddl>> {
+    pub(super) fn check_new_name(&self, name: &Name, if_not_exists: bool) -> Result<Option<Ddl>> {
         if !self.is_taken(&name.text) {
             return Ok(None);
         }
@@ -62,47 +78,36 @@ impl Binder<'_> {
     }
 
     pub(super) fn is_taken(&self, name: &str) -> bool {
-        self.catalog.tables.contains_key(name)
-            || self.catalog.views.contains_key(name)
-            || self.catalog.has_index_named(name)
+        self.catalog.is_taken(name)
     }
 
-    fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
-        let ast::ColumnDef { name, ty, not_null, null: _, default, identity } = definition;
+    pub(super) fn new_column(&mut self, table: &mut NewTable, definition: &ast::ColumnDef) -> Result<()> {
+        let ast::ColumnDef { name, ty, not_null, serial, null: _, default, identity, generated } = definition;
         if table.columns.iter().any(|column| column.name == name.text) {
             let message = format!("column \"{}\" specified more than once", name.text);
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(name.at));
         }
-        if let Some(identity) = identity {
-            if !matches!(ty, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) {
-                let message = "identity column type must be smallint, integer, or bigint";
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
-            }
-            let (start, min, max) = (identity.start, ty.integer_min(), ty.integer_max());
-            // PostgreSQL's bounds: an ascending sequence begins at 1 or above, a descending one at -1 or below.
-            let (low, high) = if identity.increment < 0 { (min, -1) } else { (1, max) };
-            if start < low {
-                let message = format!("START value ({start}) cannot be less than MINVALUE ({low})");
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
-            }
-            if start > high {
-                let message = format!("START value ({start}) cannot be greater than MAXVALUE ({high})");
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at));
-            }
-            table.identities.push((table.columns.len(), identity.always, identity.start, identity.increment));
+        if *serial {
+            let sequence = self.column_sequence(*ty, &ast::SequenceOptions::default(), name.at)?;
+            table.sequences.push(NewColumnSequence { column: table.columns.len(), identity: None, sequence });
         }
-        let text = default.as_ref().map(|(text, _)| text.clone());
-        let column =
-            Column { name: name.text.clone(), ty: *ty, not_null: *not_null, default: text, identity: None };
-        if let Some((_, tree)) = default {
+        if let Some(ast::IdentityDef { always, options }) = identity {
+            let sequence = self.column_sequence(*ty, options, name.at)?;
+            let identity = Some(*always);
+            table.sequences.push(NewColumnSequence { column: table.columns.len(), identity, sequence });
+        }
+        let mut column = Column { not_null: *not_null, ..Column::new(&name.text, *ty) };
+        if let Some((text, tree)) = default {
             self.validate_default(&column, tree)?;
+            column.default = Some(self.stored_default(text)?);
         }
+        column.generated = generated.as_ref().map(|(text, _)| text.clone());
         table.columns.push(column);
         Ok(())
     }
 
     /// Binds a DEFAULT to find its errors, with their places in this statement.
-    fn validate_default(&mut self, column: &Column, tree: &ast::Expr) -> Result<()> {
+    pub(super) fn validate_default(&mut self, column: &Column, tree: &ast::Expr) -> Result<()> {
         let scope = std::rc::Rc::new(super::scope::Scope::default());
         self.level.forbidden = Some("DEFAULT expressions");
         let forbidden_column = |error: Error| {
@@ -124,8 +129,8 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn constraint(&mut self, table: &mut NewTable, constraint: &ast::Constraint) -> Result<()> {
-        let ast::Constraint { name, kind, column, at } = constraint;
+    pub(super) fn constraint(&mut self, table: &mut NewTable, constraint: &ast::Constraint) -> Result<()> {
+        let ast::Constraint { name, kind, column, deferrable, at } = constraint;
         let given = name.as_ref().map(|name| name.text.clone());
         match kind {
             ConstraintKind::PrimaryKey(columns) => {
@@ -151,7 +156,7 @@ impl Binder<'_> {
                     Some(column) => format!("{}_{column}_check", table.name),
                     None => format!("{}_check", table.name),
                 };
-                let taken = |name: &str| table.checks.iter().any(|check| check.0 == name);
+                let taken = |name: &str| table.has_constraint(name);
                 let name = match given {
                     Some(name) if taken(&name) => {
                         let message =
@@ -162,6 +167,9 @@ impl Binder<'_> {
                     None => first_free(&base, taken),
                 };
                 table.checks.push((name, text.clone()));
+            }
+            ConstraintKind::ForeignKey(references) => {
+                self.foreign_key(table, references, given, *deferrable)?;
             }
         }
         Ok(())
@@ -180,6 +188,7 @@ impl Binder<'_> {
             self.is_taken(name)
                 || table.name == name
                 || table.primary_key_name.as_deref() == Some(name)
+                || table.sequences.iter().any(|it| it.sequence.name.as_deref() == Some(name))
                 || table.indexes.iter().any(|index| index.name == name)
         };
         match given {
@@ -217,6 +226,65 @@ impl Binder<'_> {
         };
         let index = NewIndex { name, columns: made, unique: *unique, is_constraint: false };
         Ok(Ddl::CreateIndex { table, index })
+    }
+
+    pub(super) fn alter_table(&mut self, alter: &ast::AlterTable) -> Result<Ddl> {
+        let ast::AlterTable { name, if_exists, actions } = alter;
+        let Some(table) = self.catalog.table(&name.text).cloned() else {
+            if let ([ast::AlterAction::RenameTo(to)], Some(_)) =
+                (actions.as_slice(), self.catalog.sequence(&name.text))
+            {
+                let (name, rename) = (name.clone(), Some(to.clone()));
+                let options = ast::SequenceOptions::default();
+                return self.alter_sequence(&ast::AlterSequence { name, if_exists: false, options, rename });
+            }
+            if self.is_taken(&name.text) {
+                return Err(Error::unsupported("ALTER TABLE of anything but a table").at(name.at));
+            }
+            if *if_exists {
+                return Ok(Ddl::Nothing(format!("relation \"{}\" does not exist, skipping", name.text)));
+            }
+            return Err(super::scope::no_table(name));
+        };
+        // Those that a new foreign key refers to.
+        let mut others: Vec<Arc<Table>> = Vec::new();
+        let mut constraints = Vec::new();
+        for action in actions {
+            match action {
+                ast::AlterAction::AddConstraint(constraint) => constraints.push(constraint),
+                ast::AlterAction::AddColumn { constraints: more, .. } => constraints.extend(more),
+                _ => {}
+            }
+        }
+        for constraint in constraints {
+            if let ConstraintKind::ForeignKey(references) = &constraint.kind
+                && let Some(target) = self.catalog.table(&references.table.text)
+                && target.id != table.id
+            {
+                others.push(target.clone());
+            }
+        }
+        Ok(Ddl::AlterTable { table, alter: Arc::new(alter.clone()), others })
+    }
+
+    pub(super) fn rename_index(&mut self, name: &Name, if_exists: bool, to: &Name) -> Result<Ddl> {
+        let tables = self.catalog.tables.values();
+        let is_primary = |table: &&Arc<Table>| table.primary_key_name.as_deref() == Some(name.text.as_str());
+        let owner = self.catalog.index_owner.get(&name.text).and_then(|owner| self.catalog.table(owner));
+        let Some(table) = owner.or_else(|| tables.clone().find(is_primary)).cloned() else {
+            if self.is_taken(&name.text) {
+                let message = format!("\"{}\" is not an index", name.text);
+                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
+            }
+            if if_exists {
+                return Ok(Ddl::Nothing(format!("relation \"{}\" does not exist, skipping", name.text)));
+            }
+            return Err(super::scope::no_table(name));
+        };
+        let actions = vec![ast::AlterAction::RenameConstraint { from: name.clone(), to: to.clone() }];
+        let name = Name { text: table.name.clone(), at: 0 };
+        let alter = Arc::new(ast::AlterTable { name, if_exists: false, actions });
+        Ok(Ddl::AlterTable { table, alter, others: Vec::new() })
     }
 
     pub(super) fn drop_table(&mut self, names: &[Name], if_exists: bool, cascade: bool) -> Result<Ddl> {
@@ -288,7 +356,7 @@ fn required(name: &Name) -> Error {
     Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).at(name.at)
 }
 
-fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Result<Vec<usize>> {
+pub(super) fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Result<Vec<usize>> {
     let mut ordinals = Vec::with_capacity(names.len());
     for name in names {
         let ordinal = table.columns.iter().position(|column| column.name == name.text).ok_or_else(|| {
@@ -305,7 +373,7 @@ fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Result<Vec<usize
 }
 
 /// `table_a_b_suffix`, cut so that it is an identifier.
-fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
+pub(crate) fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
     let mut base = table.to_owned();
     for column in columns {
         base.push('_');
@@ -320,7 +388,7 @@ fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
     format!("{base}_{suffix}")
 }
 
-fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {
+pub(crate) fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {
     let mut name = base.to_owned();
     let mut number = 0;
     while taken(&name) {

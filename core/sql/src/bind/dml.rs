@@ -1,16 +1,16 @@
 //! INSERT, UPDATE, DELETE, COPY.
 
+use super::CopyFrom;
 use super::binder::{Binder, Level};
 use super::expr::location;
-use super::scope::{Scope, ScopeColumn, no_column};
-use super::{CopyFormat, CopyFrom};
-use crate::catalog::{Column, Index, Table};
+use super::scope::{Scope, ScopeColumn};
+use crate::catalog::{Column, Table};
 use crate::datum::Datum;
 use crate::expr::{Expr, WindowFunction};
-use crate::functions::{self, CastContext};
-use crate::parse::ast::{self, ConflictTarget, CopyValue, ExprKind, InsertSource, Name, SelectItem, SetExpr};
+use crate::functions::{CastContext, Volatility};
+use crate::parse::ast::{self, ExprKind, InsertSource, Name, SelectItem, SetExpr};
 use crate::plan::logical::{ColumnId, Logical, Query};
-use crate::plan::{Arbiters, Field, JoinKind, ROW_KEY, Returning};
+use crate::plan::{Arbiters, ConflictUpdate, Field, JoinKind, ROW_KEY, Returning};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -20,8 +20,10 @@ use std::sync::Arc;
 pub(super) struct BoundInsert {
     pub(super) table: Arc<Table>,
     pub(super) source: Query,
+    pub(super) generated: Vec<(usize, Expr)>,
     pub(super) checks: Vec<(String, Expr)>,
     pub(super) skip: Option<Arbiters>,
+    pub(super) conflict_update: Option<ConflictUpdate>,
     pub(super) returning: Option<Returning>,
 }
 
@@ -32,14 +34,15 @@ pub(super) struct BoundChange {
     /// The whole WHERE over the table's columns, unless a subquery is in the statement.
     pub(super) recheck: Option<Option<Expr>>,
     pub(super) assignments: Vec<(usize, Expr)>,
+    pub(super) generated: Vec<(usize, Expr)>,
     pub(super) checks: Vec<(String, Expr)>,
     pub(super) returning: Option<Returning>,
 }
 
 /// The columns of a table by ordinal: what CHECK, RETURNING and assignments see.
-struct TableScope {
-    scope: Rc<Scope>,
-    ids: Vec<ColumnId>,
+pub(super) struct TableScope {
+    pub(super) scope: Rc<Scope>,
+    pub(super) ids: Vec<ColumnId>,
 }
 
 /// What stands in UPDATE's FROM or DELETE's USING.
@@ -50,13 +53,13 @@ struct Beside {
 }
 
 impl TableScope {
-    fn new(binder: &mut Binder<'_>, table: &Arc<Table>, shown: &str) -> TableScope {
+    pub(super) fn new(binder: &mut Binder<'_>, table: &Arc<Table>, shown: &str) -> TableScope {
         let ids = binder.table_columns(table);
         let shown: Rc<str> = Rc::from(shown);
-        let columns = table.columns.iter().zip(&ids).map(|(column, id)| ScopeColumn {
+        let columns = table.visible().map(|(ordinal, column)| ScopeColumn {
             table: Some(shown.clone()),
             name: Rc::from(column.name.as_str()),
-            id: *id,
+            id: ids[ordinal],
             ty: column.ty,
             merged: false,
         });
@@ -65,7 +68,7 @@ impl TableScope {
     }
 
     /// The expression over ordinals in place of ids.
-    fn by_ordinal(&self, expr: Expr, table: &Table) -> Expr {
+    pub(super) fn by_ordinal(&self, expr: Expr, table: &Table) -> Expr {
         let first = self.ids.first().copied().unwrap_or(0);
         expr.replace_columns(&|id| {
             let ordinal = id - first;
@@ -80,8 +83,16 @@ impl Binder<'_> {
     }
 
     fn insert_body(&mut self, insert: &ast::Insert) -> Result<BoundInsert> {
-        let ast::Insert { with: _, table: name, alias, columns, source, override_identity, skip, returning } =
-            insert;
+        let ast::Insert {
+            with: _,
+            table: name,
+            alias,
+            columns,
+            source,
+            override_identity,
+            on_conflict,
+            returning,
+        } = insert;
         let table = self.table(name)?;
         let targets = self.target_columns(&table, columns)?;
         let source = match source {
@@ -98,58 +109,20 @@ impl Binder<'_> {
         };
         let shown = alias.as_ref().unwrap_or(name);
         let scope = TableScope::new(self, &table, &shown.text);
+        let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
-        let returning = self.returning(&table, &scope, returning.as_deref())?;
-        let skip = skip.as_ref().map(|target| self.arbiters(&table, target)).transpose()?;
-        Ok(BoundInsert { table, source, checks, skip, returning })
-    }
-
-    /// The unique keys that ON CONFLICT is about. Errors: 42703, 42P10, 42704.
-    fn arbiters(&self, table: &Table, target: &ConflictTarget) -> Result<Arbiters> {
-        match target {
-            ConflictTarget::All => Ok(Arbiters::All),
-            ConflictTarget::Constraint(name) => {
-                let primary = table.primary_key_name.as_deref() == Some(name.text.as_str());
-                let is_named = |index: &&Index| index.is_constraint && index.name == name.text;
-                let indexes: Vec<_> = table.indexes.iter().filter(is_named).map(|index| index.tree).collect();
-                if !primary && indexes.is_empty() {
-                    let message =
-                        format!("constraint \"{}\" for table \"{}\" does not exist", name.text, table.name);
-                    return Err(Error::new(SqlState::UNDEFINED_OBJECT, message).at(name.at));
-                }
-                Ok(Arbiters::Some { primary, indexes })
-            }
-            ConflictTarget::Columns { names, at } => {
-                let mut wanted = names
-                    .iter()
-                    .map(|name| table.column(&name.text).ok_or_else(|| no_column(None, name)))
-                    .collect::<Result<Vec<_>>>()?;
-                wanted.sort_unstable();
-                wanted.dedup();
-                let same = |mut ordinals: Vec<usize>| {
-                    ordinals.sort_unstable();
-                    ordinals == wanted
-                };
-                let primary = same(table.primary_key.clone());
-                let unique = table.indexes.iter().filter(|index| index.unique);
-                let indexes: Vec<_> = unique
-                    .filter(|index| same(index.columns.iter().map(|column| column.ordinal).collect()))
-                    .map(|index| index.tree)
-                    .collect();
-                if !primary && indexes.is_empty() {
-                    let message =
-                        "there is no unique or exclusion constraint matching the ON CONFLICT specification";
-                    return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(*at));
-                }
-                Ok(Arbiters::Some { primary, indexes })
-            }
+        let (mut skip, mut conflict_update) = (None, None);
+        if let Some(on_conflict) = on_conflict {
+            (skip, conflict_update) = self.on_conflict(&table, &scope, on_conflict)?;
         }
+        let returning = self.returning(&table, &scope, returning.as_deref())?;
+        Ok(BoundInsert { table, source, generated, checks, skip, conflict_update, returning })
     }
 
     /// The ordinals that INSERT or COPY names; all when it names none. Errors: 42703, 42701.
     fn target_columns(&self, table: &Table, names: &[Name]) -> Result<Vec<usize>> {
         if names.is_empty() {
-            return Ok((0..table.columns.len()).collect());
+            return Ok(table.visible().map(|(ordinal, _)| ordinal).collect());
         }
         let mut targets = Vec::with_capacity(names.len());
         for name in names {
@@ -297,19 +270,16 @@ impl Binder<'_> {
     /// What a column gets when nothing is given: its identity's next value, its default, or NULL.
     pub(super) fn default_value(&mut self, column: &Column) -> Result<Expr> {
         if let Some(identity) = column.identity {
-            let sequence = self.catalog.sequences.get(&identity.sequence);
-            let sequence = sequence.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
-            let literal = |value: i64| Expr::Literal { value: Datum::Int8(value), ty: SqlType::Int8 };
-            let limit =
-                if sequence.increment < 0 { column.ty.integer_min() } else { column.ty.integer_max() };
-            let args =
-                vec![literal(i64::from(identity.sequence)), literal(sequence.increment), literal(limit)];
-            let next = Expr::Call { function: functions::nextval(), args, ty: SqlType::Int8, position: 0 };
+            let next = self.next_value(identity.sequence)?;
             return self.coerce(next, column.ty, CastContext::Assignment, 0);
         }
         match &column.default {
             None => Ok(Expr::Literal { value: Datum::Null, ty: column.ty }),
             Some(text) => {
+                if let Some(sequence) = self.serial_sequence(text) {
+                    let next = self.next_value(sequence)?;
+                    return self.coerce(next, column.ty, CastContext::Assignment, 0);
+                }
                 let tree = crate::parse::expression(text)?;
                 let level = std::mem::replace(
                     &mut self.level,
@@ -324,7 +294,60 @@ impl Binder<'_> {
         }
     }
 
-    fn checks(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(String, Expr)>> {
+    /// The generated columns: ordinals and expressions by ordinal.
+    pub(super) fn generated(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(usize, Expr)>> {
+        let mut generated = Vec::new();
+        for (ordinal, column) in table.columns.iter().enumerate() {
+            let Some(text) = &column.generated else { continue };
+            let tree = crate::parse::expression(text)?;
+            let value = without_positions(self.expr(&scope.scope, &tree)?);
+            let value = self.coerce_assignment(value, &column.name, column.ty, 0)?;
+            generated.push((ordinal, scope.by_ordinal(value, table)));
+        }
+        Ok(generated)
+    }
+
+    /// A generated column of a table that is being made: bound to find its errors.
+    pub(super) fn validate_generated(
+        &mut self,
+        columns: &[Column],
+        ordinal: usize,
+        (_, tree): &(String, ast::Expr),
+    ) -> Result<()> {
+        let shown: Rc<str> = Rc::from("");
+        let first = self.statement.columns.len();
+        let scope_columns = columns.iter().map(|column| ScopeColumn {
+            table: Some(shown.clone()),
+            name: Rc::from(column.name.as_str()),
+            id: self.column(column.ty),
+            ty: column.ty,
+            merged: false,
+        });
+        let scope = Rc::new(Scope { columns: scope_columns.collect(), tables: Vec::new() });
+        self.level = Level { forbidden: Some("column generation expressions"), ..Level::default() };
+        let bound = self.expr(&scope, tree)?;
+        let column = &columns[ordinal];
+        let bound = self.coerce_assignment(bound, &column.name, column.ty, location(tree))?;
+        let refuse = |message: &str| Err(Error::new(SqlState::INVALID_OBJECT_DEFINITION, message));
+        if bound.any(&mut |it| matches!(it, Expr::Subquery { .. })) {
+            let message = "cannot use subquery in column generation expression";
+            return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(tree.at));
+        }
+        if !bound.columns_all(|id| columns[id - first].generated.is_none() && id - first != ordinal) {
+            return refuse("cannot use generated column in column generation expression");
+        }
+        let is_immutable = |it: &Expr| match it {
+            Expr::Call { function, .. } => function.volatility == Volatility::Immutable,
+            Expr::Cast { input, ty, .. } => super::binder::is_stable_cast(input.ty(), *ty),
+            _ => true,
+        };
+        if bound.any(&mut |it| !is_immutable(it)) {
+            return refuse("generation expression is not immutable");
+        }
+        Ok(())
+    }
+
+    pub(super) fn checks(&mut self, table: &Arc<Table>, scope: &TableScope) -> Result<Vec<(String, Expr)>> {
         let mut checks = Vec::with_capacity(table.checks.len());
         for check in &table.checks {
             let tree = crate::parse::expression(&check.expression)?;
@@ -378,9 +401,20 @@ impl Binder<'_> {
         let beside = self.beside(&scope, from)?;
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
         self.level.forbidden = Some("UPDATE");
+        let bound = self.assignments(&table, &seen, assignments)?;
+        self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
+    }
+
+    /// The columns that SET names with their new values. Errors: 42703, 42601, 428C9, 42804.
+    pub(super) fn assignments(
+        &mut self,
+        table: &Table,
+        seen: &Rc<Scope>,
+        assignments: &[ast::Assignment],
+    ) -> Result<Vec<(usize, Expr)>> {
         let mut bound: Vec<(usize, Expr)> = Vec::with_capacity(assignments.len());
         for ast::Assignment { column, is_part, value } in assignments {
-            let ordinal = self.table_column(&table, column)?;
+            let ordinal = self.table_column(table, column)?;
             let definition = &table.columns[ordinal];
             if *is_part {
                 return Err(Error::unsupported("assignment to a part of a column").at(column.at));
@@ -392,17 +426,17 @@ impl Binder<'_> {
             let value = if matches!(value.kind, ExprKind::Default) {
                 self.default_value(definition)?
             } else {
-                if definition.identity.is_some_and(|identity| identity.always) {
+                if definition.generated.is_some() || definition.identity.is_some_and(|it| it.always) {
                     let message = format!("column \"{}\" can only be updated to DEFAULT", definition.name);
                     return Err(Error::new(SqlState::GENERATED_ALWAYS, message).at(column.at));
                 }
                 let at = location(value);
-                let value = self.expr(&seen, value)?;
+                let value = self.expr(seen, value)?;
                 self.coerce_assignment(value, &definition.name, definition.ty, at)?
             };
             bound.push((ordinal, value));
         }
-        self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
+        Ok(bound)
     }
 
     pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
@@ -449,7 +483,11 @@ impl Binder<'_> {
         let mut root = Logical::Scan { table: table.clone(), columns };
         let mut fields = table_fields(&table);
         fields.push(Field { name: "row_key".to_owned(), ty: SqlType::Bytea });
-        let checks = if assignments.is_empty() { Vec::new() } else { self.checks(&table, &scope)? };
+        let (mut generated, mut checks) = (Vec::new(), Vec::new());
+        if !assignments.is_empty() {
+            generated = self.generated(&table, &scope)?;
+            checks = self.checks(&table, &scope)?;
+        }
         let mut predicates = Vec::new();
         let is_alone = beside.is_none();
         let recheck = predicate.clone().filter(|_| is_alone).map(|it| scope.by_ordinal(it, &table));
@@ -491,7 +529,7 @@ impl Binder<'_> {
         // Over one relation without subqueries, a row that changed meanwhile is evaluated again by itself.
         let recheck = (is_alone && self.statement.subqueries.is_empty()).then_some(recheck);
         let source = Query { root, output, fields };
-        Ok(BoundChange { table, source, recheck, assignments, checks, returning })
+        Ok(BoundChange { table, source, recheck, assignments, generated, checks, returning })
     }
 
     /// The rows of the table that some row beside it goes with, each once, with one such row.
@@ -537,7 +575,14 @@ impl Binder<'_> {
     pub(super) fn copy(&mut self, copy: &ast::Copy) -> Result<CopyFrom> {
         let ast::Copy { table: name, columns, file, options } = copy;
         let table = self.table(name)?;
-        let targets = self.target_columns(&table, columns)?;
+        let mut targets = self.target_columns(&table, columns)?;
+        if columns.is_empty() {
+            targets.retain(|&ordinal| table.columns[ordinal].generated.is_none());
+        } else if let Some(at) = targets.iter().position(|&at| table.columns[at].generated.is_some()) {
+            let message = format!("column \"{}\" is a generated column", columns[at].text);
+            return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+                .with_detail("Generated columns cannot be used in COPY."));
+        }
         let mut defaults = Vec::with_capacity(table.columns.len());
         for (ordinal, column) in table.columns.iter().enumerate() {
             // A column that the text gives needs no default; NULL stands there and is never used.
@@ -548,9 +593,24 @@ impl Binder<'_> {
             });
         }
         let scope = TableScope::new(self, &table, &name.text);
+        let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
-        let format = copy_format(options)?;
-        Ok(CopyFrom { table, columns: targets, defaults, checks, file: file.clone(), format })
+        let format = super::copy::copy_format(options)?;
+        if table.foreign_keys.iter().any(|key| key.target == table.id.0) {
+            // Each batch is checked at its end, and a row may refer to one of a later batch.
+            return Err(Error::unsupported("COPY into a table that refers to itself").at(name.at));
+        }
+        let relations = self.relations(&table, false)?;
+        Ok(CopyFrom {
+            table,
+            columns: targets,
+            defaults,
+            generated,
+            checks,
+            relations,
+            file: file.clone(),
+            format,
+        })
     }
 }
 
@@ -581,14 +641,17 @@ fn is_select(query: &ast::Query) -> bool {
 }
 
 fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
+    let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+    let refused = Error::new(SqlState::GENERATED_ALWAYS, message).at(at);
+    if column.generated.is_some() {
+        return Err(refused.with_detail(format!("Column \"{}\" is a generated column.", column.name)));
+    }
     if overridden || !column.identity.is_some_and(|identity| identity.always) {
         return Ok(());
     }
-    let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
-    Err(Error::new(SqlState::GENERATED_ALWAYS, message)
+    Err(refused
         .with_detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
-        .with_hint("Use OVERRIDING SYSTEM VALUE to override.")
-        .at(at))
+        .with_hint("Use OVERRIDING SYSTEM VALUE to override."))
 }
 
 fn without_positions(mut expr: Expr) -> Expr {
@@ -602,83 +665,4 @@ fn without_positions(mut expr: Expr) -> Expr {
     }
     clear(&mut expr);
     expr
-}
-
-/// COPY's options. Errors: 42601 for unknown ones and bad values, 0A000 for those not built.
-fn copy_format(options: &[(Name, CopyValue)]) -> Result<CopyFormat> {
-    let bad = |name: &Name, message: String| Error::new(SqlState::SYNTAX_ERROR, message).at(name.at);
-    let mut csv = false;
-    for (name, value) in options {
-        if name.text == "format" {
-            csv = match value {
-                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("csv") => true,
-                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("text") => false,
-                CopyValue::Word(word) | CopyValue::String(word) if word.eq_ignore_ascii_case("binary") => {
-                    return Err(Error::unsupported("COPY FORMAT binary").at(name.at));
-                }
-                _ => return Err(bad(name, "COPY format not recognized".to_owned())),
-            };
-        }
-    }
-    let (delimiter, null) = if csv { (b',', "") } else { (b'\t', "\\N") };
-    let mut format =
-        CopyFormat { csv, header: false, delimiter, null: null.to_owned(), quote: b'"', escape: b'"' };
-    let mut escape_given = false;
-    for (name, value) in options {
-        let text = || match value {
-            CopyValue::String(text) | CopyValue::Word(text) => Ok(text.as_str()),
-            CopyValue::None => Err(bad(name, format!("{} requires a parameter", name.text))),
-        };
-        let byte = || match text()?.as_bytes() {
-            [b'\n' | b'\r'] => {
-                let message = format!("COPY {} cannot be newline or carriage return", name.text);
-                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(name.at))
-            }
-            [one] if one.is_ascii() => Ok(*one),
-            _ => {
-                let message = format!("COPY {} must be a single one-byte character", name.text);
-                Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.at))
-            }
-        };
-        match name.text.as_str() {
-            "format" => {}
-            "header" => {
-                format.header = match value {
-                    CopyValue::None => true,
-                    CopyValue::Word(word) | CopyValue::String(word) => match word.as_str() {
-                        "true" | "on" | "1" => true,
-                        "false" | "off" | "0" => false,
-                        _ => return Err(Error::unsupported(format!("COPY HEADER {word}")).at(name.at)),
-                    },
-                }
-            }
-            "delimiter" => format.delimiter = byte()?,
-            "null" => text()?.clone_into(&mut format.null),
-            "quote" if csv => {
-                format.quote = byte()?;
-                if !escape_given {
-                    format.escape = format.quote;
-                }
-            }
-            "escape" if csv => {
-                format.escape = byte()?;
-                escape_given = true;
-            }
-            "quote" | "escape" => {
-                let message = format!("COPY {} available only in CSV mode", name.text);
-                return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.at));
-            }
-            "encoding" if text()?.eq_ignore_ascii_case("utf8") || text()?.eq_ignore_ascii_case("utf-8") => {}
-            "force_not_null" | "force_null" | "freeze" | "encoding" | "force_quote" | "default"
-            | "on_error" => {
-                return Err(Error::unsupported(format!("COPY option {}", name.text)).at(name.at));
-            }
-            other => return Err(bad(name, format!("option \"{other}\" not recognized"))),
-        }
-    }
-    if format.csv && format.delimiter == format.quote {
-        let message = "COPY delimiter and quote must be different";
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
-    }
-    Ok(format)
 }

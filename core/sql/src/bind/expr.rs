@@ -128,6 +128,7 @@ impl Binder<'_> {
                 let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
                 self.coerce(inner, *ty, CastContext::Explicit, at)
             }
+            ExprKind::Regclass(_) => Err(Error::unsupported("regclass").at(at)),
             ExprKind::Function(function) => self.function_call(scope, function, at),
             ExprKind::Coalesce(args) => {
                 let (args, ty) = self.one_type(scope, "COALESCE", args)?;
@@ -213,6 +214,9 @@ impl Binder<'_> {
 
     fn column_ref(&mut self, scope: &Rc<Scope>, table: Option<&Name>, name: &Name) -> Result<Expr> {
         if let Some(column) = scope.find(table, name)? {
+            if let Some(names) = &mut self.column_names {
+                names.push(name.clone());
+            }
             let (id, ty) = (column.id, column.ty);
             if !self.level.in_aggregate && !self.level.references.iter().any(|it| it.0 == id) {
                 let text = match &column.table {
@@ -531,6 +535,10 @@ impl Binder<'_> {
         }
         if name.text == "grouping" {
             return self.grouping_call(scope, args, at);
+        }
+        let is_plain = !*star && !*distinct && order_by.is_empty() && filter.is_none();
+        if is_plain && let Some(call) = self.sequence_call(scope, name, args, at)? {
+            return Ok(call);
         }
         let is_set = functions::sets::is_set_function(&name.text);
         if !is_set && functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {

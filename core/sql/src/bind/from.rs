@@ -130,7 +130,7 @@ impl Binder<'_> {
         self.name_relation(table.id.0, &table.name);
         let ids = self.table_columns(&table);
         let columns =
-            table.columns.iter().zip(&ids).map(|(column, id)| (column.name.as_str(), *id, column.ty));
+            table.visible().map(|(ordinal, column)| (column.name.as_str(), ids[ordinal], column.ty));
         let scope = named(shown, columns, renamed)?;
         let columns = ids.into_iter().enumerate().collect();
         Ok((Logical::Scan { table, columns }, scope))

@@ -5,12 +5,17 @@
 //! skipped over (L6): every field of the syntax tree is taken apart by name here.
 
 mod aggregates;
+mod alter;
 mod array;
 mod binder;
 mod coerce;
+mod conflict;
+mod copy;
+mod create_as;
 mod ddl;
 mod dml;
 mod expr;
+mod foreign_key;
 mod from;
 mod group;
 mod names;
@@ -20,6 +25,7 @@ mod resolve;
 mod row;
 mod scope;
 mod select;
+mod sequence;
 mod series;
 mod subquery;
 mod views;
@@ -32,14 +38,18 @@ use crate::catalog::{Catalog, Table};
 use crate::ddl::Ddl;
 use crate::expr::Expr;
 use crate::functions::CastContext;
-use crate::optimize;
+use crate::optimize::{self, Methods};
 use crate::parse::Parsed;
 use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
 use crate::types::SqlType;
+pub(crate) use alter::{Alter, null};
 use binder::Binder;
 pub(crate) use binder::RELATION_COUNT_MAX;
+pub(crate) use ddl::{derived_name, first_free};
+pub(crate) use foreign_key::ITSELF;
 use orrery_base::{Error, Result, SqlState};
+pub(crate) use sequence::serial_default;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -117,10 +127,28 @@ pub enum Control {
     },
     /// ANALYZE: all tables when none is named.
     Analyze(Vec<Arc<Table>>),
+    /// VACUUM: there is nothing to reclaim.
+    Vacuum {
+        /// ANALYZE too.
+        analyze: bool,
+        /// Which.
+        tables: Vec<Arc<Table>>,
+    },
+    /// CREATE TABLE AS, SELECT INTO
+    TableAs(TableAs),
     /// CHECKPOINT
     Checkpoint,
     /// COPY FROM
     Copy(CopyFrom),
+}
+
+/// A table made of a query.
+#[derive(Clone, Debug)]
+pub struct TableAs {
+    /// CREATE TABLE; or the notice that it is there.
+    pub table: Ddl,
+    /// The INSERT that fills it, to be bound when the table is there.
+    pub insert: Option<Arc<Parsed>>,
 }
 
 /// COPY table FROM: the values of `columns` come from the text, those of the others from `defaults`.
@@ -132,8 +160,12 @@ pub struct CopyFrom {
     pub columns: Vec<usize>,
     /// For every column of the table, what it gets when the text does not give it (cast already; no columns in it).
     pub defaults: Vec<Expr>,
+    /// Generated columns over the table's columns.
+    pub generated: Vec<(usize, Expr)>,
     /// CHECK constraints over the table's columns.
     pub checks: Vec<(String, Expr)>,
+    /// Foreign keys, if there are any.
+    pub relations: Option<Arc<plan::Relations>>,
     /// A file's name; `None` is STDIN.
     pub file: Option<String>,
     /// How the text is laid out.
@@ -158,9 +190,10 @@ pub struct CopyFormat {
 }
 
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
-/// follow from use (42P18 where they do not).
-pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Result<Bound> {
+/// follow from use (42P18 where they do not). `methods`: what its plan may be made of.
+pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods: Methods) -> Result<Bound> {
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
+    binder.methods = methods;
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
         ast::Statement::Query(query) => {
@@ -183,12 +216,21 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
         ast::Statement::DropView { names, if_exists, cascade } => {
             binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
         }
+        ast::Statement::CreateSequence(create) => binder.create_sequence(create).map(Bound::Ddl),
+        ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter).map(Bound::Ddl),
+        ast::Statement::DropSequence { names, if_exists, cascade } => {
+            binder.drop_sequence(names, *if_exists, *cascade).map(Bound::Ddl)
+        }
+        ast::Statement::AlterTable(alter) => binder.alter_table(alter).map(Bound::Ddl),
+        ast::Statement::RenameIndex { name, if_exists, to } => {
+            binder.rename_index(name, *if_exists, to).map(Bound::Ddl)
+        }
         ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
         ast::Statement::DropIndex { names, if_exists } => {
             binder.drop_index(names, *if_exists).map(Bound::Ddl)
         }
-        ast::Statement::Truncate { names, restart_identity } => {
-            let tables = tables(&binder, names)?;
+        ast::Statement::Truncate { names, restart_identity, cascade } => {
+            let tables = foreign_key::truncated(catalog, tables(&binder, names)?, *cascade)?;
             Ok(Bound::Ddl(Ddl::Truncate { tables, restart_identity: *restart_identity }))
         }
         ast::Statement::Copy(copy) => control(Control::Copy(binder.copy(copy)?)),
@@ -223,6 +265,13 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType]) -> Resu
             control(Control::Analyze(catalog.tables.values().cloned().collect()))
         }
         ast::Statement::Analyze(names) => control(Control::Analyze(tables(&binder, names)?)),
+        ast::Statement::Vacuum { analyze, tables: names } => {
+            let named = tables(&binder, names)?;
+            let all = || catalog.tables.values().cloned().collect();
+            let tables = if names.is_empty() { all() } else { named };
+            control(Control::Vacuum { analyze: *analyze, tables })
+        }
+        ast::Statement::CreateTableAs(create) => control(binder.table_as(create, parsed)?),
         ast::Statement::Checkpoint => control(Control::Checkpoint),
     }
 }
@@ -246,18 +295,30 @@ fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
 /// What the optimizer needs, when all parameters have types.
 fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
     binder.check_params()?;
-    Ok(optimize::Input { statement: binder.statement, param_types: binder.params })
+    Ok(optimize::Input { statement: binder.statement, param_types: binder.params, methods: binder.methods })
 }
 
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
-    let dml::BoundInsert { table, source, checks, skip, returning } = binder.insert(insert)?;
+    let dml::BoundInsert { table, source, generated, checks, skip, conflict_update, returning } =
+        binder.insert(insert)?;
+    let relations = binder.relations(&table, conflict_update.is_some())?;
     let source = optimize::plan(finish(binder)?, source)?;
-    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert { table, source, checks, skip, returning })))
+    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert {
+        table,
+        source,
+        generated,
+        checks,
+        skip,
+        conflict_update,
+        relations,
+        returning,
+    })))
 }
 
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
-    let dml::BoundChange { table, source, recheck, assignments, checks, returning } =
+    let dml::BoundChange { table, source, recheck, assignments, generated, checks, returning } =
         binder.update(update)?;
+    let relations = binder.relations(&table, true)?;
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
     Ok(Bound::Dml(plan::Statement::Update(plan::Update {
@@ -265,17 +326,20 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
         source,
         recheck,
         assignments,
+        generated,
         checks,
+        relations,
         returning,
     })))
 }
 
 fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
-    let dml::BoundChange { table, source, recheck, assignments: _, checks: _, returning } =
+    let dml::BoundChange { table, source, recheck, assignments: _, generated: _, checks: _, returning } =
         binder.delete(delete)?;
+    let relations = binder.relations(&table, true)?;
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
-    Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, returning })))
+    Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, relations, returning })))
 }
 
 /// Binds EXECUTE's arguments to the prepared statement's parameter types: expressions without columns, for

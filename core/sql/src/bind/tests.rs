@@ -7,7 +7,7 @@ use crate::plan::Statement;
 use orrery_base::TreeId;
 
 fn column(name: &str, ty: SqlType) -> Column {
-    Column { name: name.into(), ty, not_null: false, default: None, identity: None }
+    Column::new(name, ty)
 }
 
 /// t(id bigint key, a int, b text, c numeric(10,2), d timestamp, e boolean default true), u(id int identity, t_id bigint,
@@ -25,6 +25,7 @@ pub(crate) fn catalog() -> Catalog {
         primary_key,
         indexes: Vec::new(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         statistics: None,
     };
     let mut t = table(
@@ -46,6 +47,8 @@ pub(crate) fn catalog() -> Catalog {
         columns: vec![IndexColumn { ordinal: 1, descending: false }],
         unique: false,
         is_constraint: false,
+        predicate: None,
+        include: Vec::new(),
     });
     t.checks.push(Check { name: "positive".into(), expression: "a > 0".into() });
     let identity = Some(Identity { always: true, sequence: 1901 });
@@ -67,14 +70,14 @@ pub(crate) fn catalog() -> Catalog {
         catalog.tables.insert(table.name.clone(), Arc::new(table));
     }
     for id in [1900, 1901] {
-        catalog.sequences.insert(id, Sequence { id, start: 1, increment: 1, cache: 32 });
+        catalog.sequences.insert(id, Sequence::new(id, 1, 1, 32));
     }
     catalog
 }
 
 pub(crate) fn bind_text(sql: &str) -> Result<Bound> {
     let parsed = parse::statements(sql)?.remove(0);
-    bind(&parsed, &catalog(), &[])
+    bind(&parsed, &catalog(), &[], Methods::default())
 }
 
 fn fields(sql: &str) -> String {

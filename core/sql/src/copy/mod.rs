@@ -108,8 +108,23 @@ impl CopyIn {
             table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect();
         let count = rows.len() as f64;
         let root = PlanNode { op: Op::Values { rows }, fields, row_estimate: count, cost_estimate: 0.0 };
-        let source = Plan { root, subqueries: Vec::new(), param_types: Vec::new(), tables: Vec::new() };
-        Insert { table, source, checks: self.copy.checks.clone(), skip: None, returning: None }
+        let source = Plan {
+            root,
+            subqueries: Vec::new(),
+            param_types: Vec::new(),
+            tables: Vec::new(),
+            sequences: Vec::new(),
+        };
+        Insert {
+            table,
+            source,
+            generated: self.copy.generated.clone(),
+            checks: self.copy.checks.clone(),
+            skip: None,
+            conflict_update: None,
+            relations: self.copy.relations.clone(),
+            returning: None,
+        }
     }
 
     fn in_line(&self, error: Error, line: u64) -> Error {

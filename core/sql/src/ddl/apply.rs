@@ -1,19 +1,16 @@
 //! Schema changes as catalog rows.
 
 use super::load::{encode_state, insert, load, read_state, remove};
-use super::{
-    Ddl, NewIndex, NewTable, SEQUENCE_VALUES, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, codec,
-};
+use super::{Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, TABLES, codec};
+use crate::bind::{ITSELF, serial_default};
 use crate::catalog::{Catalog, Check, Identity, Index, Sequence, Table, TableStatistics};
 use crate::exec::ExecContext;
 use orrery_base::kv::{Isolation, ReadMode, RowLock, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use std::sync::Arc;
 
-/// Values of an identity column that one reservation takes: what a crash may leave out.
-const IDENTITY_CACHE: u32 = 32;
 /// Hidden row ids that one reservation takes.
-const ROW_ID_CACHE: u32 = 1024;
+pub(super) const ROW_ID_CACHE: u32 = 1024;
 
 /// Carries out a schema change in the transaction and gives the catalog as it is then. Suspends for locks and pages.
 ///
@@ -23,8 +20,32 @@ const ROW_ID_CACHE: u32 = 1024;
 pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) -> Result<Catalog> {
     let (mode, tables): (_, Vec<&Arc<Table>>) = match &ddl {
         Ddl::Nothing(_) => return Ok(catalog.clone()),
-        Ddl::CreateTable(_) => (TableLock::AccessExclusive, Vec::new()),
-        Ddl::CreateView(_) | Ddl::DropView { .. } => (TableLock::AccessShare, Vec::new()),
+        Ddl::CreateTable(new) => {
+            for key in new.foreign_keys.iter().filter(|key| key.target != ITSELF) {
+                let (target, mode) = (TreeId(key.target), TableLock::ShareRowExclusive);
+                ctx.txn.lock_table(cx, target, mode, Wait::Block).await?;
+            }
+            (TableLock::AccessExclusive, Vec::new())
+        }
+        Ddl::AlterTable { table, others, .. } => {
+            for other in others {
+                ctx.txn.lock_table(cx, other.id, TableLock::ShareRowExclusive, Wait::Block).await?;
+            }
+            (TableLock::AccessExclusive, vec![table])
+        }
+        Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) => {
+            (TableLock::AccessShare, Vec::new())
+        }
+        Ddl::AlterSequence(change, table) => {
+            ctx.txn.lock_table(cx, TreeId(change.id), TableLock::AccessExclusive, Wait::Block).await?;
+            (TableLock::ShareRowExclusive, table.iter().collect())
+        }
+        Ddl::DropSequence { ids, .. } => {
+            for id in ids {
+                ctx.txn.lock_table(cx, TreeId(*id), TableLock::AccessExclusive, Wait::Block).await?;
+            }
+            (TableLock::AccessExclusive, Vec::new())
+        }
         Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. } => {
             (TableLock::AccessExclusive, tables.iter().collect())
         }
@@ -37,13 +58,18 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
     let mut change = Change::begin(cx, ctx, catalog).await?;
     match ddl {
         Ddl::Nothing(_) => {}
-        Ddl::CreateTable(new) => change.create_table(new)?,
+        Ddl::CreateTable(new) => change.create_table(cx, ctx, new).await?,
+        Ddl::AlterTable { table, alter, .. } => change.alter_table(cx, ctx, &table, &alter).await?,
+        Ddl::CreateSequence(new) => drop(change.create_sequence(cx, ctx, new).await?),
+        Ddl::AlterSequence(alter, _) => change.alter_sequence(cx, ctx, *alter).await?,
+        Ddl::DropSequence { ids, cascade } => change.drop_sequences(&ids, cascade)?,
         Ddl::CreateView(new) => change.create_view(new)?,
         Ddl::DropView { views, cascade } => change.drop_views(&views, cascade)?,
         Ddl::DropTable { tables, cascade } => {
             change.drop_dependents(&tables, cascade)?;
+            change.drop_keys_to(&tables, cascade)?;
             for table in tables {
-                change.drop_table(&table)?;
+                change.drop_table(&table, cascade)?;
             }
         }
         Ddl::CreateIndex { table, index } => change.create_index(cx, ctx, &table, index).await?,
@@ -54,7 +80,7 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         }
         Ddl::Truncate { tables, restart_identity } => {
             for table in tables {
-                change.truncate(&table, restart_identity)?;
+                change.truncate(cx, ctx, &table, restart_identity).await?;
             }
         }
     }
@@ -130,53 +156,60 @@ impl Change {
 
     /// Tables, views and indexes share one space of names.
     pub(super) fn check_free(&self, name: &str) -> Result<()> {
-        let is_taken = self.catalog.tables.contains_key(name) || self.catalog.views.contains_key(name);
-        if is_taken || self.catalog.has_index_named(name) {
+        if self.catalog.is_taken(name) {
             let message = format!("relation \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
         }
         Ok(())
     }
 
-    fn put_table(&mut self, table: Table) -> Result<()> {
+    pub(super) fn put_table(&mut self, table: Table) -> Result<()> {
         self.txn.put(TABLES, &table.id.0.to_be_bytes(), &codec::encode_table(&table))?;
         insert(&mut self.catalog, table);
         Ok(())
     }
 
-    fn create_sequence(&mut self, start: i64, increment: i64, cache: u32) -> Result<u32> {
-        let id = self.next_id()?;
-        let sequence = Sequence { id, start, increment, cache };
-        self.txn.put(SEQUENCES, &id.to_be_bytes(), &codec::encode_sequence(&sequence))?;
-        self.catalog.sequences.insert(id, sequence);
-        Ok(id)
-    }
-
-    fn drop_sequence(&mut self, id: u32) -> Result<()> {
-        self.txn.delete(SEQUENCES, &id.to_be_bytes())?;
-        self.txn.delete(SEQUENCE_VALUES, &id.to_be_bytes())?;
-        self.catalog.sequences.remove(&id);
-        Ok(())
-    }
-
-    fn create_table(&mut self, new: NewTable) -> Result<()> {
-        let NewTable { name, mut columns, identities, primary_key, primary_key_name, indexes, checks } = new;
+    async fn create_table(&mut self, cx: &Cx, ctx: &ExecContext, new: NewTable) -> Result<()> {
+        let NewTable {
+            id: _,
+            name,
+            mut columns,
+            sequences,
+            primary_key,
+            primary_key_name,
+            indexes,
+            checks,
+            mut foreign_keys,
+        } = new;
         self.check_free(&name)?;
         if let Some(key_name) = &primary_key_name {
             self.check_free(key_name)?;
         }
         let id = TreeId(self.next_id()?);
-        for (ordinal, always, start, increment) in identities {
-            let sequence = self.create_sequence(start, increment, IDENTITY_CACHE)?;
-            columns[ordinal].identity = Some(Identity { always, sequence });
+        for NewColumnSequence { column, identity, mut sequence } in sequences {
+            sequence.owner = Some((id.0, column));
+            let sequence = self.create_sequence(cx, ctx, sequence).await?;
+            match identity {
+                Some(always) => columns[column].identity = Some(Identity { always, sequence }),
+                None => columns[column].default = Some(serial_default(sequence)),
+            }
         }
-        let row_id_sequence =
-            if primary_key.is_empty() { Some(self.create_sequence(1, 1, ROW_ID_CACHE)?) } else { None };
+        let mut row_id_sequence = None;
+        if primary_key.is_empty() {
+            let row_ids = Sequence::new(0, 1, 1, ROW_ID_CACHE);
+            row_id_sequence = Some(self.create_sequence(cx, ctx, row_ids).await?);
+        }
         let mut made = Vec::with_capacity(indexes.len());
         for index in indexes {
             self.check_free(&index.name)?;
             made.push(self.new_index(index)?);
         }
+        for key in &mut foreign_keys {
+            if key.target == ITSELF {
+                key.target = id.0;
+            }
+        }
+        let targets: Vec<u32> = foreign_keys.iter().map(|key| key.target).collect();
         let checks = checks.into_iter().map(|(name, expression)| Check { name, expression }).collect();
         self.put_table(Table {
             id,
@@ -189,30 +222,63 @@ impl Change {
             row_id_sequence,
             indexes: made,
             checks,
+            foreign_keys,
             statistics: None,
+        })?;
+        targets.into_iter().filter(|target| *target != id.0).try_for_each(|target| self.touch(target))
+    }
+
+    /// A table's foreign keys from elsewhere changed: plans made before do not know. Errors: 42P01.
+    pub(super) fn touch(&mut self, id: u32) -> Result<()> {
+        let Some(table) = self.catalog.table_by_id(id) else {
+            return Err(Error::new(
+                SqlState::UNDEFINED_TABLE,
+                "the referenced table does not exist any more",
+            ));
+        };
+        let mut table = (**table).clone();
+        table.schema_version += 1;
+        self.put_table(table)
+    }
+
+    /// Drops the foreign keys of other tables that refer to tables about to go. Errors: 2BP01 without CASCADE.
+    fn drop_keys_to(&mut self, tables: &[Arc<Table>], cascade: bool) -> Result<()> {
+        for table in tables {
+            let shown = format!("table {}", table.name);
+            let going: Vec<TreeId> = tables.iter().map(|table| table.id).collect();
+            self.drop_referring_keys(table, &going, &|_| true, &shown, cascade)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn new_index(&mut self, new: NewIndex) -> Result<Index> {
+        let NewIndex { name, columns, unique, is_constraint } = new;
+        Ok(Index {
+            tree: TreeId(self.next_id()?),
+            name,
+            columns,
+            unique,
+            is_constraint,
+            predicate: None,
+            include: Vec::new(),
         })
     }
 
-    fn new_index(&mut self, new: NewIndex) -> Result<Index> {
-        let NewIndex { name, columns, unique, is_constraint } = new;
-        Ok(Index { tree: TreeId(self.next_id()?), name, columns, unique, is_constraint })
-    }
-
-    fn drop_table(&mut self, table: &Table) -> Result<()> {
+    fn drop_table(&mut self, table: &Table, cascade: bool) -> Result<()> {
         let table = self.current(table)?;
         let key = table.id.0.to_be_bytes();
         self.txn.delete(TABLES, &key)?;
         self.txn.delete(STATISTICS, &key)?;
-        let identities = table.columns.iter().filter_map(|column| column.identity);
-        for sequence in identities.map(|identity| identity.sequence).chain(table.row_id_sequence) {
-            self.drop_sequence(sequence)?;
-        }
         self.drop_trees(&table)?;
         remove(&mut self.catalog, &table.name);
-        Ok(())
+        if let Some(row_ids) = table.row_id_sequence {
+            self.drop_sequence(row_ids)?;
+        }
+        let owned = self.owned_sequences(&table, None);
+        self.drop_sequences(&owned, cascade)
     }
 
-    fn drop_trees(&self, table: &Table) -> Result<()> {
+    pub(super) fn drop_trees(&self, table: &Table) -> Result<()> {
         self.txn.drop_tree(table.tree)?;
         table.indexes.iter().try_for_each(|index| self.txn.drop_tree(index.tree))
     }
@@ -237,7 +303,13 @@ impl Change {
     }
 
     /// New, empty trees in place of the old ones.
-    fn truncate(&mut self, table: &Table, restart_identity: bool) -> Result<()> {
+    async fn truncate(
+        &mut self,
+        cx: &Cx,
+        ctx: &ExecContext,
+        table: &Table,
+        restart_identity: bool,
+    ) -> Result<()> {
         let mut table = self.current(table)?;
         self.drop_trees(&table)?;
         table.tree = TreeId(self.next_id()?);
@@ -245,14 +317,10 @@ impl Change {
             index.tree = TreeId(self.next_id()?);
         }
         if restart_identity {
-            // New sequences, so that values reserved from the old ones are not used any more.
-            for column in &mut table.columns {
-                if let Some(identity) = &mut column.identity {
-                    let old = self.catalog.sequences.get(&identity.sequence).cloned();
-                    let old = old.ok_or_else(|| Error::corrupt("an identity column has no sequence"))?;
-                    self.drop_sequence(old.id)?;
-                    identity.sequence = self.create_sequence(old.start, old.increment, old.cache)?;
-                }
+            for id in self.owned_sequences(&table, None) {
+                let mut sequence = self.sequence(id)?;
+                sequence.position = (sequence.start, false);
+                self.move_value(cx, ctx, sequence).await?;
             }
         }
         self.put_table(table)

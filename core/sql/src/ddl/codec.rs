@@ -1,16 +1,23 @@
-//! The byte format of catalog rows, version 1. All integers are little-endian; `str` is u32 length then UTF-8; `list` is
+//! The byte format of catalog rows. All integers are little-endian; `str` is u32 length then UTF-8; `list` is
 //! u32 count then the items; `opt` is u8 0 or 1 then the item; `bool` is u8 0 or 1. Nothing may follow the last field.
 //!
 //! ```text
 //! type        u8 tag: 0 unknown, 1 boolean, 2 smallint, 3 integer, 4 bigint, 5 real, 6 double, 7 numeric,
 //!             8 numeric(p,s) + u8 p + u8 s, 9 text, 10 varchar + opt u32, 11 bytea, 12 date, 13 timestamp,
 //!             14 timestamptz, 15 interval, 16 uuid
-//! table       u8 version = 1, u32 id, u32 tree, str name, u32 schema version, list column, list u32 primary key,
-//!             opt str primary key name, opt u32 row-id sequence, list index, list check
+//! table       u8 version = 2, u32 id, u32 tree, str name, u32 schema version, list column, list u32 primary key,
+//!             opt str primary key name, opt u32 row-id sequence, list index, list check; version 1 ends here;
+//!             list column more, list index more, list foreign key
 //! column      str name, type, bool not null, opt str default, opt (bool always, u32 sequence)
 //! index       u32 tree, str name, list (u32 ordinal, bool descending), bool unique, bool is constraint
 //! check       str name, str expression
-//! sequence    u8 version = 1, u32 id, i64 start, i64 increment, u32 cache
+//! column more bool hidden, opt str generated, datum of rows from before the column
+//! index more  opt str predicate, list u32 included columns
+//! foreign key str name, list u32 columns, u32 target table, list u32 target columns, bool match full, u8 on delete, u8 on
+//!             update (0 no action, 1 restrict, 2 cascade, 3 set null, 4 set default), list u32 columns set on delete,
+//!             bool deferrable, bool initially deferred
+//! sequence    u8 version = 2, u32 id, i64 start, i64 increment, u32 cache; version 1 ends here; u32 value id, opt str name,
+//!             type, i64 min, i64 max, bool cycle, opt (u32 owning table, u32 column), i64 last value, bool is called
 //! view        u8 version = 1, u32 id, str name, list (str name, str inner name, type), str text, list u32 depends
 //! statistics  u8 version = 1, u64 rows, u64 bytes, list column statistics
 //! column st.  f64 null fraction, f64 distinct, f64 width, list (datum, f64), list datum, f64 correlation
@@ -20,15 +27,20 @@
 //! ```
 
 use crate::catalog::{
-    Check, Column, ColumnStatistics, Identity, Index, IndexColumn, Sequence, Table, TableStatistics, View,
-    ViewColumn,
+    Check, Column, ColumnStatistics, Identity, Index, IndexColumn, Table, TableStatistics, View, ViewColumn,
 };
 use crate::datum::{Datum, Interval};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, TreeId};
 use orrery_row::numeric::Numeric;
 
+mod more;
+
+pub(super) use more::{decode_sequence, encode_sequence};
+
 const VERSION: u8 = 1;
+/// Of tables and sequences.
+const VERSION_2: u8 = 2;
 
 /// Encodes a table. Its statistics lie in a row of their own.
 pub(super) fn encode_table(table: &Table) -> Vec<u8> {
@@ -43,15 +55,16 @@ pub(super) fn encode_table(table: &Table) -> Vec<u8> {
         row_id_sequence,
         indexes,
         checks,
+        foreign_keys,
         statistics: _,
     } = table;
-    let mut out = Writer(vec![VERSION]);
+    let mut out = Writer(vec![VERSION_2]);
     out.u32(id.0);
     out.u32(tree.0);
     out.str(name);
     out.u32(*schema_version);
     out.list(columns, |out, column| {
-        let Column { name, ty, not_null, default, identity } = column;
+        let Column { name, ty, not_null, default, identity, generated: _, hidden: _, missing: _ } = column;
         out.str(name);
         out.ty(*ty);
         out.bool(*not_null);
@@ -65,7 +78,7 @@ pub(super) fn encode_table(table: &Table) -> Vec<u8> {
     out.opt(primary_key_name.as_ref(), |out, name| out.str(name));
     out.opt(row_id_sequence.as_ref(), |out, sequence| out.u32(*sequence));
     out.list(indexes, |out, index| {
-        let Index { tree, name, columns, unique, is_constraint } = index;
+        let Index { tree, name, columns, unique, is_constraint, predicate: _, include: _ } = index;
         out.u32(tree.0);
         out.str(name);
         out.list(columns, |out, column| {
@@ -80,13 +93,14 @@ pub(super) fn encode_table(table: &Table) -> Vec<u8> {
         out.str(name);
         out.str(expression);
     });
+    more::encode(&mut out, columns, indexes, foreign_keys);
     out.0
 }
 
 /// The other way round; XX001 for bytes that are no table.
 pub(super) fn decode_table(bytes: &[u8]) -> Result<Table> {
-    let mut input = Reader::new(bytes)?;
-    let table = Table {
+    let (mut input, version) = Reader::versioned(bytes)?;
+    let mut table = Table {
         id: TreeId(input.u32()?),
         tree: TreeId(input.u32()?),
         name: input.str()?,
@@ -99,6 +113,9 @@ pub(super) fn decode_table(bytes: &[u8]) -> Result<Table> {
                 default: input.opt(Reader::str)?,
                 identity: input
                     .opt(|input| Ok(Identity { always: input.bool()?, sequence: input.u32()? }))?,
+                generated: None,
+                hidden: false,
+                missing: Datum::Null,
             })
         })?,
         primary_key: input.list(|input| Ok(input.u32()? as usize))?,
@@ -113,38 +130,25 @@ pub(super) fn decode_table(bytes: &[u8]) -> Result<Table> {
                 })?,
                 unique: input.bool()?,
                 is_constraint: input.bool()?,
+                predicate: None,
+                include: Vec::new(),
             })
         })?,
         checks: input.list(|input| Ok(Check { name: input.str()?, expression: input.str()? }))?,
+        foreign_keys: Vec::new(),
         statistics: None,
     };
+    if version >= VERSION_2 {
+        more::decode(&mut input, &mut table)?;
+    }
     input.end()?;
     let count = table.columns.len();
     let ordinals = table.indexes.iter().flat_map(|index| index.columns.iter().map(|column| column.ordinal));
-    if table.primary_key.iter().copied().chain(ordinals).any(|ordinal| ordinal >= count) {
+    let referencing = table.foreign_keys.iter().flat_map(|key| key.columns.iter().copied());
+    if table.primary_key.iter().copied().chain(ordinals).chain(referencing).any(|ordinal| ordinal >= count) {
         return Err(damaged());
     }
     Ok(table)
-}
-
-/// Encodes a sequence.
-pub(super) fn encode_sequence(sequence: &Sequence) -> Vec<u8> {
-    let Sequence { id, start, increment, cache } = sequence;
-    let mut out = Writer(vec![VERSION]);
-    out.u32(*id);
-    out.i64(*start);
-    out.i64(*increment);
-    out.u32(*cache);
-    out.0
-}
-
-/// The other way round.
-pub(super) fn decode_sequence(bytes: &[u8]) -> Result<Sequence> {
-    let mut input = Reader::new(bytes)?;
-    let sequence =
-        Sequence { id: input.u32()?, start: input.i64()?, increment: input.i64()?, cache: input.u32()? };
-    input.end()?;
-    Ok(sequence)
 }
 
 /// Encodes a view.
@@ -266,6 +270,10 @@ impl Writer {
         }
     }
 
+    fn ordinals(&mut self, ordinals: &[usize]) {
+        self.list(ordinals, |out, ordinal| out.u32(*ordinal as u32));
+    }
+
     fn opt<T>(&mut self, value: Option<&T>, item: impl FnOnce(&mut Self, &T)) {
         self.bool(value.is_some());
         if let Some(value) = value {
@@ -349,6 +357,19 @@ impl<'a> Reader<'a> {
             return Err(Error::corrupt(format!("a catalog row has the unknown version {version}")));
         }
         Ok(input)
+    }
+
+    /// Over a row of any version we know, with that version.
+    fn versioned(bytes: &'a [u8]) -> Result<(Self, u8)> {
+        let mut input = Reader(bytes);
+        match input.u8()? {
+            version @ (VERSION | VERSION_2) => Ok((input, version)),
+            version => Err(Error::corrupt(format!("a catalog row has the unknown version {version}"))),
+        }
+    }
+
+    fn ordinals(&mut self) -> Result<Vec<usize>> {
+        self.list(|input| Ok(input.u32()? as usize))
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8]> {
@@ -473,10 +494,10 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::{Action, ForeignKey};
 
     fn table() -> Table {
-        let column =
-            |name: &str, ty| Column { name: name.into(), ty, not_null: false, default: None, identity: None };
+        let column = Column::new;
         Table {
             id: TreeId(1000),
             tree: TreeId(1007),
@@ -492,7 +513,12 @@ mod tests {
                     ..column("a", SqlType::Decimal { precision: 10, scale: 2 })
                 },
                 column("b", SqlType::Varchar(Some(7))),
-                column("c", SqlType::Varchar(None)),
+                Column {
+                    generated: Some("b".into()),
+                    missing: Datum::Int4(7),
+                    hidden: true,
+                    ..column("c", SqlType::Varchar(None))
+                },
             ],
             primary_key: vec![0],
             primary_key_name: Some("naïve_pkey".into()),
@@ -506,8 +532,22 @@ mod tests {
                 ],
                 unique: true,
                 is_constraint: true,
+                predicate: Some("a > 0".into()),
+                include: vec![3],
             }],
             checks: vec![Check { name: "c".into(), expression: "a > 0".into() }],
+            foreign_keys: vec![ForeignKey {
+                name: "f".into(),
+                columns: vec![1],
+                target: 1000,
+                target_columns: vec![0],
+                match_full: true,
+                on_delete: Action::SetNull,
+                on_update: Action::Cascade,
+                delete_columns: vec![1],
+                deferrable: true,
+                deferred: true,
+            }],
             statistics: None,
         }
     }
@@ -536,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_and_sequences_come_back() {
+    fn statistics_come_back() {
         let values = vec![
             Datum::Null,
             Datum::Bool(true),
@@ -564,15 +604,5 @@ mod tests {
         };
         let statistics = TableStatistics { row_count: 10, byte_count: 100, columns: vec![column] };
         assert_eq!(decode_statistics(&encode_statistics(&statistics)).unwrap(), statistics);
-        let sequence = Sequence { id: 1001, start: -5, increment: -1, cache: 32 };
-        let back = decode_sequence(&encode_sequence(&sequence)).unwrap();
-        assert_eq!(format!("{back:?}"), format!("{sequence:?}"));
-    }
-
-    #[test]
-    fn golden_bytes() {
-        let sequence = Sequence { id: 1001, start: 1, increment: -1, cache: 32 };
-        let hex: String = encode_sequence(&sequence).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "01e90300000100000000000000ffffffffffffffff20000000");
     }
 }

@@ -1,6 +1,7 @@
 //! Reading the catalog's rows.
 
 use super::{SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, VIEWS, codec};
+use crate::bind::{derived_name, first_free};
 use crate::catalog::{Catalog, Table, TableStatistics};
 use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink, Transaction};
 use orrery_base::{Cx, Error, Result, TreeId};
@@ -34,6 +35,7 @@ pub(super) async fn load(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -> Resu
         table.statistics = statistics.remove(&key);
         insert(&mut catalog, table);
     }
+    name_old_sequences(&mut catalog);
     for (key, value) in rows(cx, txn, VIEWS, mode).await? {
         let view = codec::decode_view(&value)?;
         if key != view.id.to_be_bytes() {
@@ -42,6 +44,25 @@ pub(super) async fn load(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -> Resu
         catalog.views.insert(view.name.clone(), Arc::new(view));
     }
     Ok(catalog)
+}
+
+/// Sequences of identity columns made before sequences had names get theirs, their owner and the limits of their column.
+fn name_old_sequences(catalog: &mut Catalog) {
+    let tables: Vec<Arc<Table>> = catalog.tables.values().cloned().collect();
+    for table in tables {
+        for (ordinal, column) in table.columns.iter().enumerate() {
+            let Some(id) = column.identity.map(|identity| identity.sequence) else { continue };
+            let Some(old) = catalog.sequences.get(&id).filter(|it| it.name.is_none()) else { continue };
+            let mut sequence = old.clone();
+            let base = derived_name(&table.name, &[column.name.as_str()], "seq");
+            sequence.name = Some(first_free(&base, |name| catalog.is_taken(name)));
+            sequence.owner = Some((table.id.0, ordinal));
+            sequence.ty = column.ty;
+            sequence.min = sequence.min.max(column.ty.integer_min());
+            sequence.max = sequence.max.min(column.ty.integer_max());
+            catalog.sequences.insert(id, sequence);
+        }
+    }
 }
 
 /// Puts a table with its indexes in, or in place of its older definition.

@@ -6,7 +6,7 @@
 //! | 11 statistics | table id, u32 big-endian | what ANALYZE found |
 //! | 12 sequences | sequence id, u32 big-endian | the definition |
 //! | 13 state | one zero byte | u8 version = 1, u64 schema version, u32 next free id |
-//! | 14 sequence values | sequence id, u32 big-endian | i64, the next value not yet reserved |
+//! | 14 sequence values | value id, u32 big-endian | i64 the last value reserved and u8 1; or i64 the next one (and u8 0) |
 //! | 15 views | view id, u32 big-endian | the view |
 //!
 //! Invariants:
@@ -15,15 +15,21 @@
 //! 2. Under that lock the catalog is read anew (mode `Current`) unless its version is the one the statement was bound
 //!    under; what binding found is checked again then.
 
+mod alter;
 mod apply;
 mod codec;
+mod constraints;
 mod load;
+mod rewrite;
+mod sequences;
 mod views;
 
 pub use apply::{execute, set_statistics};
 pub use load::load_catalog;
+pub use sequences::{apply_options, names_sequence, stored_name};
 
-use crate::catalog::{Column, IndexColumn, Table, View, ViewColumn};
+use crate::catalog::{Column, ForeignKey, IndexColumn, Sequence, Table, View, ViewColumn};
+use crate::parse::ast::{AlterTable, SequenceOptions};
 use orrery_base::TreeId;
 use std::sync::Arc;
 
@@ -34,8 +40,8 @@ pub(crate) const STATE: TreeId = TreeId(13);
 /// The one key of [`STATE`].
 pub(crate) const STATE_KEY: &[u8] = &[0];
 pub(crate) const VIEWS: TreeId = TreeId(15);
-/// Where the sequences' values lie: key = sequence id (u32, big-endian), value = the next value not yet reserved
-/// (i64, little-endian). Written by the engine's reservations, removed with the sequence.
+/// Where the sequences' values lie: key = value id (u32, big-endian), value = a position (i64, little-endian) and whether that
+/// value was handed out (u8; not there in old files: no). Written by the engine's reservations, removed with the sequence.
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);
 
 /// The catalog's trees that are part of a database's logical state (statistics are not: they are derived).
@@ -62,6 +68,26 @@ pub enum Ddl {
         /// CASCADE: views that use them go, too.
         cascade: bool,
     },
+    /// CREATE SEQUENCE: its ids are handed out by [`execute`].
+    CreateSequence(Sequence),
+    /// ALTER SEQUENCE, and the table that owns it.
+    AlterSequence(Box<SequenceChange>, Option<Arc<Table>>),
+    /// DROP SEQUENCE
+    DropSequence {
+        /// Which.
+        ids: Vec<u32>,
+        /// CASCADE: defaults that use them go, too.
+        cascade: bool,
+    },
+    /// ALTER TABLE
+    AlterTable {
+        /// Which.
+        table: Arc<Table>,
+        /// What: bound when it is carried out, action by action.
+        alter: Arc<AlterTable>,
+        /// Tables that new foreign keys refer to.
+        others: Vec<Arc<Table>>,
+    },
     /// CREATE INDEX
     CreateIndex {
         /// On which table.
@@ -85,12 +111,14 @@ pub enum Ddl {
 /// A table to be made; ids are handed out by [`execute`].
 #[derive(Clone, Debug)]
 pub struct NewTable {
+    /// Its id, when it is there already; otherwise [`crate::bind::ITSELF`].
+    pub id: u32,
     /// Its name.
     pub name: String,
-    /// Its columns; `identity` is left `None` here.
+    /// Its columns; `identity` and the default of a serial one are left `None` here.
     pub columns: Vec<Column>,
-    /// Identity columns: ordinal, ALWAYS, start, increment.
-    pub identities: Vec<(usize, bool, i64, i64)>,
+    /// The sequences of identity and serial columns.
+    pub sequences: Vec<NewColumnSequence>,
     /// Ordinals of the primary key.
     pub primary_key: Vec<usize>,
     /// Its name.
@@ -99,6 +127,42 @@ pub struct NewTable {
     pub indexes: Vec<NewIndex>,
     /// CHECK constraints: name and text.
     pub checks: Vec<(String, String)>,
+    /// FOREIGN KEY constraints.
+    pub foreign_keys: Vec<ForeignKey>,
+}
+
+impl NewTable {
+    /// Whether a constraint of the table has this name.
+    pub fn has_constraint(&self, name: &str) -> bool {
+        self.primary_key_name.as_deref() == Some(name)
+            || self.checks.iter().any(|check| check.0 == name)
+            || self.foreign_keys.iter().any(|key| key.name == name)
+            || self.indexes.iter().any(|index| index.is_constraint && index.name == name)
+    }
+}
+
+/// The sequence of a column that is being made.
+#[derive(Clone, Debug)]
+pub struct NewColumnSequence {
+    /// The column's ordinal.
+    pub column: usize,
+    /// Of an identity: ALWAYS. `None`: serial.
+    pub identity: Option<bool>,
+    /// Its definition, but for its ids and its owner.
+    pub sequence: Sequence,
+}
+
+/// ALTER SEQUENCE
+#[derive(Clone, Debug)]
+pub struct SequenceChange {
+    /// Which.
+    pub id: u32,
+    /// What changes (the owner is in `owner`).
+    pub options: SequenceOptions,
+    /// OWNED BY
+    pub owner: Option<Option<(u32, usize)>>,
+    /// RENAME TO
+    pub rename: Option<String>,
 }
 
 /// A view to be made.

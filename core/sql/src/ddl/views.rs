@@ -17,7 +17,8 @@ impl Change {
         }
         for (id, used) in &depends {
             let is_there = self.catalog.tables.values().any(|table| table.id.0 == *id)
-                || self.catalog.views.values().any(|view| view.id == *id);
+                || self.catalog.views.values().any(|view| view.id == *id)
+                || self.catalog.sequences.contains_key(id);
             if !is_there {
                 let message = format!("relation \"{used}\" does not exist");
                 return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
@@ -65,7 +66,7 @@ impl Change {
     }
 
     /// The views that use any of `what`, directly or not, `going` left out.
-    fn dependents(
+    pub(super) fn dependents(
         &self,
         what: &[(u32, String)],
         going: &BTreeSet<u32>,
@@ -92,7 +93,7 @@ impl Change {
             .with_hint("Use DROP ... CASCADE to drop the dependent objects too."))
     }
 
-    fn remove_views(&mut self, ids: &BTreeSet<u32>) -> Result<()> {
+    pub(super) fn remove_views(&mut self, ids: &BTreeSet<u32>) -> Result<()> {
         for id in ids {
             self.txn.delete(VIEWS, &id.to_be_bytes())?;
         }

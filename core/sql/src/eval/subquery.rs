@@ -11,7 +11,7 @@ use crate::datum::Datum;
 use crate::encode;
 use crate::exec::SubqueryResult;
 use crate::expr::{Expr, SubqueryUse};
-use crate::functions::{EvalContext, Value, compare};
+use crate::functions::{EvalContext, SequenceRequest, Value, compare};
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray};
@@ -57,12 +57,52 @@ pub struct Lookups(Mutex<State>);
 struct State {
     found: BTreeMap<Key, Datum>,
     wanted: BTreeMap<Key, Question>,
+    /// What was asked of sequences during the evaluation, in order, with the answers.
+    effects: Vec<(SequenceRequest, Vec<i64>)>,
+    /// How many of them the evaluation has come to, this time.
+    effect_count: usize,
+    effect_wanted: Option<SequenceRequest>,
 }
 
 impl Lookups {
     /// The questions since the last call.
     pub fn take_wanted(&self) -> BTreeMap<Key, Question> {
         std::mem::take(&mut lock(&self.0).wanted)
+    }
+
+    /// The evaluation starts from its beginning: it will ask the same in the same order.
+    pub fn restart(&self) {
+        lock(&self.0).effect_count = 0;
+    }
+
+    /// The answer to what is asked of a sequence; `None`: not yet, and it was noted.
+    pub fn sequence(&self, request: SequenceRequest) -> Option<Vec<i64>> {
+        let mut state = lock(&self.0);
+        let at = state.effect_count;
+        match state.effects.get(at) {
+            Some((known, values)) if *known == request => {
+                let values = values.clone();
+                state.effect_count += 1;
+                Some(values)
+            }
+            _ => {
+                state.effect_wanted.get_or_insert(request);
+                None
+            }
+        }
+    }
+
+    /// What was asked of a sequence and has no answer.
+    pub fn take_effect(&self) -> Option<SequenceRequest> {
+        lock(&self.0).effect_wanted.take()
+    }
+
+    /// Puts the answer in to what [`Lookups::take_effect`] gave.
+    pub fn put_effect(&self, request: SequenceRequest, values: Vec<i64>) {
+        let mut state = lock(&self.0);
+        let at = state.effect_count;
+        state.effects.truncate(at);
+        state.effects.push((request, values));
     }
 
     /// Puts an answer in.

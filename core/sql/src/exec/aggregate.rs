@@ -17,7 +17,7 @@ use super::spill::SpillReader;
 use super::{Batch, arrow_result};
 use crate::eval;
 use crate::expr::{AggregateCall, ArgumentOrder, Expr};
-use crate::functions::GroupedAccumulator;
+use crate::functions::{EvalContext, GroupedAccumulator};
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -117,7 +117,9 @@ impl Fold {
         groups: &[u32],
         group_count: usize,
     ) -> Result<()> {
-        let (args, selected) = self.arguments(place, batch)?;
+        let call = &self.call;
+        let given = |context: &EvalContext<'_>| arguments(&call.args, call.filter.as_ref(), batch, context);
+        let (args, selected) = place.shared.evaluate(cx, given).await?;
         let Some(seen) = &mut self.seen else {
             return self.accumulate(args, groups, selected.as_ref(), group_count);
         };
@@ -130,35 +132,6 @@ impl Fold {
         }
         let fresh = seen.offer(cx, &rows).await?;
         self.update_distinct(&take(&rows, &fresh)?, group_count)
-    }
-
-    /// The arguments, and for FILTER the rows selected. The arguments are evaluated for those alone where that matters.
-    fn arguments(&self, place: &Place, batch: &Batch) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
-        let context = place.eval();
-        let evaluate =
-            |arg: &Expr, batch: &Batch| eval::evaluate_array(arg, &batch.columns, batch.row_count, &context);
-        let all =
-            |batch: &Batch| self.call.args.iter().map(|arg| evaluate(arg, batch)).collect::<Result<Vec<_>>>();
-        let Some(filter) = &self.call.filter else { return Ok((all(batch)?, None)) };
-        let selected = eval::filter_mask(filter, &batch.columns, batch.row_count, &context)?;
-        if !self.call.args.iter().any(eval::may_raise) {
-            return Ok((all(batch)?, Some(selected)));
-        }
-        // Rows that are not selected must not raise: their arguments are those of some selected row, or NULL.
-        let mut next = 0;
-        let place_of = (0..batch.row_count).map(|row| {
-            let kept = selected.value(row);
-            next += u32::from(kept);
-            kept.then(|| next - 1)
-        });
-        let places = UInt32Array::from_iter(place_of);
-        let kept = select(batch, &selected)?;
-        let spread = |arg: &Expr| match kept.row_count {
-            0 => crate::columns::nulls_of(arg.ty(), batch.row_count),
-            _ => arrow_result(arrow_select::take::take(&evaluate(arg, &kept)?, &places, None)),
-        };
-        let args = self.call.args.iter().map(spread).collect::<Result<Vec<_>>>()?;
-        Ok((args, Some(selected)))
     }
 
     /// Folds rows of group number and arguments in that were never seen before.
@@ -295,7 +268,7 @@ impl HashAggregate {
     }
 
     async fn consume(&mut self, cx: &Cx, batch: Batch) -> Result<()> {
-        let columns = evaluate_all(&self.groups, &batch, &self.place)?;
+        let columns = evaluate_all(cx, &self.groups, &batch, &self.place).await?;
         let keys = self.layout.encode(&columns, batch.row_count)?;
         if self.strangers.is_some() {
             return self.consume_frozen(cx, batch, &keys).await;
@@ -373,9 +346,32 @@ fn concat(parts: &[ArrayRef]) -> Result<ArrayRef> {
     arrow_result(arrow_select::concat::concat(&parts))
 }
 
-fn evaluate_all(exprs: &[Expr], batch: &Batch, place: &Place) -> Result<Vec<ArrayRef>> {
-    let context = place.eval();
-    exprs.iter().map(|expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, &context)).collect()
+async fn evaluate_all(cx: &Cx, exprs: &[Expr], batch: &Batch, place: &Place) -> Result<Vec<ArrayRef>> {
+    let all = |context: &EvalContext<'_>| {
+        let each =
+            exprs.iter().map(|expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, context));
+        each.collect()
+    };
+    place.shared.evaluate(cx, all).await
+}
+
+/// The arguments of an aggregate, and for FILTER the rows selected: those that are not must not raise.
+pub(super) fn arguments(
+    args: &[Expr],
+    filter: Option<&Expr>,
+    batch: &Batch,
+    context: &EvalContext<'_>,
+) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
+    let all = |arg: &Expr| eval::evaluate_array(arg, &batch.columns, batch.row_count, context);
+    let Some(filter) = filter else { return Ok((args.iter().map(all).collect::<Result<_>>()?, None)) };
+    let selected = eval::filter_mask(filter, &batch.columns, batch.row_count, context)?;
+    let some = |arg: &Expr| eval::evaluate_where(arg, &batch.columns, &selected, context);
+    let args = if args.iter().any(eval::may_raise) {
+        args.iter().map(some).collect::<Result<_>>()?
+    } else {
+        args.iter().map(all).collect::<Result<_>>()?
+    };
+    Ok((args, Some(selected)))
 }
 
 impl Operator for HashAggregate {
@@ -422,7 +418,7 @@ impl SortedAggregate {
 
     /// Folds a batch in; gives the groups that ended in it.
     async fn consume(&mut self, cx: &Cx, batch: &Batch) -> Result<Option<Batch>> {
-        let columns = evaluate_all(&self.groups, batch, &self.place)?;
+        let columns = evaluate_all(cx, &self.groups, batch, &self.place).await?;
         let keys = self.layout.encode(&columns, batch.row_count)?;
         let values = Batch { columns, row_count: batch.row_count };
         // Where groups begin that are not the open one.

@@ -32,7 +32,7 @@ impl RowSink for Run {
 /// Errors: 23505 when rows share a key that must be unique; 54000 for a key that is too long; 40001 above READ COMMITTED
 /// when a row changed since the snapshot.
 pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &Index) -> Result<()> {
-    let (layout, types) = (encode::layout(table), encode::types(table));
+    let (layout, rows) = (encode::layout(table), encode::OldRows::of(table));
     if context.txn.isolation() != Isolation::ReadCommitted {
         refuse_newer_rows(cx, context, table).await?;
     }
@@ -44,7 +44,7 @@ pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &
         more = scan.next_batch(cx, &mut run).await?;
         for (key, value) in run.0 {
             cx.charge(value.len() + 128).await?;
-            let row = encode::decode_row(&layout, &types, &value)?;
+            let row = rows.decode(&layout, &value)?;
             if encode::index_key(table, index, &row, &key, &mut entry)? {
                 let taken =
                     scan::get(cx, context, index.tree, &entry, ReadMode::Current, &mut |_| {}).await?;
@@ -60,7 +60,7 @@ pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &
 
 /// Errors: 40001 when a row changed since the snapshot of a transaction that keeps one: an index of the newest rows would
 /// mislead its own later statements.
-async fn refuse_newer_rows(cx: &Cx, context: &ExecContext, table: &Table) -> Result<()> {
+pub async fn refuse_newer_rows(cx: &Cx, context: &ExecContext, table: &Table) -> Result<()> {
     for mode in [ReadMode::Snapshot, ReadMode::Current] {
         let mut scan = context.txn.scan(table.tree, KeyRange::all(), mode, false)?;
         let mut more = true;

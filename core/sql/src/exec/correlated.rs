@@ -12,7 +12,7 @@ use super::query::{Shared, build, node_count};
 use crate::columns::datum_at;
 use crate::datum::Datum;
 use crate::eval::subquery::{Key, Probe, Question, any, too_many_rows};
-use crate::functions::EvalContext;
+use crate::functions::{EvalContext, SequenceRequest, not_yet_defined};
 use crate::plan::{Plan, PlanNode};
 use orrery_base::task::lock;
 use orrery_base::{Cx, Error, Result};
@@ -91,8 +91,14 @@ impl Shared {
     ) -> Result<T> {
         let context = self.eval();
         loop {
+            context.lookups.restart();
             let outcome = f(&context);
             let wanted = context.lookups.take_wanted();
+            if let Some(request) = context.lookups.take_effect() {
+                let values = self.sequence(cx, &request).await?;
+                context.lookups.put_effect(request, values);
+                continue;
+            }
             if wanted.is_empty() {
                 return outcome;
             }
@@ -104,6 +110,39 @@ impl Shared {
                 context.lookups.put(key, answer);
             }
         }
+    }
+
+    /// Does what an evaluation asks of a sequence.
+    async fn sequence(&self, cx: &Cx, request: &SequenceRequest) -> Result<Vec<i64>> {
+        let environment = &self.context.environment;
+        let session = environment.session_sequences();
+        let undefined = |name: Option<String>| not_yet_defined(name.as_deref());
+        Ok(match request {
+            SequenceRequest::Next(sequence, count) => {
+                let runs = environment.reserve(cx, *sequence, *count).await?;
+                let step = environment.sequence_step(*sequence);
+                let values: Vec<i64> = runs
+                    .into_iter()
+                    .flat_map(|(first, count)| (0..i64::from(count)).map(move |at| first + at * step))
+                    .collect();
+                if let Some(last) = values.last() {
+                    session.got(*sequence, *last);
+                }
+                values
+            }
+            SequenceRequest::Current(sequence) => {
+                let name = || Some(environment.sequence_name(*sequence));
+                vec![session.current(*sequence).ok_or_else(|| undefined(name()))?]
+            }
+            SequenceRequest::Last => vec![session.last().ok_or_else(|| undefined(None))?],
+            SequenceRequest::Set(sequence, values) => {
+                environment.set_value(cx, *sequence, values).await?;
+                for (value, _) in values.iter().filter(|it| it.1) {
+                    session.set(*sequence, *value);
+                }
+                Vec::new()
+            }
+        })
     }
 
     /// What operators share that run below with parameters set.

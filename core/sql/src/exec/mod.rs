@@ -36,17 +36,20 @@ mod tests;
 mod values;
 mod window;
 
+use crate::catalog::Sequence;
 use crate::datum::Datum;
-use crate::functions::{EvalContext, SequencePool};
+use crate::functions::{EvalContext, Run, SequencePool, SessionSequences};
 use arrow_array::ArrayRef;
-pub use build::build_index;
-pub use dml::{delete, insert, insert_many, update};
+pub use build::{build_index, refuse_newer_rows};
+pub use dml::{check_foreign_key, delete, insert, insert_many, update};
 pub use metrics::{NodeMetrics, RunMetrics};
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
 use orrery_base::{BoxFuture, Cx, Error, Result};
 pub use query::{Operator, Query, Shared};
+pub use scan::get;
 use std::sync::Arc;
+pub(crate) use subquery::own_exprs;
 
 /// Rows in columns.
 #[derive(Clone, Debug)]
@@ -82,8 +85,33 @@ pub struct ExecContext {
 
 /// What the executor needs from the engine beside the transaction.
 pub trait Environment: Send + Sync {
-    /// Reserves `count` consecutive values of a sequence durably, and gives the first. Suspends.
-    fn reserve<'a>(&'a self, cx: &'a Cx, sequence: u32, count: u32) -> BoxFuture<'a, Result<i64>>;
+    /// Reserves `count` values of a sequence durably, whatever becomes of the transaction, and gives them as runs. Suspends.
+    /// Errors: 2200H when it has no further ones, 25006.
+    fn reserve<'a>(&'a self, cx: &'a Cx, sequence: u32, count: u32) -> BoxFuture<'a, Result<Vec<Run>>>;
+
+    /// Where a sequence stands now: its last value, and whether that was handed out. Suspends.
+    fn position<'a>(&'a self, cx: &'a Cx, sequence: &'a Sequence) -> BoxFuture<'a, Result<(i64, bool)>>;
+
+    /// Sets a sequence to these positions one after the other, durably, whatever becomes of the transaction. Suspends. Errors:
+    /// 22003 for a value out of its bounds, 25006.
+    fn set_value<'a>(
+        &'a self,
+        cx: &'a Cx,
+        sequence: u32,
+        values: &'a [(i64, bool)],
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// A key for a sequence's value that was never used, not even by a transaction that was rolled back. Suspends.
+    fn new_value_id<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<u32>>;
+
+    /// What the session remembers of sequences.
+    fn session_sequences(&self) -> Arc<SessionSequences>;
+
+    /// The step between a sequence's values.
+    fn sequence_step(&self, sequence: u32) -> i64;
+
+    /// A sequence's name, for messages.
+    fn sequence_name(&self, sequence: u32) -> String;
 
     /// A number for `FileId::Temp` that no other statement uses while this one runs. No I/O.
     fn temp_file(&self) -> u64;

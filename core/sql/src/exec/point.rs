@@ -274,7 +274,11 @@ fn query(plan: &Plan) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 
 fn insert(statement: &Insert) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
-    let is_plain = statement.checks.is_empty() && statement.returning.is_none() && statement.skip.is_none();
+    let is_plain = statement.checks.is_empty()
+        && statement.generated.is_empty()
+        && statement.returning.is_none()
+        && statement.skip.is_none()
+        && statement.relations.is_none();
     if !is_plain || !table.indexes.is_empty() || table.primary_key.is_empty() {
         return None;
     }
@@ -309,7 +313,11 @@ fn changed_row(table: &Arc<Table>, source: &Plan) -> Option<Vec<Operand>> {
 
 fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let table = &statement.table;
-    if !statement.checks.is_empty() || statement.returning.is_some() || statement.recheck.is_none() {
+    if !statement.checks.is_empty()
+        || !statement.generated.is_empty()
+        || statement.returning.is_some()
+        || statement.recheck.is_none()
+    {
         return None;
     }
     let key = changed_row(table, &statement.source)?;
@@ -320,7 +328,8 @@ fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
                 .indexes
                 .iter()
                 .any(|index| index.columns.iter().any(|column| column.ordinal == *ordinal));
-        if is_key {
+        let own_keys = &table.foreign_keys;
+        if is_key || own_keys.iter().any(|key| key.columns.contains(ordinal)) {
             return None;
         }
         let ty = table.columns[*ordinal].ty;
@@ -339,6 +348,7 @@ fn update(statement: &Update) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 fn delete(statement: &Delete) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
     let is_plain =
         statement.returning.is_none() && statement.recheck.is_some() && statement.table.indexes.is_empty();
+    let is_plain = is_plain && statement.relations.is_none();
     if !is_plain {
         return None;
     }
@@ -428,13 +438,16 @@ impl PointPlan {
         found: &mut dyn FnMut(&PointRow<'_>) -> Result<()>,
     ) -> Result<PointOutcome> {
         let mut outcome = Ok(());
-        let mut take = |bytes: &[u8]| {
-            outcome = RowView::new(&self.layout, bytes)
-                .and_then(|view| found(&PointRow { view, columns, types: &self.types }));
+        let mut is_old = false;
+        let mut take = |bytes: &[u8]| match RowView::new(&self.layout, bytes) {
+            Ok(view) => outcome = found(&PointRow { view, columns, types: &self.types }),
+            // From before a column was added, or damaged: the general path knows.
+            Err(_) => is_old = true,
         };
         match txn.get(self.table.tree, &scratch.key, ReadMode::Snapshot, &mut take)? {
             Lookup::Missing(page) => Ok(PointOutcome::Missing(page)),
             Lookup::Absent { .. } => Ok(PointOutcome::Done(0)),
+            Lookup::Found { .. } if is_old => Ok(PointOutcome::Fallback),
             Lookup::Found { .. } => outcome.map(|()| PointOutcome::Done(1)),
         }
     }
@@ -529,7 +542,7 @@ impl PointPlan {
         old: &[u8],
         new: &mut Vec<u8>,
     ) -> Result<bool> {
-        let view = RowView::new(&self.layout, old)?;
+        let Ok(view) = RowView::new(&self.layout, old) else { return Ok(false) };
         let mut writer = RowWriter::new(&self.layout, new);
         for (column, operand) in values.iter().enumerate() {
             let from = match operand {

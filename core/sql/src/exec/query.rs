@@ -145,7 +145,7 @@ impl Query {
 
 async fn open(plan: &Arc<Plan>, context: ExecContext, cx: &Cx) -> Result<(BoxOperator, Arc<Shared>)> {
     let memory = Memory::new(context.work_memory_bytes);
-    let sequences = Arc::new(SequencePool::empty());
+    let sequences = Arc::new(SequencePool::of(context.environment.session_sequences()));
     let demands = subquery::demands(plan);
     let mut results: Vec<super::SubqueryResult> = Vec::new();
     let correlated = Arc::new(Correlated::new(plan.clone(), &memory));
@@ -338,7 +338,7 @@ impl Operator for Measured {
     }
 }
 
-/// Reserves the values that `nextval` takes when `exprs` are evaluated over `row_count` rows.
+/// Reserves the values that the binder's own `nextval` takes when `exprs` are evaluated over `row_count` rows.
 pub async fn reserve_sequences(cx: &Cx, shared: &Shared, exprs: &[Expr], row_count: usize) -> Result<()> {
     let mut needed = Vec::new();
     exprs
@@ -349,10 +349,10 @@ pub async fn reserve_sequences(cx: &Cx, shared: &Shared, exprs: &[Expr], row_cou
         let (sequence, step) = calls[0];
         let count =
             u32::try_from(calls.len() * row_count).map_err(|_| Error::internal("a batch out of range"))?;
-        // What is left over is less than asked for: values that CASE did not take. It becomes a gap.
-        if count > 0 && shared.sequences.available(sequence) < count {
-            let first = shared.context.environment.reserve(cx, sequence, count).await?;
-            shared.sequences.put(sequence, first, count, step);
+        let missing = count.saturating_sub(shared.sequences.available(sequence));
+        if missing > 0 {
+            let runs = shared.context.environment.reserve(cx, sequence, missing).await?;
+            shared.sequences.put(sequence, runs, step);
         }
     }
     Ok(())

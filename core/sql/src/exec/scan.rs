@@ -5,7 +5,7 @@ use super::query::{Operator, Shared};
 use super::{Batch, ExecContext};
 use crate::catalog::Table;
 use crate::columns::ColumnBuilder;
-use crate::encode::{self, RowBytes};
+use crate::encode::{self, OldRows, RowBytes};
 use crate::eval;
 use crate::eval::each_column;
 use crate::expr::Expr;
@@ -14,7 +14,7 @@ use crate::plan::{KeyBounds, ROW_KEY};
 use crate::types::SqlType;
 use orrery_base::kv::{Flow, ReadMode, RowRef, RowSink, Scan};
 use orrery_base::limits::BATCH_ROW_COUNT;
-use orrery_base::{BoxFuture, Cx, Error, Result};
+use orrery_base::{BoxFuture, Cx, Result};
 use orrery_row::codec::RowLayout;
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ pub fn column_type(table: &Table, ordinal: usize) -> SqlType {
 /// Decodes rows into columns.
 pub struct RowDecoder {
     layout: RowLayout,
+    old: OldRows,
     columns: Vec<usize>,
     /// Up to where a row is looked at.
     wanted_bytes: usize,
@@ -62,6 +63,7 @@ impl RowDecoder {
         let mut decoder = RowDecoder {
             wanted_bytes: if has_variable { usize::MAX } else { layout.variable_offset() },
             layout,
+            old: OldRows::of(table),
             all_columns: (0..columns.len()).collect(),
             columns,
             types,
@@ -105,12 +107,23 @@ impl RowDecoder {
         keys: &dyn Fn(usize, &mut Vec<u8>),
         context: &EvalContext<'_>,
     ) -> Result<Option<Vec<usize>>> {
-        if let Some(bad) = values.iter().find(|value| !self.layout.fits(value.bytes())) {
-            return Err(Error::corrupt(format!(
-                "a row of {} bytes does not fit its table's columns",
-                bad.bytes().len()
-            )));
+        if values.iter().any(|value| !self.layout.fits(value.bytes())) {
+            let whole = |row: &[u8]| {
+                if self.layout.fits(row) { Ok(row.to_vec()) } else { self.old.upgrade(&self.layout, row) }
+            };
+            let upgraded = values.iter().map(|value| whole(value.bytes())).collect::<Result<Vec<_>>>()?;
+            let upgraded: Vec<&[u8]> = upgraded.iter().map(Vec::as_slice).collect();
+            return self.push_fitting(&upgraded, keys, context);
         }
+        self.push_fitting(values, keys, context)
+    }
+
+    fn push_fitting<R: RowBytes>(
+        &mut self,
+        values: &[R],
+        keys: &dyn Fn(usize, &mut Vec<u8>),
+        context: &EvalContext<'_>,
+    ) -> Result<Option<Vec<usize>>> {
         let Some(filter) = &self.filter else {
             let (all, builders) = (&self.all_columns, &mut self.builders);
             decode(&self.layout, &self.columns, all, values, None, &[], keys, builders)?;

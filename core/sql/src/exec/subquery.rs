@@ -122,7 +122,7 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
 }
 
 /// Calls `f` with each expression of one operator.
-fn own_exprs(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
+pub fn own_exprs(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
     match &node.op {
         Op::Values { rows } => rows.iter().flatten().for_each(&mut *f),
         Op::TableScan { bounds, filter, .. } | Op::IndexScan { bounds, filter, .. } => {

@@ -1,10 +1,12 @@
 //! What the operators' tests run in: an in-memory disk, plans over literal rows, random rows, and naive comparisons.
 
 use super::{Batch, Environment, ExecContext, Query, RunMetrics};
+use crate::catalog::Sequence;
 use crate::columns::datum_at;
 use crate::datum::Datum;
 use crate::expr::Expr;
 use crate::functions;
+use crate::functions::SessionSequences;
 use crate::plan::{Field, Op, Plan, PlanNode};
 use crate::types::SqlType;
 use orrery_base::disk::{DiskOp, DiskReply, DiskResult, FileId};
@@ -103,9 +105,27 @@ impl Transaction for NoTransaction {
 struct Counting(AtomicU64, AtomicU64, Mutex<Vec<u64>>);
 
 impl Environment for Counting {
-    fn reserve<'a>(&'a self, _: &'a Cx, _: u32, count: u32) -> BoxFuture<'a, Result<i64>> {
+    fn reserve<'a>(&'a self, _: &'a Cx, _: u32, count: u32) -> BoxFuture<'a, Result<Vec<(i64, u32)>>> {
         let first = self.1.fetch_add(u64::from(count), Atomic::Relaxed);
-        Box::pin(async move { Ok(first as i64 + 1) })
+        Box::pin(async move { Ok(vec![(first as i64 + 1, count)]) })
+    }
+    fn position<'a>(&'a self, _: &'a Cx, _: &'a Sequence) -> BoxFuture<'a, Result<(i64, bool)>> {
+        Box::pin(async { none() })
+    }
+    fn set_value<'a>(&'a self, _: &'a Cx, _: u32, _: &'a [(i64, bool)]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { none() })
+    }
+    fn new_value_id<'a>(&'a self, _: &'a Cx) -> BoxFuture<'a, Result<u32>> {
+        Box::pin(async { none() })
+    }
+    fn session_sequences(&self) -> Arc<SessionSequences> {
+        Arc::default()
+    }
+    fn sequence_step(&self, _: u32) -> i64 {
+        1
+    }
+    fn sequence_name(&self, _: u32) -> String {
+        String::new()
     }
     fn temp_file(&self) -> u64 {
         self.0.fetch_add(1, Atomic::Relaxed)
@@ -256,7 +276,7 @@ pub fn run(root: PlanNode, budget: usize) -> Result<Outcome> {
 
 /// A plan without subqueries.
 pub fn plan(root: PlanNode) -> Plan {
-    Plan { root, subqueries: Vec::new(), param_types: Vec::new(), tables: Vec::new() }
+    Plan { root, subqueries: Vec::new(), param_types: Vec::new(), tables: Vec::new(), sequences: Vec::new() }
 }
 
 /// A node with columns of these types.

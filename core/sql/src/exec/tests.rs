@@ -480,7 +480,7 @@ fn subqueries_run_once_and_only_as_far_as_wanted() {
     let with = |exprs: Vec<Expr>, subqueries: Vec<PlanNode>| {
         let types: Vec<SqlType> = exprs.iter().map(Expr::ty).collect();
         let root = node(Op::Values { rows: vec![exprs] }, &types);
-        run_plan(Plan { root, subqueries, param_types: vec![], tables: vec![] }, AMPLE)
+        run_plan(Plan { root, subqueries, param_types: vec![], tables: vec![], sequences: vec![] }, AMPLE)
     };
     let long = || series(vec![int8(1), int8(1_000_000_000)], SqlType::Int8);
     let none = || series(vec![int8(1), int8(0)], SqlType::Int8);

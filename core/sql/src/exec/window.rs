@@ -6,6 +6,7 @@
 mod frames;
 
 use self::frames::{Block, Frames};
+use super::aggregate::arguments;
 use super::keys::{SortForm, encode_sort};
 use super::memory::Reservation;
 use super::query::{BoxOperator, Operator, Place, batch_bytes};
@@ -171,7 +172,6 @@ impl Window {
         block: &Block,
     ) -> Result<ArrayRef> {
         cx.charge(16 * batch.row_count).await?;
-        let exprs: Vec<&Expr> = call.args.iter().collect();
         let rows = 0..batch.row_count;
         let bigint = |f: &dyn Fn(usize) -> usize| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| f(row) as i64)))
@@ -192,42 +192,50 @@ impl Window {
             WindowFunction::CumeDist => Ok(double(&|row| {
                 (block.peer_end(row) - block.start(row)) as f64 / (block.end(row) - block.start(row)) as f64
             })),
-            WindowFunction::Ntile => ntile(&evaluate_all(&exprs, batch, &self.place.eval())?, block),
+            WindowFunction::Ntile => ntile(&evaluated(cx, &self.place, call, batch).await?.0, block),
             WindowFunction::Lag | WindowFunction::Lead => {
-                let args = evaluate_all(&exprs, batch, &self.place.eval())?;
+                let (args, _) = evaluated(cx, &self.place, call, batch).await?;
                 shifted(&args, matches!(call.function, WindowFunction::Lag), call, block)
             }
             WindowFunction::FirstValue | WindowFunction::LastValue | WindowFunction::NthValue => {
-                let args = evaluate_all(&exprs, batch, &self.place.eval())?;
-                let frames = Frames::of(&call.frame, &self.order, batch, block, &self.place.eval())?;
+                let (args, _) = evaluated(cx, &self.place, call, batch).await?;
+                let frames = frames(cx, &self.place, call, &self.order, batch, block).await?;
                 picked(&args, call.function, &frames, block)
             }
             WindowFunction::Aggregate(function) => {
-                let frames = Frames::of(&call.frame, &self.order, batch, block, &self.place.eval())?;
-                let (args, selected) = arguments(call, batch, &self.place.eval())?;
+                let frames = frames(cx, &self.place, call, &self.order, batch, block).await?;
+                let (args, selected) = evaluated(cx, &self.place, call, batch).await?;
                 aggregated(cx, function, call, &args, selected.as_ref(), &frames, block).await
             }
         }
     }
 }
 
-fn evaluate_all(exprs: &[&Expr], batch: &Batch, context: &EvalContext<'_>) -> Result<Vec<ArrayRef>> {
-    exprs.iter().map(|expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, context)).collect()
-}
-
-/// The arguments of an aggregate, and for FILTER the rows selected: those that are not must not raise.
-fn arguments(
+/// The arguments of a call, and for FILTER the rows selected.
+async fn evaluated(
+    cx: &Cx,
+    place: &Place,
     call: &WindowCall,
     batch: &Batch,
-    context: &EvalContext<'_>,
 ) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
-    let Some(filter) = &call.filter else {
-        let exprs: Vec<&Expr> = call.args.iter().collect();
-        return Ok((evaluate_all(&exprs, batch, context)?, None));
-    };
-    let selected = eval::filter_mask(filter, &batch.columns, batch.row_count, context)?;
-    let args = call.args.iter().map(|arg| eval::evaluate_where(arg, &batch.columns, &selected, context));
-    Ok((args.collect::<Result<_>>()?, Some(selected)))
+    let given = |context: &EvalContext<'_>| arguments(&call.args, call.filter.as_ref(), batch, context);
+    place.shared.evaluate(cx, given).await
+}
+
+async fn frames(
+    cx: &Cx,
+    place: &Place,
+    call: &WindowCall,
+    order: &[SortKey],
+    batch: &Batch,
+    block: &Block,
+) -> Result<Frames> {
+    let given = |context: &EvalContext<'_>| Frames::of(&call.frame, order, batch, block, context);
+    place.shared.evaluate(cx, given).await
+}
+
+fn evaluate_all(exprs: &[&Expr], batch: &Batch, context: &EvalContext<'_>) -> Result<Vec<ArrayRef>> {
+    exprs.iter().map(|expr| eval::evaluate_array(expr, &batch.columns, batch.row_count, context)).collect()
 }
 
 fn ascending(expr: &Expr) -> SortForm {

@@ -39,7 +39,10 @@ use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
 pub use randoms::Randomness;
-pub use sequence::{SequencePool, exhausted, nextval};
+pub use sequence::{
+    Run, SequencePool, SequenceRequest, SessionSequences, asks_sequence, nextval, not_yet_defined,
+    sequence_function,
+};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 

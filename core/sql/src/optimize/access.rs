@@ -70,6 +70,7 @@ impl Planner {
             if index.is_some()
                 && matched.bounds.is_unbounded()
                 && wanted.order.is_empty()
+                && self.methods.seq_scan
                 && !self.covers(table, index, columns, predicates, used)
             {
                 continue;
@@ -88,7 +89,11 @@ impl Planner {
                 let useful = if reverse {
                     ordered
                 } else {
-                    index.is_none() || ordered || !matched.bounds.is_unbounded() || path.is_covering()
+                    index.is_none()
+                        || ordered
+                        || !matched.bounds.is_unbounded()
+                        || path.is_covering()
+                        || !self.methods.seq_scan
                 };
                 if useful {
                     paths.push(Rc::new(path));
@@ -143,7 +148,10 @@ impl Planner {
             }
         };
         let descent = if matched.bounds.is_unbounded() { 0.0 } else { cost::ROW_FETCH };
-        let total = descent + visit + visited * cost::CPU_OPERATOR * filter.len() as f64;
+        let is_whole = index.is_none() && matched.bounds.is_unbounded();
+        let is_on = if is_whole { self.methods.seq_scan } else { self.methods.index_scan };
+        let method = cost::of_method(is_on);
+        let total = descent + visit + visited * cost::CPU_OPERATOR * filter.len() as f64 + method;
         let equal = matched.bounds.equal.len();
         let id_of = |ordinal: usize| columns.iter().find(|it| it.0 == ordinal).map(|it| it.1);
         let order = keys[equal.min(keys.len())..]

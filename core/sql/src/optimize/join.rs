@@ -288,20 +288,144 @@ impl Planner {
             let ordered = !wanted.order.is_empty() && outer.satisfies(&wanted.order, |_| true);
             // A costlier outer side is worth a try only for its order.
             if !keys.is_empty() {
-                paths.push(Rc::new(hash_path(outer, &inner, &keys, &residual, sides)));
+                paths.push(Rc::new(self.hash_path(outer, &inner, &keys, &residual, sides)));
             }
-            if keys.is_empty() || ordered || inner.rows <= 2.0 {
-                paths.push(Rc::new(loop_path(outer, &inner, sides)));
+            if keys.is_empty() || ordered || inner.rows <= 2.0 || !self.methods.hash_join {
+                paths.push(Rc::new(self.loop_path(outer, &inner, sides)));
             }
             if let Some((table, columns, predicates)) =
                 sides.right_table.filter(|_| sides.kind != JoinKind::Full)
             {
                 for index in std::iter::once(None).chain((0..table.indexes.len()).map(Some)) {
-                    paths.extend(lookup_path(outer, table, columns, predicates, index, sides).map(Rc::new));
+                    let path = self.lookup_path(outer, table, columns, predicates, index, sides);
+                    paths.extend(path.map(Rc::new));
                 }
             }
         }
         paths
+    }
+
+    fn hash_path(
+        &self,
+        left: &Rc<Path>,
+        right: &Rc<Path>,
+        keys: &[(Expr, Expr)],
+        residual: &[Expr],
+        sides: &Sides<'_>,
+    ) -> Path {
+        let count = keys.len() as f64;
+        let build = right.total + right.rows * (cost::CPU_OPERATOR * count + cost::CPU_TUPLE);
+        let bytes = right.rows * (right.width + 16.0);
+        let spill = if bytes > cost::WORK_MEMORY_BYTES {
+            2.0 * (bytes + left.rows * left.width) / cost::PAGE_BYTES * cost::SEQ_PAGE
+        } else {
+            0.0
+        };
+        let probe = left.total + left.rows * cost::CPU_OPERATOR * count;
+        let work = sides.rows * (cost::CPU_TUPLE + cost::CPU_OPERATOR * residual.len() as f64);
+        Path {
+            rows: sides.rows,
+            width: output_width(left, right, sides.kind),
+            startup: build + left.startup,
+            total: build + probe + work + spill + cost::of_method(self.methods.hash_join),
+            order: Vec::new(),
+            constant: left_constant(left, sides.kind),
+            op: PathOp::Hash {
+                left: left.clone(),
+                right: right.clone(),
+                keys: keys.to_vec(),
+                kind: sides.kind,
+                residual: residual.to_vec(),
+            },
+        }
+    }
+
+    fn loop_path(&self, left: &Rc<Path>, right: &Rc<Path>, sides: &Sides<'_>) -> Path {
+        let pairs = left.rows * right.rows;
+        let work = pairs * cost::CPU_OPERATOR * sides.on.len().max(1) as f64 + sides.rows * cost::CPU_TUPLE;
+        Path {
+            rows: sides.rows,
+            width: output_width(left, right, sides.kind),
+            startup: left.startup + right.total,
+            total: left.total + right.total + work + cost::of_method(self.methods.nested_loop),
+            // Left rows are joined a batch at a time: their order does not last.
+            order: Vec::new(),
+            constant: left_constant(left, sides.kind),
+            op: PathOp::Loop {
+                left: left.clone(),
+                right: right.clone(),
+                kind: sides.kind,
+                on: sides.on.clone(),
+            },
+        }
+    }
+
+    /// For each outer row the inner rows by key: columns of the key pinned by the outer side or by constants.
+    fn lookup_path(
+        &self,
+        outer: &Rc<Path>,
+        table: &Arc<Table>,
+        columns: &[(usize, ColumnId)],
+        predicates: &[Expr],
+        index: Option<usize>,
+        sides: &Sides<'_>,
+    ) -> Option<Path> {
+        let key = key_columns(table, index);
+        let mut keys = Vec::new();
+        let mut said: Vec<&Expr> = Vec::new();
+        let mut joined = false;
+        for (ordinal, _) in &key {
+            let Some(id) = columns.iter().find(|it| it.0 == *ordinal).map(|it| it.1) else { break };
+            let ty = table.columns[*ordinal].ty;
+            let by_outer =
+                sides.on.iter().find_map(|it| outer_key(it, id, ty, sides).map(|value| (it, value)));
+            let by_constant = || {
+                predicates.iter().find_map(|it| {
+                    column_bound(it, id, ty).filter(|it| it.0 == "=").map(|found| (it, found.1))
+                })
+            };
+            joined |= by_outer.is_some();
+            let Some((condition, value)) = by_outer.or_else(by_constant) else { break };
+            said.push(condition);
+            keys.push(value);
+        }
+        if !joined {
+            return None;
+        }
+        let residual: Vec<Expr> = sides
+            .on
+            .iter()
+            .chain(predicates)
+            .filter(|it| !said.iter().any(|said| std::ptr::eq(*said, *it)))
+            .cloned()
+            .collect();
+        let unique = index.is_none_or(|index| table.indexes[index].unique);
+        let found = rows_per_lookup(table, &key, keys.len(), unique);
+        let fetch = if index.is_some() { cost::ROW_FETCH } else { cost::CPU_TUPLE };
+        let each = cost::ROW_FETCH
+            + found * (fetch + cost::CPU_INDEX_TUPLE + cost::CPU_OPERATOR * residual.len() as f64);
+        let inner = &sides.right[0];
+        Some(Path {
+            rows: sides.rows,
+            width: output_width(outer, inner, sides.kind),
+            startup: outer.startup + each,
+            total: outer.total
+                + outer.rows * each
+                + sides.rows * cost::CPU_TUPLE
+                + cost::of_method(self.methods.nested_loop && self.methods.index_scan),
+            // LEFT: what found nothing comes behind the rest of its batch.
+            order: if sides.kind == JoinKind::Left { Vec::new() } else { outer.order.clone() },
+            constant: outer.constant.clone(),
+            op: PathOp::Lookup(Lookup {
+                outer: outer.clone(),
+                table: table.clone(),
+                columns: columns.to_vec(),
+                index,
+                keys,
+                kind: sides.kind,
+                residual,
+            }),
+        })
     }
 }
 
@@ -348,118 +472,6 @@ fn output_width(left: &Path, right: &Path, kind: JoinKind) -> f64 {
 /// What is the same in all rows of the left side still is, unless rows without one are added.
 fn left_constant(left: &Path, kind: JoinKind) -> Vec<ColumnId> {
     if kind == JoinKind::Full { Vec::new() } else { left.constant.clone() }
-}
-
-fn hash_path(
-    left: &Rc<Path>,
-    right: &Rc<Path>,
-    keys: &[(Expr, Expr)],
-    residual: &[Expr],
-    sides: &Sides<'_>,
-) -> Path {
-    let count = keys.len() as f64;
-    let build = right.total + right.rows * (cost::CPU_OPERATOR * count + cost::CPU_TUPLE);
-    let bytes = right.rows * (right.width + 16.0);
-    let spill = if bytes > cost::WORK_MEMORY_BYTES {
-        2.0 * (bytes + left.rows * left.width) / cost::PAGE_BYTES * cost::SEQ_PAGE
-    } else {
-        0.0
-    };
-    let probe = left.total + left.rows * cost::CPU_OPERATOR * count;
-    let work = sides.rows * (cost::CPU_TUPLE + cost::CPU_OPERATOR * residual.len() as f64);
-    Path {
-        rows: sides.rows,
-        width: output_width(left, right, sides.kind),
-        startup: build + left.startup,
-        total: build + probe + work + spill,
-        order: Vec::new(),
-        constant: left_constant(left, sides.kind),
-        op: PathOp::Hash {
-            left: left.clone(),
-            right: right.clone(),
-            keys: keys.to_vec(),
-            kind: sides.kind,
-            residual: residual.to_vec(),
-        },
-    }
-}
-
-fn loop_path(left: &Rc<Path>, right: &Rc<Path>, sides: &Sides<'_>) -> Path {
-    let pairs = left.rows * right.rows;
-    let work = pairs * cost::CPU_OPERATOR * sides.on.len().max(1) as f64 + sides.rows * cost::CPU_TUPLE;
-    Path {
-        rows: sides.rows,
-        width: output_width(left, right, sides.kind),
-        startup: left.startup + right.total,
-        total: left.total + right.total + work,
-        // Left rows are joined a batch at a time: their order does not last.
-        order: Vec::new(),
-        constant: left_constant(left, sides.kind),
-        op: PathOp::Loop { left: left.clone(), right: right.clone(), kind: sides.kind, on: sides.on.clone() },
-    }
-}
-
-/// For each outer row the inner rows by key: columns of the key pinned by the outer side or by constants.
-fn lookup_path(
-    outer: &Rc<Path>,
-    table: &Arc<Table>,
-    columns: &[(usize, ColumnId)],
-    predicates: &[Expr],
-    index: Option<usize>,
-    sides: &Sides<'_>,
-) -> Option<Path> {
-    let key = key_columns(table, index);
-    let mut keys = Vec::new();
-    let mut said: Vec<&Expr> = Vec::new();
-    let mut joined = false;
-    for (ordinal, _) in &key {
-        let Some(id) = columns.iter().find(|it| it.0 == *ordinal).map(|it| it.1) else { break };
-        let ty = table.columns[*ordinal].ty;
-        let by_outer = sides.on.iter().find_map(|it| outer_key(it, id, ty, sides).map(|value| (it, value)));
-        let by_constant = || {
-            predicates
-                .iter()
-                .find_map(|it| column_bound(it, id, ty).filter(|it| it.0 == "=").map(|found| (it, found.1)))
-        };
-        joined |= by_outer.is_some();
-        let Some((condition, value)) = by_outer.or_else(by_constant) else { break };
-        said.push(condition);
-        keys.push(value);
-    }
-    if !joined {
-        return None;
-    }
-    let residual: Vec<Expr> = sides
-        .on
-        .iter()
-        .chain(predicates)
-        .filter(|it| !said.iter().any(|said| std::ptr::eq(*said, *it)))
-        .cloned()
-        .collect();
-    let unique = index.is_none_or(|index| table.indexes[index].unique);
-    let found = rows_per_lookup(table, &key, keys.len(), unique);
-    let fetch = if index.is_some() { cost::ROW_FETCH } else { cost::CPU_TUPLE };
-    let each = cost::ROW_FETCH
-        + found * (fetch + cost::CPU_INDEX_TUPLE + cost::CPU_OPERATOR * residual.len() as f64);
-    let inner = &sides.right[0];
-    Some(Path {
-        rows: sides.rows,
-        width: output_width(outer, inner, sides.kind),
-        startup: outer.startup + each,
-        total: outer.total + outer.rows * each + sides.rows * cost::CPU_TUPLE,
-        // LEFT: what found nothing comes behind the rest of its batch.
-        order: if sides.kind == JoinKind::Left { Vec::new() } else { outer.order.clone() },
-        constant: outer.constant.clone(),
-        op: PathOp::Lookup(Lookup {
-            outer: outer.clone(),
-            table: table.clone(),
-            columns: columns.to_vec(),
-            index,
-            keys,
-            kind: sides.kind,
-            residual,
-        }),
-    })
 }
 
 /// `column = outer expression`, of exactly the column's type.

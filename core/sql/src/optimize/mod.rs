@@ -17,10 +17,11 @@ mod unnest;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::Plan;
+use crate::exec::own_exprs;
 use crate::plan::logical::{ColumnId, ColumnInfo, LogicalKey, Query, Statement};
+use crate::plan::{Op, Plan, PlanNode};
 use crate::types::SqlType;
-use orrery_base::Result;
+use orrery_base::{Error, Result};
 
 /// What the binder hands over beside the query itself.
 pub struct Input {
@@ -28,6 +29,42 @@ pub struct Input {
     pub statement: Statement,
     /// Types of `$1…`.
     pub param_types: Vec<SqlType>,
+    /// What plans may be made of.
+    pub methods: Methods,
+}
+
+/// What plans may be made of: PostgreSQL's `enable_` settings (ch. 20.7.1). What is switched off is still taken where there
+/// is no other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Methods {
+    /// `enable_hashjoin`
+    pub hash_join: bool,
+    /// `enable_nestloop`, with an index inside or without
+    pub nested_loop: bool,
+    /// `enable_indexscan`: by a secondary index, or by bounds of the primary key
+    pub index_scan: bool,
+    /// `enable_seqscan`: a whole table's tree
+    pub seq_scan: bool,
+    /// `enable_hashagg`
+    pub hash_aggregate: bool,
+    /// `enable_sort`
+    pub sort: bool,
+    /// `orrery.decorrelate`: subqueries become joins where a rule allows it
+    pub decorrelate: bool,
+}
+
+impl Default for Methods {
+    fn default() -> Self {
+        Methods {
+            hash_join: true,
+            nested_loop: true,
+            index_scan: true,
+            seq_scan: true,
+            hash_aggregate: true,
+            sort: true,
+            decorrelate: true,
+        }
+    }
 }
 
 /// The cost units (PostgreSQL's names and values, but the last: rows are fetched from a tree in memory, mostly).
@@ -43,29 +80,51 @@ mod cost {
     pub(super) const PAGE_BYTES: f64 = 8192.0;
     /// Rows of a table that was never analysed.
     pub(super) const ROW_COUNT_UNKNOWN: f64 = 1000.0;
+
+    /// What a method costs beside its work: nothing, or more than any work if it is switched off.
+    pub(super) fn of_method(is_on: bool) -> f64 {
+        if is_on { 0.0 } else { 1e10 }
+    }
 }
 
 /// Plans a query and the subqueries it uses.
 pub fn plan(input: Input, query: Query) -> Result<Plan> {
-    let Input { statement, param_types } = input;
-    let Statement { mut columns, mut subqueries, tables } = statement;
+    let Input { statement, param_types, methods } = input;
+    let Statement { mut columns, mut subqueries, tables, sequences } = statement;
     let mut query = query;
-    unnest::statement(&mut columns, &mut subqueries, &mut query);
-    let planner = Planner { columns };
+    if methods.decorrelate {
+        unnest::statement(&mut columns, &mut subqueries, &mut query);
+    }
+    let planner = Planner { columns, methods };
     let mut planned = Vec::with_capacity(subqueries.len());
     for subquery in subqueries {
         planned.push(planner.query(subquery));
     }
     let root = planner.query(query);
+    planned.iter().chain([&root]).try_for_each(|node| check_sequences(node, false))?;
     let mut tables = tables;
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     tables.dedup_by(|a, b| a.id == b.id);
-    Ok(Plan { root, subqueries: planned, param_types, tables })
+    Ok(Plan { root, subqueries: planned, param_types, tables, sequences })
+}
+
+/// Errors: 0A000 where sequence functions would not be called row by row as they are written.
+fn check_sequences(node: &PlanNode, mut is_below: bool) -> Result<()> {
+    let mut count = 0;
+    own_exprs(node, &mut |expr| count += expr.sequence_call_count());
+    if count > 0 {
+        if is_below || !matches!(node.op, Op::Project { .. } | Op::Values { .. } | Op::Filter { .. }) {
+            return Err(Error::unsupported("a sequence function here"));
+        }
+        is_below = true;
+    }
+    crate::exec::query::inputs(node).into_iter().try_for_each(|input| check_sequences(input, is_below))
 }
 
 /// What planning looks at beside the tree.
 struct Planner {
     columns: Vec<ColumnInfo>,
+    methods: Methods,
 }
 
 /// What the parent would like: rows in this order, and how many of them it will take.

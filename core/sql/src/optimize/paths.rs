@@ -466,7 +466,8 @@ impl Planner {
                 if spills { 2.0 * input.rows * input.width / cost::PAGE_BYTES * cost::SEQ_PAGE } else { 0.0 };
             // A hash table costs a little more a row than comparing with the row before.
             let hashing = if groups.is_empty() || sorted { 0.0 } else { cost::CPU_OPERATOR };
-            let total = input.total + input.rows * (work + hashing) + rows * cost::CPU_TUPLE + spill;
+            let method = cost::of_method(sorted || groups.is_empty() || self.methods.hash_aggregate);
+            let total = input.total + input.rows * (work + hashing) + rows * cost::CPU_TUPLE + spill + method;
             paths.push(Rc::new(Path {
                 rows,
                 width,
@@ -527,7 +528,8 @@ impl Planner {
                 paths.push(input);
                 continue;
             }
-            let total = input.total + sort_cost(input.rows, input.width, limit);
+            let total =
+                input.total + sort_cost(input.rows, input.width, limit) + cost::of_method(self.methods.sort);
             paths.push(Rc::new(Path {
                 rows: input.rows,
                 width: input.width,

@@ -1,6 +1,7 @@
 //! Plans by their EXPLAIN text, over statistics given by hand: big(1 M rows: id key, grp 100 values, val 1 M values with
 //! an index), mid(10 k rows: id key, big_id with an index), small(10 rows: id key).
 
+use super::Methods;
 use crate::bind::{self, Bound};
 use crate::catalog::{Catalog, Column, ColumnStatistics, Index, IndexColumn, Table, TableStatistics};
 use crate::datum::Datum;
@@ -17,11 +18,8 @@ fn table(
     indexes: &[(&str, &[usize])],
 ) -> Table {
     let column = |(ordinal, (name, ty, _)): (usize, &(&str, SqlType, f64))| Column {
-        name: (*name).into(),
-        ty: *ty,
         not_null: ordinal == 0,
-        default: None,
-        identity: None,
+        ..Column::new(name, *ty)
     };
     let statistics = columns.iter().map(|(_, ty, distinct)| ColumnStatistics {
         null_fraction: 0.0,
@@ -52,9 +50,12 @@ fn table(
                 columns: ordinals.iter().map(|&ordinal| IndexColumn { ordinal, descending: false }).collect(),
                 unique: false,
                 is_constraint: false,
+                predicate: None,
+                include: Vec::new(),
             })
             .collect(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         statistics: Some(Arc::new(TableStatistics {
             row_count: rows,
             byte_count: rows * 100,
@@ -81,7 +82,8 @@ fn catalog() -> Catalog {
 
 fn shape(sql: &str) -> String {
     let parsed = parse::statements(sql).unwrap().remove(0);
-    let bound = bind::bind(&parsed, &catalog(), &[]).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let bound = bind::bind(&parsed, &catalog(), &[], Methods::default())
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     let Bound::Dml(statement) = bound else { panic!() };
     let lines = explain::text(&statement, None);
     let without_costs = lines.iter().map(|line| line.split("  (cost").next().unwrap_or(line).to_owned());
@@ -130,7 +132,8 @@ fn twelve_and_thirteen_relations_are_planned() {
 fn estimates_follow_statistics() {
     let rows = |sql: &str| {
         let parsed = parse::statements(sql).unwrap().remove(0);
-        let Bound::Dml(crate::plan::Statement::Query(plan)) = bind::bind(&parsed, &catalog(), &[]).unwrap()
+        let Bound::Dml(crate::plan::Statement::Query(plan)) =
+            bind::bind(&parsed, &catalog(), &[], Methods::default()).unwrap()
         else {
             panic!()
         };

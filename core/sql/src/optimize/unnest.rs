@@ -4,7 +4,7 @@
 //!
 //! Each rule asks that nothing that may raise is computed for rows that the subquery would not have come to.
 
-use super::{ColumnSet, Planner, Wanted, paths, rules, simplify};
+use super::{ColumnSet, Methods, Planner, Wanted, paths, rules, simplify};
 use crate::datum::Datum;
 use crate::eval::may_raise;
 use crate::expr::{AggregateCall, Expr, SubqueryUse};
@@ -287,7 +287,7 @@ impl Unnest<'_> {
 
     /// Whether grouping all rows once is cheaper than to run the subquery for each row outside.
     fn pays(&mut self, input: &Logical, query: &Query, grouped: &Logical) -> bool {
-        let planner = Planner { columns: std::mem::take(self.columns) };
+        let planner = Planner { columns: std::mem::take(self.columns), methods: Methods::default() };
         let cost = |node: &Logical| {
             let mut node = node.clone();
             simplify::tree(&mut node);
@@ -471,7 +471,7 @@ fn order_is_nothing(root: Logical) -> Logical {
 
 /// Whether neither side of the comparison can be NULL.
 fn never_null(input: &Logical, right: &Logical, kind: &SubqueryUse, output: &[ColumnId]) -> bool {
-    let planner = Planner { columns: Vec::new() };
+    let planner = Planner { columns: Vec::new(), methods: Methods::default() };
     let inputs: &[Expr] = match kind {
         SubqueryUse::In(value) => std::slice::from_ref(&**value),
         // Its comparison may be anything.

@@ -32,12 +32,40 @@ pub enum Statement {
     Update(Update),
     Delete(Delete),
     CreateTable(CreateTable),
-    DropTable { names: Vec<Name>, if_exists: bool, cascade: bool },
+    DropTable {
+        names: Vec<Name>,
+        if_exists: bool,
+        cascade: bool,
+    },
     CreateView(CreateView),
-    DropView { names: Vec<Name>, if_exists: bool, cascade: bool },
+    DropView {
+        names: Vec<Name>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    CreateSequence(CreateSequence),
+    AlterSequence(AlterSequence),
+    DropSequence {
+        names: Vec<Name>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    AlterTable(AlterTable),
+    RenameIndex {
+        name: Name,
+        if_exists: bool,
+        to: Name,
+    },
     CreateIndex(CreateIndex),
-    DropIndex { names: Vec<Name>, if_exists: bool },
-    Truncate { names: Vec<Name>, restart_identity: bool },
+    DropIndex {
+        names: Vec<Name>,
+        if_exists: bool,
+    },
+    Truncate {
+        names: Vec<Name>,
+        restart_identity: bool,
+        cascade: bool,
+    },
     Copy(Copy),
     Begin(TransactionModes),
     Commit,
@@ -45,15 +73,41 @@ pub enum Statement {
     Savepoint(Name),
     Release(Name),
     RollbackTo(Name),
-    SetTransaction { modes: TransactionModes, session: bool },
-    Set { name: Name, value: SetValue, local: bool },
+    SetTransaction {
+        modes: TransactionModes,
+        session: bool,
+    },
+    Set {
+        name: Name,
+        value: SetValue,
+        local: bool,
+    },
     Reset(Option<Name>),
     Show(Option<Name>),
-    Prepare { name: Name, types: Vec<SqlType>, statement: Arc<Parsed> },
-    Execute { name: Name, args: Vec<Expr> },
+    Prepare {
+        name: Name,
+        types: Vec<SqlType>,
+        statement: Arc<Parsed>,
+    },
+    Execute {
+        name: Name,
+        args: Vec<Expr>,
+    },
     Deallocate(Option<Name>),
-    Explain { analyze: bool, statement: Arc<Parsed> },
+    Explain {
+        analyze: bool,
+        statement: Arc<Parsed>,
+    },
     Analyze(Vec<Name>),
+    /// VACUUM: all tables when none is named.
+    Vacuum {
+        /// ANALYZE too.
+        analyze: bool,
+        /// Which.
+        tables: Vec<Name>,
+    },
+    /// CREATE TABLE AS, SELECT INTO
+    CreateTableAs(CreateTableAs),
     Checkpoint,
 }
 
@@ -430,6 +484,8 @@ pub enum ExprKind {
     Bool(bool),
     Number(String),
     String(String),
+    /// `'name'::regclass`
+    Regclass(String),
     Param(u32),
     /// DEFAULT, where INSERT and UPDATE allow it.
     Default,

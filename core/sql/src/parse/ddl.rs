@@ -2,11 +2,12 @@
 
 use super::ast::{
     ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, ExprKind,
-    IdentityDef, Name, Query, Select, SelectItem, SetExpr, Statement, TableExpr,
+    IdentityDef, Name, Query, References, Select, SelectItem, SequenceOptions, SetExpr, Statement, TableExpr,
 };
 use super::keywords;
 use super::lexer::Kind;
 use super::parser::Parser;
+use crate::catalog::Action;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ impl Parser<'_> {
     /// What follows CREATE.
     pub(super) fn create(&mut self, at: u32) -> Result<Statement> {
         if self.accept("table")? {
-            return Ok(Statement::CreateTable(self.create_table()?));
+            return self.create_table();
         }
         let or_replace = self.accept_all(&["or", "replace"])?;
         if self.is_word("recursive")? && self.is_word_at(1, "view")? {
@@ -24,6 +25,9 @@ impl Parser<'_> {
         }
         if self.accept("view")? {
             return Ok(Statement::CreateView(self.create_view(or_replace)?));
+        }
+        if !or_replace && self.accept("sequence")? {
+            return Ok(Statement::CreateSequence(self.create_sequence()?));
         }
         let unique = !or_replace && self.accept("unique")?;
         if !or_replace && self.accept("index")? {
@@ -41,7 +45,8 @@ impl Parser<'_> {
     pub(super) fn drop(&mut self, at: u32) -> Result<Statement> {
         let table = self.accept("table")?;
         let view = !table && self.accept("view")?;
-        if !table && !view && !self.accept("index")? {
+        let sequence = !table && !view && self.accept("sequence")?;
+        if !table && !view && !sequence && !self.accept("index")? {
             let next = self.peek()?;
             let what = self.slice(next).to_ascii_uppercase();
             if next.kind != Kind::Word || !keywords::is_object(&what.to_ascii_lowercase()) {
@@ -52,7 +57,7 @@ impl Parser<'_> {
         self.refuse_word("concurrently", "DROP INDEX CONCURRENTLY")?;
         let if_exists = self.accept_all(&["if", "exists"])?;
         let names = self.list(|parser| parser.table_name())?;
-        if !table && !view {
+        if !table && !view && !sequence {
             self.refuse_word("cascade", "CASCADE")?;
         }
         let cascade = self.accept("cascade")?;
@@ -63,6 +68,8 @@ impl Parser<'_> {
             Statement::DropTable { names, if_exists, cascade }
         } else if view {
             Statement::DropView { names, if_exists, cascade }
+        } else if sequence {
+            Statement::DropSequence { names, if_exists, cascade }
         } else {
             Statement::DropIndex { names, if_exists }
         })
@@ -116,11 +123,13 @@ impl Parser<'_> {
         Ok(CreateView { name, or_replace, columns: Vec::new(), query, text })
     }
 
-    fn create_table(&mut self) -> Result<CreateTable> {
+    fn create_table(&mut self) -> Result<Statement> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
         let name = self.new_table_name()?;
+        if let Some(create) = self.table_of_query(&name, if_not_exists)? {
+            return Ok(Statement::CreateTableAs(create));
+        }
         let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
-        self.refuse_word("as", "CREATE TABLE AS")?;
         for word in ["of", "partition"] {
             self.refuse_word(word, &format!("CREATE TABLE {}", word.to_uppercase()))?;
         }
@@ -132,20 +141,18 @@ impl Parser<'_> {
         for word in ["inherits", "partition", "using", "with", "without", "on", "tablespace", "as"] {
             self.refuse_word(word, &format!("{} in CREATE TABLE", word.to_uppercase()))?;
         }
-        Ok(table)
+        Ok(Statement::CreateTable(table))
     }
 
-    fn table_element(&mut self, table: &mut CreateTable) -> Result<()> {
+    pub(super) fn table_element(&mut self, table: &mut CreateTable) -> Result<()> {
         let at = self.at()?;
         let name = if self.accept("constraint")? { Some(self.name()?) } else { None };
         if let Some(kind) = self.table_constraint()? {
-            self.constraint_end()?;
-            table.constraints.push(Constraint { name, kind, column: None, at });
+            let deferrable = self.constraint_end(matches!(kind, ConstraintKind::ForeignKey(_)))?;
+            table.constraints.push(Constraint { name, kind, column: None, deferrable, at });
             return Ok(());
         }
-        for (word, what) in
-            [("foreign", "FOREIGN KEY"), ("exclude", "EXCLUDE"), ("like", "LIKE in CREATE TABLE")]
-        {
+        for (word, what) in [("exclude", "EXCLUDE"), ("like", "LIKE in CREATE TABLE")] {
             self.refuse_word(word, what)?;
         }
         if name.is_some() {
@@ -166,6 +173,11 @@ impl Parser<'_> {
         }
         if self.accept("check")? {
             return Ok(Some(self.check_expr()?));
+        }
+        if self.accept_all(&["foreign", "key"])? {
+            let columns = self.name_list()?;
+            self.expect("references")?;
+            return Ok(Some(ConstraintKind::ForeignKey(self.references(columns)?)));
         }
         Ok(None)
     }
@@ -189,36 +201,119 @@ impl Parser<'_> {
         Ok(ConstraintKind::Check(text, expr))
     }
 
-    fn expr_with_text(&mut self) -> Result<(String, Expr)> {
+    pub(super) fn expr_with_text(&mut self) -> Result<(String, Expr)> {
         let start = self.peek()?.start;
         let expr = self.expr()?;
         Ok((self.text[start..self.last_end].to_owned(), expr))
     }
 
-    /// What may follow a constraint: only what changes nothing.
-    fn constraint_end(&mut self) -> Result<()> {
-        for (word, what) in [
-            ("deferrable", "DEFERRABLE"),
-            ("include", "INCLUDE"),
-            ("with", "storage parameters"),
-            ("using", "tablespace"),
-        ] {
+    /// What may follow a constraint: whether it is deferrable, and deferred at first.
+    fn constraint_end(&mut self, may_be_deferred: bool) -> Result<(bool, bool)> {
+        for (word, what) in [("include", "INCLUDE"), ("with", "storage parameters"), ("using", "tablespace")]
+        {
             self.refuse_word(word, what)?;
         }
-        self.accept_all(&["not", "deferrable"])?;
-        if self.accept("initially")? {
-            self.refuse_word("deferred", "INITIALLY DEFERRED")?;
-            self.expect("immediate")?;
+        let (mut deferrable, mut deferred) = (None, None);
+        loop {
+            let at = self.at()?;
+            let is_deferrable = self.is_word("deferrable")?;
+            if (is_deferrable || self.is_word("initially")? && self.is_word_at(1, "deferred")?)
+                && !may_be_deferred
+            {
+                return self.refuse("DEFERRABLE");
+            }
+            let again = if is_deferrable {
+                self.take()?;
+                deferrable.replace(true).is_some()
+            } else if self.accept_all(&["not", "deferrable"])? {
+                deferrable.replace(false).is_some()
+            } else if self.accept_all(&["initially", "deferred"])? {
+                deferred.replace(true).is_some()
+            } else if self.accept_all(&["initially", "immediate"])? {
+                deferred.replace(false).is_some()
+            } else if self.is_word("not")? && self.is_word_at(1, "valid")? {
+                return self.refuse("NOT VALID");
+            } else {
+                break;
+            };
+            let message = if again {
+                "multiple DEFERRABLE/NOT DEFERRABLE clauses not allowed"
+            } else if deferred == Some(true) && deferrable == Some(false) {
+                "constraint declared INITIALLY DEFERRED must be DEFERRABLE"
+            } else {
+                continue;
+            };
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         }
-        Ok(())
+        let deferred = deferred == Some(true);
+        Ok((deferrable == Some(true) || deferred, deferred))
     }
 
-    fn column(&mut self, table: &mut CreateTable) -> Result<()> {
+    /// What follows REFERENCES.
+    fn references(&mut self, columns: Vec<Name>) -> Result<References> {
+        let table = self.table_name()?;
+        let target_columns = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
+        let mut references = References {
+            columns,
+            table,
+            target_columns,
+            match_full: false,
+            on_delete: Action::NoAction,
+            delete_columns: Vec::new(),
+            on_update: Action::NoAction,
+        };
+        if self.accept("match")? {
+            self.refuse_word("partial", "MATCH PARTIAL")?;
+            references.match_full = self.accept("full")?;
+            if !references.match_full {
+                self.expect("simple")?;
+            }
+        }
+        while self.accept("on")? {
+            if self.accept("delete")? {
+                (references.on_delete, references.delete_columns) = self.reference_action(true)?;
+            } else {
+                self.expect("update")?;
+                references.on_update = self.reference_action(false)?.0;
+            }
+        }
+        Ok(references)
+    }
+
+    fn reference_action(&mut self, is_delete: bool) -> Result<(Action, Vec<Name>)> {
+        if self.accept_all(&["no", "action"])? {
+            return Ok((Action::NoAction, Vec::new()));
+        }
+        if self.accept("restrict")? {
+            return Ok((Action::Restrict, Vec::new()));
+        }
+        if self.accept("cascade")? {
+            return Ok((Action::Cascade, Vec::new()));
+        }
+        self.expect("set")?;
+        let action = if self.accept("null")? {
+            Action::SetNull
+        } else {
+            self.expect("default")?;
+            Action::SetDefault
+        };
+        let has_columns = is_delete && self.is_punct(b'(')?;
+        Ok((action, if has_columns { self.name_list()? } else { Vec::new() }))
+    }
+
+    pub(super) fn column(&mut self, table: &mut CreateTable) -> Result<()> {
         let name = self.name()?;
         let ty = self.column_type()?;
-        let identity = ty.serial.then_some(IdentityDef { always: false, start: 1, increment: 1 });
-        let mut column =
-            ColumnDef { name, ty: ty.ty, not_null: ty.serial, null: false, default: None, identity };
+        let mut column = ColumnDef {
+            name,
+            ty: ty.ty,
+            not_null: ty.serial,
+            serial: ty.serial,
+            null: false,
+            default: None,
+            identity: None,
+            generated: None,
+        };
         loop {
             let at = self.at()?;
             let constraint_name = if self.accept("constraint")? { Some(self.name()?) } else { None };
@@ -227,26 +322,29 @@ impl Parser<'_> {
             } else if self.accept("null")? {
                 column.null = true;
             } else if self.accept("default")? {
-                if column.default.is_some() || column.identity.is_some() {
+                if column.default.is_some() || column.serial {
                     let message =
                         format!("multiple default values specified for column \"{}\"", column.name.text);
                     return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+                }
+                if column.generated.is_some() {
+                    return Err(both("default and generation expression", &column, at));
+                }
+                if column.identity.is_some() {
+                    return Err(both("default and identity", &column, at));
                 }
                 column.default = Some(self.default_expr()?);
             } else if self.accept("generated")? {
                 self.generated(&mut column, at)?;
             } else if let Some(kind) = self.column_constraint(&column.name)? {
-                self.constraint_end()?;
-                let of = Some(column.name.text.clone());
-                table.constraints.push(Constraint { name: constraint_name, kind, column: of, at });
+                let deferrable = self.constraint_end(matches!(kind, ConstraintKind::ForeignKey(_)))?;
+                let column = Some(column.name.text.clone());
+                table.constraints.push(Constraint { name: constraint_name, kind, column, deferrable, at });
                 continue;
             } else {
-                for (word, what) in [
-                    ("references", "REFERENCES"),
-                    ("collate", "COLLATE"),
-                    ("compression", "COMPRESSION"),
-                    ("storage", "STORAGE"),
-                ] {
+                for (word, what) in
+                    [("collate", "COLLATE"), ("compression", "COMPRESSION"), ("storage", "STORAGE")]
+                {
                     self.refuse_word(word, what)?;
                 }
                 if constraint_name.is_some() {
@@ -283,46 +381,59 @@ impl Parser<'_> {
         if self.accept("check")? {
             return Ok(Some(self.check_expr()?));
         }
+        if self.accept("references")? {
+            return Ok(Some(ConstraintKind::ForeignKey(self.references(vec![column.clone()])?)));
+        }
         Ok(None)
     }
 
     fn generated(&mut self, column: &mut ColumnDef, at: u32) -> Result<()> {
-        let always = self.accept("always")?;
-        if !always {
-            self.expect("by")?;
-            self.expect("default")?;
-        }
+        let always = self.always_or_default()?;
         self.expect("as")?;
         if !self.accept("identity")? {
-            return self.refuse("generated column");
+            return self.generated_as(column, always, at);
         }
-        if column.identity.is_some() || column.default.is_some() {
-            let message = format!("both default and identity specified for column \"{}\"", column.name.text);
+        if column.generated.is_some() {
+            return Err(both("identity and generation expression", column, at));
+        }
+        if column.serial || column.default.is_some() {
+            return Err(both("default and identity", column, at));
+        }
+        if column.identity.is_some() {
+            let message = format!("multiple identity specifications for column \"{}\"", column.name.text);
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         }
-        let mut identity = IdentityDef { always, start: 1, increment: 1 };
-        let mut start = None;
+        let mut options = SequenceOptions::default();
         if self.accept_punct(b'(')? {
-            while !self.accept_punct(b')')? {
-                let at = self.at()?;
-                if self.accept("start")? {
-                    self.accept("with")?;
-                    start = Some(self.integer()?);
-                } else if self.accept("increment")? {
-                    self.accept("by")?;
-                    identity.increment = self.integer()?;
-                    if identity.increment == 0 {
-                        let message = "INCREMENT must not be zero";
-                        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
-                    }
-                } else {
-                    return self.refuse("sequence option");
-                }
-            }
+            options = self.sequence_options()?;
+            self.expect_punct(b')')?;
         }
-        identity.start = start.unwrap_or(if identity.increment < 0 { -1 } else { 1 });
-        column.identity = Some(identity);
+        column.identity = Some(IdentityDef { always, options });
         column.not_null = true;
+        Ok(())
+    }
+
+    /// (expression) STORED
+    fn generated_as(&mut self, column: &mut ColumnDef, always: bool, at: u32) -> Result<()> {
+        self.expect_punct(b'(')?;
+        let generated = self.expr_with_text()?;
+        self.expect_punct(b')')?;
+        self.expect("stored")?;
+        if !always {
+            let message = "for a generated column, GENERATED ALWAYS must be specified";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        }
+        if column.default.is_some() || column.serial {
+            return Err(both("default and generation expression", column, at));
+        }
+        if column.identity.is_some() {
+            return Err(both("identity and generation expression", column, at));
+        }
+        if column.generated.replace(generated).is_some() {
+            let message =
+                format!("multiple generation clauses specified for column \"{}\"", column.name.text);
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
+        }
         Ok(())
     }
 
@@ -387,4 +498,9 @@ impl Parser<'_> {
         }
         Ok((name, descending))
     }
+}
+
+fn both(what: &str, column: &ColumnDef, at: u32) -> Error {
+    let message = format!("both {what} specified for column \"{}\"", column.name.text);
+    Error::new(SqlState::SYNTAX_ERROR, message).at(at)
 }

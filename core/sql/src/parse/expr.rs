@@ -197,7 +197,10 @@ impl Parser<'_> {
                 let zone = self.expr_above(power)?;
                 call(Name { text: "timezone".to_owned(), at }, vec![zone, left], None)
             }
-            Infix::Cast => ExprKind::Cast { input: Box::new(left), ty: self.type_name()? },
+            Infix::Cast => match left.kind {
+                ExprKind::String(name) if self.accept("regclass")? => ExprKind::Regclass(name),
+                _ => ExprKind::Cast { input: Box::new(left), ty: self.type_name()? },
+            },
         };
         Ok(Expr { kind, at })
     }

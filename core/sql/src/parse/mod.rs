@@ -7,15 +7,19 @@
 //!
 //! Errors: 42601 for what PostgreSQL would refuse too, 0A000 for what it would take; both with a position.
 
+mod alter;
 mod array;
 pub mod ast;
+mod create_as;
 mod ddl;
 mod expr;
+mod insert;
 mod keywords;
 mod lexer;
 mod literal;
 mod parser;
 mod query;
+mod sequence;
 mod special;
 mod statement;
 mod types;
@@ -87,6 +91,39 @@ pub fn statements(text: &str) -> Result<Vec<Parsed>> {
 /// Parses one expression on its own: a stored DEFAULT or CHECK.
 pub fn expression(text: &str) -> Result<ast::Expr> {
     parser::expression(text)
+}
+
+/// The relation that a string names, as `regclass` reads it. Errors: 42602, and those of [`expression`].
+pub fn relation_name(text: &str) -> Result<String> {
+    parser::relation_name(text)
+}
+
+/// The text with some of its strings replaced: `with` is given the place of each (1-based, in characters).
+pub fn replace_strings(text: &str, with: impl Fn(u32) -> Option<String>) -> Result<String> {
+    replace(text, &[lexer::Kind::String, lexer::Kind::EscapeString, lexer::Kind::DollarString], with)
+}
+
+/// The text with some of its names replaced: `with` is given the place of each (1-based, in characters).
+pub fn replace_names(text: &str, with: impl Fn(u32) -> Option<String>) -> Result<String> {
+    replace(text, &[lexer::Kind::Word, lexer::Kind::Quoted], with)
+}
+
+fn replace(text: &str, kinds: &[lexer::Kind], with: impl Fn(u32) -> Option<String>) -> Result<String> {
+    let mut lexer = lexer::Lexer::new(text);
+    let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
+    loop {
+        let token = lexer.next()?;
+        if token.kind == lexer::Kind::End {
+            break;
+        }
+        if let Some(replacement) = kinds.contains(&token.kind).then(|| with(token.at)).flatten() {
+            out.push_str(&text[copied..token.start]);
+            out.push_str(&replacement);
+            copied = token.end;
+        }
+    }
+    out.push_str(&text[copied..]);
+    Ok(out)
 }
 
 /// The byte just after the first `;` that ends a statement, if there is one: for shells that read line by line. An

@@ -19,10 +19,14 @@ pub(super) struct Parser<'a> {
     ahead_count: usize,
     /// Where the last token taken ended.
     pub(super) last_end: usize,
-    depth: usize,
+    pub(super) depth: usize,
     /// Height of what was parsed last on this level (invariant 2).
     height: usize,
     pub(super) param_count: u32,
+    /// INTO of a SELECT: its table, where it stands, and at which depth.
+    pub(super) into: Option<(Name, u32, usize)>,
+    /// The depth of the outermost SELECT.
+    pub(super) select_depth_min: usize,
     /// Whether they are written `?`.
     pub(super) has_question_marks: bool,
 }
@@ -31,6 +35,7 @@ pub(super) struct Parser<'a> {
 pub(super) fn statement(text: &str) -> Result<(Statement, u32, usize)> {
     let mut parser = Parser::new(text);
     let statement = parser.statement()?;
+    let statement = parser.into_table(statement)?;
     let next = parser.peek()?;
     if !matches!(next.kind, Kind::End | Kind::Punct(b';')) {
         return Err(parser.unexpected(next));
@@ -49,6 +54,21 @@ pub(super) fn expression(text: &str) -> Result<Expr> {
     Ok(expr)
 }
 
+/// Parses a text that is a relation's name. Errors: 42602.
+pub(super) fn relation_name(text: &str) -> Result<String> {
+    let invalid = || Error::new(SqlState::INVALID_NAME, "invalid name syntax");
+    let mut parser = Parser::new(text);
+    let mut name = parser.label().map_err(|_| invalid())?;
+    if parser.accept_punct(b'.')? {
+        let message = format!("relation \"{text}\" does not exist");
+        if name.text != "public" {
+            return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
+        }
+        name = parser.label().map_err(|_| invalid())?;
+    }
+    if parser.peek()?.kind == Kind::End { Ok(name.text) } else { Err(invalid()) }
+}
+
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
         let blank = Token { kind: Kind::End, start: 0, end: 0, at: 1 };
@@ -61,6 +81,8 @@ impl<'a> Parser<'a> {
             depth: 0,
             height: 0,
             param_count: 0,
+            into: None,
+            select_depth_min: usize::MAX,
             has_question_marks: false,
         }
     }

@@ -205,6 +205,7 @@ impl Parser<'_> {
     }
 
     fn select(&mut self, at: u32) -> Result<Select> {
+        self.select_depth_min = self.select_depth_min.min(self.depth);
         let distinct = self.accept("distinct")?;
         let mut distinct_on = Vec::new();
         if distinct && self.accept("on")? {
@@ -217,7 +218,7 @@ impl Parser<'_> {
         let next = self.peek()?;
         let empty = matches!(next.kind, Kind::End | Kind::Punct(b';' | b')')) || self.is_word("from")?;
         let items = if empty { Vec::new() } else { self.select_items()? };
-        self.refuse_word("into", "SELECT INTO")?;
+        self.into_clause()?;
         let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = if self.accept("where")? { Some(self.expr()?) } else { None };
         let mut group_by = Vec::new();

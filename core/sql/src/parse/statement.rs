@@ -2,8 +2,8 @@
 
 use super::Parsed;
 use super::ast::{
-    Assignment, CommonTable, ConflictTarget, Copy, CopyValue, Delete, Expr, ExprKind, Insert, InsertSource,
-    Level, Name, SetValue, Statement, TransactionModes, Update,
+    Assignment, CommonTable, Copy, CopyValue, Delete, Expr, ExprKind, Level, Name, SetValue, Statement,
+    TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, Parser};
@@ -29,7 +29,9 @@ impl Parser<'_> {
             "delete" => self.delete(Vec::new()).map(Statement::Delete),
             "create" => self.create(token.at),
             "drop" => self.drop(token.at),
+            "alter" => self.alter(token.at),
             "truncate" => self.truncate(),
+            "vacuum" => self.vacuum(),
             "copy" => self.copy().map(Statement::Copy),
             "begin" | "start" => self.begin(word == "start"),
             "commit" | "end" => self.transaction_end().map(|()| Statement::Commit),
@@ -87,74 +89,7 @@ impl Parser<'_> {
         Ok(if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? })
     }
 
-    fn insert(&mut self, with: Vec<CommonTable>) -> Result<Insert> {
-        self.expect("into")?;
-        let table = self.table_name()?;
-        let alias = if self.accept("as")? { Some(self.name()?) } else { None };
-        let mut columns = Vec::new();
-        if self.is_punct(b'(')? && !self.is_query_in_parens()? {
-            self.expect_punct(b'(')?;
-            columns = self.list(|parser| {
-                let column = parser.name()?;
-                if parser.is_punct(b'.')? || parser.is_punct(b'[')? {
-                    return parser.refuse("assignment to a part of a column");
-                }
-                Ok(column)
-            })?;
-            self.expect_punct(b')')?;
-        }
-        let mut override_identity = false;
-        if self.accept("overriding")? {
-            if !self.accept("system")? {
-                return self.refuse("OVERRIDING USER VALUE");
-            }
-            self.expect("value")?;
-            override_identity = true;
-        }
-        let source = if self.accept("default")? {
-            self.expect("values")?;
-            InsertSource::Defaults
-        } else {
-            InsertSource::Query(Box::new(self.query()?))
-        };
-        let skip = self.on_conflict()?;
-        let returning = self.returning()?;
-        Ok(Insert { with, table, alias, columns, source, override_identity, skip, returning })
-    }
-
-    fn on_conflict(&mut self) -> Result<Option<ConflictTarget>> {
-        if !self.accept_all(&["on", "conflict"])? {
-            return Ok(None);
-        }
-        let at = self.at()?;
-        let target = if self.accept_all(&["on", "constraint"])? {
-            ConflictTarget::Constraint(self.name()?)
-        } else if self.accept_punct(b'(')? {
-            let names = self.list(|parser| parser.conflict_column())?;
-            self.expect_punct(b')')?;
-            self.refuse_word("where", "ON CONFLICT on a partial index")?;
-            ConflictTarget::Columns { names, at }
-        } else {
-            ConflictTarget::All
-        };
-        self.expect("do")?;
-        self.refuse_word("update", "ON CONFLICT DO UPDATE")?;
-        self.expect("nothing")?;
-        Ok(Some(target))
-    }
-
-    fn conflict_column(&mut self) -> Result<Name> {
-        if self.is_punct(b'(')? || self.peek_at(1)?.kind == Kind::Punct(b'(') {
-            return self.refuse("ON CONFLICT on an expression");
-        }
-        let name = self.name()?;
-        if !self.is_punct(b',')? && !self.is_punct(b')')? {
-            return self.refuse("ON CONFLICT with a collation or an operator class");
-        }
-        Ok(name)
-    }
-
-    fn is_query_in_parens(&mut self) -> Result<bool> {
+    pub(super) fn is_query_in_parens(&mut self) -> Result<bool> {
         for word in ["select", "with", "values", "table"] {
             if self.is_word_at(1, word)? {
                 return Ok(true);
@@ -163,7 +98,7 @@ impl Parser<'_> {
         Ok(self.peek_at(1)?.kind == Kind::Punct(b'('))
     }
 
-    fn returning(&mut self) -> Result<Option<Vec<super::ast::SelectItem>>> {
+    pub(super) fn returning(&mut self) -> Result<Option<Vec<super::ast::SelectItem>>> {
         Ok(if self.accept("returning")? { Some(self.select_items()?) } else { None })
     }
 
@@ -180,7 +115,7 @@ impl Parser<'_> {
     }
 
     /// One item of SET, of one column or of several.
-    fn assignments(&mut self) -> Result<Vec<Assignment>> {
+    pub(super) fn assignments(&mut self) -> Result<Vec<Assignment>> {
         let at = self.at()?;
         if !self.accept_punct(b'(')? {
             let (column, is_part) = self.assigned_column()?;
@@ -252,7 +187,7 @@ impl Parser<'_> {
         Ok(Delete { with, table, alias, using, filter, returning })
     }
 
-    fn where_clause(&mut self) -> Result<Option<Expr>> {
+    pub(super) fn where_clause(&mut self) -> Result<Option<Expr>> {
         if !self.accept("where")? {
             return Ok(None);
         }
@@ -270,11 +205,11 @@ impl Parser<'_> {
         if !restart_identity {
             self.accept_all(&["continue", "identity"])?;
         }
-        // There are no foreign keys yet, so RESTRICT and CASCADE say the same.
-        if !self.accept("cascade")? {
+        let cascade = self.accept("cascade")?;
+        if !cascade {
             self.accept("restrict")?;
         }
-        Ok(Statement::Truncate { names, restart_identity })
+        Ok(Statement::Truncate { names, restart_identity, cascade })
     }
 
     fn copy(&mut self) -> Result<Copy> {

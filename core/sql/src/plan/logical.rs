@@ -41,6 +41,8 @@ pub struct Statement {
     pub subqueries: Vec<Query>,
     /// Tables by occurrence.
     pub tables: Vec<Arc<Table>>,
+    /// Sequences that it names.
+    pub sequences: Vec<u32>,
 }
 
 /// A node.

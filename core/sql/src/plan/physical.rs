@@ -1,11 +1,12 @@
 //! The physical plan: a tree of operators with every column resolved to a position in its input's batches. What the
 //! executor runs and EXPLAIN prints.
 
-use crate::catalog::Table;
+use crate::catalog::{ForeignKey, Table};
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::types::SqlType;
 use orrery_base::TreeId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An output column.
@@ -29,6 +30,8 @@ pub struct Plan {
     pub param_types: Vec<SqlType>,
     /// Tables read, with their locks' strength decided by the statement; in name order.
     pub tables: Vec<Arc<Table>>,
+    /// Sequences that its functions name, by id.
+    pub sequences: Vec<u32>,
 }
 
 /// An operator with what is known of it.
@@ -308,12 +311,27 @@ pub struct Insert {
     pub table: Arc<Table>,
     /// The rows.
     pub source: Plan,
+    /// Generated columns: ordinals and their expressions over the table's columns.
+    pub generated: Vec<(usize, Expr)>,
     /// CHECK constraints over the table's columns: name and predicate (NULL passes).
     pub checks: Vec<(String, Expr)>,
-    /// ON CONFLICT DO NOTHING: on which unique keys. `None`: a conflict is 23505.
+    /// ON CONFLICT: on which unique keys. `None`: a conflict is 23505.
     pub skip: Option<Arbiters>,
+    /// DO UPDATE; otherwise the row is left out.
+    pub conflict_update: Option<ConflictUpdate>,
+    /// Foreign keys, if there are any.
+    pub relations: Option<Arc<Relations>>,
     /// RETURNING over the table's columns.
     pub returning: Option<Returning>,
+}
+
+/// ON CONFLICT DO UPDATE: over the columns of the row that is there, then those of the row that was to be inserted.
+#[derive(Clone, Debug)]
+pub struct ConflictUpdate {
+    /// Ordinal and new value.
+    pub assignments: Vec<(usize, Expr)>,
+    /// WHERE
+    pub filter: Option<Expr>,
 }
 
 /// The unique keys on which ON CONFLICT looks away.
@@ -359,7 +377,11 @@ pub struct Update {
     /// Ordinal and new value, over the table's columns and those that the source gives behind the row's key.
     pub assignments: Vec<(usize, Expr)>,
     /// As in `Insert`.
+    pub generated: Vec<(usize, Expr)>,
+    /// As in `Insert`.
     pub checks: Vec<(String, Expr)>,
+    /// As in `Insert`.
+    pub relations: Option<Arc<Relations>>,
     /// As in `Insert`, of the new row.
     pub returning: Option<Returning>,
 }
@@ -373,6 +395,8 @@ pub struct Delete {
     pub source: Plan,
     /// As in `Update`.
     pub recheck: Option<Recheck>,
+    /// As in `Insert`.
+    pub relations: Option<Arc<Relations>>,
     /// As in `Insert`, of the old row.
     pub returning: Option<Returning>,
 }
@@ -388,4 +412,38 @@ pub struct Returning {
     pub exprs: Vec<Expr>,
     /// Its output.
     pub fields: Vec<Field>,
+}
+
+/// The foreign keys around a table that changes: those of the table, those that refer to it, and what the latter's actions change
+/// in turn.
+#[derive(Clone, Debug, Default)]
+pub struct Relations {
+    /// By id: all tables of which rows are looked up or changed.
+    pub tables: BTreeMap<u32, Related>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Related {
+    /// Which.
+    pub table: Arc<Table>,
+    /// Foreign keys that refer to it.
+    pub referrers: Vec<Referrer>,
+    /// Rows of it may change: the statement's own table, or one that an action reaches.
+    pub is_changed: bool,
+    /// Its generated columns, where actions change it.
+    pub generated: Vec<(usize, Expr)>,
+    /// CHECK constraints over its columns, where actions change it.
+    pub checks: Vec<(String, Expr)>,
+    /// What its columns get by SET DEFAULT.
+    pub defaults: Vec<Expr>,
+}
+
+/// A foreign key that refers to a table.
+#[derive(Clone, Debug)]
+pub struct Referrer {
+    /// Whose it is.
+    pub table: u32,
+    /// The key.
+    pub key: ForeignKey,
 }

@@ -1,13 +1,16 @@
 //! UPDATE and DELETE.
 
 use super::check::Checks;
+use super::foreign::Referential;
 use super::insert::put_new_row;
 use super::target::{Newest, Target};
-use super::{changed_concurrently, columns_of, returned, rows_of};
+use super::{asks_sequences, changed_concurrently, columns_of, refuse_late_sequences, returned, rows_of};
+use crate::catalog::Table;
 use crate::datum::Datum;
 use crate::encode;
 use crate::eval;
 use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
+use crate::expr::Expr;
 use crate::functions::EvalContext;
 use crate::plan::{Delete, Recheck, Update};
 use arrow_array::cast::AsArray;
@@ -24,23 +27,36 @@ struct Found {
 
 pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -> Result<DmlOutcome> {
     let target = Target::new(context, &statement.table);
-    let lock = update_lock(statement);
+    let lock = update_lock(&statement.table, &statement.assignments);
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let asks_sequences = asks_sequences(statement.returning.as_ref());
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
         // What the source computed beside the rows; a statement that has such columns drops no row here.
         let beside = &batch.columns[target.types.len() + 1..];
         let assigned = |context: &EvalContext<'_>| assign(&target, statement, &found.rows, beside, context);
-        let new_rows = runtime.evaluate(cx, assigned).await?;
-        replace_rows(cx, &target, statement, &found, &new_rows, &runtime.eval()).await?;
+        let mut new_rows = runtime.evaluate(cx, assigned).await?;
+        let rules = (statement.generated.as_slice(), statement.checks.as_slice());
+        let rows = (found.keys.as_slice(), found.rows.as_slice());
+        replace_rows(cx, &target, rules, rows, &mut new_rows, &runtime.eval()).await?;
+        if let Some(referential) = &mut referential {
+            for (row, new_row) in found.rows.iter().zip(&new_rows) {
+                referential.updated(target.table, row, new_row)?;
+            }
+        }
         row_count += new_rows.len() as u64;
+        refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &new_rows, &target.types, context)
         };
         returning.extend(runtime.evaluate(cx, given).await?);
+    }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -50,27 +66,34 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let asks_sequences = asks_sequences(statement.returning.as_ref());
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
         let recheck = statement.recheck.as_ref();
         let found = lock_rows(cx, &target, recheck, &batch, RowLock::Update, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
         for (key, row) in found.keys.iter().zip(&found.rows) {
             cx.charge(256).await?;
-            target.delete_entries(cx, &target.entries(row, key)?).await?;
-            context.txn.delete(target.table.tree, key)?;
+            target.delete_row(cx, key, row).await?;
+            if let Some(referential) = &mut referential {
+                referential.deleted(target.table, row)?;
+            }
         }
         row_count += found.rows.len() as u64;
+        refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &found.rows, &target.types, context)
         };
         returning.extend(runtime.evaluate(cx, given).await?);
     }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
+    }
     Ok(DmlOutcome::Done { row_count, returning })
 }
 
 /// An update that leaves all keys alone lets foreign-key checks go on.
-fn update_lock(statement: &Update) -> RowLock {
-    let table = &statement.table;
+pub(super) fn update_lock(table: &Table, assignments: &[(usize, Expr)]) -> RowLock {
     let is_key = |ordinal: &usize| {
         table.primary_key.contains(ordinal)
             || table
@@ -78,7 +101,7 @@ fn update_lock(statement: &Update) -> RowLock {
                 .iter()
                 .any(|index| index.unique && index.columns.iter().any(|it| it.ordinal == *ordinal))
     };
-    if statement.assignments.iter().any(|(ordinal, _)| is_key(ordinal)) {
+    if assignments.iter().any(|(ordinal, _)| is_key(ordinal)) {
         RowLock::Update
     } else {
         RowLock::NoKeyUpdate
@@ -162,25 +185,36 @@ fn assign(
     Ok(new_rows)
 }
 
-async fn replace_rows(
+/// Puts rows in place of others, which are locked. Gives their keys.
+///
+/// Errors: 23502, 23514, 23505.
+pub(super) async fn replace_rows(
     cx: &Cx,
     target: &Target<'_>,
-    statement: &Update,
-    found: &Found,
-    new_rows: &[Vec<Datum>],
+    (generated, checks): (&[(usize, Expr)], &[(String, Expr)]),
+    (keys, rows): (&[Vec<u8>], &[Vec<Datum>]),
+    new_rows: &mut [Vec<Datum>],
     context: &EvalContext<'_>,
-) -> Result<()> {
+) -> Result<Vec<Vec<u8>>> {
+    let mut new_keys = Vec::with_capacity(new_rows.len());
     if new_rows.is_empty() {
-        return Ok(());
+        return Ok(new_keys);
     }
-    let columns = columns_of(new_rows, &target.types)?;
-    let checks = Checks::evaluate(&statement.checks, &columns, new_rows.len(), context)?;
-    let (mut new_key, mut scratch) = (Vec::new(), Vec::new());
+    let mut columns = columns_of(new_rows, &target.types)?;
+    for (ordinal, expr) in generated {
+        let values = eval::evaluate_array(expr, &columns, new_rows.len(), context)?;
+        for (at, row) in new_rows.iter_mut().enumerate() {
+            row[*ordinal] = crate::columns::datum_at(&*values, target.types[*ordinal], at)?;
+        }
+        columns[*ordinal] = values;
+    }
+    let checks = Checks::evaluate(checks, &columns, new_rows.len(), context)?;
+    let mut scratch = Vec::new();
     for (at, new_row) in new_rows.iter().enumerate() {
         cx.charge(256).await?;
         checks.row(target, at, new_row)?;
-        let (key, row) = (&found.keys[at], &found.rows[at]);
-        new_key.clear();
+        let (key, row) = (&keys[at], &rows[at]);
+        let mut new_key = Vec::with_capacity(key.len());
         if target.table.primary_key.is_empty() {
             new_key.extend_from_slice(key);
         } else {
@@ -191,8 +225,9 @@ async fn replace_rows(
         } else {
             move_row(cx, target, (key, row), (&new_key, new_row), &mut scratch).await?;
         }
+        new_keys.push(new_key);
     }
-    Ok(())
+    Ok(new_keys)
 }
 
 /// The key stays: only the index entries that differ are touched.

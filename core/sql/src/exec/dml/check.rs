@@ -42,8 +42,9 @@ impl<'a> Checks<'a> {
                     "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
                     column.name, target.table.name
                 );
-                return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message)
-                    .with_detail(failing(row, &target.types)));
+                return Err(
+                    Error::new(SqlState::NOT_NULL_VIOLATION, message).with_detail(failing(row, target.table))
+                );
             }
         }
         for (name, outcome) in &self.outcomes {
@@ -53,7 +54,7 @@ impl<'a> Checks<'a> {
                 let message =
                     format!("new row for relation \"{relation}\" violates check constraint \"{name}\"");
                 return Err(
-                    Error::new(SqlState::CHECK_VIOLATION, message).with_detail(failing(row, &target.types))
+                    Error::new(SqlState::CHECK_VIOLATION, message).with_detail(failing(row, target.table))
                 );
             }
         }
@@ -75,8 +76,8 @@ fn shown(value: &Datum, ty: SqlType) -> String {
     }
 }
 
-fn failing(row: &[Datum], types: &[SqlType]) -> String {
-    let values: Vec<_> = row.iter().zip(types).map(|(value, &ty)| shown(value, ty)).collect();
+fn failing(row: &[Datum], table: &Table) -> String {
+    let values: Vec<_> = table.visible().map(|(at, column)| shown(&row[at], column.ty)).collect();
     format!("Failing row contains ({}).", values.join(", "))
 }
 

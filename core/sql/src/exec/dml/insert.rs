@@ -1,18 +1,20 @@
 //! INSERT.
 
 use super::check::Checks;
+use super::conflict::{Outcome, Upsert};
+use super::foreign::Referential;
 use super::target::Target;
 use super::unique::{Conflict, mode};
-use super::{changed_concurrently, returned, rows_of};
+use super::{asks_sequences, changed_concurrently, refuse_late_sequences, returned, rows_of};
 use crate::catalog::Column;
 use crate::columns::datum_at;
 use crate::datum::Datum;
 use crate::encode::{self, KeyColumns};
 use crate::eval;
 use crate::exec::query::reserve_sequences;
-use crate::exec::{Batch, DmlOutcome, ExecContext, Query};
+use crate::exec::{Batch, DmlOutcome, ExecContext, Query, Shared};
 use crate::expr::Expr;
-use crate::functions::{EvalContext, Value};
+use crate::functions::{EvalContext, Run, Value};
 use crate::plan::{Arbiters, Insert, Op, Plan};
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef};
@@ -26,13 +28,25 @@ pub(super) async fn run(cx: &Cx, context: &ExecContext, statement: &Insert) -> R
     let mut source = Query::open(Arc::new(statement.source.clone()), context.clone());
     let runtime = source.start(cx).await?;
     let (mut row_count, mut returning) = (0, Vec::new());
+    let asks_sequences = asks_sequences(statement.returning.as_ref());
+    let mut upsert = Upsert::of(statement);
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
-        let inserted = insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?;
+        let inserted =
+            insert_batch(cx, &target, statement, &batch, &runtime, upsert.as_mut(), referential.as_mut())
+                .await?;
+        if let Some(referential) = referential.as_mut().filter(|it| it.is_apart(target.table)) {
+            referential.settle(cx, context, &runtime).await?;
+        }
         row_count += inserted.row_count;
+        refuse_late_sequences(asks_sequences, row_count)?;
         let given = |context: &EvalContext<'_>| {
             returned(statement.returning.as_ref(), &inserted.rows, &target.types, context)
         };
         returning.extend(runtime.evaluate(cx, given).await?);
+    }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
     }
     Ok(DmlOutcome::Done { row_count, returning })
 }
@@ -45,11 +59,15 @@ pub(super) async fn run_many(
     statement: &Insert,
     params: &Batch,
 ) -> Result<Option<u64>> {
-    let Some(row) = one_row(&statement.source) else { return Ok(None) };
+    // As one statement, DO UPDATE would refuse to change a row twice.
+    let Some(row) = one_row(&statement.source).filter(|_| statement.conflict_update.is_none()) else {
+        return Ok(None);
+    };
     let exprs: Vec<Expr> = row.iter().map(|expr| expr.clone().params_as_columns()).collect();
     let target = Target::new(context, &statement.table);
     let runtime = Query::open(Arc::new(statement.source.clone()), context.clone()).start(cx).await?;
     let mut row_count = 0;
+    let mut referential = statement.relations.as_deref().map(Referential::new);
     for start in (0..params.row_count).step_by(BATCH_ROW_COUNT) {
         let part_count = BATCH_ROW_COUNT.min(params.row_count - start);
         let part: Vec<_> = params.columns.iter().map(|column| column.slice(start, part_count)).collect();
@@ -57,7 +75,11 @@ pub(super) async fn run_many(
         let compute = |expr| eval::evaluate_array(expr, &part, part_count, &runtime.eval());
         let columns = exprs.iter().map(compute).collect::<Result<_>>()?;
         let batch = Batch { columns, row_count: part_count };
-        row_count += insert_batch(cx, &target, statement, &batch, &runtime.eval()).await?.row_count;
+        let inserted = insert_batch(cx, &target, statement, &batch, &runtime, None, referential.as_mut());
+        row_count += inserted.await?.row_count;
+    }
+    if let Some(referential) = &mut referential {
+        referential.settle(cx, context, &runtime).await?;
     }
     Ok(Some(row_count))
 }
@@ -91,14 +113,20 @@ async fn insert_batch(
     target: &Target<'_>,
     statement: &Insert,
     batch: &Batch,
-    context: &EvalContext<'_>,
+    runtime: &Shared,
+    mut upsert: Option<&mut Upsert<'_>>,
+    mut referential: Option<&mut Referential<'_>>,
 ) -> Result<Inserted> {
     let mut ids = RowIds::reserve(cx, target, batch.row_count).await?;
     if is_plain(target, statement, batch) {
         return insert_plain(cx, target, batch, &mut ids).await;
     }
-    let checks = Checks::evaluate(&statement.checks, &batch.columns, batch.row_count, context)?;
-    let rows = rows_of(&batch.columns, &target.types, batch.row_count)?;
+    let mut columns = batch.columns.clone();
+    for (ordinal, expr) in &statement.generated {
+        columns[*ordinal] = eval::evaluate_array(expr, &columns, batch.row_count, &runtime.eval())?;
+    }
+    let checks = Checks::evaluate(&statement.checks, &columns, batch.row_count, &runtime.eval())?;
+    let rows = rows_of(&columns, &target.types, batch.row_count)?;
     let mut inserted = Inserted::default();
     let (mut key, mut scratch) = (Vec::new(), Vec::new());
     for (at, row) in rows.into_iter().enumerate() {
@@ -110,6 +138,16 @@ async fn insert_batch(
             None => encode::primary_key(target.table, &row, &mut key)?,
         }
         let row_id = ids.is_some();
+        if let Some(upsert) = &mut upsert {
+            let proposed = (key.as_slice(), row, row_id);
+            if let Outcome::Changed(row) =
+                upsert.put(cx, target, proposed, runtime, (referential.as_deref_mut(), &mut scratch)).await?
+            {
+                inserted.row_count += 1;
+                inserted.rows.extend(statement.returning.is_some().then_some(row));
+            }
+            continue;
+        }
         let conflict =
             put_new_row(cx, target, &key, &row, row_id, statement.skip.as_ref(), &mut scratch).await?;
         if let Some(conflict) = conflict {
@@ -117,6 +155,9 @@ async fn insert_batch(
                 return Err(changed_concurrently("update"));
             }
             continue;
+        }
+        if let Some(referential) = &mut referential {
+            referential.inserted(target.table, &row)?;
         }
         inserted.row_count += 1;
         if statement.returning.is_some() {
@@ -132,8 +173,10 @@ fn is_plain(target: &Target<'_>, statement: &Insert, batch: &Batch) -> bool {
     let is_laid_out =
         batch.columns.iter().zip(&target.types).all(|(column, ty)| column.data_type() == &ty.arrow());
     statement.checks.is_empty()
+        && statement.generated.is_empty()
         && statement.skip.is_none()
         && statement.returning.is_none()
+        && statement.relations.is_none()
         && target.table.indexes.is_empty()
         && is_laid_out
 }
@@ -217,10 +260,7 @@ pub(super) async fn put_new_row(
 }
 
 /// Hidden row ids for a table without a primary key.
-struct RowIds {
-    next: i64,
-    left: usize,
-}
+struct RowIds(Vec<Run>);
 
 impl RowIds {
     async fn reserve(cx: &Cx, target: &Target<'_>, count: usize) -> Result<Option<RowIds>> {
@@ -229,13 +269,19 @@ impl RowIds {
             return Ok(None);
         };
         let count = u32::try_from(count).map_err(|_| Error::internal("a batch of more than 2^32 rows"))?;
-        let next = target.context.environment.reserve(cx, sequence, count).await?;
-        Ok(Some(RowIds { next, left: count as usize }))
+        let mut runs = target.context.environment.reserve(cx, sequence, count).await?;
+        runs.reverse();
+        Ok(Some(RowIds(runs)))
     }
 
     fn next(&mut self) -> Result<i64> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| Error::internal("more rows than row ids"))?;
-        self.next += 1;
-        Ok(self.next - 1)
+        let run = self.0.last_mut().ok_or_else(|| Error::internal("more rows than row ids"))?;
+        let id = run.0;
+        run.0 += 1;
+        run.1 -= 1;
+        if run.1 == 0 {
+            self.0.pop();
+        }
+        Ok(id)
     }
 }

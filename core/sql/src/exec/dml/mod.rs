@@ -11,9 +11,13 @@
 
 mod change;
 mod check;
+mod conflict;
+mod foreign;
 mod insert;
 mod target;
 mod unique;
+
+pub use foreign::check_foreign_key;
 
 use super::{Batch, DmlOutcome, ExecContext};
 use crate::columns::{array_of, datum_at};
@@ -92,4 +96,17 @@ fn returned(
 fn changed_concurrently(what: &str) -> Error {
     let message = format!("could not serialize access due to concurrent {what}");
     Error::new(SqlState::SERIALIZATION_FAILURE, message)
+}
+
+/// Whether RETURNING calls sequence functions.
+fn asks_sequences(returning: Option<&Returning>) -> bool {
+    returning.is_some_and(|it| it.exprs.iter().any(|expr| expr.sequence_call_count() > 0))
+}
+
+/// RETURNING is evaluated when all rows of a batch are in; PostgreSQL does it after each. Errors: 0A000 where that could be told.
+fn refuse_late_sequences(asks: bool, row_count: u64) -> Result<()> {
+    if asks && row_count > 1 {
+        return Err(Error::unsupported("sequence functions in RETURNING of more than one row"));
+    }
+    Ok(())
 }

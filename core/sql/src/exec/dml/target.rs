@@ -3,7 +3,7 @@
 use super::changed_concurrently;
 use crate::catalog::Table;
 use crate::datum::Datum;
-use crate::encode;
+use crate::encode::{self, OldRows};
 use crate::exec::ExecContext;
 use crate::types::SqlType;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Wait};
@@ -19,6 +19,7 @@ pub(super) struct Target<'a> {
     pub(super) table: &'a Arc<Table>,
     pub(super) layout: RowLayout,
     pub(super) types: Vec<SqlType>,
+    old: OldRows,
     /// Keys, by tree, that rows of this statement moved away from.
     vacated: Mutex<BTreeSet<(TreeId, Vec<u8>)>>,
 }
@@ -38,6 +39,7 @@ impl<'a> Target<'a> {
             table,
             layout: encode::layout(table),
             types: encode::types(table),
+            old: OldRows::of(table),
             vacated: Mutex::default(),
         }
     }
@@ -85,7 +87,13 @@ impl<'a> Target<'a> {
     }
 
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Vec<Datum>> {
-        encode::decode_row(&self.layout, &self.types, bytes)
+        self.old.decode(&self.layout, bytes)
+    }
+
+    /// Removes a locked row with its index entries.
+    pub(super) async fn delete_row(&self, cx: &Cx, key: &[u8], row: &[Datum]) -> Result<()> {
+        self.delete_entries(cx, &self.entries(row, key)?).await?;
+        self.context.txn.delete(self.table.tree, key)
     }
 
     /// Writes a row under its key.

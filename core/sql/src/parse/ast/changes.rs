@@ -1,6 +1,7 @@
 //! Statements that change rows or the schema.
 
 use super::{CommonTable, Expr, Name, Query, SelectItem, TableExpr};
+use crate::catalog::Action;
 use crate::types::SqlType;
 
 /// INSERT
@@ -18,10 +19,30 @@ pub struct Insert {
     pub source: InsertSource,
     /// OVERRIDING SYSTEM VALUE
     pub override_identity: bool,
-    /// ON CONFLICT DO NOTHING.
-    pub skip: Option<ConflictTarget>,
+    /// ON CONFLICT
+    pub on_conflict: Option<OnConflict>,
     /// RETURNING
     pub returning: Option<Vec<SelectItem>>,
+}
+
+/// ON CONFLICT
+#[derive(Clone, Debug)]
+pub struct OnConflict {
+    /// On which keys.
+    pub target: ConflictTarget,
+    /// DO UPDATE; otherwise DO NOTHING.
+    pub update: Option<ConflictUpdate>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// DO UPDATE
+#[derive(Clone, Debug)]
+pub struct ConflictUpdate {
+    /// SET
+    pub assignments: Vec<Assignment>,
+    /// WHERE
+    pub filter: Option<Expr>,
 }
 
 /// Which unique keys ON CONFLICT is about.
@@ -124,6 +145,21 @@ pub struct CreateTable {
     pub constraints: Vec<Constraint>,
 }
 
+/// CREATE TABLE AS, SELECT INTO
+#[derive(Clone, Debug)]
+pub struct CreateTableAs {
+    /// Its name.
+    pub name: Name,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// Names for its columns; the query's where there are none.
+    pub columns: Vec<Name>,
+    /// What it is made of.
+    pub query: Box<Query>,
+    /// Not WITH NO DATA.
+    pub with_data: bool,
+}
+
 /// A column of CREATE TABLE.
 #[derive(Clone, Debug)]
 pub struct ColumnDef {
@@ -133,23 +169,82 @@ pub struct ColumnDef {
     pub ty: SqlType,
     /// NOT NULL (serial too).
     pub not_null: bool,
+    /// serial
+    pub serial: bool,
     /// NULL was written.
     pub null: bool,
     /// DEFAULT: its text and tree.
     pub default: Option<(String, Expr)>,
-    /// GENERATED … AS IDENTITY, serial.
+    /// GENERATED … AS IDENTITY
     pub identity: Option<IdentityDef>,
+    /// GENERATED ALWAYS AS (expression) STORED: its text and tree.
+    pub generated: Option<(String, Expr)>,
 }
 
 /// An identity column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct IdentityDef {
     /// ALWAYS
     pub always: bool,
-    /// START WITH
-    pub start: i64,
+    /// Of its sequence.
+    pub options: SequenceOptions,
+}
+
+/// Options of a sequence, as far as they were said. `Some(None)`: NO MINVALUE, NO MAXVALUE, RESTART without a value, OWNED BY
+/// NONE.
+#[derive(Clone, Debug, Default)]
+pub struct SequenceOptions {
+    /// AS, and where it stands.
+    pub ty: Option<(SqlType, u32)>,
     /// INCREMENT BY
-    pub increment: i64,
+    pub increment: Option<i64>,
+    /// MINVALUE
+    pub min: Option<Option<i64>>,
+    /// MAXVALUE
+    pub max: Option<Option<i64>>,
+    /// START WITH
+    pub start: Option<i64>,
+    /// RESTART
+    pub restart: Option<Option<i64>>,
+    /// CACHE: checked; the engine chooses how many values it reserves at once.
+    pub cache: Option<i64>,
+    /// CYCLE
+    pub cycle: Option<bool>,
+    /// OWNED BY table.column
+    pub owner: Option<Option<(Name, Name)>>,
+}
+
+impl SequenceOptions {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        let SequenceOptions { ty, increment, min, max, start, restart, cache, cycle, owner } = self;
+        let numbers = increment.is_none() && start.is_none() && cache.is_none() && restart.is_none();
+        numbers && ty.is_none() && min.is_none() && max.is_none() && cycle.is_none() && owner.is_none()
+    }
+}
+
+/// CREATE SEQUENCE
+#[derive(Clone, Debug)]
+pub struct CreateSequence {
+    /// Its name.
+    pub name: Name,
+    /// IF NOT EXISTS
+    pub if_not_exists: bool,
+    /// Its options.
+    pub options: SequenceOptions,
+}
+
+/// ALTER SEQUENCE
+#[derive(Clone, Debug)]
+pub struct AlterSequence {
+    /// Which.
+    pub name: Name,
+    /// IF EXISTS
+    pub if_exists: bool,
+    /// What changes.
+    pub options: SequenceOptions,
+    /// RENAME TO
+    pub rename: Option<Name>,
 }
 
 /// A constraint of CREATE TABLE.
@@ -161,8 +256,105 @@ pub struct Constraint {
     pub kind: ConstraintKind,
     /// The column it was written at.
     pub column: Option<String>,
+    /// DEFERRABLE, INITIALLY DEFERRED
+    pub deferrable: (bool, bool),
     /// Where it stands.
     pub at: u32,
+}
+
+impl Constraint {
+    /// Whether it makes an index.
+    pub fn is_key(&self) -> bool {
+        matches!(self.kind, ConstraintKind::PrimaryKey(_) | ConstraintKind::Unique(_))
+    }
+}
+
+/// ALTER TABLE
+#[derive(Clone, Debug)]
+pub struct AlterTable {
+    /// Which.
+    pub name: Name,
+    /// IF EXISTS
+    pub if_exists: bool,
+    /// What changes.
+    pub actions: Vec<AlterAction>,
+}
+
+/// One action of ALTER TABLE.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum AlterAction {
+    AddColumn {
+        definition: Box<ColumnDef>,
+        constraints: Vec<Constraint>,
+        if_not_exists: bool,
+    },
+    DropColumn {
+        name: Name,
+        if_exists: bool,
+        cascade: bool,
+    },
+    SetType {
+        name: Name,
+        ty: SqlType,
+        using: Option<Expr>,
+    },
+    /// `None`: DROP DEFAULT
+    SetDefault {
+        name: Name,
+        default: Option<(String, Expr)>,
+    },
+    SetNotNull {
+        name: Name,
+        on: bool,
+    },
+    AddIdentity {
+        name: Name,
+        identity: IdentityDef,
+    },
+    SetIdentity {
+        name: Name,
+        always: Option<bool>,
+        options: SequenceOptions,
+    },
+    DropIdentity {
+        name: Name,
+        if_exists: bool,
+    },
+    AddConstraint(Constraint),
+    DropConstraint {
+        name: Name,
+        if_exists: bool,
+        cascade: bool,
+    },
+    RenameColumn {
+        from: Name,
+        to: Name,
+    },
+    RenameConstraint {
+        from: Name,
+        to: Name,
+    },
+    RenameTo(Name),
+}
+
+/// FOREIGN KEY … REFERENCES
+#[derive(Clone, Debug)]
+pub struct References {
+    /// The referencing columns.
+    pub columns: Vec<Name>,
+    /// The referenced table.
+    pub table: Name,
+    /// The referenced columns; none: its primary key.
+    pub target_columns: Vec<Name>,
+    /// MATCH FULL
+    pub match_full: bool,
+    /// ON DELETE
+    pub on_delete: Action,
+    /// ON DELETE SET NULL (columns), SET DEFAULT (columns)
+    pub delete_columns: Vec<Name>,
+    /// ON UPDATE
+    pub on_update: Action,
 }
 
 /// Constraints.
@@ -174,6 +366,8 @@ pub enum ConstraintKind {
     Unique(Vec<Name>),
     /// CHECK: its text and tree.
     Check(String, Expr),
+    /// FOREIGN KEY
+    ForeignKey(References),
 }
 
 /// CREATE INDEX

@@ -1,0 +1,223 @@
+// The package in headless Chromium: `browser.js PART SITE CHROMIUM [ARGUMENTS]`. SITE is a folder of static files: the package in
+// `orrerydb/`, Arrow in `arrow.js`, this folder in `tests/`, the demo page in `demo/`. Parts: `conformance STEPS` prints the transcript;
+// `walk NATIVE_FILE EXPORT_FILE SCREENSHOT` tries what only a browser has.
+
+import assert from "node:assert";
+import fs from "node:fs";
+import http from "node:http";
+import os from "node:os";
+import path from "node:path";
+import puppeteer from "puppeteer-core";
+
+const [part, site, chromium, ...more] = process.argv.slice(2);
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
+const WAIT_MILLIS = 120_000;
+
+/** A server of the site's files; it sets no header that a plain static host would not. */
+function serve() {
+  const server = http.createServer((request, response) => {
+    const name = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+    const file = path.join(site, name.endsWith("/") ? `${name}index.html` : name);
+    if (!path.resolve(file).startsWith(path.resolve(site)) || !fs.existsSync(file)) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, { "content-type": TYPES[path.extname(file)] ?? "application/octet-stream" });
+    fs.createReadStream(file).pipe(response);
+  });
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
+}
+
+async function launch(profile) {
+  const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+  const args = [...quiet, "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"];
+  const browser = await puppeteer.launch({
+    executablePath: chromium, headless: true, userDataDir: profile, args, protocolTimeout: WAIT_MILLIS,
+  });
+  return browser;
+}
+
+/** A page of ours whose errors end the run. */
+async function newPage(browser, url) {
+  const page = await browser.newPage();
+  page.on("pageerror", (error) => console.error("page error:", error.message));
+  page.on("console", (message) => message.type() === "error" && console.error("page:", message.text()));
+  await page.goto(url, { waitUntil: "load" });
+  return page;
+}
+
+async function conformance(page) {
+  const steps = fs.readFileSync(more[0], "utf8");
+  const found = await page.evaluate(async (steps) => {
+    const { OrreryError, open } = await import("/orrerydb/index.js");
+    const { transcript } = await import("/tests/runner.js");
+    const { tableFromIPC } = window.Arrow;
+    const counts = (bytes) => {
+      const table = tableFromIPC(bytes);
+      return [table.numCols, table.numRows];
+    };
+    return transcript(steps, (name, options) => open(`opfs:${name}`, options), OrreryError, counts);
+  }, steps);
+  process.stdout.write(found);
+}
+
+/** A second page with the same name gets a clear error, and the name is free once the first one closed. */
+async function secondTab(browser, page, url) {
+  await page.evaluate(async () => {
+    const { open } = await import("/orrerydb/index.js");
+    window.db = await open("opfs:tabs.orrery");
+    await window.db.exec("create table t (a integer)");
+  });
+  const other = await newPage(browser, url);
+  const attempt = () =>
+    other.evaluate(async () => {
+      const { open } = await import("/orrerydb/index.js");
+      try {
+        const db = await open("opfs:tabs.orrery");
+        const rows = await db.query("select count(*) from t");
+        await db.close();
+        return rows;
+      } catch (error) {
+        return `${error.name} ${error.code}: ${error.message}`;
+      }
+    });
+  assert.strictEqual(await attempt(), "OrreryError 55006: database tabs.orrery is in use by another tab or worker");
+  await page.evaluate(() => window.db.close());
+  assert.deepStrictEqual(await attempt(), [{ count: 0 }]);
+  await other.close();
+  console.log("second tab: a clear error while the first has it open, and none after");
+}
+
+/** The page commits row after row; its renderer is killed in the midst of it. What it was told of must be there. */
+async function killedTab(browser, url, round) {
+  const page = await newPage(browser, url);
+  let told = 0;
+  const enough = new Promise((resolve) => {
+    page.exposeFunction("tell", (count) => {
+      told = count;
+      if (count >= 150 + round * 61) resolve();
+    });
+  });
+  await page.evaluate(async () => {
+    const { open } = await import("/orrerydb/index.js");
+    const db = await open("opfs:killed.orrery", { memtable: 65536 });
+    await db.exec("create table if not exists t (id serial primary key, a text); create table if not exists u (id integer)");
+    window.insert = (async () => {
+      let [{ count }] = await db.query("select count(*) from t");
+      for (;;) {
+        await db.transaction(async (transaction) => {
+          await transaction.execute("insert into t (a) values ($1)", ["x".repeat(1000)]);
+          await transaction.execute("insert into u values ($1)", [count]);
+        });
+        window.tell(++count);
+      }
+    })();
+  });
+  await enough;
+  // `kill -9` of the process that runs page and worker, as the system does to a tab that takes too much memory.
+  const session = await page.createCDPSession();
+  const gone = new Promise((resolve) => page.once("error", resolve));
+  session.send("Page.crash").catch(() => {});
+  await gone;
+  await page.close({ runBeforeUnload: false }).catch(() => {});
+  const again = await newPage(browser, url);
+  const found = await again.evaluate(async () => {
+    const { open } = await import("/orrerydb/index.js");
+    const db = await open("opfs:killed.orrery");
+    const counts = await db.query("select (select count(*) from t) as t, (select count(*) from u) as u");
+    const findings = await db.check();
+    await db.close();
+    return { ...counts[0], findings };
+  });
+  await again.close();
+  assert.deepStrictEqual(found.findings, []);
+  assert.strictEqual(found.t, found.u, "a transaction is whole");
+  assert.ok(found.t >= told, `the page was told of ${told} commits, ${found.t} are there`);
+  console.log(`killed tab: told of ${told} commits, ${found.t} found, the file is sound`);
+  return found.t;
+}
+
+/** A file of another language's goes in, is changed, and comes out for that language. */
+async function files(page) {
+  const native = fs.readFileSync(more[0]).toString("base64");
+  const [before, changed] = await page.evaluate(async (text) => {
+    const { open } = await import("/orrerydb/index.js");
+    const bytes = Uint8Array.from(atob(text), (it) => it.charCodeAt(0));
+    const db = await open("opfs:moved.orrery", { import: bytes });
+    const before = await db.stateHash();
+    await db.execute("insert into stock (id, name) values (77, 'from a browser')");
+    const out = await db.export();
+    // It goes on after an export.
+    await db.execute("insert into stock (id, name) values (78, 'after the export')");
+    await db.close();
+    let packed = "";
+    for (const byte of out) packed += String.fromCharCode(byte);
+    return [before, btoa(packed)];
+  }, native);
+  fs.writeFileSync(more[1], Buffer.from(changed, "base64"));
+  console.log(`files: state ${before} came in`);
+}
+
+/** Sorts beyond the memory they may have go through scratch files, and the memory of the tab stays small. */
+async function spill(page) {
+  const found = await page.evaluate(async () => {
+    const { open } = await import("/orrerydb/index.js");
+    const db = await open("opfs:large.orrery", { memory: 32 << 20 });
+    await db.exec("set work_mem = '1MB'").catch(() => {});
+    await db.exec("create table t as select n as id, md5(n::text) as a from generate_series(1, 200000) as s(n)")
+      .catch(() => db.exec("create table t (id integer, a text); insert into t select n, repeat(n::text, 4) from generate_series(1, 200000) as s(n)"));
+    const rows = await db.query("select id from t order by a desc, id limit 3");
+    await db.close();
+    return rows.length;
+  });
+  assert.strictEqual(found, 3);
+  console.log("spill: 200,000 rows sorted");
+}
+
+/** The demo page: loads the flights, answers, shows an error, survives a reload. */
+async function demo(browser, url) {
+  const page = await newPage(browser, `${url}demo/`);
+  await page.setViewport({ width: 1360, height: 860 });
+  const ready = () => page.waitForFunction(() => document.body.dataset.ready === "yes", { timeout: WAIT_MILLIS });
+  await ready();
+  const text = (id) => page.$eval(`#${id}`, (element) => element.textContent);
+  assert.match(await text("status"), /^27,004 flights in opfs:flights.orrery, loaded in /);
+  assert.match(await text("timing"), /^16 rows in /);
+  assert.match(await text("plan"), /flights/);
+  await page.screenshot({ path: more[2] });
+  console.log(`demo: ${await text("status")}; ${await text("timing")}`);
+  await page.$eval("#sql", (element) => (element.value = "select carier from flights"));
+  await page.click("#run");
+  await page.waitForFunction(() => !document.getElementById("error").hidden, { timeout: WAIT_MILLIS });
+  assert.match(await text("error"), /^42703: column "carier" does not exist \(at character 8\)/);
+  await page.reload({ waitUntil: "load" });
+  await ready();
+  assert.match(await text("status"), /^27,004 flights in opfs:flights.orrery, opened in /);
+  console.log(`demo after a reload: ${await text("status")}; ${await text("timing")}`);
+  const second = await newPage(browser, `${url}demo/`);
+  await second.waitForFunction(() => !document.getElementById("error").hidden, { timeout: WAIT_MILLIS });
+  assert.match(await second.$eval("#status", (element) => element.textContent), /Another tab/);
+  await second.close();
+  await page.close();
+}
+
+const server = await serve();
+const url = `http://127.0.0.1:${server.address().port}/`;
+const profile = fs.mkdtempSync(path.join(os.tmpdir(), "orrery-chromium-"));
+const browser = await launch(profile);
+try {
+  const page = await newPage(browser, `${url}tests/blank.html`);
+  if (part === "conformance") {
+    await conformance(page);
+  } else {
+    await secondTab(browser, page, `${url}tests/blank.html`);
+    await files(page);
+    await spill(page);
+    for (let round = 0; round < 3; round++) await killedTab(browser, `${url}tests/blank.html`, round);
+    await demo(browser, url);
+  }
+} finally {
+  await browser.close();
+  server.close();
+  fs.rmSync(profile, { recursive: true, force: true });
+}
