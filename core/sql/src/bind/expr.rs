@@ -117,17 +117,7 @@ impl Binder<'_> {
             ExprKind::Case { operand, branches, otherwise } => {
                 self.case(scope, operand.as_deref(), branches, otherwise.as_deref())
             }
-            ExprKind::Cast { input, ty } => {
-                let at_input = location(input);
-                let inner = match (&input.kind, ty) {
-                    (ExprKind::Array(items), SqlType::Array(_)) => {
-                        self.array_constructor(scope, items, ty.element(), at_input)?
-                    }
-                    _ => self.expr(scope, input)?,
-                };
-                let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
-                self.coerce(inner, *ty, CastContext::Explicit, at)
-            }
+            ExprKind::Cast { input, ty } => self.cast(scope, input, *ty, at),
             ExprKind::Regclass(_) => Err(Error::unsupported("regclass").at(at)),
             ExprKind::Function(function) => self.function_call(scope, function, at),
             ExprKind::Coalesce(args) => {
@@ -146,6 +136,19 @@ impl Binder<'_> {
                 self.scalar_subquery(scope, query, Some((*part, *width)), at)
             }
         }
+    }
+
+    fn cast(&mut self, scope: &Rc<Scope>, input: &ast::Expr, ty: SqlType, at: u32) -> Result<Expr> {
+        let at_input = location(input);
+        let inner = match (&input.kind, ty) {
+            // The elements are cast, not the array.
+            (ExprKind::Array(items), SqlType::Array(_)) => {
+                self.array_constructor(scope, items, ty.element(), at_input)?
+            }
+            _ => self.expr(scope, input)?,
+        };
+        let at = if inner.ty() == SqlType::Unknown { at_input } else { at };
+        self.coerce(inner, ty, CastContext::Explicit, at)
     }
 
     fn null_test(&mut self, scope: &Rc<Scope>, input: &ast::Expr) -> Result<Expr> {
