@@ -91,7 +91,7 @@ const REGRESS_LEAST_PERCENT: &str = "35";
 /// Generated queries, held against SQLite too.
 fn differential() -> Result<Outcome, Failure> {
     let program = ["--bin", "differential", "--features", "sqlite", "--", "--seeds", "300"];
-    cargo(&["run", "--locked", "--release", "-p", "orrery-tests"]).args(&program).run()
+    cargo(&["run", "--locked", "--release", "-p", "orrery-tests"]).args(program).run()
 }
 
 /// The peers are C libraries: building them is slow.

@@ -143,6 +143,7 @@ impl Binder<'_> {
     fn cast(&mut self, scope: &Rc<Scope>, input: &ast::Expr, ty: SqlType, at: u32) -> Result<Expr> {
         let at_input = location(input);
         let inner = match (&input.kind, ty) {
+            // The elements are cast, not the array.
             (ExprKind::Array(items), SqlType::Array(_)) => {
                 self.array_constructor(scope, items, ty.element(), at_input)?
             }

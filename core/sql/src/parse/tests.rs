@@ -91,6 +91,8 @@ fn refused_with_position() {
         ("create table t (a numeric(2000))", "22023", 27),
         ("create table t (a int unique deferrable)", "0A000", 30),
         ("insert into t values (1) on conflict (a) where a > 1 do nothing", "0A000", 42),
+        ("select x'1f'", "0A000", 8),
+        ("select 1::tsquery", "0A000", 11),
         ("explain select 1 +", "42601", 19),
         ("select $0", "42P02", 8),
         ("select ?, $1", "42601", 11),
