@@ -233,13 +233,9 @@ pub fn divide(part: &Part, text: &[char], span: (usize, usize), spans: &mut Span
         Kind::Sequence(parts, tails) => divide_sequence(parts, tails, text, span, spans),
         Kind::Back { number, least, most } => repeats(text, span, spans[*number], *least, *most),
         Kind::Repeat { part: inner, groups, least, most } => {
-            let is_empty = *least == 0 && span.0 == span.1;
-            // Who prefers the shorter repeats nothing; who prefers the longer tries once.
-            if is_empty && part.prefers_shorter {
-                return true;
-            }
             let counts = (1, (*least).max(1), most.unwrap_or(u32::MAX));
-            iterate((inner, groups, part.prefers_shorter), text, span, counts, spans) || is_empty
+            iterate((inner, groups, part.prefers_shorter), text, span, counts, spans)
+                || *least == 0 && span.0 == span.1
         }
     }
 }
