@@ -343,10 +343,8 @@ impl Writer<'_> {
             self.inside = true;
         } else {
             match self.number.get(self.at) {
-                Some(b'.') => {
-                    if !self.last_is_point() || self.template.fills {
-                        self.out.push('.');
-                    }
+                Some(b'.') if (!self.last_is_point() || self.template.fills) => {
+                    self.out.push('.');
                 }
                 _ if self.last.is_some_and(|last| self.at > last) && key != Key::Zero => {}
                 Some(_) if self.is_blank_zero() => {
@@ -384,14 +382,14 @@ impl Writer<'_> {
             Key::Digit | Key::Zero | Key::Point => self.digit(key),
             Key::Comma if self.inside => self.out.push(','),
             Key::Comma | Key::Currency if !fills || key == Key::Currency => self.out.push(' '),
-            Key::Ordinal | Key::SmallOrdinal => {
-                if !self.negative && !self.template.has_point && self.number.first() != Some(&b'#') {
-                    let text = String::from_utf8_lossy(&self.number).into_owned();
-                    let ending = ordinal(&text);
-                    match key {
-                        Key::Ordinal => self.out.push_str(&ending.to_uppercase()),
-                        _ => self.out.push_str(ending),
-                    }
+            Key::Ordinal | Key::SmallOrdinal
+                if !self.negative && !self.template.has_point && self.number.first() != Some(&b'#') =>
+            {
+                let text = String::from_utf8_lossy(&self.number).into_owned();
+                let ending = ordinal(&text);
+                match key {
+                    Key::Ordinal => self.out.push_str(&ending.to_uppercase()),
+                    _ => self.out.push_str(ending),
                 }
             }
             Key::Minus if self.negative => self.out.push('-'),
@@ -456,7 +454,7 @@ fn write(template: &Template, number: Vec<u8>, negative: bool, spaces: usize) ->
     let mut sign_place = template.sign;
     let mut brackets = template.brackets;
     let sign_written = if template.plus || template.minus {
-        !(template.plus && !template.minus)
+        !template.plus || template.minus
     } else {
         if !negative && brackets && template.fills {
             brackets = false;

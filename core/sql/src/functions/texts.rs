@@ -86,10 +86,8 @@ impl Reader<'_> {
             if self.chars.peek() == Some(&'*') {
                 self.chars.next();
                 let number = self.digits()?;
-                if number.is_some() {
-                    if self.chars.next() != Some('$') {
-                        return Err(bad("width argument position must be ended by \"$\""));
-                    }
+                if number.is_some() && self.chars.next() != Some('$') {
+                    return Err(bad("width argument position must be ended by \"$\""));
                 }
                 spec.width = Width::Arg(number.map(argument).transpose()?);
             } else {

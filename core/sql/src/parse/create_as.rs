@@ -45,8 +45,8 @@ impl Parser<'_> {
         Ok(true)
     }
 
-    /// INTO in a SELECT list, if it is there: noted, for the statement's end ([`Parser::into_table`]).
-    pub(super) fn into_clause(&mut self) -> Result<()> {
+    /// INTO in a SELECT list, if it is there: noted, for the statement's end ([`Parser::with_into`]).
+    pub(super) fn select_into_clause(&mut self) -> Result<()> {
         let at = self.at()?;
         if !self.accept("into")? {
             return Ok(());
@@ -65,7 +65,7 @@ impl Parser<'_> {
 
     /// A statement that ends here, and what INTO makes of it. Errors: 42601 when INTO stands in a query that is not the whole
     /// statement.
-    pub(super) fn into_table(&mut self, statement: Statement) -> Result<Statement> {
+    pub(super) fn with_into(&mut self, statement: Statement) -> Result<Statement> {
         let Some((name, at, depth)) = self.into.take() else { return Ok(statement) };
         match statement {
             Statement::Query(query) if depth == self.select_depth_min => {

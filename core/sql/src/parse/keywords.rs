@@ -211,18 +211,6 @@ pub(super) fn is_unsupported_statement(word: &str) -> bool {
     contains(UNSUPPORTED_STATEMENTS, word)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lists_are_sorted() {
-        for list in [RESERVED, RESERVED_BUT_FUNCTION, NO_BARE_ALIAS, UNSUPPORTED_STATEMENTS, OBJECTS] {
-            assert!(list.is_sorted());
-        }
-    }
-}
-
 /// Words that PostgreSQL takes for types and functions of a grammar of their own; they may name columns.
 const COLUMN_NAMES: &[&str] = &[
     "between",
@@ -270,4 +258,16 @@ const COLUMN_NAMES: &[&str] = &[
 /// Whether a name must be quoted because it is a word of the language.
 pub fn is_keyword(name: &str) -> bool {
     [RESERVED, RESERVED_BUT_FUNCTION, COLUMN_NAMES].iter().any(|words| words.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_sorted() {
+        for list in [RESERVED, RESERVED_BUT_FUNCTION, NO_BARE_ALIAS, UNSUPPORTED_STATEMENTS, OBJECTS] {
+            assert!(list.is_sorted());
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub(super) struct Parser<'a> {
 pub(super) fn statement(text: &str) -> Result<(Statement, u32, usize)> {
     let mut parser = Parser::new(text);
     let statement = parser.statement()?;
-    let statement = parser.into_table(statement)?;
+    let statement = parser.with_into(statement)?;
     let next = parser.peek()?;
     if !matches!(next.kind, Kind::End | Kind::Punct(b';')) {
         return Err(parser.unexpected(next));

@@ -218,7 +218,7 @@ impl Parser<'_> {
         let next = self.peek()?;
         let empty = matches!(next.kind, Kind::End | Kind::Punct(b';' | b')')) || self.is_word("from")?;
         let items = if empty { Vec::new() } else { self.select_items()? };
-        self.into_clause()?;
+        self.select_into_clause()?;
         let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = if self.accept("where")? { Some(self.expr()?) } else { None };
         let mut group_by = Vec::new();

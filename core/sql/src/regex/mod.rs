@@ -109,9 +109,9 @@ impl Regex {
         }
         for begin in from..=text.len() {
             let ends = self.whole.ends(text, begin, text.len());
-            let mut tries: Box<dyn Iterator<Item = &usize>> =
+            let tries: Box<dyn Iterator<Item = &usize>> =
                 if self.prefers_shorter { Box::new(ends.iter()) } else { Box::new(ends.iter().rev()) };
-            while let Some(&end) = tries.next() {
+            for &end in tries {
                 let mut spans: Spans = vec![None; self.group_count + 1];
                 spans[0] = Some((begin, end));
                 if self.group_count == 0 && !self.has_back_references {
