@@ -343,9 +343,9 @@ impl Writer<'_> {
             self.inside = true;
         } else {
             match self.number.get(self.at) {
-                Some(b'.') if (!self.last_is_point() || self.template.fills) => {
-                    self.out.push('.');
-                }
+                Some(b'.') if !self.last_is_point() || self.template.fills => self.out.push('.'),
+                // A point that ends the number is not shown.
+                Some(b'.') => {}
                 _ if self.last.is_some_and(|last| self.at > last) && key != Key::Zero => {}
                 Some(_) if self.is_blank_zero() => {
                     if !self.template.fills {
