@@ -4,6 +4,9 @@
 //! Invariant: a value lies under a value id, which belongs to one definition of one sequence and is never used again, also
 //! when the transaction that made the sequence is rolled back; whoever changes the definition holds the locks that keep
 //! everybody else from taking values.
+//!
+//! One run is under way at a time: it is noted under the lock of the sequence's value, and the next session to get that lock
+//! commits it once more instead of reserving another. So no run is overtaken, and none is lost when its task is dropped.
 
 use crate::database::Inner;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Transaction, Wait};
@@ -34,6 +37,16 @@ struct Block {
     left: u32,
     /// What was handed out last, if anything was.
     last: Option<i64>,
+    /// A run that is being reserved, and goes on where the block ends.
+    coming: Option<Run>,
+}
+
+impl Block {
+    /// Where the sequence stands, while values are reserved and not used.
+    fn position(&self) -> Option<(i64, bool)> {
+        let is_ahead = self.left > 0 || self.coming.is_some();
+        is_ahead.then(|| self.last.map_or((self.next, false), |last| (last, true)))
+    }
 }
 
 impl Sequences {
@@ -53,25 +66,30 @@ impl Sequences {
         lock(&self.0).settings.get(&value_id).copied().unwrap_or(0)
     }
 
-    /// Adds a reserved run, unless the value was set by hand since `setting`.
-    fn put(&self, sequence: &Sequence, (first, count): Run, setting: u64) {
+    /// What whoever holds the lock of a sequence's value finds: nothing, and then it may [`Sequences::begin`].
+    fn found(&self, value_id: u32) -> Found {
+        match lock(&self.0).blocks.get(&value_id) {
+            Some(block) if block.left > 0 => Found::Left,
+            Some(Block { coming: Some(run), .. }) => Found::Coming(*run),
+            _ => Found::Nothing,
+        }
+    }
+
+    /// A run is being reserved.
+    fn begin(&self, value_id: u32, run: Run) {
+        let empty = Block { next: run.0, left: 0, last: None, coming: None };
+        lock(&self.0).blocks.entry(value_id).or_insert(empty).coming = Some(run);
+    }
+
+    /// A run is durable: it may be used, unless somebody said so before or the value was set by hand since `setting`.
+    fn reserved(&self, value_id: u32, run: Run, setting: u64) {
         let mut state = lock(&self.0);
-        if state.settings.get(&sequence.value_id).copied().unwrap_or(0) != setting {
+        if state.settings.get(&value_id).copied().unwrap_or(0) != setting {
             return;
         }
-        match state.blocks.get_mut(&sequence.value_id) {
-            // Two sessions arrived together: the later run goes on where the earlier one ends.
-            Some(block)
-                if block.left > 0
-                    && block.next.checked_add(i64::from(block.left) * sequence.increment) == Some(first) =>
-            {
-                block.left += count;
-            }
-            known => {
-                let last = known.and_then(|block| block.last);
-                let block = Block { next: first, left: count, last };
-                state.blocks.insert(sequence.value_id, block);
-            }
+        if let Some(block) = state.blocks.get_mut(&value_id).filter(|block| block.coming == Some(run)) {
+            assert_eq!(block.left, 0, "a run is begun when no value is left");
+            (block.next, block.left, block.coming) = (run.0, run.1, None);
         }
     }
 
@@ -84,18 +102,23 @@ impl Sequences {
 
     /// Where a sequence stands that has values reserved and not used.
     fn position(&self, value_id: u32) -> Option<(i64, bool)> {
-        let state = lock(&self.0);
-        let block = state.blocks.get(&value_id).filter(|block| block.left > 0)?;
-        Some(block.last.map_or((block.next, false), |last| (last, true)))
+        lock(&self.0).blocks.get(&value_id)?.position()
     }
 
     /// Takes the unused blocks, to give them back at a clean close: value id and position.
     fn take_unused(&self) -> Vec<(u32, (i64, bool))> {
         let blocks = std::mem::take(&mut lock(&self.0).blocks);
-        let unused = blocks.into_iter().filter(|(_, block)| block.left > 0);
-        let position = |block: Block| block.last.map_or((block.next, false), |last| (last, true));
-        unused.map(|(id, block)| (id, position(block))).collect()
+        blocks.into_iter().filter_map(|(id, block)| Some((id, block.position()?))).collect()
     }
+}
+
+/// See [`Sequences::found`].
+enum Found {
+    /// Values, because another session reserved some meanwhile.
+    Left,
+    /// A run that another session was about to reserve.
+    Coming(Run),
+    Nothing,
 }
 
 /// Hands out value ids: a sequence of the engine's own, at the end of all ids.
@@ -225,15 +248,35 @@ async fn reserve(db: &Arc<Inner>, cx: &Cx, sequence: &Sequence, count: u32) -> R
     Ok(runs)
 }
 
-/// Reserves a block durably: `count` values or, where they may be had at once, more.
+/// Reserves a block durably, or finds that another session did.
 async fn reserve_block(db: &Arc<Inner>, cx: &Cx, sequence: &Sequence, count: u32) -> Result<()> {
     let txn = begin(db, cx)?;
     let key = sequence.value_id.to_be_bytes();
     txn.lock(cx, SEQUENCE_VALUES, &key, RowLock::Update, Wait::Block).await?;
     let setting = db.sequences.setting(sequence.value_id);
-    let position = read_position(&txn, cx, sequence.value_id).await?.unwrap_or(sequence.position);
+    let run = match db.sequences.found(sequence.value_id) {
+        Found::Left => {
+            txn.rollback();
+            return Ok(());
+        }
+        Found::Coming(run) => run,
+        Found::Nothing => {
+            let position = read_position(&txn, cx, sequence.value_id).await?.unwrap_or(sequence.position);
+            let run = next_run(sequence, position, count)?;
+            db.sequences.begin(sequence.value_id, run);
+            run
+        }
+    };
+    let last = run.0 + i64::from(run.1 - 1) * sequence.increment;
+    txn.put(SEQUENCE_VALUES, &key, &encode((last, true)))?;
+    txn.commit(cx).await?;
+    db.sequences.reserved(sequence.value_id, run, setting);
+    Ok(())
+}
+
+/// `count` values behind `position` or, where they may be had at once, more; fewer at the limit. Errors: 2200H.
+fn next_run(sequence: &Sequence, position: (i64, bool), count: u32) -> Result<Run> {
     let first = sequence.after(position).ok_or_else(|| sequence.exhausted())?;
-    // A block ends at the limit.
     let room = if sequence.increment < 0 {
         i128::from(first) - i128::from(sequence.min)
     } else {
@@ -241,11 +284,7 @@ async fn reserve_block(db: &Arc<Inner>, cx: &Cx, sequence: &Sequence, count: u32
     };
     let room = room / i128::from(sequence.increment).abs() + 1;
     let block = u32::try_from(room).unwrap_or(u32::MAX).min(count.max(sequence.cache).max(1));
-    let last = first + i64::from(block - 1) * sequence.increment;
-    txn.put(SEQUENCE_VALUES, &key, &encode((last, true)))?;
-    txn.commit(cx).await?;
-    db.sequences.put(sequence, (first, block), setting);
-    Ok(())
+    Ok((first, block))
 }
 
 /// Gives unused values back (clean close): the next open goes on without a gap.
