@@ -77,6 +77,29 @@ pub fn flags(node: &Node) -> Flags {
     }
 }
 
+/// Whether a group that keeps something is repeated, where the repetition or something in it prefers the shorter: how PostgreSQL
+/// divides these was measured to differ from what is done here (generated patterns; all differences were of this kind).
+pub fn is_doubtful(node: &Node) -> bool {
+    match node {
+        Node::Empty | Node::One(_) | Node::Place(_) | Node::Look { .. } | Node::Back(_) => false,
+        Node::Group(_, node) => is_doubtful(node),
+        Node::Alternatives(nodes) | Node::Sequence(nodes) => nodes.iter().any(is_doubtful),
+        Node::Repeat { node: inner, .. } => {
+            let own = flags(inner);
+            (own.keeps || own.back_references) && has_shorter(node) || is_doubtful(inner)
+        }
+    }
+}
+
+fn has_shorter(node: &Node) -> bool {
+    match node {
+        Node::Empty | Node::One(_) | Node::Place(_) | Node::Look { .. } | Node::Back(_) => false,
+        Node::Group(_, node) => has_shorter(node),
+        Node::Alternatives(nodes) | Node::Sequence(nodes) => nodes.iter().any(has_shorter),
+        Node::Repeat { node, prefers, .. } => *prefers == Some(Preference::Shorter) || has_shorter(node),
+    }
+}
+
 /// A part, with the automaton of its spans.
 #[derive(Debug)]
 pub struct Part {
