@@ -65,7 +65,8 @@ pub fn flags(node: &Node) -> Flags {
         }
         Node::Alternatives(nodes) => {
             let all = nodes.iter().map(flags).fold(Flags::default(), |all, one| Flags {
-                mixed: all.mixed || one.mixed,
+                // The alternation itself prefers the longer.
+                mixed: all.mixed || one.mixed || one.shorter,
                 keeps: all.keeps || one.keeps,
                 back_references: all.back_references || one.back_references,
                 ..all
@@ -74,29 +75,6 @@ pub fn flags(node: &Node) -> Flags {
         }
         Node::Sequence(nodes) => nodes.iter().map(flags).fold(Flags::default(), Flags::then),
         Node::Repeat { node, prefers, .. } => of_preference(*prefers).then(flags(node)),
-    }
-}
-
-/// Whether a group that keeps something is repeated, where the repetition or something in it prefers the shorter: how PostgreSQL
-/// divides these was measured to differ from what is done here (generated patterns; all differences were of this kind).
-pub fn is_doubtful(node: &Node) -> bool {
-    match node {
-        Node::Empty | Node::One(_) | Node::Place(_) | Node::Look { .. } | Node::Back(_) => false,
-        Node::Group(_, node) => is_doubtful(node),
-        Node::Alternatives(nodes) | Node::Sequence(nodes) => nodes.iter().any(is_doubtful),
-        Node::Repeat { node: inner, .. } => {
-            let own = flags(inner);
-            (own.keeps || own.back_references) && has_shorter(node) || is_doubtful(inner)
-        }
-    }
-}
-
-fn has_shorter(node: &Node) -> bool {
-    match node {
-        Node::Empty | Node::One(_) | Node::Place(_) | Node::Look { .. } | Node::Back(_) => false,
-        Node::Group(_, node) => has_shorter(node),
-        Node::Alternatives(nodes) | Node::Sequence(nodes) => nodes.iter().any(has_shorter),
-        Node::Repeat { node, prefers, .. } => *prefers == Some(Preference::Shorter) || has_shorter(node),
     }
 }
 
@@ -209,11 +187,12 @@ fn repeat(whole: &Node, compiler: &mut Compiler<'_>) -> Result<Part> {
     let once = *least == 1 && *most == Some(1);
     if once
         && (prefers.is_none()
-            || !inner.prefers() && !inner.mixed
-            || of_preference(*prefers).shorter == inner.shorter)
+            || !inner.mixed && (!inner.prefers() || of_preference(*prefers).shorter == inner.shorter))
     {
-        let part = Part::of(node, compiler)?;
-        return Ok(Part { prefers_shorter, ..part });
+        return Part::of(node, compiler);
+    }
+    if !inner.keeps && !inner.back_references {
+        return Ok(Part { automaton, prefers_shorter, kind: Kind::Lump });
     }
     let kind = if *least > 0 && !inner.back_references {
         // What is kept comes from the last repetition: those before are a lump.
@@ -255,10 +234,8 @@ pub fn divide(part: &Part, text: &[char], span: (usize, usize), spans: &mut Span
         }),
         Kind::Sequence(parts, tails) => divide_sequence(parts, tails, text, span, spans),
         Kind::Back { number, least, most } => repeats(text, span, spans[*number], *least, *most),
-        Kind::Repeat { part: inner, groups, least, most } => {
-            let counts = (1, (*least).max(1), most.unwrap_or(u32::MAX));
-            iterate((inner, groups, part.prefers_shorter), text, span, counts, spans)
-                || *least == 0 && span.0 == span.1
+        Kind::Repeat { part, groups, least, most } => {
+            Iteration { part, groups, least: *least as usize, most: *most, text }.divide(span, spans)
         }
     }
 }
@@ -313,46 +290,56 @@ fn repeats(
         && text[begin..end].chunks(piece.len()).all(|chunk| chunk == piece)
 }
 
-/// Divides a span among repetitions: number `counts.0` of at least `counts.1` and at most `counts.2` comes next.
-fn iterate(
-    (part, groups, shorter): (&Part, &[usize], bool),
-    text: &[char],
-    (begin, end): (usize, usize),
-    (number, least, most): (u32, u32, u32),
-    spans: &mut Spans,
-) -> bool {
-    let mut ends = part.automaton.ends(text, begin, end);
-    if !shorter {
-        ends.reverse();
-    }
-    for middle in ends {
-        // An empty repetition counts only where it is needed.
-        let needed = number < least && (least - number) as usize >= end - middle;
-        if middle == begin && begin != end && !needed {
-            continue;
-        }
-        if middle == end && number < least && begin != end {
-            continue;
-        }
-        if middle != end && number >= most {
-            continue;
-        }
-        let before = spans.clone();
-        groups.iter().for_each(|group| spans[*group] = None);
-        let done = divide(part, text, (begin, middle), spans)
-            && (middle == end && number >= least
-                || number < most
-                    && iterate(
-                        (part, groups, shorter),
-                        text,
-                        (middle, end),
-                        (number + 1, least, most),
-                        spans,
-                    ));
-        if done {
+/// A repeated part. How its spans are sought depends on what the part prefers, not the repetition (`citerdissect`,
+/// `creviterdissect`).
+struct Iteration<'a> {
+    part: &'a Part,
+    groups: &'a [usize],
+    least: usize,
+    most: Option<u32>,
+    text: &'a [char],
+}
+
+impl Iteration<'_> {
+    /// Divides a span among repetitions. An empty one counts only where it is needed. Where the whole span is
+    /// empty, none comes first if the part prefers the shorter, else one.
+    fn divide(&self, (begin, end): (usize, usize), spans: &mut Spans) -> bool {
+        let may_be_none = self.least == 0 && begin == end;
+        if may_be_none && self.part.prefers_shorter {
             return true;
         }
-        *spans = before;
+        let least = self.least.max(1);
+        let most = self.most.map_or(end - begin, |most| (end - begin).min(most as usize)).max(least);
+        self.next((begin, end), 1, (least, most), spans) || may_be_none
     }
-    false
+
+    /// Repetition `number` and those behind it.
+    fn next(
+        &self,
+        (begin, end): (usize, usize),
+        number: usize,
+        (least, most): (usize, usize),
+        spans: &mut Spans,
+    ) -> bool {
+        let mut middles = self.part.automaton.ends(self.text, begin, end);
+        if !self.part.prefers_shorter {
+            middles.reverse();
+        }
+        for middle in middles {
+            let is_last = middle == end;
+            let is_needed = number < least && least - number >= end - middle;
+            if !is_last && (number >= most || middle == begin && !is_needed) || is_last && number < least {
+                continue;
+            }
+            let before = spans.clone();
+            self.groups.iter().for_each(|group| spans[*group] = None);
+            if divide(self.part, self.text, (begin, middle), spans)
+                && (is_last || self.next((middle, end), number + 1, (least, most), spans))
+            {
+                return true;
+            }
+            *spans = before;
+        }
+        false
+    }
 }

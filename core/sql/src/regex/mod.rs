@@ -9,8 +9,7 @@
 //! - R1: a match begins as far left as any does; of those that begin there it is the longest or the shortest.
 //! - R2: the work without back references is at most quadratic in the text; no pattern makes it exponential.
 //!
-//! What it deliberately does not do: basic regular expressions (option `b`), collating elements of several characters, and
-//! expressions whose repeated groups PostgreSQL divides in a way we do not follow yet ([`dissect::is_doubtful`]): 0A000.
+//! What it deliberately does not do: basic regular expressions (option `b`) and collating elements of several characters: 0A000.
 
 mod dissect;
 mod nfa;
@@ -77,11 +76,6 @@ impl Regex {
     /// Reads an expression. Errors: 2201B, 0A000.
     pub fn new(pattern: &str, options: Options) -> Result<Regex> {
         let parsed = parse::parse(pattern, options)?;
-        if dissect::is_doubtful(&parsed.node) {
-            return Err(Error::unsupported(
-                "repetition of a group beside a non-greedy quantifier in a regular expression",
-            ));
-        }
         let mut compiler = nfa::Compiler::new(&parsed);
         let whole = compiler.automaton(&parsed.node)?;
         let flags = dissect::flags(&parsed.node);
@@ -171,6 +165,7 @@ mod tests {
             ("(a|b)*", "abab", "abab|b"),
             ("((a)|(b))*", "ab", "ab|b|-|b"),
             ("(\\w+)\\s+\\1", "the the", "the the|the"),
+            ("(\\m).+\\1", "ac", "ac|"),
             ("(.)\\1", "abccd", "cc|c"),
             ("a(?=b)", "acab", "a"),
             ("a(?!b)", "abac", "a"),
@@ -194,8 +189,10 @@ mod tests {
             ("a**", "", "2201B"),
             ("*a", "", "2201B"),
             ("a{2,1}", "", "2201B"),
-            ("((a|b{1,2}))*?c", "bc", "0A000"),
-            ("(b|c*?)+", "cb", "0A000"),
+            ("(\\M)*?b", "ab", "b|-"),
+            ("((a|b{1,2}))*?c", "bc", "bc|b|b"),
+            ("(b|c*?)+", "cb", "cb|b"),
+            ("x(a|ab)*?b", "xabb", "xab|a"),
             ("(?:a*?b)+", "aab", "aab"),
             ("(.*?)x(,y)*", "ax,y", "ax|a|-"),
             ("\\", "", "2201B"),

@@ -36,6 +36,8 @@ pub struct Automaton {
 pub struct Compiler<'a> {
     groups: Vec<Option<&'a Node>>,
     state_count: usize,
+    /// Whether what a back reference stands for is being added.
+    is_repeating_group: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -43,7 +45,7 @@ impl<'a> Compiler<'a> {
     pub fn new(parsed: &'a Parsed) -> Self {
         let mut groups = vec![None; parsed.group_count + 1];
         collect(&parsed.node, &mut groups);
-        Compiler { groups, state_count: 0 }
+        Compiler { groups, state_count: 0, is_repeating_group: false }
     }
 
     /// The automaton of a part. Errors: 2201B when it grows too large.
@@ -80,13 +82,20 @@ impl<'a> Compiler<'a> {
         match node {
             Node::Empty => Ok(next),
             Node::One(set) => self.push(states, State::One(set.clone(), next)),
+            // What a group's text has around it need not be around its repetition (`removeconstraints`).
+            Node::Place(_) | Node::Look { .. } if self.is_repeating_group => Ok(next),
             Node::Place(place) => self.push(states, State::Place(*place, next)),
             Node::Look { ahead, negated, node } => {
                 let inner = Arc::new(self.automaton(node)?);
                 self.push(states, State::Look { ahead: *ahead, negated: *negated, inner, next })
             }
             Node::Back(number) => match self.groups.get(*number).copied().flatten() {
-                Some(group) => self.add(states, group, next, depth),
+                Some(group) => {
+                    let before = std::mem::replace(&mut self.is_repeating_group, true);
+                    let begin = self.add(states, group, next, depth);
+                    self.is_repeating_group = before;
+                    begin
+                }
                 None => Err(invalid("invalid backreference number")),
             },
             Node::Group(_, node) => self.add(states, node, next, depth),
