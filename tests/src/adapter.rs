@@ -96,7 +96,7 @@ impl Letter {
             SqlType::Float4 => 'F',
             SqlType::Float8 => 'D',
             SqlType::Numeric | SqlType::Decimal { .. } => 'N',
-            SqlType::Unknown | SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => 'T',
+            SqlType::Unknown | SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) => 'T',
             SqlType::Time => 'C',
             SqlType::Json | SqlType::Jsonb => 'J',
             SqlType::Array(_) => 'R',

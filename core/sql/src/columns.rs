@@ -74,6 +74,7 @@ impl ColumnBuilder {
             SqlType::Numeric
             | SqlType::Text
             | SqlType::Varchar(_)
+            | SqlType::Name
             | SqlType::Char(_)
             | SqlType::Json
             | SqlType::Jsonb
@@ -294,7 +295,12 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
             Datum::Time(array.as_primitive::<arrow::Time64MicrosecondType>().value(row))
         }
         (
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json | SqlType::Unknown,
+            SqlType::Text
+            | SqlType::Varchar(_)
+            | SqlType::Name
+            | SqlType::Char(_)
+            | SqlType::Json
+            | SqlType::Unknown,
             DataType::Utf8,
         ) => Datum::Text(array.as_string::<i32>().value(row).into()),
         (SqlType::Bytea, DataType::Binary) => Datum::Bytea(array.as_binary::<i32>().value(row).into()),

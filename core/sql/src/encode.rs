@@ -41,6 +41,7 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
         SqlType::Numeric
         | SqlType::Text
         | SqlType::Varchar(_)
+        | SqlType::Name
         | SqlType::Char(_)
         | SqlType::Json
         | SqlType::Jsonb
@@ -199,7 +200,7 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
             Datum::Numeric(orrery_row::numeric::Numeric::from_decimal128(coefficient, scale.into()))
         }
         SqlType::Numeric => Datum::Numeric(columns::numeric_from(view.bytes(column)?)?),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
             Datum::Text(utf8(view.bytes(column)?)?.into())
         }
         SqlType::Jsonb => Datum::Jsonb(utf8(view.bytes(column)?)?.into()),
@@ -452,7 +453,7 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Decimal { scale, .. } => reader
             .i128(descending)?
             .map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into()))),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Json => match reader.bytes(descending)? {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Json => match reader.bytes(descending)? {
             Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
             None => None,
         },

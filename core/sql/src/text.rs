@@ -6,7 +6,7 @@ use crate::civil::{self, BadMoment, Moment};
 use crate::datum::Datum;
 use crate::json;
 use crate::types::SqlType;
-use orrery_base::{Error, Result, SqlState};
+use orrery_base::{Error, Result, SqlState, limits};
 use orrery_row::numeric::Numeric;
 use std::fmt::Write as _;
 
@@ -149,6 +149,7 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
     Ok(match ty {
         SqlType::Unknown | SqlType::Text | SqlType::Varchar(None) => Datum::Text(text.into()),
         SqlType::Varchar(Some(limit)) => Datum::Text(fit_varchar(text, limit, false)?.into()),
+        SqlType::Name => Datum::Text(fit_name(text).into()),
         SqlType::Bool => Datum::Bool(parse_bool(text).ok_or_else(|| invalid(ty, text))?),
         SqlType::Int2 => Datum::Int2(parse_int(text, ty, i16::MIN.into(), i16::MAX.into())? as i16),
         SqlType::Int4 => Datum::Int4(parse_int(text, ty, i32::MIN.into(), i32::MAX.into())? as i32),
@@ -193,6 +194,11 @@ pub fn fit_varchar(text: &str, limit: u32, cut: bool) -> Result<&str> {
             format!("value too long for type character varying({limit})"),
         )),
     }
+}
+
+/// A text as a `name`: what goes beyond 63 bytes is cut off, between characters.
+pub fn fit_name(text: &str) -> &str {
+    &text[..text.floor_char_boundary(limits::IDENTIFIER_BYTES_MAX)]
 }
 
 /// As [`fit_varchar`] for `char(n)`, and fills up with spaces.

@@ -54,6 +54,8 @@ pub enum SqlType {
     Json,
     /// `jsonb`: the text in its normal form.
     Jsonb,
+    /// `name`: a text of at most 63 bytes; longer ones are cut, as identifiers are.
+    Name,
     /// An array of any number of dimensions. Of [`Element::ANY`]: any array, in the signatures of functions.
     Array(Element),
 }
@@ -127,6 +129,7 @@ impl SqlType {
             SqlType::Json => 19,
             SqlType::Jsonb => 20,
             SqlType::Array(_) => 21,
+            SqlType::Name => 22,
         }
     }
 
@@ -151,6 +154,7 @@ impl SqlType {
             17 => SqlType::Time,
             19 => SqlType::Json,
             20 => SqlType::Jsonb,
+            22 => SqlType::Name,
             _ => return None,
         })
     }
@@ -208,6 +212,7 @@ impl SqlType {
             SqlType::Char(Some(_)) => "character",
             SqlType::Json => "json",
             SqlType::Jsonb => "jsonb",
+            SqlType::Name => "name",
             SqlType::Array(element) => match element.ty() {
                 SqlType::Unknown => "anyarray",
                 SqlType::Bool => "boolean[]",
@@ -230,16 +235,18 @@ impl SqlType {
                 SqlType::Char(Some(_)) => "character[]",
                 SqlType::Json => "json[]",
                 SqlType::Jsonb => "jsonb[]",
+                SqlType::Name => "name[]",
                 SqlType::Array(_) => "array of arrays",
             },
         }
     }
 
-    /// The type without its modifier, for function and operator resolution: `Decimal` is `Numeric`, `Varchar` is `Text`.
+    /// The type without its modifier, for function and operator resolution: `Decimal` is `Numeric`, `Varchar` and
+    /// `Name` are `Text`.
     pub fn base(&self) -> SqlType {
         match self {
             SqlType::Decimal { .. } => SqlType::Numeric,
-            SqlType::Varchar(_) => SqlType::Text,
+            SqlType::Varchar(_) | SqlType::Name => SqlType::Text,
             SqlType::Char(_) => SqlType::Char(None),
             SqlType::Array(element) => element.ty().base().array().unwrap_or(*self),
             other => *other,
@@ -264,9 +271,12 @@ impl SqlType {
             SqlType::Float8 => DataType::Float64,
             SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => DataType::Binary,
             SqlType::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json | SqlType::Jsonb => {
-                DataType::Utf8
-            }
+            SqlType::Text
+            | SqlType::Varchar(_)
+            | SqlType::Name
+            | SqlType::Char(_)
+            | SqlType::Json
+            | SqlType::Jsonb => DataType::Utf8,
             SqlType::Time => DataType::Time64(TimeUnit::Microsecond),
             SqlType::Date => DataType::Date32,
             SqlType::Timestamp | SqlType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, None),

@@ -599,6 +599,7 @@ fn cast_function(name: &str) -> Option<SqlType> {
         "numeric" => SqlType::Numeric,
         "text" => SqlType::Text,
         "varchar" => SqlType::Varchar(None),
+        "name" => SqlType::Name,
         "bytea" => SqlType::Bytea,
         "date" => SqlType::Date,
         "timestamp" => SqlType::Timestamp,

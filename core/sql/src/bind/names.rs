@@ -59,6 +59,7 @@ fn type_name(ty: SqlType) -> &'static str {
         SqlType::Numeric | SqlType::Decimal { .. } => "numeric",
         SqlType::Text => "text",
         SqlType::Varchar(_) => "varchar",
+        SqlType::Name => "name",
         SqlType::Bytea => "bytea",
         SqlType::Date => "date",
         SqlType::Timestamp => "timestamp",

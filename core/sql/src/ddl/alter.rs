@@ -489,7 +489,7 @@ fn not_null_columns(table: &Table, ordinal: usize) -> Vec<usize> {
 /// Whether every value of the one type has the same bytes as one of the other, in rows and in keys.
 fn keeps_bytes(from: SqlType, to: SqlType) -> bool {
     match (from, to) {
-        (SqlType::Varchar(_) | SqlType::Text, SqlType::Text | SqlType::Varchar(None)) => true,
+        (SqlType::Varchar(_) | SqlType::Name | SqlType::Text, SqlType::Text | SqlType::Varchar(None)) => true,
         (SqlType::Varchar(Some(before)), SqlType::Varchar(Some(now))) => now >= before,
         _ => from == to,
     }

@@ -173,7 +173,7 @@ impl PointRow<'_> {
     #[inline]
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
         let column = *self.columns.get(index)?;
-        let is_bytes = matches!(self.types[column], SqlType::Text | SqlType::Varchar(_) | SqlType::Bytea);
+        let is_bytes = matches!(self.types[column], SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Bytea);
         if !is_bytes || self.view.is_null(column) {
             return None;
         }
@@ -208,7 +208,7 @@ impl PointRow<'_> {
             SqlType::Array(_) => {
                 PointValue::Array(Arc::new(crate::array::ArrayValue::decode(view.bytes(column)?)?))
             }
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
                 PointValue::Text(encode::utf8(view.bytes(column)?)?)
             }
             SqlType::Bytea | SqlType::Unknown => PointValue::Bytea(view.bytes(column)?),

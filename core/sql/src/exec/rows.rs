@@ -192,7 +192,7 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
             let array = crate::array::ArrayValue::decode(take_bytes(bytes)?).ok()?;
             Datum::Array(std::sync::Arc::new(array))
         }
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
             Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into())
         }
         SqlType::Bytea => Datum::Bytea(take_bytes(bytes)?.into()),

@@ -147,7 +147,7 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
         SqlType::Float4 => Datum::Float4(row.f32(0)?),
         SqlType::Float8 => Datum::Float8(row.f64(0)?),
         SqlType::Numeric | SqlType::Decimal { .. } => Datum::Numeric(row.numeric(0)?),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Json => {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
             Datum::Text(row.text(0)?.into())
         }
         SqlType::Bytea => Datum::Bytea(row.bytes(0)?.into()),
@@ -169,6 +169,7 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
         (Datum::Text(text), SqlType::Varchar(Some(limit))) => {
             Datum::Text(text::fit_varchar(text, limit, explicit)?.into())
         }
+        (Datum::Text(text), SqlType::Name) => Datum::Text(text::fit_name(text).into()),
         (Datum::Text(_), SqlType::Text | SqlType::Varchar(None) | SqlType::Char(None) | SqlType::Unknown) => {
             value.clone()
         }
@@ -187,6 +188,7 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
         (value, SqlType::Text | SqlType::Varchar(None) | SqlType::Char(None)) => {
             Datum::Text(as_text(value, settings).into())
         }
+        (value, SqlType::Name) => Datum::Text(text::fit_name(&as_text(value, settings)).into()),
         (value, SqlType::Char(Some(limit))) => {
             Datum::Text(text::fit_char(&as_text(value, settings), limit, explicit)?.into())
         }

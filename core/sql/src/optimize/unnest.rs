@@ -386,7 +386,7 @@ fn raises(expr: &Expr) -> bool {
                 (SqlType::Int2, SqlType::Int4 | SqlType::Int8 | SqlType::Numeric | SqlType::Float8)
                     | (SqlType::Int4, SqlType::Int8 | SqlType::Numeric | SqlType::Float8)
                     | (SqlType::Int8 | SqlType::Decimal { .. }, SqlType::Numeric)
-                    | (SqlType::Varchar(_), SqlType::Text)
+                    | (SqlType::Varchar(_) | SqlType::Name, SqlType::Text)
                     | (SqlType::Date, SqlType::Timestamp)
             );
             !widens || raises(input)
