@@ -3,6 +3,7 @@
 use crate::database::Inner;
 use crate::plans::{Planned, Prepared};
 use crate::schema::same_definition;
+use crate::temporary::TemporarySpace;
 use orrery_base::kv::{Isolation, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use orrery_sql::bind::{Bound, Control};
@@ -25,6 +26,8 @@ pub(crate) struct Scope {
     pub(crate) start: u64,
     /// The catalog of the transaction's own making, or of its one snapshot.
     pub(crate) own: OwnCatalog,
+    /// Where the session's temporary tables are.
+    pub(crate) temporary: Option<Arc<TemporarySpace>>,
 }
 
 /// See [`Scope::own`].
@@ -60,7 +63,8 @@ pub(crate) async fn prepare_to_run(
 ) -> Result<Ready> {
     for _ in 0..ROUND_COUNT_MAX {
         scope.txn.begin_statement()?;
-        let (catalog, from_cache) = catalog(db, cx, scope).await?;
+        let (base, from_cache) = catalog(db, cx, scope).await?;
+        let catalog = scope.temporary.as_ref().map_or_else(|| base.clone(), |space| space.view(&base));
         let Planned { bound, point, .. } = prepared.bind(&catalog, scope.methods)?;
         if scope.read_only {
             refuse_writes(&bound)?;
@@ -73,8 +77,8 @@ pub(crate) async fn prepare_to_run(
             check_written_definitions(db, cx, scope, &bound).await?;
             return Ok(Ready { bound, catalog, point });
         }
-        if from_cache && db.schema.is_current(&catalog)
-            || is_unchanged(db, cx, scope, &bound, &catalog).await?
+        if from_cache && db.schema.is_current(&base)
+            || is_unchanged(db, cx, scope, &bound, &base).await?
         {
             return Ok(Ready { bound, catalog, point });
         }
@@ -85,7 +89,8 @@ pub(crate) async fn prepare_to_run(
     ))
 }
 
-/// The catalog of the statement's snapshot, and whether it is the cached one.
+/// The catalog of the statement's snapshot, and whether it is the cached one. It may be a session's view already, when the
+/// transaction changed the schema.
 pub(crate) async fn catalog(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope) -> Result<(Arc<Catalog>, bool)> {
     let read_committed = scope.isolation == Isolation::ReadCommitted;
     if let Some(own) = &scope.own.catalog
@@ -270,6 +275,7 @@ async fn is_unchanged(
     let unchanged = written.iter().chain(&read).all(same) && sequences.iter().all(same_sequence);
     if let (true, Some(epoch), false) = (unchanged, epoch, scope.own.changed)
         && newest.version == planned_under.version
+        && planned_under.temporary.is_none()
     {
         db.schema.offer(epoch, scope.txn.snapshot_timestamp(), planned_under);
     }

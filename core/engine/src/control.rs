@@ -1,11 +1,12 @@
 //! Statements about the session, the transaction and the engine.
 
 use crate::bind::{self, Ready};
+use crate::cursors;
 use crate::plans::Prepared;
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::run::{self, Params, Running};
 use crate::session::{Session, State, StateGuard};
-use crate::settings::Settings;
+use crate::settings::{Settings, on_off};
 use crate::transaction;
 use arrow_array::{ArrayRef, StringArray};
 
@@ -34,7 +35,7 @@ pub(crate) async fn immediate(
 ) -> Option<Result<Execution>> {
     use ast::Statement as Ast;
     let may_end_failed = match &prepared.parsed.statement {
-        Ast::Commit | Ast::Rollback | Ast::RollbackTo(_) => true,
+        Ast::Commit { .. } | Ast::Rollback { .. } | Ast::RollbackTo(_) => true,
         Ast::Begin(_)
         | Ast::Savepoint(_)
         | Ast::Release(_)
@@ -43,6 +44,8 @@ pub(crate) async fn immediate(
         | Ast::Reset(_)
         | Ast::Show(_)
         | Ast::Deallocate(_)
+        | Ast::Fetch(_)
+        | Ast::Close(_)
         | Ast::Checkpoint => false,
         _ => return None,
     };
@@ -68,11 +71,23 @@ async fn run_immediate(
 ) -> Result<Execution> {
     let tag = match control {
         Control::Begin(modes) => begin(cx, state, modes),
-        Control::Commit => commit(session, cx, state).await?,
-        Control::Rollback => rollback(state),
+        Control::Commit { chain } => {
+            let next = chained(state, *chain, "COMMIT")?;
+            let tag = commit(session, cx, state).await?;
+            chain_on(state, cx, next);
+            tag
+        }
+        Control::Rollback { chain } => {
+            let next = chained(state, *chain, "ROLLBACK")?;
+            let tag = rollback(state);
+            chain_on(state, cx, next);
+            tag
+        }
+        Control::Fetch(fetch) => return cursors::fetch(session, state, fetch),
+        Control::Close(name) => cursors::close(state, name.as_deref())?,
         Control::Savepoint(name) => {
-            let settings = state.settings.clone();
-            block(state, "SAVEPOINT")?.savepoint(name.clone(), &settings);
+            let (settings, cursor_count) = (state.settings.clone(), state.cursors.count());
+            block(state, "SAVEPOINT")?.savepoint(name.clone(), &settings, cursor_count);
             Tag::command("SAVEPOINT")
         }
         Control::Release(name) => {
@@ -80,7 +95,9 @@ async fn run_immediate(
             Tag::command("RELEASE")
         }
         Control::RollbackTo(name) => {
-            state.settings = block(state, "ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
+            let (settings, cursor_count) = block(state, "ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
+            state.settings = settings;
+            state.cursors.rolled_back_to(cursor_count);
             Tag::command("ROLLBACK")
         }
         Control::SetTransaction { modes, session: true } => {
@@ -120,6 +137,9 @@ fn begin(cx: &Cx, state: &mut StateGuard, modes: &TransactionModes) -> Tag {
         tag.notice = Some("there is already a transaction in progress".to_owned());
     } else {
         run::begin(state, cx, modes.isolation, modes.read_only);
+        if let Some(explicit) = &mut state.explicit {
+            explicit.deferrable = modes.deferrable.unwrap_or(false);
+        }
     }
     tag
 }
@@ -134,6 +154,7 @@ async fn commit(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Ta
     let committed = explicit.settings_after(true);
     if explicit.failed {
         restore(state, rolled_back);
+        state.cursors.rolled_back();
         if let Some(txn) = explicit.txn {
             txn.rollback();
         }
@@ -146,8 +167,32 @@ async fn commit(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Ta
     if let Ok(Some(at)) = outcome {
         state.last_commit = Some(at);
     }
+    if outcome.is_ok() {
+        state.cursors.committed();
+    } else {
+        state.cursors.rolled_back();
+    }
     restore(state, if outcome.is_ok() { committed } else { rolled_back });
     outcome.map(|_| Tag::command("COMMIT"))
+}
+
+/// What AND CHAIN goes on with. Errors: 25P01 outside of a block.
+fn chained(state: &mut StateGuard, chain: bool, command: &str) -> Result<Option<TransactionModes>> {
+    if !chain {
+        return Ok(None);
+    }
+    let explicit = block(state, &format!("{command} AND CHAIN"))?;
+    Ok(Some(TransactionModes {
+        isolation: Some(explicit.level),
+        read_only: Some(explicit.read_only),
+        deferrable: Some(explicit.deferrable),
+    }))
+}
+
+fn chain_on(state: &mut StateGuard, cx: &Cx, next: Option<TransactionModes>) {
+    if let Some(modes) = next {
+        begin(cx, state, &modes);
+    }
 }
 
 fn restore(state: &mut StateGuard, settings: Option<Box<Settings>>) {
@@ -162,6 +207,7 @@ fn rollback(state: &mut StateGuard) -> Tag {
         None => tag.notice = Some("there is no transaction in progress".to_owned()),
         Some(mut explicit) => {
             restore(state, explicit.settings_after(false));
+            state.cursors.rolled_back();
             if let Some(txn) = explicit.txn {
                 txn.rollback();
             }
@@ -202,6 +248,12 @@ fn set_transaction(state: &mut StateGuard, modes: &TransactionModes) -> Result<T
         }
         explicit.read_only = read_only;
     }
+    if let Some(deferrable) = modes.deferrable {
+        if begun && deferrable != explicit.deferrable {
+            return refuse("[NOT] DEFERRABLE");
+        }
+        explicit.deferrable = deferrable;
+    }
     Ok(tag)
 }
 
@@ -220,7 +272,15 @@ fn set(state: &mut StateGuard, name: &str, value: &SetValue, local: bool) -> Res
     {
         // The level of the running transaction, by another name.
         let isolation = Some(crate::settings::isolation(name, level)?);
-        return set_transaction(state, &TransactionModes { isolation, read_only: None });
+        return set_transaction(state, &TransactionModes { isolation, ..TransactionModes::default() });
+    }
+    if let ("transaction_read_only" | "transaction_deferrable", Some(value)) = (name, &joined) {
+        let value = Some(crate::settings::boolean(name, value)?);
+        let modes = match name {
+            "transaction_read_only" => TransactionModes { read_only: value, ..TransactionModes::default() },
+            _ => TransactionModes { deferrable: value, ..TransactionModes::default() },
+        };
+        return set_transaction(state, &modes);
     }
     change_settings(state, local, |settings| settings.set(name, joined.as_deref()))?;
     Ok(tag)
@@ -264,6 +324,11 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
     };
     let value = match (name, &state.explicit) {
         ("transaction_isolation", Some(explicit)) => explicit.level.name().to_owned(),
+        ("transaction_read_only", Some(explicit)) => on_off(explicit.read_only),
+        ("transaction_read_only", None) => on_off(state.settings.read_only),
+        ("transaction_deferrable", explicit) => {
+            on_off(explicit.as_ref().is_some_and(|explicit| explicit.deferrable))
+        }
         ("durability", _) => session.db.store.durability().to_string(),
         _ => state.settings.show(name)?,
     };
@@ -314,6 +379,8 @@ pub(crate) async fn in_transaction(
         Control::Analyze(tables) => analyze_tables(running, tables, ready).await,
         Control::Vacuum { analyze, tables } => vacuum(running, *analyze, tables, ready).await,
         Control::TableAs(create) => table_as(running, create, ready).await,
+        Control::Declare(declare) => cursors::declare(running, declare).await,
+        Control::Reindex => Ok(Execution::Done(Tag::command("REINDEX"))),
         Control::Copy(copy) => crate::copy::from_file(running, copy, ready).await,
         _ => Err(Error::internal("an immediate statement was run in a transaction")),
     }
@@ -366,7 +433,7 @@ async fn explain(
     let Bound::Dml(planned) = &*ready.bound else {
         return Err(Error::unsupported("EXPLAIN of this kind of statement"));
     };
-    let lines = if options.analyze {
+    let mut lines = if options.analyze {
         // Time passes between polls only.
         running.cx.yield_now().await;
         let started = running.cx.now();
@@ -381,6 +448,9 @@ async fn explain(
     } else {
         explain::text(planned, options.costs, None)
     };
+    if let Some(temporary) = &running.state.temporary {
+        lines.iter_mut().for_each(|line| *line = temporary.shown(line));
+    }
     let link = running.link(false);
     if running.is_implicit && options.analyze {
         transaction::commit(&running.session.db, running.cx, &running.scope.txn, running.scope.own.changed)

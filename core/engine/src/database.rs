@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     next_temp_file: AtomicU64,
     /// Temporary files that nobody uses any more.
     temp_trash: Mutex<Vec<u64>>,
+    /// Who has temporary tables.
+    pub(crate) temporary: crate::temporary::TemporaryNumbers,
 }
 
 impl Inner {
@@ -80,6 +82,7 @@ impl Database {
                 next_session: AtomicU64::new(1),
                 next_temp_file: AtomicU64::new(1),
                 temp_trash: Mutex::default(),
+                temporary: Default::default(),
             })))
         })
     }

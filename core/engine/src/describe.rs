@@ -6,7 +6,7 @@ use crate::run;
 use crate::session::Session;
 use orrery_base::kv::Transaction;
 use orrery_base::{Cx, Result};
-use orrery_sql::catalog::{Catalog, Column, Index, Table, View};
+use orrery_sql::catalog::{Catalog, Column, Index, Table, View, is_temporary};
 use orrery_sql::types::SqlType;
 
 /// A table or a view.
@@ -94,7 +94,9 @@ pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescri
     let mut scope = run::scope(session, cx, &mut state)?;
     scope.txn.begin_statement()?;
     let (catalog, _) = bind::catalog(&session.db, cx, &mut scope).await?;
-    let tables = catalog.tables.values().map(|table| describe(&*scope.txn, &catalog, table));
+    // Temporary tables are nobody's but their session's.
+    let lasting = catalog.tables.values().filter(|table| !is_temporary(&table.name));
+    let tables = lasting.map(|table| describe(&*scope.txn, &catalog, table));
     let mut tables: Vec<TableDescription> = tables.chain(catalog.views.values().map(|it| view(it))).collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     if state.explicit.is_none() {

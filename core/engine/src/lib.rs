@@ -10,6 +10,7 @@ mod bind;
 mod check;
 mod control;
 mod copy;
+mod cursors;
 mod database;
 mod describe;
 mod many;
@@ -22,6 +23,7 @@ mod sequences;
 mod session;
 mod settings;
 mod state_hash;
+mod temporary;
 mod transaction;
 
 pub use copy::CopyIn;

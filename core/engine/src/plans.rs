@@ -53,8 +53,8 @@ impl Prepared {
         matches!(
             self.parsed.statement,
             Ast::Begin(_)
-                | Ast::Commit
-                | Ast::Rollback
+                | Ast::Commit { .. }
+                | Ast::Rollback { .. }
                 | Ast::Savepoint(_)
                 | Ast::Release(_)
                 | Ast::RollbackTo(_)
@@ -63,6 +63,8 @@ impl Prepared {
                 | Ast::Reset(_)
                 | Ast::Show(_)
                 | Ast::Deallocate(_)
+                | Ast::Fetch(_)
+                | Ast::Close(_)
                 | Ast::Checkpoint
         )
     }
@@ -74,7 +76,7 @@ impl Prepared {
 
     /// Whether it ends the transaction by undoing it.
     pub fn is_rollback(&self) -> bool {
-        matches!(self.parsed.statement, ast::Statement::Rollback)
+        matches!(self.parsed.statement, ast::Statement::Rollback { .. })
     }
 
     /// The output columns of a SELECT under its latest plan, if it has one.

@@ -8,6 +8,7 @@ use crate::point::{self, PointBuffers};
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::sequences::StatementEnvironment;
 use crate::session::{Session, StateGuard};
+use crate::temporary;
 use crate::transaction::{self, Explicit};
 use orrery_base::kv::{Isolation, Transaction};
 use orrery_base::{Cx, Error, Result, SqlState};
@@ -50,10 +51,14 @@ pub(crate) async fn statement(
     }
     let deadline = deadline(&state, cx);
     cx.set_deadline(deadline);
-    let outcome = match control::immediate(session, cx, &mut state, prepared).await {
+    let mut outcome = match control::immediate(session, cx, &mut state, prepared).await {
         Some(outcome) => outcome,
         None => within_transaction(session, cx, &mut state, prepared, params, deadline).await,
     };
+    if let (Err(_), Some(temporary)) = (&outcome, &state.temporary) {
+        let temporary = temporary.clone();
+        outcome = outcome.map_err(|error| temporary.shown_error(error));
+    }
     if outcome.is_ok() || state.explicit.as_ref().is_none_or(|explicit| explicit.failed) {
         state.ended_well();
     }
@@ -87,6 +92,9 @@ async fn within_transaction(
     if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
         return Err(failed_transaction());
     }
+    if temporary::makes_one(&prepared.parsed.statement) {
+        temporary::claim(session, cx, state).await?;
+    }
     let is_implicit = state.explicit.is_none();
     let mut scope = scope(session, cx, state)?;
     let start = scope.txn.savepoint();
@@ -111,6 +119,7 @@ async fn within_transaction(
 
 pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
     let methods = state.settings.methods;
+    let temporary = state.temporary.clone();
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,
@@ -119,11 +128,13 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
             methods,
             start: explicit.start,
             own: explicit.own.clone(),
+            temporary,
         });
     }
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
-    Ok(Scope { txn, isolation, read_only, methods, start: cx.now(), own: bind::OwnCatalog::default() })
+    let own = bind::OwnCatalog::default();
+    Ok(Scope { txn, isolation, read_only, methods, start: cx.now(), own, temporary })
 }
 
 pub(crate) fn failed_transaction() -> Error {

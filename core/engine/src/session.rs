@@ -36,6 +36,9 @@ pub(crate) struct State {
     pub(crate) explicit: Option<Explicit>,
     pub(crate) prepared: BTreeMap<String, Arc<Prepared>>,
     pub(crate) points: PointCache,
+    pub(crate) cursors: crate::cursors::Cursors,
+    /// Where its temporary tables are, once it made one.
+    pub(crate) temporary: Option<Arc<crate::temporary::TemporarySpace>>,
     /// What `currval` and `lastval` tell.
     pub(crate) sequences: Arc<SessionSequences>,
     /// What `random()` draws from.

@@ -162,7 +162,7 @@ fn in_units(mut quantity: u64, units: &[(&str, u64)]) -> String {
     format!("{quantity}{name}")
 }
 
-fn on_off(value: bool) -> String {
+pub(crate) fn on_off(value: bool) -> String {
     (if value { "on" } else { "off" }).to_owned()
 }
 
@@ -207,7 +207,7 @@ pub fn isolation(name: &str, value: &str) -> Result<Level> {
     }
 }
 
-fn boolean(name: &str, value: &str) -> Result<bool> {
+pub(crate) fn boolean(name: &str, value: &str) -> Result<bool> {
     match value.to_ascii_lowercase().as_str() {
         "on" | "true" | "yes" | "1" | "t" => Ok(true),
         "off" | "false" | "no" | "0" | "f" => Ok(false),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub(crate) struct Explicit {
     pub(crate) level: Level,
     pub(crate) read_only: bool,
+    pub(crate) deferrable: bool,
     /// Begun at (its `now()`).
     pub(crate) start: u64,
     pub(crate) txn: Option<Arc<Txn>>,
@@ -39,6 +40,8 @@ struct NamedSavepoint {
     /// The settings in force, and [`Explicit::settings_session`].
     settings: Settings,
     settings_session: Option<Box<Settings>>,
+    /// How many cursors had been declared.
+    cursor_count: u64,
 }
 
 impl Explicit {
@@ -46,6 +49,7 @@ impl Explicit {
         Explicit {
             level,
             read_only,
+            deferrable: false,
             start,
             txn: None,
             own: OwnCatalog::default(),
@@ -74,13 +78,14 @@ impl Explicit {
     }
 
     /// SAVEPOINT name
-    pub(crate) fn savepoint(&mut self, name: String, settings: &Settings) {
+    pub(crate) fn savepoint(&mut self, name: String, settings: &Settings, cursor_count: u64) {
         self.savepoints.push(NamedSavepoint {
             name,
             at: self.txn.as_ref().map(|txn| txn.savepoint()),
             own: self.own.clone(),
             settings: settings.clone(),
             settings_session: self.settings_session.clone(),
+            cursor_count,
         });
     }
 
@@ -99,8 +104,8 @@ impl Explicit {
     }
 
     /// ROLLBACK TO name: undoes what came after; the savepoint stays; a failed transaction is whole again. Answers the
-    /// settings to go back to. Errors: 3B001.
-    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<Settings> {
+    /// settings to go back to, and how many cursors had been declared. Errors: 3B001.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<(Settings, u64)> {
         let at = self.find(name)?;
         self.savepoints.truncate(at + 1);
         let savepoint = &self.savepoints[at];
@@ -110,7 +115,7 @@ impl Explicit {
         self.own = savepoint.own.clone();
         self.settings_session = savepoint.settings_session.clone();
         self.failed = false;
-        Ok(savepoint.settings.clone())
+        Ok((savepoint.settings.clone(), savepoint.cursor_count))
     }
 
     /// A setting is about to change: remembers what the transaction's end goes back to.

@@ -23,6 +23,20 @@ pub struct Catalog {
     pub sequences: BTreeMap<u32, Sequence>,
     /// The next free tree id and object id.
     pub next_tree: u32,
+    /// What the names of the session's temporary tables begin with, in the view of a session that has some: see
+    /// [`TEMPORARY`].
+    pub temporary: Option<Arc<str>>,
+}
+
+/// What the names of temporary tables and of what belongs to them begin with; then comes a number, one for each session
+/// that makes some, and a dot. They lie in the catalog like others; a session sees its own by their short names.
+pub const TEMPORARY: &str = "pg_temp_";
+
+/// Whether a stored name is one of a temporary table, or of what belongs to it.
+pub fn is_temporary(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY).and_then(|rest| rest.split_once('.')).is_some_and(|(number, _)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// A table.

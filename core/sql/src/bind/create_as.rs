@@ -15,7 +15,12 @@ use std::sync::Arc;
 impl Binder<'_> {
     /// Errors: those of the query; 42P07, 42701, 42601 for more names than columns.
     pub(super) fn table_as(&mut self, create: &CreateTableAs, parsed: &Parsed) -> Result<Control> {
-        let CreateTableAs { name, if_not_exists, columns, query, with_data } = create;
+        let CreateTableAs { name, temporary, if_not_exists, columns, query, with_data } = create;
+        let name = &self.temporary_name_if(*temporary, name)?;
+        if self.stored(&name.text) != name.text {
+            let what = "CREATE TABLE AS under the name of a temporary table";
+            return Err(Error::unsupported(what).at(name.at));
+        }
         if parsed.param_count > 0 {
             return Err(Error::unsupported("parameters in CREATE TABLE AS").at(name.at));
         }

@@ -1,7 +1,7 @@
 //! CREATE and DROP: checked against the catalog, names chosen as PostgreSQL does.
 
 use super::binder::Binder;
-use crate::catalog::{Column, IndexColumn, Table};
+use crate::catalog::{Column, IndexColumn, Table, is_temporary};
 use crate::ddl::{Ddl, NewColumnSequence, NewIndex, NewTable};
 use crate::parse::ast::{self, ConstraintKind, Name};
 use orrery_base::{Error, Result, SqlState, limits};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 impl Binder<'_> {
     pub(super) fn create_table(&mut self, create: &ast::CreateTable) -> Result<Ddl> {
-        let ast::CreateTable { name, if_not_exists, columns, constraints } = create;
+        let ast::CreateTable { name, temporary: _, if_not_exists, columns, constraints } = create;
         if let Some(notice) = self.check_new_name(name, *if_not_exists)? {
             return Ok(notice);
         }
@@ -204,6 +204,11 @@ impl Binder<'_> {
     pub(super) fn create_index(&mut self, create: &ast::CreateIndex) -> Result<Ddl> {
         let ast::CreateIndex { name, if_not_exists, table: table_name, columns, unique } = create;
         let table = self.table(table_name)?;
+        // An index of a temporary table is stored as the table is.
+        let name = &match name {
+            Some(name) if is_temporary(&table.name) => Some(self.temporary_name(name)?),
+            name => name.clone(),
+        };
         if let Some(name) = name
             && let Some(notice) = self.check_new_name(name, *if_not_exists)?
         {
@@ -230,15 +235,16 @@ impl Binder<'_> {
 
     pub(super) fn alter_table(&mut self, alter: &ast::AlterTable) -> Result<Ddl> {
         let ast::AlterTable { name, if_exists, actions } = alter;
-        let Some(table) = self.catalog.table(&name.text).cloned() else {
+        let stored = self.stored(&name.text).into_owned();
+        let Some(table) = self.catalog.table(&stored).cloned() else {
             if let ([ast::AlterAction::RenameTo(to)], Some(_)) =
-                (actions.as_slice(), self.catalog.sequence(&name.text))
+                (actions.as_slice(), self.catalog.sequence(&stored))
             {
                 let (name, rename) = (name.clone(), Some(to.clone()));
                 let options = ast::SequenceOptions::default();
                 return self.alter_sequence(&ast::AlterSequence { name, if_exists: false, options, rename });
             }
-            if self.is_taken(&name.text) {
+            if self.is_taken(&stored) {
                 return Err(Error::unsupported("ALTER TABLE of anything but a table").at(name.at));
             }
             if *if_exists {
@@ -246,6 +252,11 @@ impl Binder<'_> {
             }
             return Err(super::scope::no_table(name));
         };
+        if actions.iter().any(|action| {
+            matches!(action, ast::AlterAction::RenameTo(_) | ast::AlterAction::RenameConstraint { .. })
+        }) {
+            self.refuse_temporary(&table.name, "this renaming in a temporary table", name.at)?;
+        }
         // Those that a new foreign key refers to.
         let mut others: Vec<Arc<Table>> = Vec::new();
         let mut constraints = Vec::new();
@@ -267,10 +278,29 @@ impl Binder<'_> {
         Ok(Ddl::AlterTable { table, alter: Arc::new(alter.clone()), others })
     }
 
+    /// REINDEX: what it names must be there. Errors: 42P01, 42809.
+    pub(super) fn check_reindex(&self, names: &[Name], index: bool) -> Result<()> {
+        for name in names {
+            let stored = self.stored(&name.text);
+            if !index {
+                self.table(name)?;
+            } else if !self.catalog.has_index_named(&stored) {
+                if !self.is_taken(&stored) {
+                    return Err(super::scope::no_table(name));
+                }
+                let message = format!("\"{}\" is not an index", name.text);
+                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn rename_index(&mut self, name: &Name, if_exists: bool, to: &Name) -> Result<Ddl> {
         let tables = self.catalog.tables.values();
-        let is_primary = |table: &&Arc<Table>| table.primary_key_name.as_deref() == Some(name.text.as_str());
-        let owner = self.catalog.index_owner.get(&name.text).and_then(|owner| self.catalog.table(owner));
+        let stored = self.stored(&name.text);
+        self.refuse_temporary(&stored, "renaming an index of a temporary table", name.at)?;
+        let is_primary = |table: &&Arc<Table>| table.primary_key_name.as_deref() == Some(&*stored);
+        let owner = self.catalog.index_owner.get(&*stored).and_then(|owner| self.catalog.table(owner));
         let Some(table) = owner.or_else(|| tables.clone().find(is_primary)).cloned() else {
             if self.is_taken(&name.text) {
                 let message = format!("\"{}\" is not an index", name.text);
@@ -291,7 +321,7 @@ impl Binder<'_> {
         let mut tables: Vec<Arc<Table>> = Vec::with_capacity(names.len());
         let mut notice = None;
         for name in names {
-            match self.catalog.table(&name.text) {
+            match self.catalog.table(&self.stored(&name.text)) {
                 Some(table) if tables.iter().any(|known| known.id == table.id) => {}
                 Some(table) => tables.push(table.clone()),
                 None if self.is_taken(&name.text) => {
@@ -317,15 +347,16 @@ impl Binder<'_> {
         let mut indexes: Vec<(Arc<Table>, String)> = Vec::with_capacity(names.len());
         let mut notice = None;
         for name in names {
-            let owner = self.catalog.index_owner.get(&name.text).and_then(|owner| self.catalog.table(owner));
+            let stored = self.stored(&name.text).into_owned();
+            let owner = self.catalog.index_owner.get(&stored).and_then(|owner| self.catalog.table(owner));
             match owner {
                 Some(table) => {
-                    self.refuse_constraint(table, name)?;
-                    if !indexes.iter().any(|known| known.1 == name.text) {
-                        indexes.push((table.clone(), name.text.clone()));
+                    self.refuse_constraint(table, &stored, name)?;
+                    if !indexes.iter().any(|known| known.1 == stored) {
+                        indexes.push((table.clone(), stored));
                     }
                 }
-                None if self.catalog.has_index_named(&name.text) => return Err(required(name)),
+                None if self.catalog.has_index_named(&stored) => return Err(required(name)),
                 None if self.catalog.table(&name.text).is_some() => {
                     let message = format!("\"{}\" is not an index", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
@@ -345,8 +376,8 @@ impl Binder<'_> {
         })
     }
 
-    fn refuse_constraint(&self, table: &Table, name: &Name) -> Result<()> {
-        let is_constraint = table.indexes.iter().any(|index| index.name == name.text && index.is_constraint);
+    fn refuse_constraint(&self, table: &Table, stored: &str, name: &Name) -> Result<()> {
+        let is_constraint = table.indexes.iter().any(|index| index.name == stored && index.is_constraint);
         if is_constraint { Err(required(name)) } else { Ok(()) }
     }
 }

@@ -91,6 +91,7 @@ impl Binder<'_> {
             }
         }
         let names: Vec<&str> = columns.iter().map(|column| column.text.as_str()).collect();
+        self.refuse_temporary(&table.name, "foreign key of a temporary table", target_name.at)?;
         let base = derived_name(&table.name, &names, "fkey");
         let name = match given {
             Some(name) if table.has_constraint(&name) => {
@@ -110,7 +111,9 @@ impl Binder<'_> {
             let found = key(&table.name, &table.columns, &table.primary_key, &keys, target_columns)?;
             (table.id, found)
         } else {
-            let target = self.catalog.table(&target_name.text).ok_or_else(|| no_table(target_name))?;
+            let stored = self.stored(&target_name.text);
+            self.refuse_temporary(&stored, "foreign key to a temporary table", target_name.at)?;
+            let target = self.catalog.table(&stored).ok_or_else(|| no_table(target_name))?;
             (target.id.0, key_of(target, target_columns)?)
         };
         if own.len() != target_columns.len() {

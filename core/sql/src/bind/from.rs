@@ -122,7 +122,7 @@ impl Binder<'_> {
             let query = self.cte_query(position)?;
             return self.derived(query, shown, renamed);
         }
-        if let Some(view) = self.catalog.view(&name.text).cloned() {
+        if let Some(view) = self.catalog.view(&self.stored(&name.text)).cloned() {
             let query = self.view_query(&view, name)?;
             return self.derived(query, shown, renamed);
         }
@@ -158,13 +158,13 @@ impl Binder<'_> {
 
     /// A table of the catalog. Errors: 42P01; 0A000 for a view.
     pub(super) fn table(&self, name: &Name) -> Result<Arc<Table>> {
-        match self.catalog.table(&name.text) {
+        match self.catalog.table(&self.stored(&name.text)) {
             Some(table) => Ok(table.clone()),
-            None if self.catalog.has_index_named(&name.text) => {
+            None if self.catalog.has_index_named(&self.stored(&name.text)) => {
                 let message = format!("cannot open relation \"{}\": it is an index", name.text);
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at))
             }
-            None if self.catalog.view(&name.text).is_some() => {
+            None if self.catalog.view(&self.stored(&name.text)).is_some() => {
                 Err(Error::unsupported(format!("change of view \"{}\"", name.text)).at(name.at))
             }
             None => Err(no_table(name)),

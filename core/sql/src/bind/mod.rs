@@ -28,6 +28,7 @@ mod select;
 mod sequence;
 mod series;
 mod subquery;
+mod temporary;
 mod views;
 mod window;
 
@@ -71,9 +72,23 @@ pub enum Control {
     /// BEGIN, START TRANSACTION
     Begin(TransactionModes),
     /// COMMIT, END
-    Commit,
+    Commit {
+        /// AND CHAIN
+        chain: bool,
+    },
     /// ROLLBACK, ABORT
-    Rollback,
+    Rollback {
+        /// AND CHAIN
+        chain: bool,
+    },
+    /// DECLARE
+    Declare(ast::Declare),
+    /// FETCH, MOVE
+    Fetch(ast::Fetch),
+    /// CLOSE name, or ALL
+    Close(Option<String>),
+    /// REINDEX: there is nothing to do.
+    Reindex,
     /// SAVEPOINT
     Savepoint(String),
     /// RELEASE SAVEPOINT
@@ -204,7 +219,7 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
         ast::Statement::Insert(insert) => bind_insert(binder, insert),
         ast::Statement::Update(update) => bind_update(binder, update),
         ast::Statement::Delete(delete) => bind_delete(binder, delete),
-        ast::Statement::CreateTable(create) => binder.create_table(create).map(Bound::Ddl),
+        ast::Statement::CreateTable(create) => binder.new_table(create).map(Bound::Ddl),
         ast::Statement::DropTable { names, if_exists, cascade } => {
             binder.drop_table(names, *if_exists, *cascade).map(Bound::Ddl)
         }
@@ -235,8 +250,17 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
         }
         ast::Statement::Copy(copy) => control(Control::Copy(binder.copy(copy)?)),
         ast::Statement::Begin(modes) => control(Control::Begin(*modes)),
-        ast::Statement::Commit => control(Control::Commit),
-        ast::Statement::Rollback => control(Control::Rollback),
+        ast::Statement::Commit { chain } => control(Control::Commit { chain: *chain }),
+        ast::Statement::Rollback { chain } => control(Control::Rollback { chain: *chain }),
+        ast::Statement::Declare(declare) => control(Control::Declare(declare.clone())),
+        ast::Statement::Fetch(fetch) => control(Control::Fetch(fetch.clone())),
+        ast::Statement::Close(name) => {
+            control(Control::Close(name.as_ref().map(|name| name.text.clone())))
+        }
+        ast::Statement::Reindex { names, index } => {
+            binder.check_reindex(names, *index)?;
+            control(Control::Reindex)
+        }
         ast::Statement::Savepoint(name) => control(Control::Savepoint(name.text.clone())),
         ast::Statement::Release(name) => control(Control::Release(name.text.clone())),
         ast::Statement::RollbackTo(name) => control(Control::RollbackTo(name.text.clone())),
@@ -262,13 +286,12 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
             control(Control::Explain { options: *options, statement: statement.clone() })
         }
         ast::Statement::Analyze(names) if names.is_empty() => {
-            control(Control::Analyze(catalog.tables.values().cloned().collect()))
+            control(Control::Analyze(binder.all_tables()))
         }
         ast::Statement::Analyze(names) => control(Control::Analyze(tables(&binder, names)?)),
         ast::Statement::Vacuum { analyze, tables: names } => {
             let named = tables(&binder, names)?;
-            let all = || catalog.tables.values().cloned().collect();
-            let tables = if names.is_empty() { all() } else { named };
+            let tables = if names.is_empty() { binder.all_tables() } else { named };
             control(Control::Vacuum { analyze: *analyze, tables })
         }
         ast::Statement::CreateTableAs(create) => control(binder.table_as(create, parsed)?),

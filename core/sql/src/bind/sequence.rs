@@ -28,7 +28,7 @@ impl Binder<'_> {
 
     pub(super) fn alter_sequence(&mut self, alter: &ast::AlterSequence) -> Result<Ddl> {
         let ast::AlterSequence { name, if_exists, options, rename } = alter;
-        let Some(sequence) = self.catalog.sequence(&name.text) else {
+        let Some(sequence) = self.catalog.sequence(&self.stored(&name.text)) else {
             return self.no_sequence(name, *if_exists, "relation").map(Ddl::Nothing);
         };
         let owner = self.sequence_owner(options)?;
@@ -54,7 +54,7 @@ impl Binder<'_> {
         let mut ids = Vec::with_capacity(names.len());
         let mut notice = None;
         for name in names {
-            match self.catalog.sequence(&name.text) {
+            match self.catalog.sequence(&self.stored(&name.text)) {
                 Some(sequence) if ids.contains(&sequence.id) => {}
                 Some(sequence) => ids.push(sequence.id),
                 None => notice = Some(self.no_sequence(name, if_exists, "sequence")?),
@@ -94,7 +94,7 @@ impl Binder<'_> {
     fn sequence_owner(&self, options: &SequenceOptions) -> Result<Option<Option<(u32, usize)>>> {
         let Some(owner) = &options.owner else { return Ok(None) };
         let Some((table_name, column)) = owner else { return Ok(Some(None)) };
-        let table = self.catalog.table(&table_name.text).ok_or_else(|| no_table(table_name))?;
+        let table = self.catalog.table(&self.stored(&table_name.text)).ok_or_else(|| no_table(table_name))?;
         let ordinal = table.column(&column.text).ok_or_else(|| {
             let message = format!("column \"{}\" of relation \"{}\" does not exist", column.text, table.name);
             Error::new(SqlState::UNDEFINED_COLUMN, message)
@@ -134,7 +134,7 @@ impl Binder<'_> {
             Some(id) => self.catalog.sequences.get(&id),
             None => {
                 let name = Name { text: crate::parse::relation_name(text)?, at: arg.at };
-                let found = self.catalog.sequence(&name.text);
+                let found = self.catalog.sequence(&self.stored(&name.text));
                 if found.is_none() && self.is_taken(&name.text) {
                     let message = format!("\"{}\" is not a sequence", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));

@@ -69,7 +69,11 @@ impl Binder<'_> {
             let message = format!("relation \"{}\" already exists", name.text);
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
         }
+        super::temporary::refuse_reserved(name)?;
         let bound = self.query(query)?;
+        for (_, named) in &self.named {
+            self.refuse_temporary(named, "view of a temporary table", name.at)?;
+        }
         self.check_params()?;
         if columns.len() > bound.fields.len() {
             let message = "CREATE VIEW specifies more column names than columns";
@@ -97,7 +101,7 @@ impl Binder<'_> {
         let mut views: Vec<Arc<View>> = Vec::with_capacity(names.len());
         let mut notice = None;
         for name in names {
-            match self.catalog.view(&name.text) {
+            match self.catalog.view(&self.stored(&name.text)) {
                 Some(view) if views.iter().any(|known| known.id == view.id) => {}
                 Some(view) => views.push(view.clone()),
                 None if self.is_taken(&name.text) => {

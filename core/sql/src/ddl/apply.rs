@@ -124,7 +124,8 @@ impl Change {
             let message = "could not serialize access due to a concurrent schema change";
             return Err(Error::new(SqlState::SERIALIZATION_FAILURE, message));
         } else {
-            load(cx, &*txn, ReadMode::Current).await?
+            let temporary = bound_under.temporary.clone();
+            Catalog { temporary, ..load(cx, &*txn, ReadMode::Current).await? }
         };
         Ok(Change { txn, catalog })
     }

@@ -38,8 +38,7 @@ impl Parser<'_> {
 
     fn alter_table(&mut self) -> Result<AlterTable> {
         let if_exists = self.accept_all(&["if", "exists"])?;
-        self.refuse_word("only", "ONLY")?;
-        let name = self.table_name()?;
+        let name = self.table_with_only()?;
         let actions = match self.rename_action()? {
             Some(action) => vec![action],
             None => self.list(|parser| parser.alter_action())?,
@@ -110,6 +109,7 @@ impl Parser<'_> {
 
     fn add_action(&mut self) -> Result<AlterAction> {
         let mut scratch = CreateTable {
+            temporary: false,
             name: Name { text: String::new(), at: 0 },
             if_not_exists: false,
             columns: Vec::new(),

@@ -5,8 +5,10 @@
 //! so no later stage can overlook a clause. Names are folded already.
 
 mod changes;
+mod cursors;
 
 pub use changes::*;
+pub use cursors::*;
 
 use super::Parsed;
 use crate::expr::{FrameExclude, FrameMode};
@@ -68,8 +70,12 @@ pub enum Statement {
     },
     Copy(Copy),
     Begin(TransactionModes),
-    Commit,
-    Rollback,
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(Name),
     Release(Name),
     RollbackTo(Name),
@@ -94,6 +100,16 @@ pub enum Statement {
         args: Vec<Expr>,
     },
     Deallocate(Option<Name>),
+    Declare(Declare),
+    Fetch(Fetch),
+    /// CLOSE: all cursors when none is named.
+    Close(Option<Name>),
+    /// REINDEX: the tables or indexes named.
+    Reindex {
+        names: Vec<Name>,
+        /// What is named: INDEX (true), TABLE (false).
+        index: bool,
+    },
     Explain {
         options: ExplainOptions,
         statement: Arc<Parsed>,
@@ -149,6 +165,8 @@ pub struct TransactionModes {
     pub isolation: Option<Level>,
     /// READ ONLY (true), READ WRITE (false)
     pub read_only: Option<bool>,
+    /// DEFERRABLE (true), NOT DEFERRABLE (false): no answer depends on it.
+    pub deferrable: Option<bool>,
 }
 
 /// The value of SET.

@@ -5,12 +5,24 @@ use super::lexer::Kind;
 use super::parser::Parser;
 use orrery_base::{Error, Result, SqlState};
 
+/// INTO in a SELECT list.
+pub(super) struct Into {
+    /// The table to be made.
+    name: Name,
+    temporary: bool,
+    /// Where it stands.
+    at: u32,
+    /// How deep.
+    depth: usize,
+}
+
 impl Parser<'_> {
     /// What follows the name in CREATE TABLE … AS; `None`: it is a CREATE TABLE of the other kind.
     pub(super) fn table_of_query(
         &mut self,
         name: &Name,
         if_not_exists: bool,
+        temporary: bool,
     ) -> Result<Option<CreateTableAs>> {
         let mut columns = Vec::new();
         if self.is_punct(b'(')? {
@@ -19,6 +31,9 @@ impl Parser<'_> {
                 return Ok(None);
             }
             columns = self.name_list()?;
+        }
+        if temporary && !self.is_punct(b'(')? {
+            self.on_commit()?;
         }
         for word in ["with", "without", "on", "tablespace", "using"] {
             if self.is_word(word)? {
@@ -33,7 +48,7 @@ impl Parser<'_> {
         let query = self.query()?;
         let with_data = self.with_data()?;
         let (name, query) = (name.clone(), Box::new(query));
-        Ok(Some(CreateTableAs { name, if_not_exists, columns, query, with_data }))
+        Ok(Some(CreateTableAs { name, temporary, if_not_exists, columns, query, with_data }))
     }
 
     /// WITH [NO] DATA, or nothing.
@@ -51,27 +66,30 @@ impl Parser<'_> {
         if !self.accept("into")? {
             return Ok(());
         }
-        for word in ["temp", "temporary", "unlogged"] {
-            self.refuse_word(word, &format!("SELECT INTO {}", word.to_uppercase()))?;
-        }
+        self.refuse_word("unlogged", "SELECT INTO UNLOGGED")?;
+        // Tables may bear these names.
+        let next = self.peek_at(1)?.kind;
+        let is_word = matches!(next, Kind::Word | Kind::Quoted) && !self.is_word_at(1, "from")?;
+        let temporary = is_word && (self.accept("temp")? || self.accept("temporary")?);
         self.accept("table")?;
         let name = self.new_table_name()?;
         if self.into.is_some() {
             return Err(misplaced().at(at));
         }
-        self.into = Some((name, at, self.depth));
+        self.into = Some(Into { name, temporary, at, depth: self.depth });
         Ok(())
     }
 
     /// A statement that ends here, and what INTO makes of it. Errors: 42601 when INTO stands in a query that is not the whole
     /// statement.
     pub(super) fn with_into(&mut self, statement: Statement) -> Result<Statement> {
-        let Some((name, at, depth)) = self.into.take() else { return Ok(statement) };
+        let Some(Into { name, temporary, at, depth }) = self.into.take() else { return Ok(statement) };
         match statement {
             Statement::Query(query) if depth == self.select_depth_min => {
                 let query = Box::new(query);
+                let (columns, if_not_exists, with_data) = (Vec::new(), false, true);
                 let create =
-                    CreateTableAs { name, if_not_exists: false, columns: Vec::new(), query, with_data: true };
+                    CreateTableAs { name, temporary, if_not_exists, columns, query, with_data };
                 Ok(Statement::CreateTableAs(create))
             }
             _ => Err(misplaced().at(at)),

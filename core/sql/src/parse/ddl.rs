@@ -15,7 +15,15 @@ impl Parser<'_> {
     /// What follows CREATE.
     pub(super) fn create(&mut self, at: u32) -> Result<Statement> {
         if self.accept("table")? {
-            return self.create_table();
+            return self.create_table(false);
+        }
+        if let Some(words) = self.temporary_words()?
+            && self.is_word_at(words, "table")?
+        {
+            for _ in 0..=words {
+                self.take()?;
+            }
+            return self.create_table(true);
         }
         let or_replace = self.accept_all(&["or", "replace"])?;
         if self.is_word("recursive")? && self.is_word_at(1, "view")? {
@@ -54,7 +62,9 @@ impl Parser<'_> {
             }
             return Err(Error::unsupported(format!("DROP {what}")).at(at));
         }
-        self.refuse_word("concurrently", "DROP INDEX CONCURRENTLY")?;
+        if !table && !view && !sequence {
+            self.accept("concurrently")?;
+        }
         let if_exists = self.accept_all(&["if", "exists"])?;
         let names = self.list(|parser| parser.table_name())?;
         if !table && !view && !sequence {
@@ -123,13 +133,33 @@ impl Parser<'_> {
         Ok(CreateView { name, or_replace, columns: Vec::new(), query, text })
     }
 
-    fn create_table(&mut self) -> Result<Statement> {
+    /// How many words `[GLOBAL | LOCAL] TEMP[ORARY]` are, if they come next.
+    fn temporary_words(&mut self) -> Result<Option<usize>> {
+        let first = usize::from(self.is_word("global")? || self.is_word("local")?);
+        let is_temporary = self.is_word_at(first, "temp")? || self.is_word_at(first, "temporary")?;
+        Ok(is_temporary.then_some(first + 1))
+    }
+
+    /// ON COMMIT of a temporary table: only what needs nothing done. Errors: 0A000.
+    pub(super) fn on_commit(&mut self) -> Result<()> {
+        if !self.is_word("on")? || !self.is_word_at(1, "commit")? {
+            return Ok(());
+        }
+        if self.accept_all(&["on", "commit", "preserve", "rows"])? {
+            return Ok(());
+        }
+        let what = if self.is_word_at(2, "drop")? { "ON COMMIT DROP" } else { "ON COMMIT DELETE ROWS" };
+        self.refuse(what)
+    }
+
+    fn create_table(&mut self, temporary: bool) -> Result<Statement> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
         let name = self.new_table_name()?;
-        if let Some(create) = self.table_of_query(&name, if_not_exists)? {
+        if let Some(create) = self.table_of_query(&name, if_not_exists, temporary)? {
             return Ok(Statement::CreateTableAs(create));
         }
-        let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
+        let (columns, constraints) = (Vec::new(), Vec::new());
+        let mut table = CreateTable { name, temporary, if_not_exists, columns, constraints };
         for word in ["of", "partition"] {
             self.refuse_word(word, &format!("CREATE TABLE {}", word.to_uppercase()))?;
         }
@@ -138,6 +168,9 @@ impl Parser<'_> {
             self.list(|parser| parser.table_element(&mut table))?;
         }
         self.expect_punct(b')')?;
+        if temporary {
+            self.on_commit()?;
+        }
         for word in ["inherits", "partition", "using", "with", "without", "on", "tablespace", "as"] {
             self.refuse_word(word, &format!("{} in CREATE TABLE", word.to_uppercase()))?;
         }
@@ -438,7 +471,8 @@ impl Parser<'_> {
     }
 
     fn create_index(&mut self, unique: bool) -> Result<CreateIndex> {
-        self.refuse_word("concurrently", "CREATE INDEX CONCURRENTLY")?;
+        // The same index, but made under a lock: writers wait for it.
+        self.accept("concurrently")?;
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
         let name = if self.is_word("on")? { None } else { Some(self.name()?) };
         if if_not_exists && name.is_none() {
@@ -446,8 +480,7 @@ impl Parser<'_> {
             return Err(self.unexpected(next));
         }
         self.expect("on")?;
-        self.refuse_word("only", "ONLY")?;
-        let table = self.table_name()?;
+        let table = self.table_with_only()?;
         if self.accept("using")? {
             let at = self.at()?;
             let method = self.name()?;

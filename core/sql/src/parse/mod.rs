@@ -11,6 +11,7 @@ mod alter;
 mod array;
 pub mod ast;
 mod create_as;
+mod cursor;
 mod ddl;
 mod expr;
 mod insert;

@@ -24,7 +24,7 @@ pub(super) struct Parser<'a> {
     height: usize,
     pub(super) param_count: u32,
     /// INTO of a SELECT: its table, where it stands, and at which depth.
-    pub(super) into: Option<(Name, u32, usize)>,
+    pub(super) into: Option<super::create_as::Into>,
     /// The depth of the outermost SELECT.
     pub(super) select_depth_min: usize,
     /// Whether they are written `?`.
@@ -315,6 +315,21 @@ impl<'a> Parser<'a> {
             }
             None => Ok(name),
         }
+    }
+
+    /// `ONLY t`, `ONLY (t)`, `t *` or `t`: no table has children here, so all mean the same.
+    pub(super) fn table_with_only(&mut self) -> Result<Name> {
+        if self.accept("only")? {
+            if self.accept_punct(b'(')? {
+                let name = self.table_name()?;
+                self.expect_punct(b')')?;
+                return Ok(name);
+            }
+            return self.table_name();
+        }
+        let name = self.table_name()?;
+        self.accept_operator("*")?;
+        Ok(name)
     }
 
     /// The name of a table to be made, as [`Parser::table_name`].

@@ -110,11 +110,7 @@ impl Parser<'_> {
         self.expect("by")?;
         self.list(|parser| {
             let expr = parser.expr()?;
-            parser.refuse_word("using", "ORDER BY USING")?;
-            let descending = parser.accept("desc")?;
-            if !descending {
-                parser.accept("asc")?;
-            }
+            let descending = parser.sort_direction()?;
             let nulls_first = if parser.accept("nulls")? {
                 let first = parser.accept("first")?;
                 if !first {
@@ -126,6 +122,25 @@ impl Parser<'_> {
             };
             Ok(OrderItem { expr, descending, nulls_first })
         })
+    }
+
+    /// ASC, DESC or USING an operator: whether descending. Errors: 0A000 for operators that are not `<` or `>`.
+    fn sort_direction(&mut self) -> Result<bool> {
+        if self.accept("using")? {
+            let at = self.at()?;
+            if self.accept_operator("<")? {
+                return Ok(false);
+            }
+            if self.accept_operator(">")? {
+                return Ok(true);
+            }
+            return Err(Error::unsupported("ORDER BY USING this operator").at(at));
+        }
+        let descending = self.accept("desc")?;
+        if !descending {
+            self.accept("asc")?;
+        }
+        Ok(descending)
     }
 
     fn set_expr(&mut self) -> Result<SetExpr> {
@@ -339,7 +354,10 @@ impl Parser<'_> {
 
     fn table_factor(&mut self) -> Result<TableExpr> {
         let lateral = self.accept("lateral")?;
-        self.refuse_word("only", "ONLY")?;
+        if !lateral && self.is_word("only")? {
+            let name = self.table_with_only()?;
+            return Ok(TableExpr::Table { name, alias: self.table_alias()? });
+        }
         let at = self.at()?;
         if self.is_punct(b'(')? {
             let mut inner = self.parenthesised_table(at)?;

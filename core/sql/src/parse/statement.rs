@@ -34,8 +34,8 @@ impl Parser<'_> {
             "vacuum" => self.vacuum(),
             "copy" => self.copy().map(Statement::Copy),
             "begin" | "start" => self.begin(word == "start"),
-            "commit" | "end" => self.transaction_end().map(|()| Statement::Commit),
-            "abort" => self.transaction_end().map(|()| Statement::Rollback),
+            "commit" | "end" => self.transaction_end().map(|chain| Statement::Commit { chain }),
+            "abort" => self.transaction_end().map(|chain| Statement::Rollback { chain }),
             "rollback" => self.rollback(),
             "savepoint" => Ok(Statement::Savepoint(self.name()?)),
             "release" => {
@@ -53,6 +53,11 @@ impl Parser<'_> {
                 self.accept("prepare")?;
                 Ok(Statement::Deallocate(if self.accept("all")? { None } else { Some(self.name()?) }))
             }
+            "declare" => self.declare(),
+            "fetch" => self.fetch(false),
+            "move" => self.fetch(true),
+            "close" => Ok(Statement::Close(if self.accept("all")? { None } else { Some(self.name()?) })),
+            "reindex" => self.reindex(),
             "explain" => self.explain(),
             "analyze" | "analyse" => self.analyze(),
             "checkpoint" => Ok(Statement::Checkpoint),
@@ -103,8 +108,7 @@ impl Parser<'_> {
     }
 
     fn update(&mut self, with: Vec<CommonTable>) -> Result<Update> {
-        self.refuse_word("only", "ONLY")?;
-        let table = self.table_name()?;
+        let table = self.table_with_only()?;
         let alias = if self.is_word("set")? { None } else { self.alias()? };
         self.expect("set")?;
         let assignments = self.list(|parser| parser.assignments())?.into_iter().flatten().collect();
@@ -178,8 +182,7 @@ impl Parser<'_> {
 
     fn delete(&mut self, with: Vec<CommonTable>) -> Result<Delete> {
         self.expect("from")?;
-        self.refuse_word("only", "ONLY")?;
-        let table = self.table_name()?;
+        let table = self.table_with_only()?;
         let alias = self.alias()?;
         let using = if self.accept("using")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
         let filter = self.where_clause()?;
@@ -199,8 +202,7 @@ impl Parser<'_> {
 
     fn truncate(&mut self) -> Result<Statement> {
         self.accept("table")?;
-        self.refuse_word("only", "ONLY")?;
-        let names = self.list(|parser| parser.table_name())?;
+        let names = self.list(|parser| parser.table_with_only())?;
         let restart_identity = self.accept_all(&["restart", "identity"])?;
         if !restart_identity {
             self.accept_all(&["continue", "identity"])?;
@@ -293,10 +295,10 @@ impl Parser<'_> {
                 modes.read_only = Some(true);
             } else if self.accept_all(&["read", "write"])? {
                 modes.read_only = Some(false);
-            } else if self.is_word("deferrable")? {
-                return self.refuse("DEFERRABLE");
+            } else if self.accept("deferrable")? {
+                modes.deferrable = Some(true);
             } else if self.accept_all(&["not", "deferrable"])? {
-                // The default.
+                modes.deferrable = Some(false);
             } else if needed {
                 let next = self.peek()?;
                 return Err(self.unexpected(next));
@@ -324,22 +326,23 @@ impl Parser<'_> {
         Err(self.unexpected(next))
     }
 
-    fn transaction_end(&mut self) -> Result<()> {
+    /// What follows COMMIT and ROLLBACK: whether AND CHAIN.
+    fn transaction_end(&mut self) -> Result<bool> {
         self.refuse_word("prepared", "two-phase commit")?;
         if !self.accept("work")? {
             self.accept("transaction")?;
         }
-        if self.is_word("and")? && self.is_word_at(1, "chain")? {
-            return self.refuse("AND CHAIN");
+        if self.accept_all(&["and", "chain"])? {
+            return Ok(true);
         }
         self.accept_all(&["and", "no", "chain"])?;
-        Ok(())
+        Ok(false)
     }
 
     fn rollback(&mut self) -> Result<Statement> {
-        self.transaction_end()?;
-        if !self.accept("to")? {
-            return Ok(Statement::Rollback);
+        let chain = self.transaction_end()?;
+        if chain || !self.accept("to")? {
+            return Ok(Statement::Rollback { chain });
         }
         self.accept("savepoint")?;
         Ok(Statement::RollbackTo(self.name()?))
@@ -477,7 +480,7 @@ impl Parser<'_> {
     }
 
     /// A statement inside another, with a text of its own.
-    fn inner_statement(&mut self) -> Result<Arc<Parsed>> {
+    pub(super) fn inner_statement(&mut self) -> Result<Arc<Parsed>> {
         let start = self.peek()?;
         let offset_chars = char_count(&self.text[..start.start]);
         let rest = &self.text[start.start..];

@@ -137,6 +137,8 @@ pub struct CreateView {
 pub struct CreateTable {
     /// Its name.
     pub name: Name,
+    /// TEMPORARY
+    pub temporary: bool,
     /// IF NOT EXISTS
     pub if_not_exists: bool,
     /// Its columns.
@@ -150,6 +152,8 @@ pub struct CreateTable {
 pub struct CreateTableAs {
     /// Its name.
     pub name: Name,
+    /// TEMPORARY
+    pub temporary: bool,
     /// IF NOT EXISTS
     pub if_not_exists: bool,
     /// Names for its columns; the query's where there are none.
