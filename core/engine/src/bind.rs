@@ -307,6 +307,7 @@ async fn check_written_definitions(db: &Arc<Inner>, cx: &Cx, scope: &Scope, boun
 
 fn refuse_writes(bound: &Bound) -> Result<()> {
     let what = match bound {
+        Bound::Dml(Statement::Query(plan)) if plan.locks_rows() => "SELECT FOR UPDATE",
         Bound::Dml(Statement::Query(_)) => return Ok(()),
         Bound::Dml(Statement::Insert(_)) => "INSERT",
         Bound::Dml(Statement::Update(_)) => "UPDATE",

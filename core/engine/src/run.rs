@@ -20,7 +20,7 @@ use orrery_sql::eval;
 use orrery_sql::exec::point::{PointOutcome, PointPlan};
 use orrery_sql::exec::{self, Batch, DmlOutcome, ExecContext, Query};
 use orrery_sql::parse::ast::Level;
-use orrery_sql::plan::{Returning, Statement};
+use orrery_sql::plan::{Field, Plan, Returning, Statement};
 use orrery_sql::types::SqlType;
 use orrery_store::TxnOptions;
 use std::sync::Arc;
@@ -205,6 +205,9 @@ impl Running<'_> {
         let context = self.context(&ready.catalog, types, params)?;
         if let Statement::Query(plan) = statement {
             let fields = plan.root.fields.clone();
+            if plan.locks_rows() {
+                return self.locking_query(plan, context, fields).await;
+            }
             let query = Query::open(Arc::new(plan.clone()), context);
             return Ok(Execution::Rows(Rows::of_query(query, fields, self.link(true))));
         }
@@ -228,6 +231,27 @@ impl Running<'_> {
         }
         let link = self.link(false);
         Ok(Execution::Rows(Rows::of_batches(batches, fields.clone(), Tag::rows(command, row_count), link)))
+    }
+
+    /// A query that locks rows runs to its end at once: whoever executed it has the locks.
+    async fn locking_query(
+        &mut self,
+        plan: &Plan,
+        context: ExecContext,
+        fields: Vec<Field>,
+    ) -> Result<Execution> {
+        let mut query = Query::open(Arc::new(plan.clone()), context);
+        let mut batches = Vec::new();
+        while let Some(batch) = query.next(self.cx).await? {
+            batches.push(batch);
+        }
+        drop(query);
+        if self.is_implicit {
+            self.state.last_snapshot = Some(self.scope.txn.snapshot_timestamp());
+            self.scope.txn.rollback();
+        }
+        let link = self.link(false);
+        Ok(Execution::Rows(Rows::of_batches(batches, fields, Tag::rows("SELECT", 0), link)))
     }
 
     /// Runs INSERT, UPDATE or DELETE without RETURNING; how many rows it changed.

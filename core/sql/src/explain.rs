@@ -221,6 +221,7 @@ impl<'a> Printer<'a> {
             },
             Op::Sort { .. } => "Sort".to_owned(),
             Op::Limit { .. } => "Limit".to_owned(),
+            Op::LockRows { .. } => "LockRows".to_owned(),
             Op::Distinct { .. } => "HashAggregate".to_owned(),
             Op::Append { .. } => "Append".to_owned(),
         }
@@ -407,7 +408,11 @@ impl<'a> Printer<'a> {
                 names.extend(calls.iter().map(|call| expression::print_window(call, &below)));
                 names
             }
-            Op::Filter { .. } | Op::Sort { .. } | Op::Limit { .. } | Op::Distinct { .. } => input(0),
+            Op::Filter { .. }
+            | Op::Sort { .. }
+            | Op::Limit { .. }
+            | Op::LockRows { .. }
+            | Op::Distinct { .. } => input(0),
             Op::Project { exprs, .. } => {
                 let below = input(0);
                 exprs.iter().map(|expr| print(expr, &below)).collect()
@@ -487,6 +492,7 @@ fn start_cost(node: &PlanNode) -> f64 {
         Op::Aggregate { input, .. }
         | Op::Filter { input, .. }
         | Op::Project { input, .. }
+        | Op::LockRows { input, .. }
         | Op::Limit { input, .. } => start_cost(input),
         _ => 0.0,
     }
@@ -549,6 +555,7 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
             own.extend(calls.iter().flat_map(|call| call.exprs()));
         }
         Op::Limit { limit, offset, .. } => own.extend(limit.iter().chain(offset)),
+        Op::LockRows { recheck, .. } => own.extend(recheck),
         Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
     }
     own.into_iter().for_each(|expr| each(expr, f));

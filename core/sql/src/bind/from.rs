@@ -515,5 +515,7 @@ pub(super) fn rename_fields(query: &mut Query, name: &Name, columns: &[Name]) ->
 
 /// Whether a volatile function is anywhere in it.
 pub(super) fn is_volatile(root: &Logical) -> bool {
-    root.exprs().into_iter().any(Expr::is_volatile) || root.inputs().into_iter().any(is_volatile)
+    matches!(root, Logical::LockRows { .. })
+        || root.exprs().into_iter().any(Expr::is_volatile)
+        || root.inputs().into_iter().any(is_volatile)
 }

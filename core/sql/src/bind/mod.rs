@@ -18,6 +18,7 @@ mod expr;
 mod foreign_key;
 mod from;
 mod group;
+mod locking;
 mod names;
 mod query;
 mod recursive;

@@ -15,7 +15,10 @@ impl Binder<'_> {
     /// The query of a name of WITH RECURSIVE, the name's place among the others known.
     pub(super) fn recursive_query(&mut self, cte: usize, definition: &ast::CommonTable) -> Result<Query> {
         let query = &definition.query;
-        let ast::Query { with, body, order_by, limit, offset, with_ties: _, at: _ } = &**query;
+        let ast::Query { with, body, order_by, limit, offset, with_ties: _, locks, at: _ } = &**query;
+        if let Some(lock) = locks.first() {
+            return Err(Error::unsupported("row locks in a recursive query").at(lock.at));
+        }
         let SetExpr::SetOperation { kind: SetKind::Union, all, left, right, at: at_union } = body else {
             return self.not_recursive(cte, definition);
         };

@@ -13,6 +13,7 @@ mod hash_table;
 mod index;
 mod keys;
 mod limit;
+mod lock_rows;
 pub mod memory;
 pub mod metrics;
 mod nested_loop;

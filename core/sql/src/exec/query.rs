@@ -9,7 +9,7 @@ use super::metrics::Counters;
 use super::probe::Matcher;
 use super::subquery::{self, Demand};
 use super::{
-    Batch, ExecContext, SubqueryResults, aggregate, append, apply, distinct, filter, hash_join, index, limit,
+    Batch, ExecContext, SubqueryResults, aggregate, append, apply, distinct, filter, hash_join, index, limit, lock_rows, lock_rows,
     nested_loop, project, recursive, scan, series, sort, values, window,
 };
 use crate::expr::Expr;
@@ -189,6 +189,7 @@ pub fn inputs(node: &PlanNode) -> Vec<&PlanNode> {
         | Op::Sort { input, .. }
         | Op::Window { input, .. }
         | Op::Limit { input, .. }
+        | Op::LockRows { input, .. }
         | Op::Distinct { input }
         | Op::IndexJoin { outer: input, .. } => vec![input],
         Op::NestedLoopJoin { left, right, .. }
@@ -254,6 +255,17 @@ fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<B
         }
         Op::Filter { predicate, .. } => Box::new(filter::Filter::new(input()?, predicate.clone(), place)),
         Op::Project { exprs, .. } => Box::new(project::Project::new(input()?, exprs.clone(), place)),
+        Op::LockRows { table, columns, recheck, can_recheck, lock, wait, .. } => {
+            let spec = lock_rows::Spec {
+                table: table.clone(),
+                columns: columns.clone(),
+                recheck: recheck.clone(),
+                can_recheck: *can_recheck,
+                lock: *lock,
+                wait: *wait,
+            };
+            Box::new(lock_rows::LockRows::new(input()?, spec, place))
+        }
         Op::Limit { limit, offset, .. } => {
             Box::new(limit::Limit::new(input()?, limit.clone(), offset.clone(), place))
         }

@@ -155,6 +155,7 @@ pub fn own_exprs(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
             calls.iter().flat_map(|call| call.exprs()).for_each(&mut *f);
         }
         Op::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *f),
+        Op::LockRows { recheck, .. } => recheck.iter().for_each(&mut *f),
         Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
     }
 }

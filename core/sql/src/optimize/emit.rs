@@ -5,7 +5,7 @@ use super::paths::{Lookup, Path, PathOp};
 use super::{ColumnSet, Planner};
 use crate::catalog::Table;
 use crate::expr::Expr;
-use crate::plan::logical::{ColumnId, LogicalKey};
+use crate::plan::logical::{ColumnId, LockRows, LogicalKey};
 use crate::plan::{Field, JoinKind, Op, PlanNode, ROW_KEY, SortKey};
 use crate::types::SqlType;
 
@@ -143,6 +143,9 @@ impl Planner {
                     Op::Limit { input: Box::new(input.node), limit: limit.clone(), offset: offset.clone() };
                 Emitted { node: node(op, fields, path), layout: input.layout }
             }
+            PathOp::LockRows { input, rows, recheck } => {
+                self.emit_lock(input, rows, recheck.as_ref(), path, required)
+            }
             PathOp::Distinct { input, columns } => {
                 let input = self.exactly(input, columns);
                 let op = Op::Distinct { input: Box::new(input) };
@@ -150,6 +153,32 @@ impl Planner {
             }
             PathOp::Append { inputs, columns } => self.emit_append(inputs, columns, path, required),
         }
+    }
+
+    fn emit_lock(
+        &self,
+        input: &Path,
+        rows: &LockRows,
+        recheck: Option<&Expr>,
+        path: &Path,
+        required: &ColumnSet,
+    ) -> Emitted {
+        let required = with(required, recheck.map_or(&[], std::slice::from_ref));
+        let ordinals: Vec<usize> =
+            (0..rows.columns.len()).filter(|at| required.contains(rows.columns[*at])).collect();
+        let layout: Vec<ColumnId> = ordinals.iter().map(|at| rows.columns[*at]).collect();
+        let mut below: Vec<ColumnId> = ordinals.iter().map(|at| rows.old[*at]).collect();
+        below.push(rows.key);
+        let op = Op::LockRows {
+            input: Box::new(self.exactly(input, &below)),
+            table: rows.table.clone(),
+            columns: ordinals,
+            recheck: recheck.map(|expr| placed(expr.clone(), &layout)),
+            can_recheck: rows.can_recheck,
+            lock: rows.lock,
+            wait: rows.wait,
+        };
+        Emitted { node: node(op, self.fields(&layout), path), layout }
     }
 
     /// An input with exactly these columns in this order.

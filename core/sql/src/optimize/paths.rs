@@ -9,7 +9,7 @@ use crate::datum::Datum;
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::plan::JoinKind;
-use crate::plan::logical::{ColumnId, Logical, LogicalKey};
+use crate::plan::logical::{ColumnId, Logical, LogicalKey, LockRows};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -100,6 +100,11 @@ pub(super) enum PathOp {
         input: Rc<Path>,
         keys: Vec<LogicalKey>,
         limit: Option<u64>,
+    },
+    LockRows {
+        input: Rc<Path>,
+        rows: LockRows,
+        recheck: Option<Expr>,
     },
     Limit {
         input: Rc<Path>,
@@ -246,6 +251,9 @@ impl Planner {
             }
             Logical::Sort { input, keys } => self.sort_paths(input, keys, wanted, used),
             Logical::Limit { input, limit, offset } => self.limit_paths(input, limit, offset, wanted, used),
+            Logical::LockRows { input, rows, recheck } => {
+                vec![self.lock_path(input, rows, recheck, wanted, used)]
+            }
             Logical::Distinct { input, columns } => self.distinct_paths(input, columns, used),
             Logical::Append { inputs, columns } => {
                 let inputs = inputs.iter().map(|(input, own)| {
@@ -563,6 +571,7 @@ impl Planner {
             }
             Logical::Values { .. }
             | Logical::Series { .. }
+            | Logical::LockRows { .. }
             | Logical::Working { .. }
             | Logical::Recursive { .. }
             | Logical::Aggregate { .. }
@@ -603,6 +612,30 @@ impl Planner {
             constant: best.constant.clone(),
             op: PathOp::Limit { input: best, limit: limit.clone(), offset: offset.clone() },
         })]
+    }
+
+    /// The order that is wanted is that of other columns: only how many rows are wanted counts below.
+    fn lock_path(
+        &self,
+        input: &Logical,
+        rows: &LockRows,
+        recheck: &Option<Expr>,
+        wanted: &Wanted,
+        used: &ColumnSet,
+    ) -> Rc<Path> {
+        let mut used = used.clone();
+        rows.old.iter().chain([&rows.key]).for_each(|id| used.insert(*id));
+        let below = Wanted { row_count: wanted.row_count, ..Wanted::default() };
+        let best = cheapest(&self.paths(input, &below, &used), wanted.row_count);
+        Rc::new(Path {
+            rows: best.rows,
+            width: best.width,
+            startup: best.startup,
+            total: best.total + best.rows * cost::CPU_TUPLE,
+            order: Vec::new(),
+            constant: Vec::new(),
+            op: PathOp::LockRows { input: best, rows: rows.clone(), recheck: recheck.clone() },
+        })
     }
 
     fn distinct_paths(&self, input: &Logical, columns: &[ColumnId], used: &ColumnSet) -> Vec<Rc<Path>> {

@@ -49,6 +49,11 @@ pub(super) fn push_down(node: Logical, predicates: Vec<Expr>) -> Logical {
             let input = Box::new(push_down(*input, Vec::new()));
             filter(Logical::Limit { input, limit, offset }, predicates)
         }
+        Logical::LockRows { input, rows, recheck } => {
+            // No row is left out before it is locked that PostgreSQL would lock.
+            let input = Box::new(push_down(*input, Vec::new()));
+            filter(Logical::LockRows { input, rows, recheck }, predicates)
+        }
         Logical::Distinct { input, columns } => {
             let (above, down): (Vec<Expr>, Vec<Expr>) = predicates.into_iter().partition(Expr::is_volatile);
             filter(Logical::Distinct { input: Box::new(push_down(*input, down)), columns }, above)

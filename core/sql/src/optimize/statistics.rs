@@ -351,6 +351,7 @@ impl<'a> Tables<'a> {
             | Logical::Sort { input, .. }
             | Logical::Window { input, .. }
             | Logical::Limit { input, .. }
+            | Logical::LockRows { input, .. }
             | Logical::Distinct { input, .. } => self.add(input, planner),
             Logical::Join { left, right, .. } | Logical::Apply { left, right, .. } => {
                 self.add(left, planner);

@@ -13,7 +13,7 @@ pub use cursors::*;
 use super::Parsed;
 use crate::expr::{FrameExclude, FrameMode};
 use crate::types::SqlType;
-use orrery_base::kv::Isolation;
+use orrery_base::kv::{Isolation, RowLock, Wait};
 use std::sync::Arc;
 
 /// An identifier, folded to lower case unless it was quoted.
@@ -193,6 +193,21 @@ pub struct Query {
     pub offset: Option<Expr>,
     /// FETCH … WITH TIES
     pub with_ties: bool,
+    /// FOR UPDATE and its kin
+    pub locks: Vec<Locking>,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// FOR UPDATE, FOR SHARE, ….
+#[derive(Clone, Debug)]
+pub struct Locking {
+    /// How.
+    pub lock: RowLock,
+    /// NOWAIT, SKIP LOCKED
+    pub wait: Wait,
+    /// OF
+    pub of: Vec<Name>,
     /// Where it stands.
     pub at: u32,
 }

@@ -128,6 +128,7 @@ impl Parser<'_> {
             limit: None,
             offset: None,
             with_ties: false,
+            locks: Vec::new(),
             at,
         };
         Ok(CreateView { name, or_replace, columns: Vec::new(), query, text })

@@ -15,7 +15,7 @@ pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
     lexer: Lexer<'a>,
     /// The next tokens; the first `ahead_count` are there.
-    ahead: [Token; 3],
+    ahead: [Token; 4],
     ahead_count: usize,
     /// Where the last token taken ended.
     pub(super) last_end: usize,
@@ -75,7 +75,7 @@ impl<'a> Parser<'a> {
         Parser {
             text,
             lexer: Lexer::new(text),
-            ahead: [blank; 3],
+            ahead: [blank; 4],
             ahead_count: 0,
             last_end: 0,
             depth: 0,

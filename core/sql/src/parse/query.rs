@@ -1,11 +1,12 @@
 //! SELECT and what it is made of.
 
 use super::ast::{
-    Alias, CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Name, OrderItem, Query, Select, SelectItem,
+    Alias, CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Locking, Name, OrderItem, Query, Select, SelectItem,
     SetExpr, SetKind, TableExpr,
 };
 use super::lexer::Kind;
 use super::parser::Parser;
+use orrery_base::kv::{RowLock, Wait};
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ impl Parser<'_> {
         let mut limit = None;
         let mut offset = None;
         let mut with_ties = false;
+        let mut locks = Vec::new();
         loop {
             if limit.is_none() && self.accept("limit")? {
                 limit = Some(if self.accept("all")? { null(self.at()?) } else { self.expr()? });
@@ -47,12 +49,42 @@ impl Parser<'_> {
             } else if limit.is_none() && self.accept("fetch")? {
                 let (count, ties) = self.fetch_count()?;
                 (limit, with_ties) = (Some(count), ties);
+            } else if self.is_word("for")? {
+                locks.extend(self.locking()?);
             } else {
                 break;
             }
         }
-        self.refuse_word("for", "row locking clause")?;
-        Ok(Query { with, body, order_by, limit, offset, with_ties, at })
+        Ok(Query { with, body, order_by, limit, offset, with_ties, locks, at })
+    }
+
+    /// FOR UPDATE and its kin; `None`: FOR READ ONLY, which asks for nothing.
+    fn locking(&mut self) -> Result<Option<Locking>> {
+        let at = self.at()?;
+        let lock = if self.accept_all(&["for", "update"])? {
+            RowLock::Update
+        } else if self.accept_all(&["for", "no", "key", "update"])? {
+            RowLock::NoKeyUpdate
+        } else if self.accept_all(&["for", "share"])? {
+            RowLock::Share
+        } else if self.accept_all(&["for", "key", "share"])? {
+            RowLock::KeyShare
+        } else if self.accept_all(&["for", "read", "only"])? {
+            return Ok(None);
+        } else {
+            self.take()?;
+            let next = self.peek()?;
+            return Err(self.unexpected(next));
+        };
+        let of = if self.accept("of")? { self.list(|parser| parser.table_name())? } else { Vec::new() };
+        let wait = if self.accept("nowait")? {
+            Wait::Nowait
+        } else if self.accept_all(&["skip", "locked"])? {
+            Wait::Skip
+        } else {
+            Wait::Block
+        };
+        Ok(Some(Locking { lock, wait, of, at }))
     }
 
     /// The count of FETCH, and whether WITH TIES was said.
@@ -209,7 +241,7 @@ impl Parser<'_> {
             return Ok(SetExpr::Values { rows, at });
         }
         if self.accept("table")? {
-            let name = self.table_name()?;
+            let name = self.table_with_only()?;
             let from = vec![TableExpr::Table { name, alias: None }];
             let items = vec![SelectItem::Star { table: None, at }];
             let select = Select { items, from, ..Select::empty(at) };

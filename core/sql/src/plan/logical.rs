@@ -7,6 +7,7 @@ use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::plan::{Field, JoinKind};
 use crate::types::SqlType;
+use orrery_base::kv::{RowLock, Wait};
 use std::sync::Arc;
 
 /// A column of the statement: an index into [`Statement::columns`]. [`Expr::Column`] holds it.
@@ -158,6 +159,15 @@ pub enum Logical {
         /// By what.
         keys: Vec<LogicalKey>,
     },
+    /// Locks rows, and gives them as they are then.
+    LockRows {
+        /// The rows, sorted, before they are locked.
+        input: Box<Logical>,
+        /// Of which table, and how.
+        rows: LockRows,
+        /// What a row that changed meanwhile must satisfy still, over the new columns.
+        recheck: Option<Expr>,
+    },
     /// LIMIT, OFFSET.
     Limit {
         /// From where.
@@ -194,6 +204,25 @@ pub struct LogicalKey {
     pub nulls_first: bool,
 }
 
+/// Rows to be locked.
+#[derive(Clone, Debug)]
+pub struct LockRows {
+    /// Of which table.
+    pub table: Arc<Table>,
+    /// The columns before, by ordinal.
+    pub old: Vec<ColumnId>,
+    /// The row's key.
+    pub key: ColumnId,
+    /// The columns as they are once the row is locked, by ordinal.
+    pub columns: Vec<ColumnId>,
+    /// How.
+    pub lock: RowLock,
+    /// What to do where another has a lock.
+    pub wait: Wait,
+    /// Whether a row that changed meanwhile can be judged by itself.
+    pub can_recheck: bool,
+}
+
 impl Logical {
     /// One row without columns.
     pub fn one_row() -> Logical {
@@ -222,6 +251,7 @@ impl Logical {
                 all.extend(columns);
             }
             Logical::Scan { columns, .. } => all.extend(columns.iter().map(|it| it.1)),
+            Logical::LockRows { rows, .. } => all.extend(&rows.columns),
             Logical::Series { column, .. } => all.push(*column),
             Logical::Filter { input, .. } | Logical::Sort { input, .. } | Logical::Limit { input, .. } => {
                 input.columns_into(all);

@@ -6,6 +6,7 @@ use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::types::SqlType;
 use orrery_base::TreeId;
+use orrery_base::kv::{RowLock, Wait};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,6 +33,16 @@ pub struct Plan {
     pub tables: Vec<Arc<Table>>,
     /// Sequences that its functions name, by id.
     pub sequences: Vec<u32>,
+}
+
+impl Plan {
+    /// Whether it locks rows: FOR UPDATE and its kin.
+    pub fn locks_rows(&self) -> bool {
+        fn locks(node: &PlanNode) -> bool {
+            matches!(node.op, Op::LockRows { .. }) || crate::exec::query::inputs(node).into_iter().any(locks)
+        }
+        std::iter::once(&self.root).chain(&self.subqueries).any(locks)
+    }
 }
 
 /// An operator with what is known of it.
@@ -213,6 +224,23 @@ pub enum Op {
         keys: Vec<SortKey>,
         /// Rows wanted, if few: LIMIT + OFFSET.
         limit: Option<u64>,
+    },
+    /// Locks rows one after the other, as they are asked for, and gives them in their newest version.
+    LockRows {
+        /// Columns `columns` of the rows, then their keys.
+        input: Box<PlanNode>,
+        /// Of which table.
+        table: Arc<Table>,
+        /// Ordinals of the columns it gives.
+        columns: Vec<usize>,
+        /// What a row that changed meanwhile must satisfy, over the output columns.
+        recheck: Option<Expr>,
+        /// Whether that can be said; otherwise it is 40001.
+        can_recheck: bool,
+        /// How.
+        lock: RowLock,
+        /// What to do where another has a lock.
+        wait: Wait,
     },
     /// LIMIT and OFFSET: bigint expressions without columns. NULL is no limit; negative is 2201W/2201X.
     Limit {

@@ -17,6 +17,7 @@ impl Logical {
             | Logical::Sort { input, .. }
             | Logical::Window { input, .. }
             | Logical::Limit { input, .. }
+            | Logical::LockRows { input, .. }
             | Logical::Distinct { input, .. } => vec![input],
             Logical::Join { left, right, .. } | Logical::Apply { left, right, .. } => vec![left, right],
             Logical::Append { inputs, .. } => inputs.iter().map(|it| &it.0).collect(),
@@ -37,6 +38,7 @@ impl Logical {
             | Logical::Sort { input, .. }
             | Logical::Window { input, .. }
             | Logical::Limit { input, .. }
+            | Logical::LockRows { input, .. }
             | Logical::Distinct { input, .. } => vec![input],
             Logical::Join { left, right, .. } | Logical::Apply { left, right, .. } => vec![left, right],
             Logical::Append { inputs, .. } => inputs.iter_mut().map(|it| &mut it.0).collect(),
@@ -64,6 +66,7 @@ impl Logical {
                 groups.iter().map(|it| &it.1).chain(calls).collect()
             }
             Logical::Limit { limit, offset, .. } => limit.iter().chain(offset).collect(),
+            Logical::LockRows { recheck, .. } => recheck.iter().collect(),
             Logical::Window { calls, .. } => calls.iter().flat_map(|it| it.1.exprs()).collect(),
         }
     }
@@ -90,6 +93,7 @@ impl Logical {
                 groups.iter_mut().map(|it| &mut it.1).chain(calls).collect()
             }
             Logical::Limit { limit, offset, .. } => limit.iter_mut().chain(offset).collect(),
+            Logical::LockRows { recheck, .. } => recheck.iter_mut().collect(),
             Logical::Window { calls, .. } => calls.iter_mut().flat_map(|it| it.1.exprs_mut()).collect(),
         }
     }

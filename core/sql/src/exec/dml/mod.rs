@@ -17,6 +17,8 @@ mod insert;
 mod target;
 mod unique;
 
+pub(super) use target::{Newest, Target};
+
 pub use foreign::check_foreign_key;
 
 use super::{Batch, DmlOutcome, ExecContext};
@@ -93,7 +95,7 @@ fn returned(
     Ok(Some(Batch { columns: given.collect::<Result<_>>()?, row_count: rows.len() }))
 }
 
-fn changed_concurrently(what: &str) -> Error {
+pub(super) fn changed_concurrently(what: &str) -> Error {
     let message = format!("could not serialize access due to concurrent {what}");
     Error::new(SqlState::SERIALIZATION_FAILURE, message)
 }

@@ -14,18 +14,18 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// A table being written to.
-pub(super) struct Target<'a> {
+pub(in crate::exec) struct Target<'a> {
     pub(super) context: &'a ExecContext,
     pub(super) table: &'a Arc<Table>,
     pub(super) layout: RowLayout,
-    pub(super) types: Vec<SqlType>,
+    pub(in crate::exec) types: Vec<SqlType>,
     old: OldRows,
     /// Keys, by tree, that rows of this statement moved away from.
     vacated: Mutex<BTreeSet<(TreeId, Vec<u8>)>>,
 }
 
 /// The newest version of a row.
-pub(super) enum Newest {
+pub(in crate::exec) enum Newest {
     /// There, with its bytes; whether another transaction committed it after the snapshot.
     Row(Vec<u8>, bool),
     /// Not there.
@@ -33,7 +33,7 @@ pub(super) enum Newest {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(context: &'a ExecContext, table: &'a Arc<Table>) -> Self {
+    pub(in crate::exec) fn new(context: &'a ExecContext, table: &'a Arc<Table>) -> Self {
         Target {
             context,
             table,
@@ -53,7 +53,7 @@ impl<'a> Target<'a> {
     }
 
     /// The newest version of a key's value.
-    pub(super) async fn newest(&self, cx: &Cx, tree: TreeId, key: &[u8], mode: ReadMode) -> Result<Newest> {
+    pub(in crate::exec) async fn newest(&self, cx: &Cx, tree: TreeId, key: &[u8], mode: ReadMode) -> Result<Newest> {
         loop {
             let mut value = Vec::new();
             let mut found = |bytes: &[u8]| value.extend_from_slice(bytes);
@@ -86,7 +86,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    pub(super) fn decode(&self, bytes: &[u8]) -> Result<Vec<Datum>> {
+    pub(in crate::exec) fn decode(&self, bytes: &[u8]) -> Result<Vec<Datum>> {
         self.old.decode(&self.layout, bytes)
     }
 
