@@ -146,18 +146,11 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         locks.push((related.table.id, mode));
     }
     match bound {
-        Bound::Dml(Statement::Query(plan)) => reads(plan, &mut locks),
-        Bound::Dml(Statement::Insert(insert)) => {
-            locks.push((insert.table.id, TableLock::RowExclusive));
-            reads(&insert.source, &mut locks);
-        }
-        Bound::Dml(Statement::Update(update)) => {
-            locks.push((update.table.id, TableLock::RowExclusive));
-            reads(&update.source, &mut locks);
-        }
-        Bound::Dml(Statement::Delete(delete)) => {
-            locks.push((delete.table.id, TableLock::RowExclusive));
-            reads(&delete.source, &mut locks);
+        Bound::Dml(statement) => {
+            for part in statement.parts() {
+                locks.extend(part.target().map(|table| (table.id, TableLock::RowExclusive)));
+                reads(part.source(), &mut locks);
+            }
         }
         Bound::Ddl(Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::AccessExclusive)));
@@ -201,10 +194,11 @@ fn tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
 
 fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
     match bound {
-        Bound::Dml(Statement::Query(plan)) => (Vec::new(), plan.tables.iter().collect()),
-        Bound::Dml(Statement::Insert(insert)) => (vec![&insert.table], insert.source.tables.iter().collect()),
-        Bound::Dml(Statement::Update(update)) => (vec![&update.table], update.source.tables.iter().collect()),
-        Bound::Dml(Statement::Delete(delete)) => (vec![&delete.table], delete.source.tables.iter().collect()),
+        Bound::Dml(statement) => {
+            let parts = statement.parts();
+            let written = parts.iter().filter_map(|part| part.target()).collect();
+            (written, parts.iter().flat_map(|part| &part.source().tables).collect())
+        }
         Bound::Ddl(Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. }) => {
             (tables.iter().collect(), Vec::new())
         }
@@ -231,25 +225,22 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
 }
 
 /// The foreign keys around what a statement changes.
-fn relations_of(bound: &Bound) -> Option<&Arc<Relations>> {
+fn relations_of(bound: &Bound) -> Vec<&Arc<Relations>> {
     match bound {
-        Bound::Dml(Statement::Insert(insert)) => insert.relations.as_ref(),
-        Bound::Dml(Statement::Update(update)) => update.relations.as_ref(),
-        Bound::Dml(Statement::Delete(delete)) => delete.relations.as_ref(),
-        Bound::Control(Control::Copy(copy)) => copy.relations.as_ref(),
-        _ => None,
+        Bound::Dml(statement) => statement.parts().into_iter().filter_map(Statement::relations).collect(),
+        Bound::Control(Control::Copy(copy)) => copy.relations.iter().collect(),
+        _ => Vec::new(),
     }
 }
 
 /// The sequences whose definition a statement relies on, beside those of its tables' columns.
-fn sequences_of(bound: &Bound) -> &[u32] {
+fn sequences_of(bound: &Bound) -> Vec<u32> {
     match bound {
-        Bound::Dml(Statement::Query(plan)) => &plan.sequences,
-        Bound::Dml(Statement::Insert(insert)) => &insert.source.sequences,
-        Bound::Dml(Statement::Update(update)) => &update.source.sequences,
-        Bound::Dml(Statement::Delete(delete)) => &delete.source.sequences,
-        Bound::Ddl(Ddl::DropSequence { ids, .. }) => ids,
-        Bound::Ddl(_) | Bound::Control(_) => &[],
+        Bound::Dml(statement) => {
+            statement.parts().into_iter().flat_map(|part| &part.source().sequences).copied().collect()
+        }
+        Bound::Ddl(Ddl::DropSequence { ids, .. }) => ids.clone(),
+        Bound::Ddl(_) | Bound::Control(_) => Vec::new(),
     }
 }
 
@@ -312,6 +303,7 @@ fn refuse_writes(bound: &Bound) -> Result<()> {
         Bound::Dml(Statement::Insert(_)) => "INSERT",
         Bound::Dml(Statement::Update(_)) => "UPDATE",
         Bound::Dml(Statement::Delete(_)) => "DELETE",
+        Bound::Dml(Statement::With(_)) => "a change in WITH",
         Bound::Ddl(ddl) => crate::run::ddl_command(ddl),
         Bound::Control(Control::Copy(_)) => "COPY FROM",
         Bound::Control(Control::Analyze(_)) => "ANALYZE",

@@ -433,6 +433,9 @@ async fn explain(
     let Bound::Dml(planned) = &*ready.bound else {
         return Err(Error::unsupported("EXPLAIN of this kind of statement"));
     };
+    if matches!(planned, Statement::With(_)) {
+        return Err(Error::unsupported("EXPLAIN of a change in WITH"));
+    }
     let mut lines = if options.analyze {
         // Time passes between polls only.
         running.cx.yield_now().await;

@@ -90,7 +90,7 @@ pub(crate) async fn declare(running: &mut Running<'_>, declare: &Declare) -> Res
         .await
         .map_err(shifted)?;
     let Bound::Dml(Statement::Query(plan)) = &*ready.bound else {
-        return Err(Error::internal("a cursor's statement was bound as another kind"));
+        return Err(Error::unsupported("DECLARE CURSOR of a change in WITH"));
     };
     let context = running.context(&ready.catalog, &plan.param_types, &[])?;
     let fields = plan.root.fields.clone();

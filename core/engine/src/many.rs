@@ -52,10 +52,5 @@ pub(crate) async fn dml(
 }
 
 fn gives_rows(statement: &Statement) -> bool {
-    match statement {
-        Statement::Query(_) => true,
-        Statement::Insert(insert) => insert.returning.is_some(),
-        Statement::Update(update) => update.returning.is_some(),
-        Statement::Delete(delete) => delete.returning.is_some(),
-    }
+    matches!(statement, Statement::Query(_) | Statement::With(_)) || statement.returning().is_some()
 }

@@ -20,7 +20,7 @@ use orrery_sql::eval;
 use orrery_sql::exec::point::{PointOutcome, PointPlan};
 use orrery_sql::exec::{self, Batch, DmlOutcome, ExecContext, Query};
 use orrery_sql::parse::ast::Level;
-use orrery_sql::plan::{Field, Plan, Returning, Statement};
+use orrery_sql::plan::{Change, Field, Plan, Statement};
 use orrery_sql::types::SqlType;
 use orrery_store::TxnOptions;
 use std::sync::Arc;
@@ -189,6 +189,7 @@ impl Running<'_> {
             statement_start: self.cx.now(),
             time_zone: self.state.settings.time_zone,
             random: self.state.random.clone(),
+            working: Vec::new(),
             metrics: None,
         };
         context.params = eval::cast_params(&context, types, params)?.into();
@@ -212,14 +213,12 @@ impl Running<'_> {
             return Ok(Execution::Rows(Rows::of_query(query, fields, self.link(true))));
         }
         let command = command_of(statement);
-        let returning = match statement {
-            Statement::Query(_) => unreachable!("handled above"),
-            Statement::Insert(insert) => &insert.returning,
-            Statement::Update(update) => &update.returning,
-            Statement::Delete(delete) => &delete.returning,
+        let fields = match statement.main() {
+            Statement::Query(plan) => Some(&plan.root.fields),
+            change => change.returning().map(|returning| &returning.fields),
         };
         let (row_count, batches) = self.change_rows(statement, &context).await?;
-        let Some(Returning { fields, .. }) = returning else {
+        let Some(fields) = fields else {
             return Ok(Execution::Done(Tag::rows(command, row_count)));
         };
         if self.is_implicit {
@@ -299,13 +298,7 @@ impl Running<'_> {
     ) -> Result<(u64, Vec<exec::Batch>)> {
         let start = self.scope.txn.savepoint();
         for _ in 0..RESTART_COUNT_MAX {
-            let outcome = match statement {
-                Statement::Query(_) => unreachable!("queries change no rows"),
-                Statement::Insert(insert) => exec::insert(self.cx, context, insert).await?,
-                Statement::Update(update) => exec::update(self.cx, context, update).await?,
-                Statement::Delete(delete) => exec::delete(self.cx, context, delete).await?,
-            };
-            match outcome {
+            match self.run_once(statement, context).await? {
                 DmlOutcome::Done { row_count, returning } => return Ok((row_count, returning)),
                 DmlOutcome::Restart if self.scope.isolation == Isolation::ReadCommitted => {
                     self.scope.txn.undo_writes_to(start);
@@ -318,6 +311,19 @@ impl Running<'_> {
             SqlState::SERIALIZATION_FAILURE,
             "could not serialize access due to concurrent update",
         ))
+    }
+
+    /// Runs a statement and the changes in WITH before it, once.
+    async fn run_once(&self, statement: &Statement, context: &ExecContext) -> Result<DmlOutcome> {
+        let Statement::With(with) = statement else { return run_part(self.cx, statement, context).await };
+        let mut context = context.clone();
+        for Change { working, statement } in &with.changes {
+            match run_part(self.cx, statement, &context).await? {
+                DmlOutcome::Done { returning, .. } => context.working.push((*working, Arc::new(returning))),
+                DmlOutcome::Restart => return Ok(DmlOutcome::Restart),
+            }
+        }
+        run_part(self.cx, &with.main, &context).await
     }
 
     /// What rows keep of this statement. `keeps_transaction`: they still read from it.
@@ -354,6 +360,25 @@ impl Running<'_> {
     }
 }
 
+/// Runs one statement to its end.
+async fn run_part(cx: &Cx, statement: &Statement, context: &ExecContext) -> Result<DmlOutcome> {
+    match statement {
+        Statement::Insert(insert) => exec::insert(cx, context, insert).await,
+        Statement::Update(update) => exec::update(cx, context, update).await,
+        Statement::Delete(delete) => exec::delete(cx, context, delete).await,
+        Statement::Query(plan) => {
+            let mut query = Query::open(Arc::new(plan.clone()), context.clone());
+            let (mut row_count, mut returning) = (0, Vec::new());
+            while let Some(batch) = query.next(cx).await? {
+                row_count += batch.row_count as u64;
+                returning.push(batch);
+            }
+            Ok(DmlOutcome::Done { row_count, returning })
+        }
+        Statement::With(_) => Err(Error::internal("WITH in a part of WITH")),
+    }
+}
+
 /// The command tag of DDL.
 pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
     match ddl {
@@ -379,17 +404,13 @@ pub(crate) fn command_of(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::With(with) => command_of(&with.main),
     }
 }
 
 /// The parameter types of a planned statement.
 pub(crate) fn param_types(statement: &Statement) -> &[SqlType] {
-    match statement {
-        Statement::Query(plan) => &plan.param_types,
-        Statement::Insert(insert) => &insert.source.param_types,
-        Statement::Update(update) => &update.source.param_types,
-        Statement::Delete(delete) => &delete.source.param_types,
-    }
+    statement.param_types()
 }
 
 /// Begins an explicit transaction.

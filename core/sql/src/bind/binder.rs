@@ -53,6 +53,14 @@ pub(super) struct Binder<'a> {
     pub(super) sequence_literals: Vec<(u32, u32)>,
     /// Names of columns that were found, where somebody wants to know.
     pub(super) column_names: Option<Vec<Name>>,
+    /// The next WITH may hold changes of rows: it is the statement's own.
+    pub(super) allows_changes: bool,
+    /// It binds such a change: not all parameters need have a type.
+    pub(super) is_part: bool,
+    /// The changes in WITH.
+    pub(super) changes: Vec<crate::plan::Change>,
+    /// What they are called and give.
+    pub(super) change_names: Vec<super::changes::ChangeName>,
 }
 
 /// Columns of rows outside: the parameter that stands for each, its value one scope further out, and its name there.
@@ -144,6 +152,10 @@ impl<'a> Binder<'a> {
             insert_targets: Vec::new(),
             sequence_literals: Vec::new(),
             column_names: None,
+            allows_changes: false,
+            is_part: false,
+            changes: Vec::new(),
+            change_names: Vec::new(),
         }
     }
 

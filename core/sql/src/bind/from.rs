@@ -174,6 +174,9 @@ impl Binder<'_> {
     /// A WITH query put in place of its name: bound anew for each use.
     fn cte_query(&mut self, position: usize) -> Result<Query> {
         let Cte { definition, visible, outer_count } = self.ctes[position].clone();
+        if let Some(change) = &definition.change {
+            return self.change_query(&definition, change);
+        }
         if let Some(query) = self.working_table(position, &definition.name)? {
             return Ok(query);
         }

@@ -8,6 +8,7 @@ mod aggregates;
 mod alter;
 mod array;
 mod binder;
+mod changes;
 mod coerce;
 mod conflict;
 mod copy;
@@ -213,13 +214,24 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
         ast::Statement::Query(query) => {
+            binder.allows_changes = true;
             let query = binder.query(query)?;
+            let changes = std::mem::take(&mut binder.changes);
             let plan = optimize::plan(finish(binder)?, query)?;
-            Ok(Bound::Dml(plan::Statement::Query(plan)))
+            changes::with_changes(changes, plan::Statement::Query(plan))
         }
-        ast::Statement::Insert(insert) => bind_insert(binder, insert),
-        ast::Statement::Update(update) => bind_update(binder, update),
-        ast::Statement::Delete(delete) => bind_delete(binder, delete),
+        ast::Statement::Insert(insert) => {
+            binder.allows_changes = true;
+            bind_insert(binder, insert)
+        }
+        ast::Statement::Update(update) => {
+            binder.allows_changes = true;
+            bind_update(binder, update)
+        }
+        ast::Statement::Delete(delete) => {
+            binder.allows_changes = true;
+            bind_delete(binder, delete)
+        }
         ast::Statement::CreateTable(create) => binder.new_table(create).map(Bound::Ddl),
         ast::Statement::DropTable { names, if_exists, cascade } => {
             binder.drop_table(names, *if_exists, *cascade).map(Bound::Ddl)
@@ -318,7 +330,9 @@ fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
 
 /// What the optimizer needs, when all parameters have types.
 fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
-    binder.check_params()?;
+    if !binder.is_part {
+        binder.check_params()?;
+    }
     Ok(optimize::Input { statement: binder.statement, param_types: binder.params, methods: binder.methods })
 }
 
@@ -326,8 +340,9 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
     let dml::BoundInsert { table, source, generated, checks, skip, conflict_update, returning } =
         binder.insert(insert)?;
     let relations = binder.relations(&table, conflict_update.is_some())?;
+    let changes = std::mem::take(&mut binder.changes);
     let source = optimize::plan(finish(binder)?, source)?;
-    Ok(Bound::Dml(plan::Statement::Insert(plan::Insert {
+    changes::with_changes(changes, plan::Statement::Insert(plan::Insert {
         table,
         source,
         generated,
@@ -336,16 +351,17 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
         conflict_update,
         relations,
         returning,
-    })))
+    }))
 }
 
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
     let dml::BoundChange { table, source, recheck, assignments, generated, checks, returning } =
         binder.update(update)?;
     let relations = binder.relations(&table, true)?;
+    let changes = std::mem::take(&mut binder.changes);
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
-    Ok(Bound::Dml(plan::Statement::Update(plan::Update {
+    changes::with_changes(changes, plan::Statement::Update(plan::Update {
         table,
         source,
         recheck,
@@ -354,16 +370,17 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
         checks,
         relations,
         returning,
-    })))
+    }))
 }
 
 fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
     let dml::BoundChange { table, source, recheck, assignments: _, generated: _, checks: _, returning } =
         binder.delete(delete)?;
     let relations = binder.relations(&table, true)?;
+    let changes = std::mem::take(&mut binder.changes);
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
-    Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, relations, returning })))
+    changes::with_changes(changes, plan::Statement::Delete(plan::Delete { table, source, recheck, relations, returning }))
 }
 
 /// Binds EXECUTE's arguments to the prepared statement's parameter types: expressions without columns, for

@@ -28,11 +28,15 @@ impl Binder<'_> {
         body: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         let before = self.ctes.len();
+        let is_top = std::mem::take(&mut self.allows_changes);
         for (index, definition) in with.iter().enumerate() {
             if with[..index].iter().any(|other| other.name.text == definition.name.text) {
                 let message =
                     format!("WITH query name \"{}\" specified more than once", definition.name.text);
                 return Err(Error::new(SqlState::DUPLICATE_ALIAS, message).at(definition.name.at));
+            }
+            if let Some(change) = &definition.change {
+                self.bind_change(definition, change, is_top)?;
             }
             let visible = self.ctes.len();
             let outer_count = self.outer.len();
@@ -47,7 +51,7 @@ impl Binder<'_> {
     /// A WITH query that nobody used must be right all the same; what binding it left behind is dropped.
     fn check_unused(&mut self, with: &[ast::CommonTable], before: usize) -> Result<()> {
         for (index, definition) in with.iter().enumerate() {
-            if self.is_used_cte(Arc::as_ptr(&definition.query)) {
+            if definition.change.is_some() || self.is_used_cte(Arc::as_ptr(&definition.query)) {
                 continue;
             }
             let visible = before + index;

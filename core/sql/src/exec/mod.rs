@@ -80,6 +80,8 @@ pub struct ExecContext {
     pub time_zone: i32,
     /// What random numbers are drawn from.
     pub random: crate::functions::Randomness,
+    /// What changes in WITH gave: the numbers of working tables, and their rows.
+    pub working: Vec<(usize, Arc<Vec<Batch>>)>,
     /// Counters of the operators, for EXPLAIN ANALYZE ([`ExecContext::with_metrics`]).
     pub metrics: Option<Arc<metrics::Metrics>>,
 }

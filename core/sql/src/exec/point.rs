@@ -359,12 +359,7 @@ fn delete(statement: &Delete) -> Option<(Arc<Table>, Vec<Operand>, Action)> {
 impl PointPlan {
     /// Takes a statement apart; `None` when it is no point statement.
     pub fn new(statement: &Statement) -> Option<PointPlan> {
-        let source = match statement {
-            Statement::Query(plan) => plan,
-            Statement::Insert(insert) => &insert.source,
-            Statement::Update(update) => &update.source,
-            Statement::Delete(delete) => &delete.source,
-        };
+        let source = statement.source();
         if !source.subqueries.is_empty() {
             return None;
         }
@@ -373,6 +368,7 @@ impl PointPlan {
             Statement::Insert(statement) => insert(statement),
             Statement::Update(statement) => update(statement),
             Statement::Delete(statement) => delete(statement),
+            Statement::With(_) => None,
         }?;
         let (layout, types) = (encode::layout(&table), encode::types(&table));
         Some(PointPlan { table, layout, types, key, action })

@@ -157,7 +157,7 @@ async fn open(plan: &Arc<Plan>, context: ExecContext, cx: &Cx) -> Result<(BoxOpe
             subqueries: Arc::new(subqueries),
             sequences: sequences.clone(),
             memory: memory.clone(),
-            working: Vec::new(),
+            working: context.working.clone(),
         })
     };
     let mut number = node_count(&plan.root);

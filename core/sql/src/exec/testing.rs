@@ -191,6 +191,7 @@ pub fn context(work_memory_bytes: usize) -> ExecContext {
         statement_start: 0,
         time_zone: 0,
         random: Default::default(),
+        working: Vec::new(),
         metrics: None,
     }
     .with_metrics()

@@ -199,6 +199,22 @@ pub struct Query {
     pub at: u32,
 }
 
+impl Query {
+    /// One that gives nothing.
+    pub fn empty(at: u32) -> Query {
+        Query {
+            with: Vec::new(),
+            body: SetExpr::Values { rows: Vec::new(), at },
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            with_ties: false,
+            locks: Vec::new(),
+            at,
+        }
+    }
+}
+
 /// FOR UPDATE, FOR SHARE, ….
 #[derive(Clone, Debug)]
 pub struct Locking {
@@ -219,8 +235,10 @@ pub struct CommonTable {
     pub name: Name,
     /// Names of its columns; fewer than it has, or none, keep the rest.
     pub columns: Vec<Name>,
-    /// What it stands for.
+    /// What it stands for; an empty query where it is a change.
     pub query: Arc<Query>,
+    /// INSERT, UPDATE or DELETE.
+    pub change: Option<Arc<Statement>>,
     /// WITH RECURSIVE: it may name itself.
     pub recursive: bool,
 }

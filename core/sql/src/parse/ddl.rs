@@ -120,7 +120,13 @@ impl Parser<'_> {
             from: vec![TableExpr::Table { name: name.clone(), alias: None }],
             ..Select::empty(at)
         };
-        let definition = CommonTable { name: name.clone(), columns, query: Arc::new(inner), recursive: true };
+        let definition = CommonTable {
+            name: name.clone(),
+            columns,
+            query: Arc::new(inner),
+            change: None,
+            recursive: true,
+        };
         let query = Query {
             with: vec![definition],
             body: SetExpr::Select(Box::new(select)),

@@ -123,17 +123,16 @@ impl Parser<'_> {
                 parser.accept_all(&["not", "materialized"])?;
             }
             parser.expect_punct(b'(')?;
-            for word in ["insert", "update", "delete"] {
-                parser.refuse_word(word, "data-modifying statement in WITH")?;
-            }
-            let query = Arc::new(parser.query()?);
+            let at = parser.at()?;
+            let change = parser.change()?.map(Arc::new);
+            let query = Arc::new(if change.is_some() { Query::empty(at) } else { parser.query()? });
             parser.expect_punct(b')')?;
             for word in ["search", "cycle"] {
                 if recursive {
                     parser.refuse_word(word, &word.to_uppercase())?;
                 }
             }
-            Ok(CommonTable { name, columns, query, recursive })
+            Ok(CommonTable { name, columns, query, change, recursive })
         })
     }
 

@@ -90,6 +90,22 @@ impl Parser<'_> {
         Ok(Statement::Query(self.query()?))
     }
 
+    /// A change of rows in WITH, if one begins here.
+    pub(super) fn change(&mut self) -> Result<Option<Statement>> {
+        self.refuse_word("merge", "MERGE")?;
+        self.nested(|parser| {
+            Ok(if parser.accept("insert")? {
+                Some(Statement::Insert(parser.insert(Vec::new())?))
+            } else if parser.accept("update")? {
+                Some(Statement::Update(parser.update(Vec::new())?))
+            } else if parser.accept("delete")? {
+                Some(Statement::Delete(parser.delete(Vec::new())?))
+            } else {
+                None
+            })
+        })
+    }
+
     fn alias(&mut self) -> Result<Option<Name>> {
         Ok(if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? })
     }

@@ -329,6 +329,93 @@ pub enum Statement {
     Update(Update),
     /// DELETE.
     Delete(Delete),
+    /// Changes in WITH, and what stands behind them.
+    With(Box<With>),
+}
+
+/// A statement behind changes in WITH.
+#[derive(Clone, Debug)]
+pub struct With {
+    /// Run in order, each once; none sees what the others do but through RETURNING.
+    pub changes: Vec<Change>,
+    /// What stands behind them.
+    pub main: Statement,
+}
+
+/// INSERT, UPDATE or DELETE in WITH.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The working table that RETURNING's rows go into.
+    pub working: usize,
+    /// What.
+    pub statement: Statement,
+}
+
+impl Statement {
+    /// The statements that it is made of, in the order in which they run.
+    pub fn parts(&self) -> Vec<&Statement> {
+        match self {
+            Statement::With(with) => {
+                with.changes.iter().map(|change| &change.statement).chain([&with.main]).collect()
+            }
+            other => vec![other],
+        }
+    }
+
+    /// The statement behind WITH.
+    pub fn main(&self) -> &Statement {
+        match self {
+            Statement::With(with) => &with.main,
+            other => other,
+        }
+    }
+
+    /// What reads the rows.
+    pub fn source(&self) -> &Plan {
+        match self {
+            Statement::Query(plan) => plan,
+            Statement::Insert(insert) => &insert.source,
+            Statement::Update(update) => &update.source,
+            Statement::Delete(delete) => &delete.source,
+            Statement::With(with) => with.main.source(),
+        }
+    }
+
+    /// Types of its parameters.
+    pub fn param_types(&self) -> &[SqlType] {
+        &self.source().param_types
+    }
+
+    /// The table that it changes by itself.
+    pub fn target(&self) -> Option<&Arc<Table>> {
+        match self {
+            Statement::Insert(insert) => Some(&insert.table),
+            Statement::Update(update) => Some(&update.table),
+            Statement::Delete(delete) => Some(&delete.table),
+            Statement::Query(_) | Statement::With(_) => None,
+        }
+    }
+
+    /// The foreign keys around what it changes by itself.
+    pub fn relations(&self) -> Option<&Arc<Relations>> {
+        match self {
+            Statement::Insert(insert) => insert.relations.as_ref(),
+            Statement::Update(update) => update.relations.as_ref(),
+            Statement::Delete(delete) => delete.relations.as_ref(),
+            Statement::Query(_) | Statement::With(_) => None,
+        }
+    }
+
+    /// RETURNING.
+    pub fn returning(&self) -> Option<&Returning> {
+        match self {
+            Statement::Query(_) => None,
+            Statement::Insert(insert) => insert.returning.as_ref(),
+            Statement::Update(update) => update.returning.as_ref(),
+            Statement::Delete(delete) => delete.returning.as_ref(),
+            Statement::With(with) => with.main.returning(),
+        }
+    }
 }
 
 /// INSERT: `source` gives one column for each table column in order (defaults, casts and identity already in place;
