@@ -42,6 +42,7 @@ struct NamedSavepoint {
     settings_session: Option<Box<Settings>>,
     /// How many cursors had been declared.
     cursor_count: u64,
+    read_only: bool,
 }
 
 impl Explicit {
@@ -86,6 +87,7 @@ impl Explicit {
             settings: settings.clone(),
             settings_session: self.settings_session.clone(),
             cursor_count,
+            read_only: self.read_only,
         });
     }
 
@@ -99,6 +101,7 @@ impl Explicit {
     /// RELEASE name: it and later ones are forgotten, what was done stays. Errors: 3B001.
     pub(crate) fn release(&mut self, name: &str) -> Result<()> {
         let at = self.find(name)?;
+        self.read_only = self.savepoints[at].read_only;
         self.savepoints.truncate(at);
         Ok(())
     }
@@ -114,6 +117,7 @@ impl Explicit {
         }
         self.own = savepoint.own.clone();
         self.settings_session = savepoint.settings_session.clone();
+        self.read_only = savepoint.read_only;
         self.failed = false;
         Ok((savepoint.settings.clone(), savepoint.cursor_count))
     }

@@ -127,6 +127,10 @@ impl Binder<'_> {
     fn sequence_argument(&mut self, arg: &ast::Expr) -> Result<Expr> {
         let text = match &arg.kind {
             ExprKind::String(text) | ExprKind::Regclass(text) => text,
+            ExprKind::Cast { input, ty: SqlType::Text } => match &input.kind {
+                ExprKind::String(text) => text,
+                _ => return Err(Error::unsupported("a sequence that is not named by a literal").at(arg.at)),
+            },
             _ => return Err(Error::unsupported("a sequence that is not named by a literal").at(arg.at)),
         };
         let stored = text.strip_prefix('#').and_then(|id| id.parse::<u32>().ok());
