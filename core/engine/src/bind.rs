@@ -155,7 +155,12 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
         Bound::Ddl(Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::AccessExclusive)));
         }
-        Bound::Ddl(Ddl::CreateIndex { table, .. }) => locks.push((table.id, TableLock::Share)),
+        Bound::Ddl(Ddl::CreateIndex { table, index }) => {
+            // Hidden columns are written into all rows.
+            let is_plain = index.hidden.is_empty();
+            let mode = if is_plain { TableLock::Share } else { TableLock::AccessExclusive };
+            locks.push((table.id, mode));
+        }
         Bound::Ddl(Ddl::DropIndex(indexes)) => {
             locks.extend(indexes.iter().map(|(table, _)| (table.id, TableLock::AccessExclusive)));
         }

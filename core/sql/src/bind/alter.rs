@@ -50,11 +50,9 @@ impl<'a> Alter<'a> {
             indexes: table
                 .indexes
                 .iter()
-                .map(|index| NewIndex {
-                    name: index.name.clone(),
-                    columns: index.columns.clone(),
-                    unique: index.unique && index.predicate.is_none(),
-                    is_constraint: index.is_constraint,
+                .map(|index| {
+                    let unique = index.unique && index.predicate.is_none();
+                    NewIndex::plain(index.name.clone(), index.columns.clone(), unique, index.is_constraint)
                 })
                 .collect(),
             checks: table.checks.iter().map(|check| (check.name.clone(), check.expression.clone())).collect(),

@@ -2,10 +2,11 @@
 
 use super::binder::Binder;
 use super::dml::TableScope;
+use super::index::is_same;
 use super::scope::no_column;
 use crate::catalog::{Index, Table};
 use crate::expr::Expr;
-use crate::parse::ast::{self, ConflictTarget};
+use crate::parse::ast::{self, ConflictTarget, IndexKey};
 use crate::plan::{Arbiters, ConflictUpdate};
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -49,7 +50,7 @@ impl Binder<'_> {
     }
 
     /// The unique keys that ON CONFLICT is about. Errors: 42703, 42P10, 42704.
-    fn arbiters(&self, table: &Table, target: &ConflictTarget) -> Result<Arbiters> {
+    fn arbiters(&mut self, table: &Arc<Table>, target: &ConflictTarget) -> Result<Arbiters> {
         match target {
             ConflictTarget::All => Ok(Arbiters::All),
             ConflictTarget::Constraint(name) => {
@@ -63,30 +64,66 @@ impl Binder<'_> {
                 }
                 Ok(Arbiters::Some { primary, indexes })
             }
-            ConflictTarget::Columns { names, at } => {
-                let mut wanted = names
-                    .iter()
-                    .map(|name| table.column(&name.text).ok_or_else(|| no_column(None, name)))
-                    .collect::<Result<Vec<_>>>()?;
-                wanted.sort_unstable();
-                wanted.dedup();
-                let same = |mut ordinals: Vec<usize>| {
-                    ordinals.sort_unstable();
-                    ordinals == wanted
-                };
-                let primary = same(table.primary_key.clone());
-                let unique = table.indexes.iter().filter(|index| index.unique);
-                let indexes: Vec<_> = unique
-                    .filter(|index| same(index.columns.iter().map(|column| column.ordinal).collect()))
-                    .map(|index| index.tree)
-                    .collect();
-                if !primary && indexes.is_empty() {
-                    let message =
-                        "there is no unique or exclusion constraint matching the ON CONFLICT specification";
-                    return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(*at));
+            ConflictTarget::Keys { keys, filter, at } => self.inferred(table, keys, filter.as_ref(), *at),
+        }
+    }
+
+    /// The unique keys of exactly these columns and expressions: those without a predicate, and those whose predicate is said.
+    fn inferred(
+        &mut self,
+        table: &Arc<Table>,
+        keys: &[IndexKey],
+        filter: Option<&ast::Expr>,
+        at: u32,
+    ) -> Result<Arbiters> {
+        let none = || {
+            let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+            Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(at)
+        };
+        let hidden = self.hidden_exprs(table)?;
+        let mut wanted = Vec::with_capacity(keys.len());
+        for key in keys {
+            wanted.push(match key {
+                IndexKey::Column(name) => {
+                    table.column(&name.text).ok_or_else(|| no_column(None, name))?
                 }
-                Ok(Arbiters::Some { primary, indexes })
+                IndexKey::Expr(_, tree) => {
+                    let bound = self.index_expr(table, tree, None)?;
+                    hidden.iter().find(|it| is_same(&it.1, &bound)).map(|it| it.0).ok_or_else(none)?
+                }
+            });
+        }
+        let mut said = Vec::new();
+        if let Some(filter) = filter {
+            self.index_expr(table, filter, Some("WHERE"))?.into_conjuncts(&mut said);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let same = |mut ordinals: Vec<usize>| {
+            ordinals.sort_unstable();
+            ordinals.dedup();
+            ordinals == wanted
+        };
+        let mut indexes = Vec::new();
+        for index in table.indexes.iter().filter(|index| index.unique) {
+            let mut ordinals: Vec<usize> = index.columns.iter().map(|column| column.ordinal).collect();
+            if let Some(text) = &index.predicate {
+                ordinals.pop();
+                let tree = crate::parse::expression(text)?;
+                let mut needed = Vec::new();
+                self.index_expr(table, &tree, Some("WHERE"))?.into_conjuncts(&mut needed);
+                if !needed.iter().all(|part| said.iter().any(|it| is_same(it, part))) {
+                    continue;
+                }
+            }
+            if same(ordinals) {
+                indexes.push(index.tree);
             }
         }
+        let primary = same(table.primary_key.clone());
+        if !primary && indexes.is_empty() {
+            return Err(none());
+        }
+        Ok(Arbiters::Some { primary, indexes })
     }
 }

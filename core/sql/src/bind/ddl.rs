@@ -1,7 +1,7 @@
 //! CREATE and DROP: checked against the catalog, names chosen as PostgreSQL does.
 
 use super::binder::Binder;
-use crate::catalog::{Column, IndexColumn, Table, is_temporary};
+use crate::catalog::{Column, IndexColumn, Table};
 use crate::ddl::{Ddl, NewColumnSequence, NewIndex, NewTable};
 use crate::parse::ast::{self, ConstraintKind, Name};
 use orrery_base::{Error, Result, SqlState, limits};
@@ -148,7 +148,7 @@ impl Binder<'_> {
                 let name = self.relation_name(table, given, &names, "key", *at)?;
                 let columns =
                     ordinals.into_iter().map(|ordinal| IndexColumn { ordinal, descending: false }).collect();
-                table.indexes.push(NewIndex { name, columns, unique: true, is_constraint: true });
+                table.indexes.push(NewIndex::plain(name, columns, true, true));
             }
             ConstraintKind::Check(text, tree) => {
                 self.validate_check(&table.columns, tree)?;
@@ -199,38 +199,6 @@ impl Binder<'_> {
             Some(name) => Ok(name),
             None => Ok(first_free(&derived_name(&table.name, columns, suffix), taken)),
         }
-    }
-
-    pub(super) fn create_index(&mut self, create: &ast::CreateIndex) -> Result<Ddl> {
-        let ast::CreateIndex { name, if_not_exists, table: table_name, columns, unique } = create;
-        let table = self.table(table_name)?;
-        // An index of a temporary table is stored as the table is.
-        let name = &match name {
-            Some(name) if is_temporary(&table.name) => Some(self.temporary_name(name)?),
-            name => name.clone(),
-        };
-        if let Some(name) = name
-            && let Some(notice) = self.check_new_name(name, *if_not_exists)?
-        {
-            return Ok(notice);
-        }
-        let mut made: Vec<IndexColumn> = Vec::with_capacity(columns.len());
-        for (column, descending) in columns {
-            let ordinal = table.column(&column.text).ok_or_else(|| super::scope::no_column(None, column))?;
-            if made.iter().any(|known| known.ordinal == ordinal) {
-                return Err(Error::unsupported("a column twice in one index").at(column.at));
-            }
-            made.push(IndexColumn { ordinal, descending: *descending });
-        }
-        let name = match name {
-            Some(name) => name.text.clone(),
-            None => {
-                let names: Vec<&str> = columns.iter().map(|(column, _)| column.text.as_str()).collect();
-                first_free(&derived_name(&table.name, &names, "idx"), |name| self.is_taken(name))
-            }
-        };
-        let index = NewIndex { name, columns: made, unique: *unique, is_constraint: false };
-        Ok(Ddl::CreateIndex { table, index })
     }
 
     pub(super) fn alter_table(&mut self, alter: &ast::AlterTable) -> Result<Ddl> {

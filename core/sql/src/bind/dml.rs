@@ -654,7 +654,8 @@ fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
         .with_hint("Use OVERRIDING SYSTEM VALUE to override."))
 }
 
-fn without_positions(mut expr: Expr) -> Expr {
+/// The expression as if it stood nowhere.
+pub(crate) fn without_positions(mut expr: Expr) -> Expr {
     fn clear(expr: &mut Expr) {
         if let Expr::Call { position, .. } | Expr::Cast { position, .. } | Expr::Subquery { position, .. } =
             expr

@@ -132,6 +132,10 @@ impl Binder<'_> {
         let columns =
             table.visible().map(|(ordinal, column)| (column.name.as_str(), ids[ordinal], column.ty));
         let scope = named(shown, columns, renamed)?;
+        for (ordinal, expr) in self.hidden_exprs(&table)? {
+            let over_ids = |at: usize| Some(Expr::Column { id: ids[at], ty: table.columns[at].ty });
+            self.statement.hidden.push((ids[ordinal], expr.replace_columns(&over_ids)));
+        }
         let columns = ids.into_iter().enumerate().collect();
         Ok((Logical::Scan { table, columns }, scope))
     }

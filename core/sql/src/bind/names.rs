@@ -9,6 +9,11 @@ pub(super) fn output_name(expr: &Expr) -> String {
 }
 
 /// A name, and whether it is a strong one (a column's or a function's).
+/// What an index calls the column of an expression.
+pub(super) fn index_column(expr: &Expr) -> String {
+    figure(expr).map_or_else(|| "expr".to_owned(), |it| it.0)
+}
+
 fn figure(expr: &Expr) -> Option<(String, bool)> {
     let weak = |name: &str| Some((name.to_owned(), false));
     let strong = |name: &str| Some((name.to_owned(), true));

@@ -140,6 +140,28 @@ impl Change {
         }
     }
 
+    /// The table with hidden columns more, its rows written anew.
+    pub(super) async fn with_hidden(
+        &mut self,
+        cx: &Cx,
+        ctx: &ExecContext,
+        table: &Table,
+        hidden: &[Column],
+    ) -> Result<Table> {
+        let mut new = table.clone();
+        new.columns.extend(hidden.iter().cloned());
+        if new.columns.len() > limits::COLUMN_COUNT_MAX {
+            let message = format!("tables can have at most {} columns", limits::COLUMN_COUNT_MAX);
+            return Err(Error::new(SqlState::TOO_MANY_COLUMNS, message));
+        }
+        let mut fills = keep_all(table);
+        let generated = Alter::new(&self.catalog, &Arc::new(new.clone())).generated()?;
+        let added = generated.into_iter().filter(|it| it.0 >= table.columns.len());
+        fills.extend(added.map(|it| Fill::Expr(it.1)));
+        let (new, _) = self.rewrite(At { cx, ctx }, table, new, &mut fills).await?;
+        Ok(new)
+    }
+
     async fn add_column(
         &mut self,
         at: At<'_>,
@@ -237,6 +259,9 @@ impl Change {
         let generated = Alter::new(&self.catalog, table).generated()?;
         let uses = |it: &&(usize, Expr)| it.0 != ordinal && !it.1.columns_all(|column| column != ordinal);
         if let Some((user, _)) = generated.iter().find(uses) {
+            if table.columns[*user].hidden {
+                return Err(Error::unsupported("DROP COLUMN of a column that an index's expression uses"));
+            }
             if cascade {
                 return Err(Error::unsupported("DROP COLUMN CASCADE to a generated column"));
             }
@@ -266,14 +291,11 @@ impl Change {
         new.indexes = kept;
         for index in gone {
             self.txn.drop_tree(index.tree)?;
+            drop_hidden(&mut new, &index);
         }
         let owned = self.owned_sequences(table, Some(ordinal));
         let column = &mut new.columns[ordinal];
-        *column = Column {
-            name: format!("........dropped.{}........", ordinal + 1),
-            hidden: true,
-            ..Column::new("", column.ty)
-        };
+        *column = dropped_column(ordinal, column.ty);
         if new.primary_key.contains(&ordinal) {
             // The trees of the indexes that are gone are dropped already; what is left is made anew.
             let mut old = (**table).clone();
@@ -474,6 +496,25 @@ impl Change {
         new.name.clone_from(&to.text);
         self.put_altered(new)
     }
+}
+
+/// What stands in the place of a column that is gone.
+fn dropped_column(ordinal: usize, ty: SqlType) -> Column {
+    Column {
+        name: format!("........dropped.{}........", ordinal + 1),
+        hidden: true,
+        ..Column::new("", ty)
+    }
+}
+
+/// The hidden columns of an index that is gone are as dropped ones. Whether there were any.
+pub(super) fn drop_hidden(table: &mut Table, index: &Index) -> bool {
+    let hidden: Vec<usize> =
+        index.columns.iter().map(|it| it.ordinal).filter(|&ordinal| table.columns[ordinal].hidden).collect();
+    for &ordinal in &hidden {
+        table.columns[ordinal] = dropped_column(ordinal, table.columns[ordinal].ty);
+    }
+    !hidden.is_empty()
 }
 
 fn count_from(sequence: &Sequence) -> Fill {

@@ -1,9 +1,10 @@
 //! Schema changes as catalog rows.
 
 use super::load::{encode_state, insert, load, read_state, remove};
+use super::alter::drop_hidden;
 use super::{Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, TABLES, codec};
 use crate::bind::{ITSELF, serial_default};
-use crate::catalog::{Catalog, Check, Identity, Index, Sequence, Table, TableStatistics};
+use crate::catalog::{Catalog, Check, Identity, Index, IndexColumn, Sequence, Table, TableStatistics};
 use crate::exec::ExecContext;
 use orrery_base::kv::{Isolation, ReadMode, RowLock, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
@@ -48,6 +49,10 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         }
         Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. } => {
             (TableLock::AccessExclusive, tables.iter().collect())
+        }
+        // Hidden columns are written into all rows.
+        Ddl::CreateIndex { table, index } if !index.hidden.is_empty() => {
+            (TableLock::AccessExclusive, vec![table])
         }
         Ddl::CreateIndex { table, .. } => (TableLock::Share, vec![table]),
         Ddl::DropIndex(indexes) => (TableLock::AccessExclusive, indexes.iter().map(|it| &it.0).collect()),
@@ -253,15 +258,15 @@ impl Change {
     }
 
     pub(super) fn new_index(&mut self, new: NewIndex) -> Result<Index> {
-        let NewIndex { name, columns, unique, is_constraint } = new;
+        let NewIndex { name, columns, unique, is_constraint, predicate, include, hidden: _ } = new;
         Ok(Index {
             tree: TreeId(self.next_id()?),
             name,
             columns,
             unique,
             is_constraint,
-            predicate: None,
-            include: Vec::new(),
+            predicate,
+            include,
         })
     }
 
@@ -287,10 +292,19 @@ impl Change {
     async fn create_index(&mut self, cx: &Cx, ctx: &ExecContext, table: &Table, new: NewIndex) -> Result<()> {
         let mut table = self.current(table)?;
         self.check_free(&new.name)?;
+        if !new.hidden.is_empty() {
+            let is_first_hidden = |column: &IndexColumn| column.ordinal == table.columns.len();
+            if !new.columns.iter().any(is_first_hidden) {
+                let message = format!("relation \"{}\" was changed by another transaction", table.name);
+                return Err(Error::new(SqlState::SERIALIZATION_FAILURE, message));
+            }
+            table = self.with_hidden(cx, ctx, &table, &new.hidden).await?;
+        }
+        let has_hidden = !new.hidden.is_empty();
         let index = self.new_index(new)?;
         crate::exec::build_index(cx, ctx, &table, &index).await?;
         table.indexes.push(index);
-        self.put_table(table)
+        if has_hidden { self.put_altered(table) } else { self.put_table(table) }
     }
 
     fn drop_index(&mut self, table: &Table, name: &str) -> Result<()> {
@@ -300,7 +314,8 @@ impl Change {
         })?;
         let index = table.indexes.remove(position);
         self.txn.drop_tree(index.tree)?;
-        self.put_table(table)
+        // Nobody else has its hidden columns: they are as dropped ones from here on.
+        if drop_hidden(&mut table, &index) { self.put_altered(table) } else { self.put_table(table) }
     }
 
     /// New, empty trees in place of the old ones.

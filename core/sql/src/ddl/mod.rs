@@ -191,4 +191,18 @@ pub struct NewIndex {
     pub unique: bool,
     /// Belongs to a constraint.
     pub is_constraint: bool,
+    /// WHERE, as SQL text; its value is the last of `columns`.
+    pub predicate: Option<String>,
+    /// INCLUDE: ordinals.
+    pub include: Vec<usize>,
+    /// Hidden columns that its expressions need beside those of the table: their ordinals follow the table's.
+    pub hidden: Vec<Column>,
+}
+
+impl NewIndex {
+    /// One of plain columns.
+    pub fn plain(name: String, columns: Vec<IndexColumn>, unique: bool, is_constraint: bool) -> NewIndex {
+        let (predicate, include, hidden) = (None, Vec::new(), Vec::new());
+        NewIndex { name, columns, unique, is_constraint, predicate, include, hidden }
+    }
 }

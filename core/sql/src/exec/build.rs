@@ -82,10 +82,12 @@ pub async fn refuse_newer_rows(cx: &Cx, context: &ExecContext, table: &Table) ->
 
 fn duplicated(table: &Table, index: &Index, row: &[Datum], time_zone: i32) -> Error {
     let settings = FormatSettings { time_zone, now: None };
-    let columns = index.columns.iter().map(|column| &table.columns[column.ordinal]);
+    let shown_count = index.columns.len() - usize::from(index.predicate.is_some());
+    let key = &index.columns[..shown_count];
+    let columns = key.iter().map(|column| &table.columns[column.ordinal]);
     let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
     let shown = |ordinal: usize| text::format(&row[ordinal], table.columns[ordinal].ty, settings);
-    let values: Vec<String> = index.columns.iter().map(|column| shown(column.ordinal)).collect();
+    let values: Vec<String> = key.iter().map(|column| shown(column.ordinal)).collect();
     Error::new(SqlState::UNIQUE_VIOLATION, format!("could not create unique index \"{}\"", index.name))
         .with_detail(format!("Key ({})=({}) is duplicated.", names.join(", "), values.join(", ")))
 }

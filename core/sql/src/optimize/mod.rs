@@ -7,6 +7,7 @@
 mod access;
 mod bounds;
 mod emit;
+mod hidden;
 mod join;
 mod paths;
 mod rules;
@@ -90,12 +91,12 @@ mod cost {
 /// Plans a query and the subqueries it uses.
 pub fn plan(input: Input, query: Query) -> Result<Plan> {
     let Input { statement, param_types, methods } = input;
-    let Statement { mut columns, mut subqueries, tables, sequences } = statement;
+    let Statement { mut columns, mut subqueries, tables, sequences, hidden } = statement;
     let mut query = query;
     if methods.decorrelate {
         unnest::statement(&mut columns, &mut subqueries, &mut query);
     }
-    let planner = Planner { columns, methods };
+    let planner = Planner { columns, methods, hidden: hidden::Hidden::new(hidden) };
     let mut planned = Vec::with_capacity(subqueries.len());
     for subquery in subqueries {
         planned.push(planner.query(subquery));
@@ -125,6 +126,7 @@ fn check_sequences(node: &PlanNode, mut is_below: bool) -> Result<()> {
 struct Planner {
     columns: Vec<ColumnInfo>,
     methods: Methods,
+    hidden: hidden::Hidden,
 }
 
 /// What the parent would like: rows in this order, and how many of them it will take.
@@ -162,7 +164,8 @@ impl Planner {
     fn query(&self, query: Query) -> crate::plan::PlanNode {
         let Query { mut root, output, fields } = query;
         simplify::tree(&mut root);
-        let root = rules::push_down(root, Vec::new());
+        let mut root = rules::push_down(root, Vec::new());
+        self.hidden.put_in(&mut root);
         let mut used = ColumnSet::of(output.iter().copied());
         rules::used_columns(&root, &mut used);
         let paths = self.paths(&root, &Wanted::default(), &used);

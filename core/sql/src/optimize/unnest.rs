@@ -287,7 +287,11 @@ impl Unnest<'_> {
 
     /// Whether grouping all rows once is cheaper than to run the subquery for each row outside.
     fn pays(&mut self, input: &Logical, query: &Query, grouped: &Logical) -> bool {
-        let planner = Planner { columns: std::mem::take(self.columns), methods: Methods::default() };
+        let planner = Planner {
+            columns: std::mem::take(self.columns),
+            methods: Methods::default(),
+            hidden: Default::default(),
+        };
         let cost = |node: &Logical| {
             let mut node = node.clone();
             simplify::tree(&mut node);
@@ -471,7 +475,8 @@ fn order_is_nothing(root: Logical) -> Logical {
 
 /// Whether neither side of the comparison can be NULL.
 fn never_null(input: &Logical, right: &Logical, kind: &SubqueryUse, output: &[ColumnId]) -> bool {
-    let planner = Planner { columns: Vec::new(), methods: Methods::default() };
+    let planner =
+        Planner { columns: Vec::new(), methods: Methods::default(), hidden: Default::default() };
     let inputs: &[Expr] = match kind {
         SubqueryUse::In(value) => std::slice::from_ref(&**value),
         // Its comparison may be anything.

@@ -2,7 +2,7 @@
 
 use super::ast::{
     ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, ExprKind,
-    IdentityDef, Name, Query, References, Select, SelectItem, SequenceOptions, SetExpr, Statement, TableExpr,
+    IdentityDef, IndexKey, Name, Query, References, Select, SelectItem, SequenceOptions, SetExpr, Statement, TableExpr,
 };
 use super::keywords;
 use super::lexer::Kind;
@@ -499,23 +499,32 @@ impl Parser<'_> {
         let columns = self.list(|parser| parser.index_column())?;
         self.expect_punct(b')')?;
         self.unique_nulls()?;
-        for (word, what) in [
-            ("include", "INCLUDE"),
-            ("with", "storage parameters"),
-            ("tablespace", "TABLESPACE"),
-            ("where", "partial index"),
-        ] {
+        let include = if self.accept("include")? { self.name_list()? } else { Vec::new() };
+        for (word, what) in [("with", "storage parameters"), ("tablespace", "TABLESPACE")] {
             self.refuse_word(word, what)?;
         }
-        Ok(CreateIndex { name, if_not_exists, table, columns, unique })
+        let predicate = if self.accept("where")? { Some(self.expr_with_text()?) } else { None };
+        Ok(CreateIndex { name, if_not_exists, table, columns, unique, include, predicate })
     }
 
-    fn index_column(&mut self) -> Result<(Name, bool)> {
-        let next = self.peek()?;
-        if next.kind == Kind::Punct(b'(') || self.peek_at(1)?.kind == Kind::Punct(b'(') {
-            return self.refuse("index on an expression");
+    /// A column, an expression in parentheses, or a function's call.
+    pub(super) fn index_key(&mut self) -> Result<IndexKey> {
+        if self.is_punct(b'(')? {
+            self.take()?;
+            let (text, expr) = self.expr_with_text()?;
+            self.expect_punct(b')')?;
+            return Ok(IndexKey::Expr(text, expr));
         }
-        let name = self.name()?;
+        if self.peek_at(1)?.kind == Kind::Punct(b'(') {
+            let start = self.peek()?.start;
+            let expr = self.expr_above(super::expr::power::CAST)?;
+            return Ok(IndexKey::Expr(self.text[start..self.last_end].to_owned(), expr));
+        }
+        Ok(IndexKey::Column(self.name()?))
+    }
+
+    fn index_column(&mut self) -> Result<(IndexKey, bool)> {
+        let key = self.index_key()?;
         self.refuse_word("collate", "COLLATE")?;
         let descending = self.accept("desc")?;
         if !descending {
@@ -536,7 +545,7 @@ impl Parser<'_> {
         if !self.is_punct(b',')? && !self.is_punct(b')')? {
             return self.refuse("operator class");
         }
-        Ok((name, descending))
+        Ok((key, descending))
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) mod power {
     pub(super) const AT: u8 = 11;
     pub(super) const COLLATE: u8 = 12;
     pub(super) const SIGN: u8 = 13;
-    pub(super) const CAST: u8 = 14;
+    pub(in crate::parse) const CAST: u8 = 14;
 }
 
 /// What comes after an operand.

@@ -1,7 +1,6 @@
 //! INSERT with ON CONFLICT.
 
-use super::ast::{CommonTable, ConflictTarget, ConflictUpdate, Insert, InsertSource, Name, OnConflict};
-use super::lexer::Kind;
+use super::ast::{CommonTable, ConflictTarget, ConflictUpdate, IndexKey, Insert, InsertSource, OnConflict};
 use super::parser::Parser;
 use orrery_base::Result;
 
@@ -50,10 +49,10 @@ impl Parser<'_> {
         let target = if self.accept_all(&["on", "constraint"])? {
             ConflictTarget::Constraint(self.name()?)
         } else if self.accept_punct(b'(')? {
-            let names = self.list(|parser| parser.conflict_column())?;
+            let keys = self.list(|parser| parser.conflict_key())?;
             self.expect_punct(b')')?;
-            self.refuse_word("where", "ON CONFLICT on a partial index")?;
-            ConflictTarget::Columns { names, at }
+            let filter = self.where_clause()?;
+            ConflictTarget::Keys { keys, filter, at }
         } else {
             ConflictTarget::All
         };
@@ -69,14 +68,11 @@ impl Parser<'_> {
         Ok(Some(OnConflict { target, update, at: start }))
     }
 
-    fn conflict_column(&mut self) -> Result<Name> {
-        if self.is_punct(b'(')? || self.peek_at(1)?.kind == Kind::Punct(b'(') {
-            return self.refuse("ON CONFLICT on an expression");
-        }
-        let name = self.name()?;
+    fn conflict_key(&mut self) -> Result<IndexKey> {
+        let key = self.index_key()?;
         if !self.is_punct(b',')? && !self.is_punct(b')')? {
             return self.refuse("ON CONFLICT with a collation or an operator class");
         }
-        Ok(name)
+        Ok(key)
     }
 }

@@ -44,6 +44,8 @@ pub struct Statement {
     pub tables: Vec<Arc<Table>>,
     /// Sequences that it names.
     pub sequences: Vec<u32>,
+    /// Hidden columns, and the expressions that they hold the values of.
+    pub hidden: Vec<(ColumnId, Expr)>,
 }
 
 /// A node.

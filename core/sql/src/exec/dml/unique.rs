@@ -65,7 +65,10 @@ impl Target<'_> {
             Newest::Row(holder, is_invisible) if own != Some(holder.as_slice()) => {
                 let index = self.table.indexes.iter().find(|index| index.tree == entry.tree);
                 let index = index.ok_or_else(|| Error::internal("an entry of no index"))?;
-                let ordinals: Vec<_> = index.columns.iter().map(|column| column.ordinal).collect();
+                let mut ordinals: Vec<_> = index.columns.iter().map(|column| column.ordinal).collect();
+                if index.predicate.is_some() {
+                    ordinals.pop();
+                }
                 let error = duplicate(self.table, &index.name, &ordinals, row);
                 Ok(Some(Conflict { error, is_invisible }))
             }

@@ -50,10 +50,12 @@ pub struct ConflictUpdate {
 pub enum ConflictTarget {
     /// All: no target was given.
     All,
-    /// Those of exactly these columns.
-    Columns {
-        /// The columns.
-        names: Vec<Name>,
+    /// Those of exactly these columns and expressions.
+    Keys {
+        /// Which.
+        keys: Vec<IndexKey>,
+        /// WHERE: indexes of this predicate, too.
+        filter: Option<Expr>,
         /// Where the list stands.
         at: u32,
     },
@@ -384,9 +386,22 @@ pub struct CreateIndex {
     /// On which table.
     pub table: Name,
     /// Columns and DESC.
-    pub columns: Vec<(Name, bool)>,
+    pub columns: Vec<(IndexKey, bool)>,
     /// UNIQUE
     pub unique: bool,
+    /// INCLUDE
+    pub include: Vec<Name>,
+    /// WHERE: its text, and what it means.
+    pub predicate: Option<(String, Expr)>,
+}
+
+/// What an index is on.
+#[derive(Clone, Debug)]
+pub enum IndexKey {
+    /// A column.
+    Column(Name),
+    /// An expression: its text, and what it means.
+    Expr(String, Expr),
 }
 
 /// COPY table FROM
