@@ -89,7 +89,9 @@ pub fn table<W: Write>(tables: &[TableDescription], name: &str, writer: &mut Wri
         lines.push("Indexes:".to_string());
     }
     for index in &table.indexes {
-        lines.push(format!("    {} {} ({})", quoted(&index.name), kind(index), column_list(index)));
+        let predicate = index.predicate.as_ref().map_or(String::new(), |text| format!(" WHERE ({text})"));
+        let columns = column_list(index);
+        lines.push(format!("    {} {} ({columns}){predicate}", quoted(&index.name), kind(index)));
     }
     if !table.checks.is_empty() {
         lines.push("Check constraints:".to_string());

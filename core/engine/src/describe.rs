@@ -69,6 +69,8 @@ pub struct IndexDescription {
     pub is_primary: bool,
     /// Whether it belongs to a constraint (PRIMARY KEY, UNIQUE).
     pub is_constraint: bool,
+    /// WHERE, as SQL text: only rows that pass are asked to be unique.
+    pub predicate: Option<String>,
     /// About how many bytes its pages take; those of the primary key are the table's.
     pub byte_estimate: u64,
 }
@@ -113,6 +115,7 @@ fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDes
         unique: true,
         is_primary: true,
         is_constraint: true,
+        predicate: None,
         byte_estimate,
     });
     let others = table.indexes.iter().map(|it| index(txn, table, it));
@@ -176,9 +179,12 @@ fn column(catalog: &Catalog, column: &Column) -> ColumnDescription {
 fn index(txn: &dyn Transaction, table: &Table, index: &Index) -> IndexDescription {
     let column =
         |it: &orrery_sql::catalog::IndexColumn| (table.columns[it.ordinal].name.clone(), it.descending);
+    // The predicate's own column stands last.
+    let shown_count = index.columns.len() - usize::from(index.predicate.is_some());
     IndexDescription {
         name: index.name.clone(),
-        columns: index.columns.iter().map(column).collect(),
+        columns: index.columns[..shown_count].iter().map(column).collect(),
+        predicate: index.predicate.clone(),
         unique: index.unique,
         is_primary: false,
         is_constraint: index.is_constraint,
