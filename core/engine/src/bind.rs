@@ -77,9 +77,7 @@ pub(crate) async fn prepare_to_run(
             check_written_definitions(db, cx, scope, &bound).await?;
             return Ok(Ready { bound, catalog, point });
         }
-        if from_cache && db.schema.is_current(&base)
-            || is_unchanged(db, cx, scope, &bound, &base).await?
-        {
+        if from_cache && db.schema.is_current(&base) || is_unchanged(db, cx, scope, &bound, &base).await? {
             return Ok(Ready { bound, catalog, point });
         }
     }

@@ -168,9 +168,7 @@ impl Cursor {
             FetchStep::Backward(count) => return self.go(count.saturating_neg()),
             FetchStep::Absolute(row) if row < 0 => (self.position, end.saturating_add(row).max(0)),
             FetchStep::Absolute(row) => (self.position, row.min(end)),
-            FetchStep::Relative(rows) => {
-                (self.position, self.position.saturating_add(rows).clamp(0, end))
-            }
+            FetchStep::Relative(rows) => (self.position, self.position.saturating_add(rows).clamp(0, end)),
         };
         if wanted < from || wanted == from && (1..end).contains(&wanted) {
             self.check_backward()?;

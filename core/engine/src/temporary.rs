@@ -69,7 +69,9 @@ impl TemporarySpace {
 
     /// An error as a user reads it.
     pub(crate) fn shown_error(&self, error: Error) -> Error {
-        if !error.message().contains(&*self.prefix) && !error.detail().is_some_and(|it| it.contains(&*self.prefix)) {
+        if !error.message().contains(&*self.prefix)
+            && !error.detail().is_some_and(|it| it.contains(&*self.prefix))
+        {
             return error;
         }
         let mut shown = Error::new(error.code(), self.shown(error.message()));
@@ -138,8 +140,7 @@ pub(crate) async fn claim(session: &Session, cx: &Cx, state: &mut StateGuard) ->
         scope.txn.rollback();
         return Ok(());
     }
-    let running =
-        Running { session, cx, state, scope: &mut scope, deadline: None, is_implicit: true };
+    let running = Running { session, cx, state, scope: &mut scope, deadline: None, is_implicit: true };
     let context = running.context(&catalog, &[], &[])?;
     let dropped = ddl::execute(cx, &context, &catalog, Ddl::DropTable { tables: left, cascade: true }).await;
     match dropped {

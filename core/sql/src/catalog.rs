@@ -34,9 +34,9 @@ pub const TEMPORARY: &str = "pg_temp_";
 
 /// Whether a stored name is one of a temporary table, or of what belongs to it.
 pub fn is_temporary(name: &str) -> bool {
-    name.strip_prefix(TEMPORARY).and_then(|rest| rest.split_once('.')).is_some_and(|(number, _)| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    name.strip_prefix(TEMPORARY)
+        .and_then(|rest| rest.split_once('.'))
+        .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A table.

@@ -453,10 +453,12 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Decimal { scale, .. } => reader
             .i128(descending)?
             .map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into()))),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Json => match reader.bytes(descending)? {
-            Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
-            None => None,
-        },
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Json => {
+            match reader.bytes(descending)? {
+                Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
+                None => None,
+            }
+        }
         SqlType::Bytea => reader.bytes(descending)?.map(|bytes| Datum::Bytea(bytes.into())),
         SqlType::Uuid => reader.fixed::<16>(descending)?.map(Datum::Uuid),
         other => return Err(Error::internal(format!("a key column of {other} is not read back"))),

@@ -84,9 +84,7 @@ impl Binder<'_> {
         let mut wanted = Vec::with_capacity(keys.len());
         for key in keys {
             wanted.push(match key {
-                IndexKey::Column(name) => {
-                    table.column(&name.text).ok_or_else(|| no_column(None, name))?
-                }
+                IndexKey::Column(name) => table.column(&name.text).ok_or_else(|| no_column(None, name))?,
                 IndexKey::Expr(_, tree) => {
                     let bound = self.index_expr(table, tree, None)?;
                     hidden.iter().find(|it| is_same(&it.1, &bound)).map(|it| it.0).ok_or_else(none)?

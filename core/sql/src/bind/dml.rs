@@ -623,7 +623,11 @@ fn plain_values(query: &ast::Query) -> Option<&[Vec<ast::Expr>]> {
     let ast::Query { with, body, order_by, limit, offset, with_ties: _, locks, at: _ } = query;
     match body {
         SetExpr::Values { rows, .. }
-            if with.is_empty() && locks.is_empty() && order_by.is_empty() && limit.is_none() && offset.is_none() =>
+            if with.is_empty()
+                && locks.is_empty()
+                && order_by.is_empty()
+                && limit.is_none()
+                && offset.is_none() =>
         {
             Some(rows)
         }

@@ -98,8 +98,7 @@ impl Binder<'_> {
             recheck: predicate.filter(|_| !has_subquery).map(moved),
         };
         let (exprs, fields) = self.returning_items(&locked.scope, items).map_err(|error| {
-            let is_misplaced =
-                [SqlState::GROUPING_ERROR, SqlState::WINDOWING_ERROR].contains(&error.code());
+            let is_misplaced = [SqlState::GROUPING_ERROR, SqlState::WINDOWING_ERROR].contains(&error.code());
             let refused = Error::unsupported("row locking clause with aggregate or window functions");
             if is_misplaced { refused.at(lock.at) } else { error }
         })?;

@@ -213,27 +213,13 @@ pub struct CopyFormat {
 pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods: Methods) -> Result<Bound> {
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
     binder.methods = methods;
+    binder.allows_changes = true;
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
-        ast::Statement::Query(query) => {
-            binder.allows_changes = true;
-            let query = binder.query(query)?;
-            let changes = std::mem::take(&mut binder.changes);
-            let plan = optimize::plan(finish(binder)?, query)?;
-            changes::with_changes(changes, plan::Statement::Query(plan))
-        }
-        ast::Statement::Insert(insert) => {
-            binder.allows_changes = true;
-            bind_insert(binder, insert)
-        }
-        ast::Statement::Update(update) => {
-            binder.allows_changes = true;
-            bind_update(binder, update)
-        }
-        ast::Statement::Delete(delete) => {
-            binder.allows_changes = true;
-            bind_delete(binder, delete)
-        }
+        ast::Statement::Query(query) => bind_query(binder, query),
+        ast::Statement::Insert(insert) => bind_insert(binder, insert),
+        ast::Statement::Update(update) => bind_update(binder, update),
+        ast::Statement::Delete(delete) => bind_delete(binder, delete),
         ast::Statement::CreateTable(create) => binder.new_table(create).map(Bound::Ddl),
         ast::Statement::DropTable { names, if_exists, cascade } => {
             binder.drop_table(names, *if_exists, *cascade).map(Bound::Ddl)
@@ -241,6 +227,7 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
         ast::Statement::CreateView(create) => {
             // It has no parameters, whatever the session would give.
             binder.params.clear();
+            binder.allows_changes = false;
             binder.create_view(create).map(Bound::Ddl)
         }
         ast::Statement::DropView { names, if_exists, cascade } => {
@@ -269,9 +256,7 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
         ast::Statement::Rollback { chain } => control(Control::Rollback { chain: *chain }),
         ast::Statement::Declare(declare) => control(Control::Declare(declare.clone())),
         ast::Statement::Fetch(fetch) => control(Control::Fetch(fetch.clone())),
-        ast::Statement::Close(name) => {
-            control(Control::Close(name.as_ref().map(|name| name.text.clone())))
-        }
+        ast::Statement::Close(name) => control(Control::Close(name.as_ref().map(|name| name.text.clone()))),
         ast::Statement::Reindex { names, index } => {
             binder.check_reindex(names, *index)?;
             control(Control::Reindex)
@@ -300,16 +285,17 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods
         ast::Statement::Explain { options, statement } => {
             control(Control::Explain { options: *options, statement: statement.clone() })
         }
-        ast::Statement::Analyze(names) if names.is_empty() => {
-            control(Control::Analyze(binder.all_tables()))
-        }
+        ast::Statement::Analyze(names) if names.is_empty() => control(Control::Analyze(binder.all_tables())),
         ast::Statement::Analyze(names) => control(Control::Analyze(tables(&binder, names)?)),
         ast::Statement::Vacuum { analyze, tables: names } => {
             let named = tables(&binder, names)?;
             let tables = if names.is_empty() { binder.all_tables() } else { named };
             control(Control::Vacuum { analyze: *analyze, tables })
         }
-        ast::Statement::CreateTableAs(create) => control(binder.table_as(create, parsed)?),
+        ast::Statement::CreateTableAs(create) => {
+            binder.allows_changes = false;
+            control(binder.table_as(create, parsed)?)
+        }
         ast::Statement::Checkpoint => control(Control::Checkpoint),
     }
 }
@@ -338,22 +324,32 @@ fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
     Ok(optimize::Input { statement: binder.statement, param_types: binder.params, methods: binder.methods })
 }
 
+fn bind_query(mut binder: Binder<'_>, query: &ast::Query) -> Result<Bound> {
+    let query = binder.query(query)?;
+    let changes = std::mem::take(&mut binder.changes);
+    let plan = optimize::plan(finish(binder)?, query)?;
+    changes::with_changes(changes, plan::Statement::Query(plan))
+}
+
 fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
     let dml::BoundInsert { table, source, generated, checks, skip, conflict_update, returning } =
         binder.insert(insert)?;
     let relations = binder.relations(&table, conflict_update.is_some())?;
     let changes = std::mem::take(&mut binder.changes);
     let source = optimize::plan(finish(binder)?, source)?;
-    changes::with_changes(changes, plan::Statement::Insert(plan::Insert {
-        table,
-        source,
-        generated,
-        checks,
-        skip,
-        conflict_update,
-        relations,
-        returning,
-    }))
+    changes::with_changes(
+        changes,
+        plan::Statement::Insert(plan::Insert {
+            table,
+            source,
+            generated,
+            checks,
+            skip,
+            conflict_update,
+            relations,
+            returning,
+        }),
+    )
 }
 
 fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
@@ -363,16 +359,19 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
     let changes = std::mem::take(&mut binder.changes);
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
-    changes::with_changes(changes, plan::Statement::Update(plan::Update {
-        table,
-        source,
-        recheck,
-        assignments,
-        generated,
-        checks,
-        relations,
-        returning,
-    }))
+    changes::with_changes(
+        changes,
+        plan::Statement::Update(plan::Update {
+            table,
+            source,
+            recheck,
+            assignments,
+            generated,
+            checks,
+            relations,
+            returning,
+        }),
+    )
 }
 
 fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
@@ -382,7 +381,10 @@ fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
     let changes = std::mem::take(&mut binder.changes);
     let source = optimize::plan(finish(binder)?, source)?;
     let recheck = recheck.map(plan::Recheck);
-    changes::with_changes(changes, plan::Statement::Delete(plan::Delete { table, source, recheck, relations, returning }))
+    changes::with_changes(
+        changes,
+        plan::Statement::Delete(plan::Delete { table, source, recheck, relations, returning }),
+    )
 }
 
 /// Binds EXECUTE's arguments to the prepared statement's parameter types: expressions without columns, for

@@ -83,9 +83,7 @@ impl Binder<'_> {
     fn query_body(&mut self, query: &ast::Query) -> Result<Query> {
         let ast::Query { with: _, body, order_by, limit, offset, with_ties, locks, at } = query;
         let (mut bound, scope) = match body {
-            body if !locks.is_empty() => {
-                (self.locked(body, order_by, locks)?, Rc::new(Scope::default()))
-            }
+            body if !locks.is_empty() => (self.locked(body, order_by, locks)?, Rc::new(Scope::default())),
             SetExpr::Select(select) => self.select(select, order_by)?,
             other => {
                 let mut bound = self.set_expr(other)?;

@@ -64,9 +64,8 @@ impl Binder<'_> {
 
     /// The tables that a statement means which names none: not those of other sessions.
     pub(super) fn all_tables(&self) -> Vec<Arc<crate::catalog::Table>> {
-        let own = |name: &str| {
-            self.catalog.temporary.as_ref().is_some_and(|prefix| name.starts_with(&**prefix))
-        };
+        let own =
+            |name: &str| self.catalog.temporary.as_ref().is_some_and(|prefix| name.starts_with(&**prefix));
         let tables = self.catalog.tables.values();
         tables.filter(|table| !is_temporary(&table.name) || own(&table.name)).cloned().collect()
     }

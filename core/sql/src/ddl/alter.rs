@@ -500,11 +500,7 @@ impl Change {
 
 /// What stands in the place of a column that is gone.
 fn dropped_column(ordinal: usize, ty: SqlType) -> Column {
-    Column {
-        name: format!("........dropped.{}........", ordinal + 1),
-        hidden: true,
-        ..Column::new("", ty)
-    }
+    Column { name: format!("........dropped.{}........", ordinal + 1), hidden: true, ..Column::new("", ty) }
 }
 
 /// The hidden columns of an index that is gone are as dropped ones. Whether there were any.

@@ -1,7 +1,7 @@
 //! Schema changes as catalog rows.
 
-use super::load::{encode_state, insert, load, read_state, remove};
 use super::alter::drop_hidden;
+use super::load::{encode_state, insert, load, read_state, remove};
 use super::{Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, TABLES, codec};
 use crate::bind::{ITSELF, serial_default};
 use crate::catalog::{Catalog, Check, Identity, Index, IndexColumn, Sequence, Table, TableStatistics};
@@ -259,15 +259,7 @@ impl Change {
 
     pub(super) fn new_index(&mut self, new: NewIndex) -> Result<Index> {
         let NewIndex { name, columns, unique, is_constraint, predicate, include, hidden: _ } = new;
-        Ok(Index {
-            tree: TreeId(self.next_id()?),
-            name,
-            columns,
-            unique,
-            is_constraint,
-            predicate,
-            include,
-        })
+        Ok(Index { tree: TreeId(self.next_id()?), name, columns, unique, is_constraint, predicate, include })
     }
 
     fn drop_table(&mut self, table: &Table, cascade: bool) -> Result<()> {

@@ -84,7 +84,8 @@ fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum
     };
     if from == ty
         || ty == SqlType::Unknown
-        || from == ty.base() && !matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Name | SqlType::Decimal { .. })
+        || from == ty.base()
+            && !matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Name | SqlType::Decimal { .. })
     {
         return Ok(value.clone());
     }

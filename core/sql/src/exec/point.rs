@@ -173,7 +173,10 @@ impl PointRow<'_> {
     #[inline]
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
         let column = *self.columns.get(index)?;
-        let is_bytes = matches!(self.types[column], SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Bytea);
+        let is_bytes = matches!(
+            self.types[column],
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Bytea
+        );
         if !is_bytes || self.view.is_null(column) {
             return None;
         }

@@ -9,8 +9,8 @@ use super::metrics::Counters;
 use super::probe::Matcher;
 use super::subquery::{self, Demand};
 use super::{
-    Batch, ExecContext, SubqueryResults, aggregate, append, apply, distinct, filter, hash_join, index, limit, lock_rows,
-    nested_loop, project, recursive, scan, series, sort, values, window,
+    Batch, ExecContext, SubqueryResults, aggregate, append, apply, distinct, filter, hash_join, index, limit,
+    lock_rows, nested_loop, project, recursive, scan, series, sort, values, window,
 };
 use crate::expr::Expr;
 use crate::functions::{EvalContext, SequencePool};

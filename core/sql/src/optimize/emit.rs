@@ -136,13 +136,7 @@ impl Planner {
                 let op = Op::Sort { input: Box::new(input.node), keys, limit: *limit };
                 Emitted { node: node(op, fields, path), layout: input.layout }
             }
-            PathOp::Limit { input, limit, offset } => {
-                let input = self.emit(input, required);
-                let fields = input.node.fields.clone();
-                let op =
-                    Op::Limit { input: Box::new(input.node), limit: limit.clone(), offset: offset.clone() };
-                Emitted { node: node(op, fields, path), layout: input.layout }
-            }
+            PathOp::Limit { input, limit, offset } => self.emit_limit(input, (limit, offset), path, required),
             PathOp::LockRows { input, rows, recheck } => {
                 self.emit_lock(input, rows, recheck.as_ref(), path, required)
             }
@@ -153,6 +147,19 @@ impl Planner {
             }
             PathOp::Append { inputs, columns } => self.emit_append(inputs, columns, path, required),
         }
+    }
+
+    fn emit_limit(
+        &self,
+        input: &Path,
+        (limit, offset): (&Option<Expr>, &Option<Expr>),
+        path: &Path,
+        required: &ColumnSet,
+    ) -> Emitted {
+        let input = self.emit(input, required);
+        let fields = input.node.fields.clone();
+        let op = Op::Limit { input: Box::new(input.node), limit: limit.clone(), offset: offset.clone() };
+        Emitted { node: node(op, fields, path), layout: input.layout }
     }
 
     fn emit_lock(

@@ -9,7 +9,7 @@ use crate::datum::Datum;
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::plan::JoinKind;
-use crate::plan::logical::{ColumnId, Logical, LogicalKey, LockRows};
+use crate::plan::logical::{ColumnId, LockRows, Logical, LogicalKey};
 use std::rc::Rc;
 use std::sync::Arc;
 

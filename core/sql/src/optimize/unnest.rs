@@ -475,8 +475,7 @@ fn order_is_nothing(root: Logical) -> Logical {
 
 /// Whether neither side of the comparison can be NULL.
 fn never_null(input: &Logical, right: &Logical, kind: &SubqueryUse, output: &[ColumnId]) -> bool {
-    let planner =
-        Planner { columns: Vec::new(), methods: Methods::default(), hidden: Default::default() };
+    let planner = Planner { columns: Vec::new(), methods: Methods::default(), hidden: Default::default() };
     let inputs: &[Expr] = match kind {
         SubqueryUse::In(value) => std::slice::from_ref(&**value),
         // Its comparison may be anything.

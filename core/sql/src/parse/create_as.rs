@@ -88,8 +88,7 @@ impl Parser<'_> {
             Statement::Query(query) if depth == self.select_depth_min => {
                 let query = Box::new(query);
                 let (columns, if_not_exists, with_data) = (Vec::new(), false, true);
-                let create =
-                    CreateTableAs { name, temporary, if_not_exists, columns, query, with_data };
+                let create = CreateTableAs { name, temporary, if_not_exists, columns, query, with_data };
                 Ok(Statement::CreateTableAs(create))
             }
             _ => Err(misplaced().at(at)),

@@ -2,7 +2,8 @@
 
 use super::ast::{
     ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, ExprKind,
-    IdentityDef, IndexKey, Name, Query, References, Select, SelectItem, SequenceOptions, SetExpr, Statement, TableExpr,
+    IdentityDef, IndexKey, Name, Query, References, Select, SelectItem, SequenceOptions, SetExpr, Statement,
+    TableExpr,
 };
 use super::keywords;
 use super::lexer::Kind;

@@ -53,7 +53,13 @@ impl<'a> Target<'a> {
     }
 
     /// The newest version of a key's value.
-    pub(in crate::exec) async fn newest(&self, cx: &Cx, tree: TreeId, key: &[u8], mode: ReadMode) -> Result<Newest> {
+    pub(in crate::exec) async fn newest(
+        &self,
+        cx: &Cx,
+        tree: TreeId,
+        key: &[u8],
+        mode: ReadMode,
+    ) -> Result<Newest> {
         loop {
             let mut value = Vec::new();
             let mut found = |bytes: &[u8]| value.extend_from_slice(bytes);
