@@ -282,7 +282,7 @@ impl Store {
 
     /// Whether replaced versions are kept, so that the past can be read.
     pub fn keeps_history(&self) -> bool {
-        self.options.history_micros > 0 && !self.options.in_memory
+        self.options.history_micros > 0
     }
 
     /// What a checkpoint up to `to` does with replaced versions.
