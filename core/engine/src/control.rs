@@ -355,7 +355,8 @@ async fn explain(
     statement: &Arc<orrery_sql::parse::Parsed>,
 ) -> Result<Execution> {
     if let Some(as_of) = statement.as_of.as_ref().filter(|_| !running.scope.is_past) {
-        let mut scope = running.scope_of_then(as_of).await.map_err(|error| shift(error, statement.offset_chars))?;
+        let mut scope =
+            running.scope_of_then(as_of).await.map_err(|error| shift(error, statement.offset_chars))?;
         let mut then = Running { scope: &mut scope, ..running.reborrow() };
         return Box::pin(explain(&mut then, options, statement)).await;
     }

@@ -35,7 +35,10 @@ impl Running<'_> {
             Datum::Timestamptz(micros) if (0..i64::MAX >> 12).contains(&micros) => {
                 Ok(Timestamp(Timestamp::from_micros(micros as u64 + 1).0 - 1))
             }
-            _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "AS OF SYSTEM TIME is not a time that can be read")),
+            _ => Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "AS OF SYSTEM TIME is not a time that can be read",
+            )),
         }
     }
 
@@ -43,7 +46,8 @@ impl Running<'_> {
         let parsed = parse::statements(&format!("select {text}"))?.pop();
         let parsed = parsed.ok_or_else(|| Error::internal("a SELECT is a statement"))?;
         let (catalog, _) = crate::bind::catalog(&self.session.db, self.cx, self.scope).await?;
-        let Bound::Dml(Statement::Query(plan)) = bind::bind(&parsed, &catalog, &[], self.scope.methods)? else {
+        let Bound::Dml(Statement::Query(plan)) = bind::bind(&parsed, &catalog, &[], self.scope.methods)?
+        else {
             return Err(Error::internal("a SELECT is a query"));
         };
         if !plan.tables.is_empty() || !plan.sequences.is_empty() {
@@ -60,7 +64,12 @@ impl Running<'_> {
 
     /// Runs a statement in a transaction of its own at the statement's time. Errors: those of [`Running::time_of`] and
     /// `orrery_store::Store::begin_at` (72000, 22023).
-    pub(crate) async fn in_the_past(&mut self, as_of: &AsOf, prepared: &Arc<Prepared>, params: Params) -> Result<Execution> {
+    pub(crate) async fn in_the_past(
+        &mut self,
+        as_of: &AsOf,
+        prepared: &Arc<Prepared>,
+        params: Params,
+    ) -> Result<Execution> {
         let mut scope = self.scope_of_then(as_of).await?;
         let mut then = Running { scope: &mut scope, ..self.reborrow() };
         Box::pin(then.prepared(prepared, params)).await

@@ -292,7 +292,15 @@ impl Store {
             bytes => bytes,
         };
         let expire_before = Timestamp::from_micros(now.saturating_sub(self.options.history_micros));
-        HistoryPlan { is_kept: self.keeps_history(), to, expire_before, bytes_max, ..HistoryPlan::default() }
+        let hides_expiry = orrery_base::plant!(self.world, HistoryHidesExpiry);
+        HistoryPlan {
+            is_kept: self.keeps_history(),
+            to,
+            expire_before,
+            bytes_max,
+            hides_expiry,
+            ..HistoryPlan::default()
+        }
     }
 
     /// No version that somebody may read is older: the memtable may forget those before.

@@ -395,10 +395,13 @@ impl TreeMerge<'_, '_> {
             return Ok(());
         }
         replaced.begin(self.tree, entry.key);
-        if entry.value.is_none() {
+        let world = self.writer.cx().world();
+        if entry.value.is_none() && !plant!(world, HistoryForgetsDeletes) {
             replaced.push(entry.timestamp, None);
         }
-        self.run.older(&mut |timestamp, value| replaced.push(timestamp, value));
+        if !plant!(world, HistoryForgetsChains) {
+            self.run.older(&mut |timestamp, value| replaced.push(timestamp, value));
+        }
         if let Some((leaf, row)) = row {
             let value = match (&long, leaf.value(row)) {
                 (Some(long), _) => long,
