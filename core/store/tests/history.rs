@@ -78,6 +78,7 @@ impl Model {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "one at a time")]
 enum Answer {
     Opened(Arc<Store>),
     Committed(Timestamp),

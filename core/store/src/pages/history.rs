@@ -310,6 +310,9 @@ impl Replaced {
     }
 }
 
+/// When a version was committed, and its value; `None`: deleted.
+pub type KeptVersion<'a> = (Timestamp, Option<&'a [u8]>);
+
 /// Appends a version.
 pub fn encode_version(into: &mut Vec<u8>, timestamp: Timestamp, value: Option<&[u8]>) {
     into.extend_from_slice(&timestamp.0.to_le_bytes());
@@ -318,7 +321,7 @@ pub fn encode_version(into: &mut Vec<u8>, timestamp: Timestamp, value: Option<&[
 }
 
 /// The versions of a run's value, newest first. Errors: XX001.
-pub fn versions(mut bytes: &[u8]) -> impl Iterator<Item = Result<(Timestamp, Option<&[u8]>)>> {
+pub fn versions(mut bytes: &[u8]) -> impl Iterator<Item = Result<KeptVersion<'_>>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;
@@ -339,7 +342,7 @@ pub fn versions(mut bytes: &[u8]) -> impl Iterator<Item = Result<(Timestamp, Opt
 }
 
 /// The newest version at or before `at`. Errors: XX001.
-pub fn version_at(bytes: &[u8], at: Timestamp) -> Result<Option<(Timestamp, Option<&[u8]>)>> {
+pub fn version_at(bytes: &[u8], at: Timestamp) -> Result<Option<KeptVersion<'_>>> {
     versions(bytes)
         .find(|version| version.as_ref().map_or(true, |(timestamp, _)| *timestamp <= at))
         .transpose()
