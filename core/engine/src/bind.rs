@@ -28,6 +28,8 @@ pub(crate) struct Scope {
     pub(crate) own: OwnCatalog,
     /// Where the session's temporary tables are.
     pub(crate) temporary: Option<Arc<TemporarySpace>>,
+    /// It reads at a time of the statement's choice.
+    pub(crate) is_past: bool,
 }
 
 /// See [`Scope::own`].
@@ -69,7 +71,8 @@ pub(crate) async fn prepare_to_run(
         if scope.read_only {
             refuse_writes(&bound)?;
         }
-        if lock_tables(cx, &scope.txn, &bound).await? {
+        // Nobody changes the past: its tables need no lock, even when they are dropped meanwhile.
+        if !scope.is_past && lock_tables(cx, &scope.txn, &bound).await? {
             // Whoever held the lock may have changed the data or the schema: a fresh snapshot, and the plan again.
             continue;
         }

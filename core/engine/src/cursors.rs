@@ -84,6 +84,10 @@ pub(crate) async fn declare(running: &mut Running<'_>, declare: &Declare) -> Res
         let message = format!("cursor \"{}\" already exists", name.text);
         return Err(Error::new(SqlState::DUPLICATE_CURSOR, message));
     }
+    if let Some(as_of) = &statement.as_of {
+        let refused = Error::unsupported("DECLARE CURSOR with AS OF SYSTEM TIME").at(as_of.at);
+        return Err(shift(refused, statement.offset_chars));
+    }
     let prepared = Arc::new(Prepared::new(statement.clone(), Vec::new()));
     let shifted = |error| shift(error, statement.offset_chars);
     let ready: Ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared)

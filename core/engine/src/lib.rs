@@ -14,6 +14,7 @@ mod cursors;
 mod database;
 mod describe;
 mod many;
+mod past;
 mod plans;
 mod point;
 mod result;

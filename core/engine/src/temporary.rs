@@ -119,6 +119,7 @@ pub(crate) async fn claim(session: &Session, cx: &Cx, state: &mut StateGuard) ->
         start: cx.now(),
         own: bind::OwnCatalog::default(),
         temporary: None,
+        is_past: false,
     };
     scope.txn.begin_statement()?;
     let (catalog, _) = bind::catalog(db, cx, &mut scope).await?;
