@@ -5,11 +5,10 @@ use crate::plans::{Planned, Prepared};
 use crate::schema::same_definition;
 use orrery_base::kv::{Isolation, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
-use orrery_sql::bind::{Bound, Control};
+use orrery_sql::bind::{BindSettings, Bound, Control};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::exec::point::PointPlan;
-use orrery_sql::optimize::Methods;
 use orrery_sql::plan::{Plan, Relations, Statement};
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
@@ -19,8 +18,8 @@ pub(crate) struct Scope {
     pub(crate) txn: Arc<Txn>,
     pub(crate) isolation: Isolation,
     pub(crate) read_only: bool,
-    /// What plans may be made of.
-    pub(crate) methods: Methods,
+    /// What of the session's settings plans depend on.
+    pub(crate) settings: BindSettings,
     /// When the transaction began.
     pub(crate) start: u64,
     /// The catalog of the transaction's own making, or of its one snapshot.
@@ -61,7 +60,7 @@ pub(crate) async fn prepare_to_run(
     for _ in 0..ROUND_COUNT_MAX {
         scope.txn.begin_statement()?;
         let (catalog, from_cache) = catalog(db, cx, scope).await?;
-        let Planned { bound, point, .. } = prepared.bind(&catalog, scope.methods)?;
+        let Planned { bound, point, .. } = prepared.bind(&catalog, scope.settings)?;
         if scope.read_only {
             refuse_writes(&bound)?;
         }

@@ -111,7 +111,7 @@ impl Binder<'_> {
                 let value = if base == SqlType::Text {
                     Datum::Text(value)
                 } else {
-                    text::parse(&value, base).map_err(|error| error.at(at))?
+                    self.literal(&value, base).map_err(|error| error.at(at))?
                 };
                 self.coerce(Expr::Literal { value, ty: base }, target, context, at)
             }

@@ -285,11 +285,13 @@ impl Binder<'_> {
                     &mut self.level,
                     Level { forbidden: Some("DEFAULT expressions"), ..Level::default() },
                 );
-                let value = self.expr(&Rc::new(Scope::default()), &tree);
+                let value = self.stored(|it| {
+                    let value = it.expr(&Rc::new(Scope::default()), &tree)?;
+                    // Positions inside a stored text are not the statement's.
+                    it.coerce_assignment(without_positions(value), &column.name, column.ty, 0)
+                });
                 self.level = level;
-                // Positions inside a stored text are not the statement's.
-                let value = without_positions(value?);
-                self.coerce_assignment(value, &column.name, column.ty, 0)
+                value
             }
         }
     }
@@ -300,8 +302,10 @@ impl Binder<'_> {
         for (ordinal, column) in table.columns.iter().enumerate() {
             let Some(text) = &column.generated else { continue };
             let tree = crate::parse::expression(text)?;
-            let value = without_positions(self.expr(&scope.scope, &tree)?);
-            let value = self.coerce_assignment(value, &column.name, column.ty, 0)?;
+            let value = self.stored(|it| {
+                let value = without_positions(it.expr(&scope.scope, &tree)?);
+                it.coerce_assignment(value, &column.name, column.ty, 0)
+            })?;
             generated.push((ordinal, scope.by_ordinal(value, table)));
         }
         Ok(generated)
@@ -351,7 +355,8 @@ impl Binder<'_> {
         let mut checks = Vec::with_capacity(table.checks.len());
         for check in &table.checks {
             let tree = crate::parse::expression(&check.expression)?;
-            let predicate = without_positions(self.condition(&scope.scope, &tree, "CHECK")?);
+            let predicate = self.stored(|it| it.condition(&scope.scope, &tree, "CHECK"))?;
+            let predicate = without_positions(predicate);
             checks.push((check.name.clone(), scope.by_ordinal(predicate, table)));
         }
         Ok(checks)

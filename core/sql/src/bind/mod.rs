@@ -42,6 +42,7 @@ use crate::optimize::{self, Methods};
 use crate::parse::Parsed;
 use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
+use crate::text::FormatSettings;
 use crate::types::SqlType;
 pub(crate) use alter::{Alter, null};
 use binder::Binder;
@@ -52,6 +53,15 @@ use orrery_base::{Error, Result, SqlState};
 pub(crate) use sequence::serial_default;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// What of a session's settings a plan depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BindSettings {
+    /// What the plan may be made of.
+    pub methods: Methods,
+    /// How literals are read; without a time.
+    pub format: FormatSettings,
+}
 
 /// A bound statement.
 #[derive(Clone, Debug)]
@@ -190,10 +200,17 @@ pub struct CopyFormat {
 }
 
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
-/// follow from use (42P18 where they do not). `methods`: what its plan may be made of.
-pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods: Methods) -> Result<Bound> {
+/// follow from use (42P18 where they do not).
+pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], settings: BindSettings) -> Result<Bound> {
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
-    binder.methods = methods;
+    (binder.methods, binder.format) = (settings.methods, settings.format);
+    binder.defines = matches!(
+        parsed.statement,
+        ast::Statement::CreateTable(_)
+            | ast::Statement::CreateView(_)
+            | ast::Statement::CreateIndex(_)
+            | ast::Statement::AlterTable(_)
+    );
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
         ast::Statement::Query(query) => {
@@ -348,6 +365,7 @@ pub fn execute_arguments(
     args: &[ast::Expr],
     param_types: &[SqlType],
     catalog: &Catalog,
+    settings: BindSettings,
 ) -> Result<Vec<Expr>> {
     if args.len() != param_types.len() {
         let message = "wrong number of parameters for prepared statement";
@@ -355,6 +373,7 @@ pub fn execute_arguments(
         return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
     }
     let mut binder = Binder::new(catalog, &[], 0);
+    binder.format = settings.format;
     binder.level.forbidden = Some("EXECUTE parameters");
     let scope = Rc::new(scope::Scope::default());
     let mut bound = Vec::with_capacity(args.len());

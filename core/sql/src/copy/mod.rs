@@ -72,12 +72,13 @@ impl CopyIn {
             let name = &self.copy.table.columns[missing].name;
             return Err(bad_file(format!("missing data for column \"{name}\"")));
         }
+        let settings = self.context.settings();
         let mut row = self.copy.defaults.clone();
         for (&ordinal, cell) in columns.iter().zip(cells) {
             let ty = self.copy.table.columns[ordinal].ty;
             let value = match cell {
                 None => Datum::Null,
-                Some(cell) => text::parse(cell, ty)?,
+                Some(cell) => text::parse_with(cell, ty, settings)?,
             };
             row[ordinal] = Expr::Literal { value, ty };
         }

@@ -200,7 +200,7 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
         }
         (Datum::Interval(interval), SqlType::Time) => Datum::Time(interval.micros.rem_euclid(DAY)),
         (Datum::Timestamp(micros), SqlType::Time) => time_of(*micros)?,
-        (Datum::Timestamptz(micros), SqlType::Time) => time_of(dates::shift(*micros, settings.time_zone)?)?,
+        (Datum::Timestamptz(micros), SqlType::Time) => time_of(settings.zone.to_local(*micros)?)?,
         (Datum::Int2(value), to) => from_integer(i64::from(*value), to)?,
         (Datum::Int4(value), to) => from_integer(i64::from(*value), to)?,
         (Datum::Int8(value), to) => from_integer(*value, to)?,
@@ -209,17 +209,17 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
         (Datum::Numeric(value), to) => from_numeric(value, to)?,
         (Datum::Date(days), SqlType::Timestamp) => Datum::Timestamp(dates::date_to_timestamp(*days)?),
         (Datum::Date(days), SqlType::Timestamptz) => {
-            Datum::Timestamptz(dates::shift(dates::date_to_timestamp(*days)?, -settings.time_zone)?)
+            Datum::Timestamptz(settings.zone.to_utc(dates::date_to_timestamp(*days)?)?)
         }
         (Datum::Timestamp(micros), SqlType::Date) => Datum::Date(dates::timestamp_to_date(*micros)),
         (Datum::Timestamp(micros), SqlType::Timestamptz) => {
-            Datum::Timestamptz(dates::shift(*micros, -settings.time_zone)?)
+            Datum::Timestamptz(settings.zone.to_utc(*micros)?)
         }
         (Datum::Timestamptz(micros), SqlType::Timestamp) => {
-            Datum::Timestamp(dates::shift(*micros, settings.time_zone)?)
+            Datum::Timestamp(settings.zone.to_local(*micros)?)
         }
         (Datum::Timestamptz(micros), SqlType::Date) => {
-            Datum::Date(dates::timestamp_to_date(dates::shift(*micros, settings.time_zone)?))
+            Datum::Date(dates::timestamp_to_date(settings.zone.to_local(*micros)?))
         }
         (value, to) if is_already(value, to) => value.clone(),
         (_, to) => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast this type to {to}"))),

@@ -52,8 +52,8 @@ pub struct EvalContext<'a> {
     pub transaction_start: Micros,
     /// The statement's start.
     pub statement_start: Micros,
-    /// Seconds east of UTC of the session's time zone (First light: fixed offsets; zone data comes later).
-    pub time_zone: i32,
+    /// The session's time zone, and how it reads and writes values.
+    pub format: crate::text::FormatSettings,
     /// What random numbers are drawn from; `None` where nothing may be drawn.
     pub random: Option<&'a Randomness>,
     /// Parameters `$1…`, cast to their types.
@@ -70,21 +70,26 @@ impl EvalContext<'_> {
     /// What texts depend on.
     pub fn settings(&self) -> crate::text::FormatSettings {
         let now = i64::try_from(self.transaction_start).ok();
-        crate::text::FormatSettings { time_zone: self.time_zone, now }
+        crate::text::FormatSettings { now, ..self.format }
+    }
+
+    /// The session's time zone.
+    pub fn zone(&self) -> crate::civil::Zone {
+        self.format.zone
     }
 
     /// A context for constants: no parameters, no subqueries, no sequences.
     pub fn constant(
         transaction_start: Micros,
         statement_start: Micros,
-        time_zone: i32,
+        format: crate::text::FormatSettings,
     ) -> EvalContext<'static> {
         static SUBQUERIES: crate::exec::SubqueryResults = crate::exec::SubqueryResults::none();
         static SEQUENCES: SequencePool = SequencePool::empty();
         EvalContext {
             transaction_start,
             statement_start,
-            time_zone,
+            format,
             random: None,
             params: &[],
             subqueries: &SUBQUERIES,

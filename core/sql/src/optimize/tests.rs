@@ -82,7 +82,7 @@ fn catalog() -> Catalog {
 
 fn shape(sql: &str) -> String {
     let parsed = parse::statements(sql).unwrap().remove(0);
-    let bound = bind::bind(&parsed, &catalog(), &[], Methods::default())
+    let bound = bind::bind(&parsed, &catalog(), &[], Default::default())
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
     let Bound::Dml(statement) = bound else { panic!() };
     let lines = explain::text(&statement, true, None);
@@ -133,7 +133,7 @@ fn estimates_follow_statistics() {
     let rows = |sql: &str| {
         let parsed = parse::statements(sql).unwrap().remove(0);
         let Bound::Dml(crate::plan::Statement::Query(plan)) =
-            bind::bind(&parsed, &catalog(), &[], Methods::default()).unwrap()
+            bind::bind(&parsed, &catalog(), &[], Default::default()).unwrap()
         else {
             panic!()
         };
