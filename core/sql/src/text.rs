@@ -227,6 +227,7 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
                 None => Datum::Time(local_now(text, settings)?.rem_euclid(civil::DAY)),
             }
         }
+        SqlType::Fitted(fitted) => fitted.fit(&parse_with(text, fitted.layout(), settings)?)?,
         SqlType::Char(None) => Datum::Text(text.into()),
         SqlType::Char(Some(limit)) => Datum::Text(fit_char(text, limit, false)?.into()),
         SqlType::Json => {

@@ -75,12 +75,12 @@ impl CopyIn {
         let settings = self.context.settings();
         let mut row = self.copy.defaults.clone();
         for (&ordinal, cell) in columns.iter().zip(cells) {
-            let ty = self.copy.table.columns[ordinal].ty;
+            let column = &self.copy.table.columns[ordinal];
             let value = match cell {
                 None => Datum::Null,
-                Some(cell) => text::parse_with(cell, ty, settings)?,
+                Some(cell) => text::parse_with(cell, column.assigned(), settings)?,
             };
-            row[ordinal] = Expr::Literal { value, ty };
+            row[ordinal] = Expr::Literal { value, ty: column.ty };
         }
         Ok(row)
     }

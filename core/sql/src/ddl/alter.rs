@@ -313,7 +313,8 @@ impl Change {
             alter.check_default(&table.columns[ordinal], ty)?;
         }
         let mut new = (**table).clone();
-        let before = std::mem::replace(&mut new.columns[ordinal].ty, ty);
+        let before = new.columns[ordinal].ty;
+        new.columns[ordinal].set_type(ty);
         new.statistics = None;
         self.txn.delete(super::STATISTICS, &table.id.0.to_be_bytes())?;
         if let Some(identity) = new.columns[ordinal].identity {

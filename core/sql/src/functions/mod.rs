@@ -21,6 +21,7 @@ pub(crate) mod kernel;
 mod math;
 mod moment_pattern;
 mod number_pattern;
+mod number_reading;
 pub mod numeric;
 mod pattern;
 pub mod quantified;
@@ -28,6 +29,7 @@ mod randoms;
 mod regexps;
 mod sequence;
 pub mod sets;
+mod spread;
 mod strings;
 mod texts;
 mod times;
@@ -39,6 +41,7 @@ use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
 pub use randoms::Randomness;
+pub use spread::{not_an_array, spread_name};
 pub use sequence::{
     Run, SequencePool, SequenceRequest, SessionSequences, asks_sequence, nextval, not_yet_defined,
     sequence_function,
@@ -299,6 +302,8 @@ static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
         math::MORE,
         texts::ENTRIES,
         number_pattern::ENTRIES,
+        number_reading::ENTRIES,
+        spread::ENTRIES,
         moment_pattern::ENTRIES,
     ]);
     let mut index: Index<Scalar> = BTreeMap::new();

@@ -8,7 +8,7 @@ use orrery_base::{Error, Result, SqlState};
 use orrery_row::numeric::Numeric;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
+pub(super) enum Key {
     Comma,
     Point,
     Zero,
@@ -26,38 +26,38 @@ enum Key {
 }
 
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Key(Key),
     Text(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SignPlace {
+pub(super) enum SignPlace {
     Before,
     After,
 }
 
 #[derive(Debug, Default)]
-struct Template {
-    nodes: Vec<Node>,
+pub(super) struct Template {
+    pub(super) nodes: Vec<Node>,
     /// Digits before and behind the point, and of V.
     before: usize,
-    behind: usize,
-    shifted: usize,
+    pub(super) behind: usize,
+    pub(super) shifted: usize,
     /// Where the zeros begin, counted from 1; 0 for none, and where they end.
     zero_start: usize,
     zero_end: usize,
-    sign: Option<SignPlace>,
+    pub(super) sign: Option<SignPlace>,
     sign_after: usize,
     has_zero: bool,
-    has_point: bool,
-    fills: bool,
-    brackets: bool,
-    plus: bool,
-    minus: bool,
-    roman: bool,
-    shifts: bool,
-    exponent: bool,
+    pub(super) has_point: bool,
+    pub(super) fills: bool,
+    pub(super) brackets: bool,
+    pub(super) plus: bool,
+    pub(super) minus: bool,
+    pub(super) roman: bool,
+    pub(super) shifts: bool,
+    pub(super) exponent: bool,
 }
 
 fn syntax(message: &str) -> Error {
@@ -86,7 +86,7 @@ const KEYS: &[(&str, Key)] = &[
 ];
 
 impl Template {
-    fn parse(text: &str) -> Result<Template> {
+    pub(super) fn parse(text: &str) -> Result<Template> {
         let mut template = Template::default();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {

@@ -1,7 +1,6 @@
 //! Plans by their EXPLAIN text, over statistics given by hand: big(1 M rows: id key, grp 100 values, val 1 M values with
 //! an index), mid(10 k rows: id key, big_id with an index), small(10 rows: id key).
 
-use super::Methods;
 use crate::bind::{self, Bound};
 use crate::catalog::{Catalog, Column, ColumnStatistics, Index, IndexColumn, Table, TableStatistics};
 use crate::datum::Datum;

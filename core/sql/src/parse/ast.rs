@@ -615,6 +615,8 @@ pub struct FunctionCall {
     pub name: Name,
     /// Its arguments.
     pub args: Vec<Expr>,
+    /// VARIADIC before the last argument.
+    pub variadic: bool,
     /// `f(*)`
     pub star: bool,
     /// DISTINCT

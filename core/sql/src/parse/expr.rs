@@ -498,6 +498,7 @@ impl Parser<'_> {
         let mut function = FunctionCall {
             name,
             args: Vec::new(),
+            variadic: false,
             star: false,
             distinct: false,
             order_by: Vec::new(),
@@ -513,7 +514,16 @@ impl Parser<'_> {
             if !function.distinct {
                 self.accept("all")?;
             }
-            let args = self.list(|parser| parser.argument())?;
+            let mut variadic = false;
+            let args = self.list(|parser| {
+                if variadic {
+                    let token = parser.peek()?;
+                    return Err(parser.unexpected(token));
+                }
+                variadic = parser.accept("variadic")?;
+                parser.argument()
+            })?;
+            function.variadic = variadic;
             function.args = positional(&function.name, args)?;
             if self.is_word("order")? {
                 function.order_by = self.order_by()?;
@@ -546,7 +556,6 @@ impl Parser<'_> {
 
     /// An argument, and its name if it has one.
     fn argument(&mut self) -> Result<(Option<Name>, Expr)> {
-        self.refuse_word("variadic", "VARIADIC")?;
         let next = self.peek_at(1)?;
         if next.kind == Kind::Operator && matches!(self.slice(next), "=>" | ":=") {
             let name = self.label()?;
@@ -595,6 +604,7 @@ pub(super) fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> 
     ExprKind::Function(Box::new(FunctionCall {
         name,
         args,
+        variadic: false,
         star: false,
         distinct: false,
         order_by: Vec::new(),
