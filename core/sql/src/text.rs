@@ -237,7 +237,8 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Jsonb => Datum::Jsonb(json::normalize(text)?.into()),
         SqlType::Array(element) => Datum::Array(ArrayValue::parse(text, element.ty(), settings)?.into()),
         SqlType::Interval => {
-            Datum::Interval(civil::parse_interval(text).map_err(|bad| bad_moment(bad, ty, text))?)
+            let read = civil::parse_interval(text, settings.interval_style);
+            Datum::Interval(read.map_err(|bad| bad_moment(bad, ty, text))?)
         }
     })
 }

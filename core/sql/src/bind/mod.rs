@@ -9,6 +9,7 @@ mod alter;
 mod array;
 mod binder;
 mod coerce;
+mod comparable;
 mod conflict;
 mod copy;
 mod create_as;
@@ -20,6 +21,7 @@ mod from;
 mod group;
 mod names;
 mod query;
+mod record;
 mod recursive;
 mod resolve;
 mod row;
@@ -215,7 +217,7 @@ pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], setting
     match &parsed.statement {
         ast::Statement::Query(query) => {
             let query = binder.query(query)?;
-            let plan = optimize::plan(finish(binder)?, query)?;
+            let plan = optimize::plan(finish(binder, &query)?, query)?;
             Ok(Bound::Dml(plan::Statement::Query(plan)))
         }
         ast::Statement::Insert(insert) => bind_insert(binder, insert),
@@ -310,8 +312,12 @@ fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
 }
 
 /// What the optimizer needs, when all parameters have types.
-fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
+fn finish(binder: Binder<'_>, query: &crate::plan::logical::Query) -> Result<optimize::Input> {
     binder.check_params()?;
+    comparable::check(&binder.statement.columns, &query.root)?;
+    for subquery in &binder.statement.subqueries {
+        comparable::check(&binder.statement.columns, &subquery.root)?;
+    }
     Ok(optimize::Input { statement: binder.statement, param_types: binder.params, methods: binder.methods })
 }
 
@@ -319,7 +325,7 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
     let dml::BoundInsert { table, source, generated, checks, skip, conflict_update, returning } =
         binder.insert(insert)?;
     let relations = binder.relations(&table, conflict_update.is_some())?;
-    let source = optimize::plan(finish(binder)?, source)?;
+    let source = optimize::plan(finish(binder, &source)?, source)?;
     Ok(Bound::Dml(plan::Statement::Insert(plan::Insert {
         table,
         source,
@@ -336,7 +342,7 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
     let dml::BoundChange { table, source, recheck, assignments, generated, checks, returning } =
         binder.update(update)?;
     let relations = binder.relations(&table, true)?;
-    let source = optimize::plan(finish(binder)?, source)?;
+    let source = optimize::plan(finish(binder, &source)?, source)?;
     let recheck = recheck.map(plan::Recheck);
     Ok(Bound::Dml(plan::Statement::Update(plan::Update {
         table,
@@ -354,7 +360,7 @@ fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
     let dml::BoundChange { table, source, recheck, assignments: _, generated: _, checks: _, returning } =
         binder.delete(delete)?;
     let relations = binder.relations(&table, true)?;
-    let source = optimize::plan(finish(binder)?, source)?;
+    let source = optimize::plan(finish(binder, &source)?, source)?;
     let recheck = recheck.map(plan::Recheck);
     Ok(Bound::Dml(plan::Statement::Delete(plan::Delete { table, source, recheck, relations, returning })))
 }

@@ -596,6 +596,10 @@ static FUNCTIONS: &[Scalar] = &[
         let value = Datum::Timestamp(local(context.transaction_start, context.zone())?);
         Ok(Value::Constant(crate::columns::array_of([&value], SqlType::Timestamp)?))
     }),
+    stable("localtime", &[], SqlType::Time, |context, _, _| {
+        let now = local(context.transaction_start, context.zone())?;
+        Ok(Value::Constant(crate::columns::array_of([&Datum::Time(now.rem_euclid(DAY))], SqlType::Time)?))
+    }),
     stable("current_date", &[], SqlType::Date, |context, _, _| {
         let value = Datum::Date(timestamp_to_date(local(context.transaction_start, context.zone())?));
         Ok(Value::Constant(crate::columns::array_of([&value], SqlType::Date)?))

@@ -15,6 +15,7 @@ mod digests;
 mod double;
 mod exact_sum;
 mod json_build;
+mod json_records;
 mod json_sets;
 mod jsons;
 pub(crate) mod kernel;
@@ -304,6 +305,7 @@ static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
         number_pattern::ENTRIES,
         number_reading::ENTRIES,
         spread::ENTRIES,
+        json_records::ENTRIES,
         moment_pattern::ENTRIES,
     ]);
     let mut index: Index<Scalar> = BTreeMap::new();

@@ -326,7 +326,7 @@ fn write_field(parts: &Parts, field: &Field) -> Result<String> {
             };
             if century.abs() <= 99 { number(century, 2) } else { century.to_string() }
         }
-        "RM" => match usize::try_from(parts.month - 1).ok().and_then(|at| ROMAN.get(at)) {
+        "RM" => match roman_place(parts).and_then(|at| ROMAN.get(at)) {
             None => String::new(),
             Some(roman) => {
                 let roman = cased(roman, field);
@@ -337,6 +337,18 @@ fn write_field(parts: &Parts, field: &Field) -> Result<String> {
         "J" => (parts.days + 2_440_588).to_string(),
         other => return Err(Error::unsupported(format!("template pattern \"{other}\""))),
     })
+}
+
+/// The month's place among the Roman numbers. An interval of whole years has no month, one before its start counts back.
+fn roman_place(parts: &Parts) -> Option<usize> {
+    let month = match parts.month {
+        0 if parts.year == 0 => return None,
+        0 if parts.year > 0 => 12,
+        0 => 1,
+        month if month < 0 => month + 13,
+        month => month,
+    };
+    usize::try_from(month - 1).ok()
 }
 
 fn write(parts: &Parts, template: &str) -> Result<String> {

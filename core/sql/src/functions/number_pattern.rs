@@ -428,7 +428,11 @@ fn to_char(value: &Numeric, text: &str, float: Option<f64>) -> Result<String> {
     }
     if let Some(float) = float {
         // A double has no more digits than these.
-        let digits = format!("{:.0}", float.abs()).len();
+        let digits = match float {
+            float if float.is_nan() => "NaN".len(),
+            float if float.is_infinite() => "Infinity".len(),
+            float => format!("{:.0}", float.abs()).len(),
+        };
         template.behind = if digits >= 15 { 0 } else { template.behind.min(15 - digits) };
     }
     let rounded = scaled.round(template.behind as i32);
@@ -558,9 +562,6 @@ fn chars(call: &TypedCall<'_>) -> Result<Value> {
             Datum::Numeric(value) => (value.clone(), None),
             _ => return Err(Error::internal("to_char of a number was planned for another type")),
         };
-        if float.is_some_and(|value| !value.is_finite()) {
-            return Err(Error::unsupported("to_char of a double that is not finite"));
-        }
         to_char(&value, text_of(&values[1])?, float).map(|out| Datum::Text(out.into()))
     })
 }

@@ -399,6 +399,8 @@ pub enum TableExpr {
         ordinality: bool,
         /// AS
         alias: Option<Alias>,
+        /// The columns' names and types, where the query defines them.
+        definitions: Vec<(Name, SqlType)>,
     },
     /// A join in parentheses with a name of its own.
     Aliased {

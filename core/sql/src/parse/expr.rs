@@ -403,15 +403,22 @@ impl Parser<'_> {
                 self.expect_punct(b')')?;
                 return simple(ExprKind::ArrayQuery(query));
             }
-            "current_date" | "current_timestamp" | "localtimestamp" => {
+            "current_date" | "current_timestamp" | "localtimestamp" | "localtime" => {
                 self.take()?;
-                if self.is_punct(b'(')? {
-                    return self.refuse("precision of current time");
-                }
                 let name = Name { text: folded.clone(), at };
-                return simple(call(name, Vec::new(), None));
+                let now = call(name, Vec::new(), None);
+                if folded == "current_date" || !self.is_punct(b'(')? {
+                    return simple(now);
+                }
+                let ty = match folded.as_str() {
+                    "localtime" => SqlType::Time,
+                    "localtimestamp" => SqlType::Timestamp,
+                    _ => SqlType::Timestamptz,
+                };
+                let ty = super::types::rounded(ty, self.digits_of_seconds(&folded.to_uppercase())?);
+                return simple(ExprKind::Cast { input: Box::new(Expr { kind: now, at }), ty });
             }
-            "current_time" | "localtime" | "current_user" | "session_user" | "user" | "current_role"
+            "current_time" | "current_user" | "session_user" | "user" | "current_role"
             | "current_catalog" => return self.refuse(&folded.to_uppercase()),
             _ => {}
         }

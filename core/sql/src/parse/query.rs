@@ -6,6 +6,7 @@ use super::ast::{
 };
 use super::lexer::Kind;
 use super::parser::Parser;
+use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -364,8 +365,8 @@ impl Parser<'_> {
             let args = if self.is_punct(b')')? { Vec::new() } else { self.list(|parser| parser.expr())? };
             self.expect_punct(b')')?;
             let ordinality = self.accept_all(&["with", "ordinality"])?;
-            let alias = self.table_alias()?;
-            return Ok(TableExpr::Function { name, args, ordinality, alias });
+            let (alias, definitions) = self.function_alias()?;
+            return Ok(TableExpr::Function { name, args, ordinality, alias, definitions });
         }
         if lateral {
             return Err(self.unexpected(token));
@@ -406,6 +407,32 @@ impl Parser<'_> {
         self.expect_punct(b')')?;
         let alias = self.table_alias()?;
         Ok(TableExpr::Subquery { query: Box::new(query), lateral: false, alias, at })
+    }
+
+    /// What may follow a function: a name with columns' names, or with their definitions, which may stand alone.
+    fn function_alias(&mut self) -> Result<(Option<Alias>, Vec<(Name, SqlType)>)> {
+        let definitions = |parser: &mut Self| {
+            parser.expect_punct(b'(')?;
+            let all = parser.list(|parser| Ok((parser.name()?, parser.type_name()?)))?;
+            parser.expect_punct(b')')?;
+            Ok::<_, Error>(all)
+        };
+        if self.is_word("as")? && self.peek_at(1)?.kind == Kind::Punct(b'(') {
+            self.take()?;
+            return Ok((None, definitions(self)?));
+        }
+        let name = if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? };
+        let Some(name) = name else { return Ok((None, Vec::new())) };
+        let mut alias = Alias { name, columns: Vec::new() };
+        if !self.is_punct(b'(')? {
+            return Ok((Some(alias), Vec::new()));
+        }
+        if matches!(self.peek_at(2)?.kind, Kind::Punct(b',' | b')')) {
+            alias.columns = self.name_list()?;
+            return Ok((Some(alias), Vec::new()));
+        }
+        let definitions = definitions(self)?;
+        Ok((Some(alias), definitions))
     }
 
     fn table_alias(&mut self) -> Result<Option<Alias>> {

@@ -156,6 +156,11 @@ impl Parser<'_> {
             }
             _ => match simple(word) {
                 Some(ty) => Ok(ty),
+                // `_int4`: the name that an array's type has inside.
+                None if word.strip_prefix('_').and_then(simple).and_then(|ty| ty.base().array()).is_some() => {
+                    let element = word.strip_prefix('_').and_then(simple);
+                    Ok(element.and_then(|ty| ty.base().array()).unwrap_or(SqlType::Unknown))
+                }
                 None if UNSUPPORTED.binary_search(&word).is_ok() => {
                     Err(Error::unsupported(format!("type {word}")).at(name.at))
                 }
@@ -260,7 +265,7 @@ impl Parser<'_> {
     }
 
     /// `(2)` behind a type with seconds; above six are six.
-    fn digits_of_seconds(&mut self, what: &str) -> Result<u8> {
+    pub(super) fn digits_of_seconds(&mut self, what: &str) -> Result<u8> {
         if !self.accept_punct(b'(')? {
             return Ok(6);
         }
@@ -284,6 +289,7 @@ impl Parser<'_> {
     }
 }
 
-fn rounded(ty: SqlType, digits: u8) -> SqlType {
+/// A type with so many digits of seconds.
+pub(super) fn rounded(ty: SqlType, digits: u8) -> SqlType {
     Fitted::seconds(ty, digits).map_or(ty, SqlType::Fitted)
 }
