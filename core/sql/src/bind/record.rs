@@ -10,6 +10,9 @@ use crate::plan::logical::{ColumnId, Logical};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 
+/// The defined columns: name, id, type.
+type Defined<'d> = Vec<(&'d str, ColumnId, SqlType)>;
+
 /// Whether a function gives rows of no type of its own.
 pub(super) fn is_record_function(name: &str) -> bool {
     matches!(name, "json_to_record" | "jsonb_to_record" | "json_to_recordset" | "jsonb_to_recordset")
@@ -28,7 +31,7 @@ impl Binder<'_> {
         name: &Name,
         args: Vec<(Expr, u32)>,
         definitions: &'d [(Name, SqlType)],
-    ) -> Result<(Logical, Vec<(&'d str, ColumnId, SqlType)>)> {
+    ) -> Result<(Logical, Defined<'d>)> {
         let mut parts = self.set_function(&format!("{} rows", name.text), args, name.at)?;
         let Some(SetPart { function, args, ty, .. }) = parts.pop() else {
             return Err(Error::internal("a function of records without a column"));

@@ -10,6 +10,9 @@ use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
+/// Columns that the query defines for a function: names and types.
+type Definitions = Vec<(Name, SqlType)>;
+
 impl Parser<'_> {
     /// A query with WITH, ORDER BY and LIMIT.
     pub(super) fn query(&mut self) -> Result<Query> {
@@ -410,7 +413,7 @@ impl Parser<'_> {
     }
 
     /// What may follow a function: a name with columns' names, or with their definitions, which may stand alone.
-    fn function_alias(&mut self) -> Result<(Option<Alias>, Vec<(Name, SqlType)>)> {
+    fn function_alias(&mut self) -> Result<(Option<Alias>, Definitions)> {
         let definitions = |parser: &mut Self| {
             parser.expect_punct(b'(')?;
             let all = parser.list(|parser| Ok((parser.name()?, parser.type_name()?)))?;
