@@ -109,7 +109,12 @@ impl RowStream {
     }
 
     /// A result of one row that was read already.
-    pub(crate) fn of_row(link: Link, fields: Vec<Field>, values: &[Datum], format: FormatSettings) -> Result<Self> {
+    pub(crate) fn of_row(
+        link: Link,
+        fields: Vec<Field>,
+        values: &[Datum],
+        format: FormatSettings,
+    ) -> Result<Self> {
         let columns = values.iter().zip(&fields).map(|(value, field)| array_of([value], field.ty));
         let batch = Batch { columns: columns.collect::<Result<_>>()?, row_count: 1 };
         let tag = Tag { command: "SELECT", row_count: Some(1), notice: None };

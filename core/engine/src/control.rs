@@ -11,6 +11,7 @@ use arrow_array::{ArrayRef, StringArray};
 
 use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::analyze;
+use orrery_sql::bind::BindSettings;
 use orrery_sql::bind::{Bound, Control, TableAs};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::datum::Datum;
@@ -18,7 +19,6 @@ use orrery_sql::ddl;
 use orrery_sql::eval;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::explain;
-use orrery_sql::bind::BindSettings;
 use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
 use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};

@@ -14,11 +14,11 @@ use orrery_base::kv::{Isolation, TableLock, Transaction};
 use orrery_base::task::Task;
 use orrery_base::time::Micros;
 use orrery_base::{PagePtr, Result};
+use orrery_sql::bind::BindSettings;
 use orrery_sql::bind::Bound;
 use orrery_sql::catalog::Catalog;
 use orrery_sql::datum::Datum;
 use orrery_sql::exec::point::{PointOutcome, PointPlan, PointRow, PointScratch};
-use orrery_sql::bind::BindSettings;
 use orrery_sql::optimize::Methods;
 use orrery_sql::text::FormatSettings;
 use orrery_sql::types::SqlType;
@@ -81,8 +81,14 @@ impl PointCache {
         let (epoch, catalog) = db.schema.current_with_epoch()?;
         // A point statement has one plan, whatever methods are switched off.
         let planned = prepared.bind(&catalog, BindSettings { methods: Methods::default(), format }).ok()?;
-        let entry =
-            Entry { prepared: prepared.clone(), epoch, format, catalog, bound: planned.bound, point: planned.point };
+        let entry = Entry {
+            prepared: prepared.clone(),
+            epoch,
+            format,
+            catalog,
+            bound: planned.bound,
+            point: planned.point,
+        };
         let index = known.unwrap_or_else(|| {
             let turn = self.next;
             self.next = (turn + 1) % ENTRY_COUNT_MAX;

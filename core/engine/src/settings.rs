@@ -95,7 +95,9 @@ impl Settings {
                 self.work_memory_bytes =
                     value.map_or(Ok(default.work_memory_bytes), |value| bytes(name, value))?;
             }
-            "timezone" => self.format.zone = value.map_or(Ok(Zone::default()), |value| time_zone(name, value))?,
+            "timezone" => {
+                self.format.zone = value.map_or(Ok(Zone::default()), |value| time_zone(name, value))?
+            }
             "datestyle" => date_style(&mut self.format, value)?,
             "intervalstyle" => {
                 let style = value.map_or(Ok(IntervalStyle::default()), |value| interval_style(name, value));
@@ -330,8 +332,11 @@ fn date_style(format: &mut FormatSettings, value: Option<&str>) -> Result<()> {
                 order.get_or_insert(DateOrder::Mdy);
                 true
             }
-            _ => return Err(invalid("DateStyle", given)
-                .with_detail(format!("Unrecognized key word: \"{lower}\"."))),
+            _ => {
+                return Err(
+                    invalid("DateStyle", given).with_detail(format!("Unrecognized key word: \"{lower}\"."))
+                );
+            }
         };
         if !is_fine {
             return Err(invalid("DateStyle", given).with_detail("Conflicting \"datestyle\" specifications."));

@@ -8,8 +8,8 @@ use crate::expr::{AggregateCall, Expr};
 use crate::functions::{EvalContext, Volatility};
 use crate::optimize::Methods;
 use crate::parse::ast::{self, Name};
-use crate::text::{self, FormatSettings};
 use crate::plan::logical::{ColumnId, ColumnInfo, Query, Statement};
+use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -355,11 +355,7 @@ pub(super) fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
         let item = ty.element().unwrap_or(ty);
         matches!(
             item,
-            SqlType::Date
-                | SqlType::Time
-                | SqlType::Timestamp
-                | SqlType::Timestamptz
-                | SqlType::Interval
+            SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval
         )
     };
     let by_style = is_text(from) && has_style(to) || has_style(from) && is_text(to);

@@ -32,7 +32,9 @@ pub(super) fn check(columns: &[ColumnInfo], root: &Logical) -> Result<()> {
             groups.iter().try_for_each(|(_, group)| equal(group.ty()))?;
             for (_, call) in aggregates {
                 if call.distinct {
-                    call.args.iter().try_for_each(|arg| equal(arg.ty()).map_err(|it| it.at(call.position)))?;
+                    call.args
+                        .iter()
+                        .try_for_each(|arg| equal(arg.ty()).map_err(|it| it.at(call.position)))?;
                 }
             }
         }

@@ -539,7 +539,8 @@ impl Binder<'_> {
     }
 
     fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, variadic, star, distinct, order_by, filter, within, over, label: _ } = function;
+        let FunctionCall { name, args, variadic, star, distinct, order_by, filter, within, over, label: _ } =
+            function;
         if *variadic {
             let spread = functions::spread_name(&name.text);
             if functions::scalars(&spread).is_empty() || over.is_some() {

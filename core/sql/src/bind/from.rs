@@ -99,9 +99,11 @@ impl Binder<'_> {
                 self.level = level;
                 item
             }
-            TableExpr::Function { name, args, ordinality, alias, definitions } => self.bind_lateral(|binder| {
-                binder.bind_from_function(name, args, *ordinality, alias.as_ref(), definitions)
-            }),
+            TableExpr::Function { name, args, ordinality, alias, definitions } => {
+                self.bind_lateral(|binder| {
+                    binder.bind_from_function(name, args, *ordinality, alias.as_ref(), definitions)
+                })
+            }
             TableExpr::Aliased { inner, alias } => {
                 let mut item = self.bind_from_item(inner)?;
                 let columns = item.scope.star().map(|column| (&*column.name, column.id, column.ty));

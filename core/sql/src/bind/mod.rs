@@ -203,7 +203,12 @@ pub struct CopyFormat {
 
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
 /// follow from use (42P18 where they do not).
-pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], settings: BindSettings) -> Result<Bound> {
+pub fn bind(
+    parsed: &Parsed,
+    catalog: &Catalog,
+    param_types: &[SqlType],
+    settings: BindSettings,
+) -> Result<Bound> {
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
     (binder.methods, binder.format) = (settings.methods, settings.format);
     binder.defines = matches!(

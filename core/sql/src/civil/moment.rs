@@ -273,7 +273,8 @@ impl Reader {
     fn has_date(&self) -> bool {
         self.julian.is_some()
             || matches!(self.whole, Some(Whole::Day(_)))
-            || self.year.is_some() && (self.month.is_some() && self.day.is_some() || self.day_of_year.is_some())
+            || self.year.is_some()
+                && (self.month.is_some() && self.day.is_some() || self.day_of_year.is_some())
     }
 
     fn read(&mut self, fields: &[(Kind, &str)]) -> Result<(), BadMoment> {
@@ -353,7 +354,9 @@ impl Reader {
             Some(_) if !date_known && self.month.is_none() && self.year.is_none() => self.date(text),
             Some(at) if at > 2 => self.digits(text, date_known),
             _ if self.is_time && self.year.is_none() && self.month.is_none() => self.digits(text, true),
-            _ if text.len() >= 6 && (!self.has_date() || self.time.is_none()) => self.digits(text, date_known),
+            _ if text.len() >= 6 && (!self.has_date() || self.time.is_none()) => {
+                self.digits(text, date_known)
+            }
             _ => self.date_number(text),
         }
     }
@@ -432,7 +435,9 @@ impl Reader {
         match (self.year.is_some(), self.month.is_some(), self.day.is_some()) {
             (false, false, false) if long || self.order == DateOrder::Ymd => year(self),
             (false, false, false) if self.order == DateOrder::Dmy => put(&mut self.day, value),
-            (false, false, false) | (true, false, false) | (false, false, true) => put(&mut self.month, value),
+            (false, false, false) | (true, false, false) | (false, false, true) => {
+                put(&mut self.month, value)
+            }
             (false, true, false) if self.named_month && (long || self.order == DateOrder::Ymd) => year(self),
             (false, true, false) => put(&mut self.day, value),
             (true, true, false) if self.named_month && long && self.short_year => {
@@ -514,9 +519,8 @@ impl Reader {
             let length = if super::is_leap(year) { 366 } else { 365 };
             return if day <= length { Ok(first + day as i32 - 1) } else { Err(BadMoment::Field) };
         }
-        let part = |value: Option<i64>| {
-            u32::try_from(value.ok_or(BadMoment::Syntax)?).map_err(|_| BadMoment::Field)
-        };
+        let part =
+            |value: Option<i64>| u32::try_from(value.ok_or(BadMoment::Syntax)?).map_err(|_| BadMoment::Field);
         checked_days(year, part(self.month)?, part(self.day)?).ok_or(BadMoment::Field)
     }
 
@@ -662,4 +666,3 @@ pub(super) fn fraction_micros(digits: &str) -> Result<i64, BadMoment> {
     }
     Ok(micros + i64::from(digits.as_bytes().get(6).is_some_and(|&digit| digit >= b'5')))
 }
-

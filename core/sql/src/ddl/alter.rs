@@ -82,7 +82,9 @@ impl Change {
             AlterAction::SetType { name, ty, using } => {
                 self.set_type(at, table, name, *ty, using.as_ref()).await
             }
-            AlterAction::SetDefault { name, default } => self.set_default(at.ctx.format, table, name, default.as_ref()),
+            AlterAction::SetDefault { name, default } => {
+                self.set_default(at.ctx.format, table, name, default.as_ref())
+            }
             AlterAction::SetNotNull { name, on } => self.set_not_null(at, table, name, *on).await,
             AlterAction::AddIdentity { name, identity } => self.add_identity(at, table, name, identity).await,
             AlterAction::SetIdentity { name, always, options } => {

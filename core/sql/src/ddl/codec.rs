@@ -64,8 +64,17 @@ pub(super) fn encode_table(table: &Table) -> Vec<u8> {
     out.str(name);
     out.u32(*schema_version);
     out.list(columns, |out, column| {
-        let Column { name, ty: _, modifier: _, not_null, default, identity, generated: _, hidden: _, missing: _ } =
-            column;
+        let Column {
+            name,
+            ty: _,
+            modifier: _,
+            not_null,
+            default,
+            identity,
+            generated: _,
+            hidden: _,
+            missing: _,
+        } = column;
         out.str(name);
         out.ty(column.assigned());
         out.bool(*not_null);

@@ -252,7 +252,13 @@ fn has_nulls(table: &Table, ordinal: usize) -> Error {
     Error::new(SqlState::NOT_NULL_VIOLATION, message)
 }
 
-fn duplicated(table: &Table, name: &str, ordinals: &[usize], row: &[Datum], settings: FormatSettings) -> Error {
+fn duplicated(
+    table: &Table,
+    name: &str,
+    ordinals: &[usize],
+    row: &[Datum],
+    settings: FormatSettings,
+) -> Error {
     let names: Vec<&str> = ordinals.iter().map(|&at| table.columns[at].name.as_str()).collect();
     let values: Vec<String> =
         ordinals.iter().map(|&at| text::format(&row[at], table.columns[at].ty, settings)).collect();

@@ -332,8 +332,16 @@ fn truncate_in(field: &str, micros: i64, zone: Zone, ty: SqlType) -> Result<i64>
     let cut = truncate(field, zone.to_local(micros)?, ty)?;
     let is_short = matches!(
         field,
-        "microsecond" | "microseconds" | "millisecond" | "milliseconds" | "second" | "seconds" | "minute"
-            | "minutes" | "hour" | "hours"
+        "microsecond"
+            | "microseconds"
+            | "millisecond"
+            | "milliseconds"
+            | "second"
+            | "seconds"
+            | "minute"
+            | "minutes"
+            | "hour"
+            | "hours"
     );
     if is_short { shift(cut, -zone.offset_at(micros)) } else { zone.to_utc(cut) }
 }
@@ -635,13 +643,11 @@ static FUNCTIONS: &[Scalar] = &[
         })
     }),
     stable("age", &[SqlType::Timestamp], SqlType::Interval, |context, args, rows| {
-        let today =
-            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.zone())?))?;
+        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.zone())?))?;
         datums(args, rows, SqlType::Interval, |row| age(today, row.i64(0)?).map(Datum::Interval))
     }),
     stable("age", &[SqlType::Timestamptz], SqlType::Interval, |context, args, rows| {
-        let today =
-            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.zone())?))?;
+        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.zone())?))?;
         datums(args, rows, SqlType::Interval, |row| {
             age(today, context.zone().to_local(row.i64(0)?)?).map(Datum::Interval)
         })

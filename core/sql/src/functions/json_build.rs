@@ -3,9 +3,9 @@
 use super::arrays::{array_of, text_of};
 use super::{TypedCall, Value};
 use crate::array::{ArrayValue, subscript_error};
+use crate::civil::DateStyle;
 use crate::datum::Datum;
 use crate::json;
-use crate::civil::DateStyle;
 use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};

@@ -120,7 +120,16 @@ const fn entry(
     typed: fn(&TypedCall<'_>) -> Result<Value>,
 ) -> Scalar {
     let volatility = Volatility::Immutable;
-    Scalar { name, args, variadic: false, result, strict: true, volatility, eval: untyped, typed: Some(typed) }
+    Scalar {
+        name,
+        args,
+        variadic: false,
+        result,
+        strict: true,
+        volatility,
+        eval: untyped,
+        typed: Some(typed),
+    }
 }
 
 use SqlType::{Json as J, Jsonb as B, Text as T};

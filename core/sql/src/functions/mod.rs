@@ -42,11 +42,11 @@ use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
 use orrery_base::time::Micros;
 pub use randoms::Randomness;
-pub use spread::{not_an_array, spread_name};
 pub use sequence::{
     Run, SequencePool, SequenceRequest, SessionSequences, asks_sequence, nextval, not_yet_defined,
     sequence_function,
 };
+pub use spread::{not_an_array, spread_name};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 

@@ -74,7 +74,12 @@ static ENTRIES: &[SetFunction] = &[
 ];
 
 fn all() -> impl Iterator<Item = &'static SetFunction> {
-    ENTRIES.iter().chain(super::regexps::SETS).chain(&json_sets::JSON_SETS).chain(&json_sets::JSONB_SETS).chain(&json_records::SETS)
+    ENTRIES
+        .iter()
+        .chain(super::regexps::SETS)
+        .chain(&json_sets::JSON_SETS)
+        .chain(&json_sets::JSONB_SETS)
+        .chain(&json_records::SETS)
 }
 
 /// Whether a name is that of a set-returning function.

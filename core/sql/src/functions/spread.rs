@@ -74,7 +74,9 @@ pub(super) static ENTRIES: &[Scalar] = &[
         strings::concatenate(call, false)
     }),
     spread!("concat_ws", [Text] => Text, |call| strings::concatenate(call, true)),
-    entry("variadic format", &[Text, SqlType::ANY_ARRAY], Text, false, |call| spread(call, true, texts::formats)),
+    entry("variadic format", &[Text, SqlType::ANY_ARRAY], Text, false, |call| {
+        spread(call, true, texts::formats)
+    }),
     spread!("num_nulls", [] => Int4, |call| texts::count_nulls(call, true)),
     spread!("num_nonnulls", [] => Int4, |call| texts::count_nulls(call, false)),
     spread!("json_build_array", [] => Json, |call| json_build::build_array(call, false)),

@@ -157,7 +157,12 @@ impl Parser<'_> {
             _ => match simple(word) {
                 Some(ty) => Ok(ty),
                 // `_int4`: the name that an array's type has inside.
-                None if word.strip_prefix('_').and_then(simple).and_then(|ty| ty.base().array()).is_some() => {
+                None if word
+                    .strip_prefix('_')
+                    .and_then(simple)
+                    .and_then(|ty| ty.base().array())
+                    .is_some() =>
+                {
                     let element = word.strip_prefix('_').and_then(simple);
                     Ok(element.and_then(|ty| ty.base().array()).unwrap_or(SqlType::Unknown))
                 }
