@@ -319,7 +319,12 @@ impl Connection {
 
     /// The row that [`Connection::try_point`] found as a result like any other.
     pub fn stream_of_row(&self, statement: &Statement, values: &[Datum]) -> Result<RowStream> {
-        RowStream::of_row(self.link.clone(), statement.fields().unwrap_or_default(), values)
+        RowStream::of_row(
+            self.link.clone(),
+            statement.fields().unwrap_or_default(),
+            values,
+            self.session.format(),
+        )
     }
 
     /// Runs a point statement on this thread's stack; `None` when it must go the general way.

@@ -60,11 +60,12 @@ pub struct Row {
     fields: Arc<[Field]>,
     batch: Arc<Batch>,
     index: usize,
+    format: FormatSettings,
 }
 
 impl Row {
-    pub(crate) fn new(fields: Arc<[Field]>, batch: Arc<Batch>, index: usize) -> Row {
-        Row { fields, batch, index }
+    pub(crate) fn new(fields: Arc<[Field]>, batch: Arc<Batch>, index: usize, format: FormatSettings) -> Row {
+        Row { fields, batch, index, format }
     }
 
     /// How many columns it has.
@@ -101,10 +102,10 @@ impl Row {
         })
     }
 
-    /// A column's value as PostgreSQL would show it; `None` for NULL. Errors: 42703.
+    /// A column's value as PostgreSQL would show it under the session's settings; `None` for NULL. Errors: 42703.
     pub fn text(&self, column: usize) -> Result<Option<String>> {
         let value = self.value(column)?;
-        let shown = || format_value(&value, self.fields[column].ty);
+        let shown = || text::format(&value, self.fields[column].ty, self.format);
         Ok((!value.is_null()).then(shown))
     }
 }
@@ -187,7 +188,7 @@ pub fn value_at(column: &ArrayRef, ty: SqlType, row: usize) -> Result<Datum> {
     datum_at(&**column, ty, row)
 }
 
-/// A value as PostgreSQL would show it; NULL as nothing.
+/// A value as PostgreSQL would show it under its default settings; NULL as nothing.
 pub fn format_value(value: &Datum, ty: SqlType) -> String {
     text::format(value, ty, FormatSettings::default())
 }

@@ -12,6 +12,7 @@ use orrery_engine::sql::columns::array_of;
 use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::Batch;
 use orrery_engine::sql::plan::Field;
+use orrery_engine::sql::text::FormatSettings;
 use orrery_engine::{Tag, Task};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct RowStream {
     link: Link,
     fields: Arc<[Field]>,
+    format: FormatSettings,
     state: SharedState,
     batch: Option<Arc<Batch>>,
     next: usize,
@@ -101,13 +103,18 @@ impl State {
 
 impl RowStream {
     pub(crate) fn new(link: Link, rows: orrery_engine::Rows) -> Self {
-        let (fields, tag) = (rows.fields().into(), rows.tag());
+        let (fields, tag, format) = (rows.fields().into(), rows.tag(), rows.format());
         let state = State { rows: Some(rows), ahead: VecDeque::new(), error: None, tag };
-        RowStream { link, fields, state: Arc::new(Mutex::new(state)), batch: None, next: 0 }
+        RowStream { link, fields, format, state: Arc::new(Mutex::new(state)), batch: None, next: 0 }
     }
 
     /// A result of one row that was read already.
-    pub(crate) fn of_row(link: Link, fields: Vec<Field>, values: &[Datum]) -> Result<Self> {
+    pub(crate) fn of_row(
+        link: Link,
+        fields: Vec<Field>,
+        values: &[Datum],
+        format: FormatSettings,
+    ) -> Result<Self> {
         let columns = values.iter().zip(&fields).map(|(value, field)| array_of([value], field.ty));
         let batch = Batch { columns: columns.collect::<Result<_>>()?, row_count: 1 };
         let tag = Tag { command: "SELECT", row_count: Some(1), notice: None };
@@ -115,6 +122,7 @@ impl RowStream {
         Ok(RowStream {
             link,
             fields: fields.into(),
+            format,
             state: Arc::new(Mutex::new(state)),
             batch: None,
             next: 0,
@@ -172,7 +180,7 @@ impl RowStream {
             if let Some(batch) = &self.batch
                 && self.next < batch.row_count
             {
-                let row = Row::new(self.fields.clone(), batch.clone(), self.next);
+                let row = Row::new(self.fields.clone(), batch.clone(), self.next, self.format);
                 self.next += 1;
                 return Ok(Some(row));
             }

@@ -106,6 +106,7 @@ impl Letter {
             SqlType::Timestamptz => 'Z',
             SqlType::Uuid => 'U',
             SqlType::Interval => 'V',
+            SqlType::Fitted(fitted) => return Letter::of(fitted.layout()),
         })
     }
 }

@@ -6,11 +6,10 @@ use crate::schema::same_definition;
 use crate::temporary::TemporarySpace;
 use orrery_base::kv::{Isolation, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
-use orrery_sql::bind::{Bound, Control};
+use orrery_sql::bind::{BindSettings, Bound, Control};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::exec::point::PointPlan;
-use orrery_sql::optimize::Methods;
 use orrery_sql::plan::{Plan, Relations, Statement};
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
@@ -20,8 +19,8 @@ pub(crate) struct Scope {
     pub(crate) txn: Arc<Txn>,
     pub(crate) isolation: Isolation,
     pub(crate) read_only: bool,
-    /// What plans may be made of.
-    pub(crate) methods: Methods,
+    /// What of the session's settings plans depend on.
+    pub(crate) settings: BindSettings,
     /// When the transaction began.
     pub(crate) start: u64,
     /// The catalog of the transaction's own making, or of its one snapshot.
@@ -67,7 +66,7 @@ pub(crate) async fn prepare_to_run(
         scope.txn.begin_statement()?;
         let (base, from_cache) = catalog(db, cx, scope).await?;
         let catalog = scope.temporary.as_ref().map_or_else(|| base.clone(), |space| space.view(&base));
-        let Planned { bound, point, .. } = prepared.bind(&catalog, scope.methods)?;
+        let Planned { bound, point, .. } = prepared.bind(&catalog, scope.settings)?;
         if scope.read_only {
             refuse_writes(&bound)?;
         }

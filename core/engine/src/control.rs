@@ -12,6 +12,7 @@ use arrow_array::{ArrayRef, StringArray};
 
 use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::analyze;
+use orrery_sql::bind::BindSettings;
 use orrery_sql::bind::{Bound, Control, TableAs};
 use orrery_sql::catalog::{Catalog, Table};
 use orrery_sql::datum::Datum;
@@ -19,7 +20,6 @@ use orrery_sql::ddl;
 use orrery_sql::eval;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::explain;
-use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
 use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};
@@ -53,7 +53,7 @@ pub(crate) async fn immediate(
         return Some(Err(run::failed_transaction()));
     }
     // None of these names anything in the catalog.
-    let bound = match prepared.bind(&Arc::new(Catalog::default()), Methods::default()) {
+    let bound = match prepared.bind(&Arc::new(Catalog::default()), BindSettings::default()) {
         Ok(planned) => planned.bound,
         Err(error) => return Some(Err(error)),
     };
@@ -369,7 +369,7 @@ pub(crate) async fn in_transaction(
             let types = types.iter().map(SqlType::base).collect();
             let prepared = Arc::new(Prepared::new(statement.clone(), types));
             prepared
-                .bind(&ready.catalog, running.scope.methods)
+                .bind(&ready.catalog, running.scope.settings)
                 .map_err(|error| shift(error, statement.offset_chars))?;
             running.state.prepared.insert(name.clone(), prepared);
             Ok(Execution::Done(Tag::command("PREPARE")))
@@ -405,12 +405,12 @@ fn prepared_with_arguments(
     ready: &Ready,
 ) -> Result<(Arc<Prepared>, Vec<Datum>)> {
     let prepared = running.state.prepared.get(name).cloned().ok_or_else(|| no_such_statement(name))?;
-    let bound = prepared.bind(&ready.catalog, running.scope.methods)?.bound;
+    let bound = prepared.bind(&ready.catalog, running.scope.settings)?.bound;
     let types: &[SqlType] = match &*bound {
         Bound::Dml(statement) => run::param_types(statement),
         _ => &[],
     };
-    let exprs = orrery_sql::bind::execute_arguments(args, types, &ready.catalog)?;
+    let exprs = orrery_sql::bind::execute_arguments(args, types, &ready.catalog, running.scope.settings)?;
     let context = running.context(&ready.catalog, &[], &[])?;
     let params = exprs.iter().map(|expr| eval::constant_in(&context, expr)).collect::<Result<_>>()?;
     Ok((prepared, params))

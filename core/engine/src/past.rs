@@ -46,7 +46,7 @@ impl Running<'_> {
         let parsed = parse::statements(&format!("select {text}"))?.pop();
         let parsed = parsed.ok_or_else(|| Error::internal("a SELECT is a statement"))?;
         let (catalog, _) = crate::bind::catalog(&self.session.db, self.cx, self.scope).await?;
-        let Bound::Dml(Statement::Query(plan)) = bind::bind(&parsed, &catalog, &[], self.scope.methods)?
+        let Bound::Dml(Statement::Query(plan)) = bind::bind(&parsed, &catalog, &[], self.scope.settings)?
         else {
             return Err(Error::internal("a SELECT is a query"));
         };
@@ -83,7 +83,7 @@ impl Running<'_> {
             txn,
             isolation: Isolation::RepeatableRead,
             read_only: true,
-            methods: self.scope.methods,
+            settings: self.scope.settings,
             start: self.scope.start,
             own: OwnCatalog::default(),
             // What is temporary has no past.

@@ -3,10 +3,9 @@
 
 use orrery_base::task::lock;
 use orrery_base::{Error, Result};
-use orrery_sql::bind::{self, Bound};
+use orrery_sql::bind::{self, BindSettings, Bound};
 use orrery_sql::catalog::Catalog;
 use orrery_sql::exec::point::PointPlan;
-use orrery_sql::optimize::Methods;
 use orrery_sql::parse::{self, Parsed, ast};
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
@@ -20,11 +19,11 @@ pub struct Prepared {
     planned: Mutex<Option<Planned>>,
 }
 
-/// A statement bound and planned under one catalog and one choice of methods.
+/// A statement bound and planned under one catalog and one session's settings.
 #[derive(Clone)]
 pub(crate) struct Planned {
     pub(crate) catalog: Arc<Catalog>,
-    methods: Methods,
+    settings: BindSettings,
     pub(crate) bound: Arc<Bound>,
     /// The short path, when it is a point statement.
     pub(crate) point: Option<Arc<PointPlan>>,
@@ -100,21 +99,21 @@ impl Prepared {
         self.parsed.param_count as usize
     }
 
-    /// The statement bound and planned under this catalog, of these methods. Errors: every error of names and types, with position.
-    pub(crate) fn bind(&self, catalog: &Arc<Catalog>, methods: Methods) -> Result<Planned> {
+    /// The statement bound and planned under this catalog and these settings. Errors: every error of names and types, with position.
+    pub(crate) fn bind(&self, catalog: &Arc<Catalog>, settings: BindSettings) -> Result<Planned> {
         if let Some(planned) = &*lock(&self.planned)
             && Arc::ptr_eq(&planned.catalog, catalog)
-            && planned.methods == methods
+            && planned.settings == settings
         {
             return Ok(planned.clone());
         }
-        let bound = Arc::new(bind::bind(&self.parsed, catalog, &self.declared, methods)?);
+        let bound = Arc::new(bind::bind(&self.parsed, catalog, &self.declared, settings)?);
         let point = match &*bound {
             // The short path reads the present.
             Bound::Dml(statement) if self.parsed.as_of.is_none() => PointPlan::new(statement).map(Arc::new),
             _ => None,
         };
-        let planned = Planned { catalog: catalog.clone(), methods, bound, point };
+        let planned = Planned { catalog: catalog.clone(), settings, bound, point };
         *lock(&self.planned) = Some(planned.clone());
         Ok(planned)
     }

@@ -14,11 +14,13 @@ use orrery_base::kv::{Isolation, TableLock, Transaction};
 use orrery_base::task::Task;
 use orrery_base::time::Micros;
 use orrery_base::{PagePtr, Result};
+use orrery_sql::bind::BindSettings;
 use orrery_sql::bind::Bound;
 use orrery_sql::catalog::Catalog;
 use orrery_sql::datum::Datum;
 use orrery_sql::exec::point::{PointOutcome, PointPlan, PointRow, PointScratch};
 use orrery_sql::optimize::Methods;
+use orrery_sql::text::FormatSettings;
 use orrery_sql::types::SqlType;
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub(crate) struct PointBuffers {
 struct Entry {
     prepared: Arc<Prepared>,
     epoch: u64,
+    /// What its literals were read under.
+    format: FormatSettings,
     catalog: Arc<Catalog>,
     bound: Arc<Bound>,
     point: Option<Arc<PointPlan>>,
@@ -65,19 +69,26 @@ impl PointCache {
     }
 
     /// The statement's entry, made anew when the schema has changed. `None` when it has no plan now.
-    fn find(&mut self, db: &Inner, prepared: &Arc<Prepared>) -> Option<usize> {
+    fn find(&mut self, db: &Inner, prepared: &Arc<Prepared>, format: FormatSettings) -> Option<usize> {
         let epoch = db.schema.quiet_epoch()?;
         let known = self.entries.iter().position(|entry| Arc::ptr_eq(&entry.prepared, prepared));
         if let Some(index) = known
             && self.entries[index].epoch == epoch
+            && self.entries[index].format == format
         {
             return Some(index);
         }
         let (epoch, catalog) = db.schema.current_with_epoch()?;
         // A point statement has one plan, whatever methods are switched off.
-        let planned = prepared.bind(&catalog, Methods::default()).ok()?;
-        let entry =
-            Entry { prepared: prepared.clone(), epoch, catalog, bound: planned.bound, point: planned.point };
+        let planned = prepared.bind(&catalog, BindSettings { methods: Methods::default(), format }).ok()?;
+        let entry = Entry {
+            prepared: prepared.clone(),
+            epoch,
+            format,
+            catalog,
+            bound: planned.bound,
+            point: planned.point,
+        };
         let index = known.unwrap_or_else(|| {
             let turn = self.next;
             self.next = (turn + 1) % ENTRY_COUNT_MAX;
@@ -179,7 +190,8 @@ impl Session {
         found: &mut dyn FnMut(&PointRow<'_>),
     ) -> PointStep {
         let Some(mut state) = self.slot.borrow() else { return PointStep::General };
-        let Some(index) = state.points.find(&self.db, prepared) else { return PointStep::General };
+        let format = state.settings.format;
+        let Some(index) = state.points.find(&self.db, prepared, format) else { return PointStep::General };
         if state.points.entries[index].point.is_none() {
             return PointStep::General;
         }

@@ -7,6 +7,7 @@ use orrery_base::Result;
 use orrery_base::task::{Cancel, Task};
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::plan::Field;
+use orrery_sql::text::FormatSettings;
 use orrery_sql::types::SqlType;
 use orrery_store::Txn;
 use std::collections::VecDeque;
@@ -76,13 +77,15 @@ pub(crate) struct Link {
     /// Where to note that an explicit transaction failed; dropping it tells the session that no rows are open.
     pub(crate) explicit: Option<(StateSlot, Arc<()>)>,
     pub(crate) deadline: Option<u64>,
+    /// What texts of its values depend on.
+    pub(crate) format: FormatSettings,
 }
 
 impl Link {
     /// For results that read nothing any more.
     pub(crate) fn detached(session: &crate::session::Session) -> Link {
         let (db, cancel) = (session.db.clone(), session.cancel().clone());
-        Link { db, cancel, txn: None, explicit: None, deadline: None }
+        Link { db, cancel, txn: None, explicit: None, deadline: None, format: FormatSettings::default() }
     }
 }
 
@@ -108,6 +111,11 @@ impl Rows {
     /// The columns.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// What texts of its values depend on: the session's settings when the statement began.
+    pub fn format(&self) -> FormatSettings {
+        self.link.format
     }
 
     /// The command tag; its count is right once `next` gave `None`.

@@ -118,14 +118,14 @@ async fn within_transaction(
 }
 
 pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
-    let methods = state.settings.methods;
+    let settings = state.settings.bind_settings();
     let temporary = state.temporary.clone();
     if let Some(explicit) = &mut state.explicit {
         return Ok(Scope {
             txn: explicit.txn(&session.db, cx.now())?,
             isolation: explicit.level.isolation(),
             read_only: explicit.read_only,
-            methods,
+            settings,
             start: explicit.start,
             own: explicit.own.clone(),
             temporary,
@@ -135,7 +135,7 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
     let own = bind::OwnCatalog::default();
-    Ok(Scope { txn, isolation, read_only, methods, start: cx.now(), own, temporary, is_past: false })
+    Ok(Scope { txn, isolation, read_only, settings, start: cx.now(), own, temporary, is_past: false })
 }
 
 pub(crate) fn failed_transaction() -> Error {
@@ -203,7 +203,7 @@ impl Running<'_> {
             work_memory_bytes: self.state.settings.work_memory_bytes,
             transaction_start: self.scope.start,
             statement_start: self.cx.now(),
-            time_zone: self.state.settings.time_zone,
+            format: self.state.settings.format,
             random: self.state.random.clone(),
             working: Vec::new(),
             metrics: None,
@@ -358,6 +358,7 @@ impl Running<'_> {
             txn: keeps_transaction.then(|| self.scope.txn.clone()),
             explicit,
             deadline: self.deadline,
+            format: self.state.settings.format,
         }
     }
 

@@ -160,6 +160,11 @@ impl Session {
         self.id
     }
 
+    /// What texts of values depend on now; the defaults while a statement runs.
+    pub fn format(&self) -> orrery_sql::text::FormatSettings {
+        self.slot.borrow().map_or_else(Default::default, |state| state.settings.format)
+    }
+
     /// The handle that cancels whatever statement is running (57014).
     pub fn cancel_handle(&self) -> Cancel {
         self.cancel.clone()

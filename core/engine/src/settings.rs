@@ -2,8 +2,11 @@
 //! are accepted only with the value that describes what Orrery does.
 
 use orrery_base::{Error, Result, SqlState};
+use orrery_sql::bind::BindSettings;
+use orrery_sql::civil::{DateOrder, DateStyle, IntervalStyle, Zone};
 use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::Level;
+use orrery_sql::text::FormatSettings;
 
 /// The settings of one session.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +19,8 @@ pub struct Settings {
     pub statement_timeout_ms: u64,
     /// `work_mem`: bytes of a statement's sorts and hash tables before they spill.
     pub work_memory_bytes: usize,
-    /// `TimeZone`: seconds east of UTC.
-    pub time_zone: i32,
+    /// `TimeZone`, `DateStyle`, `IntervalStyle`, `extra_float_digits`, `bytea_output`.
+    pub format: FormatSettings,
     /// `enable_hashjoin` and the like: what plans may be made of.
     pub methods: Methods,
     /// `application_name`
@@ -31,7 +34,7 @@ impl Default for Settings {
             read_only: false,
             statement_timeout_ms: 0,
             work_memory_bytes: 64 << 20,
-            time_zone: 0,
+            format: FormatSettings::default(),
             methods: Methods::default(),
             application_name: String::new(),
         }
@@ -66,9 +69,7 @@ fn method<'a>(methods: &'a mut Methods, name: &str) -> Option<&'a mut bool> {
 /// Accepted with this one value, because it is what holds.
 const FIXED: &[(&str, &str)] = &[
     ("client_encoding", "UTF8"),
-    ("datestyle", "ISO, MDY"),
     ("integer_datetimes", "on"),
-    ("intervalstyle", "postgres"),
     ("server_encoding", "UTF8"),
     ("server_version", "15.0 (Orrery 0.1.0)"),
     ("standard_conforming_strings", "on"),
@@ -94,7 +95,21 @@ impl Settings {
                 self.work_memory_bytes =
                     value.map_or(Ok(default.work_memory_bytes), |value| bytes(name, value))?;
             }
-            "timezone" => self.time_zone = value.map_or(Ok(0), |value| time_zone(name, value))?,
+            "timezone" => {
+                self.format.zone = value.map_or(Ok(Zone::default()), |value| time_zone(name, value))?
+            }
+            "datestyle" => date_style(&mut self.format, value)?,
+            "intervalstyle" => {
+                let style = value.map_or(Ok(IntervalStyle::default()), |value| interval_style(name, value));
+                self.format.interval_style = style?;
+            }
+            "extra_float_digits" => {
+                let digits = value.map_or(Ok(1), |value| float_digits(name, value))?;
+                self.format.extra_float_digits = digits;
+            }
+            "bytea_output" => {
+                self.format.escapes_bytea = value.map_or(Ok(false), |value| bytea_escapes(name, value))?;
+            }
             "application_name" => self.application_name = value.unwrap_or_default().to_owned(),
             _ => match method(&mut self.methods, &folded) {
                 Some(method) => *method = value.map_or(Ok(true), |value| boolean(name, value))?,
@@ -102,6 +117,11 @@ impl Settings {
             },
         }
         Ok(())
+    }
+
+    /// What plans depend on.
+    pub(crate) fn bind_settings(&self) -> BindSettings {
+        BindSettings { methods: self.methods, format: self.format }
     }
 
     /// SHOW name. Errors: 42704.
@@ -112,7 +132,27 @@ impl Settings {
             "default_transaction_read_only" => on_off(self.read_only),
             "statement_timeout" => in_units(self.statement_timeout_ms, TIME_UNITS),
             "work_mem" => in_units(self.work_memory_bytes as u64 >> 10, MEMORY_UNITS),
-            "timezone" => time_zone_name(self.time_zone),
+            "timezone" => self.format.zone.name(),
+            "datestyle" => {
+                let style = match self.format.date_style {
+                    DateStyle::Iso => "ISO",
+                    DateStyle::Postgres => "Postgres",
+                    DateStyle::Sql => "SQL",
+                    DateStyle::German => "German",
+                };
+                let order = match self.format.date_order {
+                    DateOrder::Mdy => "MDY",
+                    DateOrder::Dmy => "DMY",
+                    DateOrder::Ymd => "YMD",
+                };
+                format!("{style}, {order}")
+            }
+            "intervalstyle" => INTERVAL_STYLES
+                .iter()
+                .find(|(_, style)| *style == self.format.interval_style)
+                .map_or_else(String::new, |(name, _)| (*name).to_owned()),
+            "extra_float_digits" => self.format.extra_float_digits.to_string(),
+            "bytea_output" => (if self.format.escapes_bytea { "escape" } else { "hex" }).to_owned(),
             "application_name" => self.application_name.clone(),
             _ if METHODS.contains(&folded.as_str()) => {
                 on_off(method(&mut { self.methods }, &folded).is_some_and(|is_on| *is_on))
@@ -130,6 +170,10 @@ impl Settings {
         names.extend(METHODS);
         names.extend([
             "application_name",
+            "bytea_output",
+            "datestyle",
+            "extra_float_digits",
+            "intervalstyle",
             "default_transaction_isolation",
             "default_transaction_read_only",
             "statement_timeout",
@@ -172,7 +216,7 @@ fn set_fixed(name: &str, folded: &str, value: Option<&str>) -> Result<()> {
     };
     let same = |value: &str| {
         let plain = |text: &str| text.to_ascii_lowercase().replace(['-', ' '], "");
-        plain(value) == plain(fixed) || folded == "datestyle" && plain(value) == "iso"
+        plain(value) == plain(fixed)
     };
     match value {
         None => Ok(()),
@@ -248,38 +292,107 @@ fn bytes(name: &str, value: &str) -> Result<usize> {
     bytes.filter(|&bytes| bytes >= 64 << 10).ok_or_else(|| invalid(name, value))
 }
 
-/// Zones without a data base: UTC and fixed offsets (`+02`, `-05:30`). ISO's sign: east is positive.
-fn time_zone(name: &str, value: &str) -> Result<i32> {
-    let trimmed = value.trim();
-    if ["utc", "gmt", "z", "etc/utc", "zulu"].contains(&trimmed.to_ascii_lowercase().as_str()) {
-        return Ok(0);
+const INTERVAL_STYLES: [(&str, IntervalStyle); 4] = [
+    ("postgres", IntervalStyle::Postgres),
+    ("postgres_verbose", IntervalStyle::PostgresVerbose),
+    ("sql_standard", IntervalStyle::SqlStandard),
+    ("iso_8601", IntervalStyle::Iso8601),
+];
+
+fn interval_style(name: &str, value: &str) -> Result<IntervalStyle> {
+    let found = INTERVAL_STYLES.iter().find(|(style, _)| style.eq_ignore_ascii_case(value));
+    found.map(|(_, style)| *style).ok_or_else(|| invalid(name, value))
+}
+
+/// Styles and orders by name, each at most once; what is not named stays. `None` is the default. Errors: 22023.
+fn date_style(format: &mut FormatSettings, value: Option<&str>) -> Result<()> {
+    let (mut style, mut order) = (None, None);
+    fn put<T: PartialEq>(place: &mut Option<T>, value: T) -> bool {
+        place.as_ref().is_none_or(|known| *known == value) && {
+            *place = Some(value);
+            true
+        }
     }
-    let unsupported = || {
-        Error::unsupported(format!("time zone \"{value}\""))
-            .with_hint("Use UTC or a fixed offset such as +02 or -05:30.")
-    };
+    let given = value.unwrap_or("ISO, MDY");
+    for word in given.split([',', ' ']).filter(|word| !word.is_empty()) {
+        let lower = word.to_ascii_lowercase();
+        let is_fine = match lower.as_str() {
+            "iso" => put(&mut style, DateStyle::Iso),
+            "sql" => put(&mut style, DateStyle::Sql),
+            _ if lower.starts_with("postgres") => put(&mut style, DateStyle::Postgres),
+            // The Germans write the day first, if nothing else is said.
+            "german" => put(&mut style, DateStyle::German),
+            "ymd" => put(&mut order, DateOrder::Ymd),
+            "dmy" => put(&mut order, DateOrder::Dmy),
+            _ if lower.starts_with("euro") => put(&mut order, DateOrder::Dmy),
+            "mdy" | "us" => put(&mut order, DateOrder::Mdy),
+            _ if lower.starts_with("noneuro") => put(&mut order, DateOrder::Mdy),
+            "default" => {
+                style.get_or_insert(DateStyle::Iso);
+                order.get_or_insert(DateOrder::Mdy);
+                true
+            }
+            _ => {
+                return Err(
+                    invalid("DateStyle", given).with_detail(format!("Unrecognized key word: \"{lower}\"."))
+                );
+            }
+        };
+        if !is_fine {
+            return Err(invalid("DateStyle", given).with_detail("Conflicting \"datestyle\" specifications."));
+        }
+    }
+    if style == Some(DateStyle::German) && order.is_none() {
+        order = Some(DateOrder::Dmy);
+    }
+    format.date_style = style.unwrap_or(format.date_style);
+    format.date_order = order.unwrap_or(format.date_order);
+    Ok(())
+}
+
+fn float_digits(name: &str, value: &str) -> Result<i8> {
+    let digits: i8 = value.trim().parse().map_err(|_| invalid(name, value))?;
+    if (-15..=3).contains(&digits) {
+        return Ok(digits);
+    }
+    let message = format!("{digits} is outside the valid range for parameter \"{name}\" (-15 .. 3)");
+    Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message))
+}
+
+fn bytea_escapes(name: &str, value: &str) -> Result<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "hex" => Ok(false),
+        "escape" => Ok(true),
+        _ => Err(invalid(name, value)),
+    }
+}
+
+/// A zone by name, or hours east (`+02`, `-05:30`, `10.5`).
+fn time_zone(name: &str, value: &str) -> Result<Zone> {
+    let trimmed = value.trim();
+    if trimmed.eq_ignore_ascii_case("local") || trimmed.eq_ignore_ascii_case("default") {
+        return Ok(Zone::default());
+    }
+    if let Some(zone) = Zone::named(trimmed) {
+        return Ok(zone);
+    }
     let (sign, rest) = match trimmed.as_bytes().first() {
         Some(b'+') => (1, &trimmed[1..]),
         Some(b'-') => (-1, &trimmed[1..]),
         Some(b'0'..=b'9') => (1, trimmed),
-        _ => return Err(unsupported()),
+        _ if cfg!(not(feature = "zones")) || trimmed.contains(|c: char| c.is_ascii_digit()) => {
+            return Err(Error::unsupported(format!("time zone \"{value}\""))
+                .with_hint("Use UTC or an offset such as +02 or -05:30."));
+        }
+        _ => return Err(invalid(name, value)),
     };
     let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "0"));
-    let hours: i32 = hours.parse().map_err(|_| invalid(name, value))?;
+    let hours: f64 = hours.parse().map_err(|_| invalid(name, value))?;
     let minutes: i32 = minutes.parse().map_err(|_| invalid(name, value))?;
-    if hours > 15 || !(0..=59).contains(&minutes) || hours < 0 {
+    if !(0.0..168.0).contains(&hours) || !(0..=59).contains(&minutes) {
         return Err(invalid(name, value));
     }
-    Ok(sign * (hours * 3600 + minutes * 60))
-}
-
-fn time_zone_name(seconds: i32) -> String {
-    if seconds == 0 {
-        return "UTC".to_owned();
-    }
-    let sign = if seconds < 0 { '-' } else { '+' };
-    let minutes = seconds.abs() / 60;
-    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    Ok(Zone::Fixed(sign * ((hours * 3600.0) as i32 + minutes * 60)))
 }
 
 #[cfg(test)]
@@ -293,7 +406,7 @@ mod tests {
         settings.set("statement_timeout", Some("2s")).unwrap();
         settings.set("work_mem", Some("16MB")).unwrap();
         settings.set("client_encoding", Some("utf-8")).unwrap();
-        assert_eq!(settings.show("timezone").unwrap(), "-05:30");
+        assert_eq!(settings.show("timezone").unwrap(), "<-05:30>+05:30");
         assert_eq!(settings.show("statement_timeout").unwrap(), "2s");
         assert_eq!(settings.show("work_mem").unwrap(), "16MB");
         assert_eq!(settings.set("nonsense", None).unwrap_err().code(), SqlState::UNDEFINED_OBJECT);

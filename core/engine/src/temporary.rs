@@ -115,7 +115,7 @@ pub(crate) async fn claim(session: &Session, cx: &Cx, state: &mut StateGuard) ->
         txn,
         isolation: Isolation::ReadCommitted,
         read_only: false,
-        methods: state.settings.methods,
+        settings: state.settings.bind_settings(),
         start: cx.now(),
         own: bind::OwnCatalog::default(),
         temporary: None,

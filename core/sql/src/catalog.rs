@@ -3,7 +3,7 @@
 //! reads and writes them); schemas are versioned because those are rows like any others.
 
 use crate::datum::Datum;
-use crate::types::SqlType;
+use crate::types::{Fitted, SqlType};
 use orrery_base::{Error, SqlState, TreeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,6 +102,8 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub ty: SqlType,
+    /// What of the declared type only counts when a value is given to the column.
+    pub modifier: Option<Fitted>,
     /// NOT NULL (primary key columns too).
     pub not_null: bool,
     /// DEFAULT, as SQL text.
@@ -122,7 +124,8 @@ impl Column {
     pub fn new(name: &str, ty: SqlType) -> Column {
         Column {
             name: name.to_owned(),
-            ty,
+            ty: ty.layout(),
+            modifier: modifier_of(ty),
             not_null: false,
             default: None,
             identity: None,
@@ -130,6 +133,23 @@ impl Column {
             hidden: false,
             missing: Datum::Null,
         }
+    }
+
+    /// The declared type: what is given to the column is cast to it.
+    pub fn assigned(&self) -> SqlType {
+        self.modifier.map_or(self.ty, SqlType::Fitted)
+    }
+
+    /// Gives it another type.
+    pub fn set_type(&mut self, ty: SqlType) {
+        (self.ty, self.modifier) = (ty.layout(), modifier_of(ty));
+    }
+}
+
+fn modifier_of(ty: SqlType) -> Option<Fitted> {
+    match ty {
+        SqlType::Fitted(fitted) => Some(fitted),
+        _ => None,
     }
 }
 

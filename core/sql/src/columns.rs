@@ -59,7 +59,9 @@ fn too_long() -> Error {
 impl ColumnBuilder {
     /// An empty column.
     pub fn new(ty: SqlType, capacity: usize) -> Self {
+        let ty = ty.layout();
         let values = match ty {
+            SqlType::Fitted(_) => Values::Null(0),
             SqlType::Unknown => Values::Null(0),
             SqlType::Bool => Values::Bool(Vec::with_capacity(capacity)),
             SqlType::Int2 => Values::I16(Vec::with_capacity(capacity)),

@@ -48,6 +48,7 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
         | SqlType::Array(_)
         | SqlType::Bytea
         | SqlType::Unknown => PhysicalType::Bytes,
+        SqlType::Fitted(fitted) => physical_type(fitted.layout()),
     }
 }
 
@@ -209,6 +210,7 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
         SqlType::Bytea | SqlType::Unknown => Datum::Bytea(view.bytes(column)?.into()),
         SqlType::Interval => Datum::Interval(columns::interval_from(&view.fixed::<16>(column))),
         SqlType::Uuid => Datum::Uuid(view.fixed(column)),
+        SqlType::Fitted(fitted) => decode_column(view, column, fitted.layout())?,
     })
 }
 

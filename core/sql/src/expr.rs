@@ -157,10 +157,10 @@ impl Expr {
             | Expr::Param { ty, .. }
             | Expr::Column { ty, .. }
             | Expr::Call { ty, .. }
-            | Expr::Cast { ty, .. }
             | Expr::Case { ty, .. }
             | Expr::Coalesce { ty, .. }
             | Expr::Subquery { ty, .. } => *ty,
+            Expr::Cast { ty, .. } => ty.layout(),
             Expr::And(_)
             | Expr::Or(_)
             | Expr::Not(_)

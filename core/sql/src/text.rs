@@ -1,8 +1,7 @@
-//! Text input and output of every type, as PostgreSQL's type input and output functions do it (with its default settings:
-//! `bytea_output = hex`, `extra_float_digits = 1`, `DateStyle = ISO, MDY`, `IntervalStyle = postgres`).
+//! Text input and output of every type, as PostgreSQL's type input and output functions do it.
 
 use crate::array::ArrayValue;
-use crate::civil::{self, BadMoment, Moment};
+use crate::civil::{self, BadMoment, DateOrder, DateStyle, IntervalStyle, Moment, Zone};
 use crate::datum::Datum;
 use crate::json;
 use crate::types::SqlType;
@@ -11,12 +10,36 @@ use orrery_row::numeric::Numeric;
 use std::fmt::Write as _;
 
 /// The session's settings that text forms depend on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormatSettings {
-    /// Seconds east of UTC.
-    pub time_zone: i32,
+    /// `TimeZone`
+    pub zone: Zone,
+    /// `DateStyle`: how dates are written.
+    pub date_style: DateStyle,
+    /// `DateStyle`: how they are read.
+    pub date_order: DateOrder,
+    /// `IntervalStyle`
+    pub interval_style: IntervalStyle,
+    /// `extra_float_digits`: above 0 as many digits as it takes to read the same number back.
+    pub extra_float_digits: i8,
+    /// `bytea_output = escape`
+    pub escapes_bytea: bool,
     /// The transaction's start, µs UTC: what `now`, `today` and their kin mean. `None` where there is no transaction.
     pub now: Option<i64>,
+}
+
+impl Default for FormatSettings {
+    fn default() -> Self {
+        FormatSettings {
+            zone: Zone::default(),
+            date_style: DateStyle::default(),
+            date_order: DateOrder::default(),
+            interval_style: IntervalStyle::default(),
+            extra_float_digits: 1,
+            escapes_bytea: false,
+            now: None,
+        }
+    }
 }
 
 // ---- Output.
@@ -36,15 +59,27 @@ pub fn format_into(into: &mut String, value: &Datum, _ty: SqlType, settings: For
         Datum::Int2(value) => push(into, value),
         Datum::Int4(value) => push(into, value),
         Datum::Int8(value) => push(into, value),
-        Datum::Float4(value) => format_float(into, f64::from(*value), format!("{value:e}"), 6),
-        Datum::Float8(value) => format_float(into, *value, format!("{value:e}"), 15),
+        Datum::Float4(value) if settings.extra_float_digits > 0 => {
+            format_float(into, f64::from(*value), format!("{value:e}"), 6);
+        }
+        Datum::Float8(value) if settings.extra_float_digits > 0 => {
+            format_float(into, *value, format!("{value:e}"), 15);
+        }
+        Datum::Float4(value) => format_rounded(into, f64::from(*value), 6 + settings.extra_float_digits),
+        Datum::Float8(value) => format_rounded(into, *value, 15 + settings.extra_float_digits),
         Datum::Numeric(value) => push(into, value),
         Datum::Text(value) => into.push_str(value),
+        Datum::Bytea(value) if settings.escapes_bytea => escape_bytea(into, value),
         Datum::Bytea(value) => format_bytea(into, value),
-        Datum::Date(days) => civil::format_date(into, *days),
-        Datum::Timestamp(micros) => civil::format_timestamp(into, *micros, None),
-        Datum::Timestamptz(micros) => civil::format_timestamp(into, *micros, Some(settings.time_zone)),
-        Datum::Interval(interval) => civil::format_interval(into, *interval),
+        Datum::Date(days) => civil::format_date(into, *days, settings.date_style, settings.date_order),
+        Datum::Timestamp(micros) => {
+            civil::format_timestamp(into, *micros, None, settings.date_style, settings.date_order);
+        }
+        Datum::Timestamptz(micros) => {
+            let zone = Some(settings.zone);
+            civil::format_timestamp(into, *micros, zone, settings.date_style, settings.date_order);
+        }
+        Datum::Interval(interval) => civil::format_interval(into, *interval, settings.interval_style),
         Datum::Uuid(bytes) => format_uuid(into, bytes),
         Datum::Time(micros) => civil::format_time(into, *micros),
         Datum::Jsonb(text) => into.push_str(text),
@@ -94,6 +129,30 @@ fn format_float(into: &mut String, value: f64, scientific: String, fixed_below: 
     } else {
         let point = (exponent + 1) as usize;
         push(into, format_args!("{}.{}", &digits[..point], &digits[point..]));
+    }
+}
+
+/// A number of at most `digits` digits, zeros at its end left out.
+fn format_rounded(into: &mut String, value: f64, digits: i8) {
+    let digits = usize::try_from(digits).unwrap_or(0).max(1);
+    let mut scientific = format!("{value:.*e}", digits - 1);
+    if let Some((mantissa, exponent)) = scientific.split_once('e')
+        && mantissa.contains('.')
+    {
+        let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+        scientific = format!("{mantissa}e{exponent}");
+    }
+    format_float(into, value, scientific, digits as i32);
+}
+
+/// `bytea`'s older form: what is no ASCII character as `\ooo`.
+fn escape_bytea(into: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        match byte {
+            b'\\' => into.push_str("\\\\"),
+            b' '..=b'~' => into.push(byte as char),
+            _ => push(into, format_args!("\\{byte:03o}")),
+        }
     }
 }
 
@@ -163,10 +222,13 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Bytea => Datum::Bytea(parse_bytea(text)?.into()),
         SqlType::Uuid => Datum::Uuid(parse_uuid(text).ok_or_else(|| invalid(ty, text))?),
         SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz => parse_moment(text, ty, settings)?,
-        SqlType::Time => match civil::parse_time(text) {
-            Err(BadMoment::Clock(word)) => by_clock(&word, ty, settings)?,
-            read => Datum::Time(read.map_err(|bad| bad_moment(bad, ty, text))?),
-        },
+        SqlType::Time => {
+            match civil::parse_time(text, settings.date_order).map_err(|bad| bad_moment(bad, ty, text))? {
+                Some(micros) => Datum::Time(micros),
+                None => Datum::Time(local_now(text, settings)?.rem_euclid(civil::DAY)),
+            }
+        }
+        SqlType::Fitted(fitted) => fitted.fit(&parse_with(text, fitted.layout(), settings)?)?,
         SqlType::Char(None) => Datum::Text(text.into()),
         SqlType::Char(Some(limit)) => Datum::Text(fit_char(text, limit, false)?.into()),
         SqlType::Json => {
@@ -176,7 +238,8 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Jsonb => Datum::Jsonb(json::normalize(text)?.into()),
         SqlType::Array(element) => Datum::Array(ArrayValue::parse(text, element.ty(), settings)?.into()),
         SqlType::Interval => {
-            Datum::Interval(civil::parse_interval(text).map_err(|bad| bad_moment(bad, ty, text))?)
+            let read = civil::parse_interval(text, settings.interval_style);
+            Datum::Interval(read.map_err(|bad| bad_moment(bad, ty, text))?)
         }
     })
 }
@@ -396,42 +459,26 @@ fn bad_moment(bad: BadMoment, ty: SqlType, text: &str) -> Error {
         BadMoment::Zone(zone) => {
             Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{zone}\" not recognized"))
         }
-        BadMoment::Clock(word) => Error::unsupported(format_args!("the date/time input \"{word}\"")),
     }
 }
 
 /// Whether a text means another moment in each transaction.
 pub fn depends_on_clock(text: &str) -> bool {
-    matches!(text.trim().to_ascii_lowercase().as_str(), "now" | "today" | "tomorrow" | "yesterday")
+    civil::names_clock(text)
 }
 
-/// `now`, `today`, `tomorrow`, `yesterday`.
-fn by_clock(word: &str, ty: SqlType, settings: FormatSettings) -> Result<Datum> {
+/// The time it is, in the session's zone. Errors: 0A000 where there is no transaction.
+fn local_now(text: &str, settings: FormatSettings) -> Result<i64> {
     let Some(now) = settings.now else {
-        return Err(Error::unsupported(format_args!("the date/time input \"{word}\" here")));
+        return Err(Error::unsupported(format_args!("the date/time input \"{text}\" here")));
     };
-    let zone = i64::from(settings.time_zone) * civil::SECOND;
-    let local = now + zone;
-    let midnight = local - local.rem_euclid(civil::DAY);
-    let local = match word {
-        "now" => local,
-        "tomorrow" => midnight + civil::DAY,
-        "yesterday" => midnight - civil::DAY,
-        _ => midnight,
-    };
-    Ok(match ty {
-        SqlType::Date => Datum::Date(local.div_euclid(civil::DAY) as i32),
-        SqlType::Time => Datum::Time(local.rem_euclid(civil::DAY)),
-        SqlType::Timestamp => Datum::Timestamp(local),
-        _ => Datum::Timestamptz(local - zone),
-    })
+    settings.zone.to_local(now)
 }
 
 fn parse_moment(text: &str, ty: SqlType, settings: FormatSettings) -> Result<Datum> {
-    let moment = match civil::parse_moment(text) {
-        Err(BadMoment::Clock(word)) => return by_clock(&word, ty, settings),
-        read => read.map_err(|bad| bad_moment(bad, ty, text))?,
-    };
+    let moment = civil::parse_moment(text, settings.date_order).map_err(|bad| bad_moment(bad, ty, text))?;
+    let range =
+        |_| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\""));
     let (days, micros, zone) = match moment {
         Moment::Infinity | Moment::MinusInfinity => {
             let above = moment == Moment::Infinity;
@@ -441,18 +488,34 @@ fn parse_moment(text: &str, ty: SqlType, settings: FormatSettings) -> Result<Dat
                 _ => Datum::Timestamptz(if above { i64::MAX } else { i64::MIN }),
             });
         }
+        Moment::Now => {
+            let local = local_now(text, settings)?;
+            return Ok(match ty {
+                SqlType::Date => Datum::Date(local.div_euclid(civil::DAY) as i32),
+                SqlType::Timestamp => Datum::Timestamp(local),
+                _ => Datum::Timestamptz(settings.now.unwrap_or_default()),
+            });
+        }
+        Moment::Day { days, micros, zone } => {
+            (local_now(text, settings)?.div_euclid(civil::DAY) as i32 + days, micros, zone)
+        }
         Moment::At { days, micros, zone } => (days, micros, zone),
     };
-    let range =
-        |_| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\""));
-    Ok(match ty {
-        SqlType::Date => Datum::Date(days),
-        SqlType::Timestamp => Datum::Timestamp(civil::timestamp_from(days.into(), micros).map_err(range)?),
-        _ => {
-            let offset = i64::from(zone.unwrap_or(settings.time_zone)) * civil::SECOND;
-            Datum::Timestamptz(civil::timestamp_from(days.into(), micros - offset).map_err(range)?)
+    if ty == SqlType::Date {
+        return Ok(Datum::Date(days));
+    }
+    let local = civil::timestamp_from(days.into(), micros);
+    if ty == SqlType::Timestamp {
+        return Ok(Datum::Timestamp(local.map_err(range)?));
+    }
+    Ok(Datum::Timestamptz(match zone.unwrap_or(settings.zone) {
+        // The local time may lie where no timestamp is.
+        Zone::Fixed(offset) => {
+            let micros = micros - i64::from(offset) * civil::SECOND;
+            civil::timestamp_from(days.into(), micros).map_err(range)?
         }
-    })
+        zone => local.and_then(|local| zone.to_utc(local)).map_err(range)?,
+    }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! SQL types and how each lies in an Arrow array.
 
+use crate::datum::{Datum, Interval};
 use arrow_schema::{DataType, TimeUnit};
+use orrery_base::Result;
 use std::fmt;
 
 /// A SQL type with its modifier.
@@ -58,6 +60,101 @@ pub enum SqlType {
     Name,
     /// An array of any number of dimensions. Of [`Element::ANY`]: any array, in the signatures of functions.
     Array(Element),
+    /// A type with a modifier that counts when a value is given to a column or cast, and nowhere else: no column and no
+    /// expression is of it, but of its [`SqlType::layout`].
+    Fitted(Fitted),
+}
+
+/// A modifier that rounds: `numeric(p, s)` that is no [`SqlType::Decimal`], or fewer than six digits of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fitted {
+    tag: u8,
+    precision: u16,
+    scale: i16,
+}
+
+impl Fitted {
+    /// `numeric(precision, scale)`
+    pub const fn numeric(precision: u16, scale: i16) -> Fitted {
+        Fitted { tag: SqlType::Numeric.tag(), precision, scale }
+    }
+
+    /// `timestamp(digits)` and its kin, `digits` below 6. `None` for another type.
+    pub const fn seconds(ty: SqlType, digits: u8) -> Option<Fitted> {
+        match ty {
+            SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval if digits < 6 => {
+                Some(Fitted { tag: ty.tag(), precision: digits as u16, scale: 0 })
+            }
+            _ => None,
+        }
+    }
+
+    /// Its parts as they are stored.
+    pub const fn parts(self) -> (u8, u16, i16) {
+        (self.tag, self.precision, self.scale)
+    }
+
+    /// The other way round; `None` when there is no such modifier.
+    pub fn of_parts(tag: u8, precision: u16, scale: i16) -> Option<Fitted> {
+        if tag == SqlType::Numeric.tag() {
+            let is_one = (1..=1000).contains(&precision) && (-1000..=1000).contains(&scale);
+            return is_one.then_some(Fitted::numeric(precision, scale));
+        }
+        Fitted::seconds(SqlType::of_tag(tag)?, u8::try_from(precision).ok()?)
+    }
+
+    /// The type without it.
+    pub const fn layout(self) -> SqlType {
+        match SqlType::of_tag(self.tag) {
+            Some(ty) => ty,
+            None => SqlType::Unknown,
+        }
+    }
+
+    /// The value rounded. Errors: 22003, 22008.
+    pub fn fit(self, value: &Datum) -> Result<Datum> {
+        /// 2000-01-01 in µs since 1970: from there PostgreSQL rounds up and down.
+        const EPOCH: i64 = 946_684_800_000_000;
+        let unit = 10i64.pow(u32::from(6 - self.precision.min(6)));
+        let round = |micros: i64| {
+            let half = unit / 2;
+            if micros >= 0 { (micros + half) / unit * unit } else { -((half - micros) / unit * unit) }
+        };
+        let moment = |micros: i64| -> Result<i64> {
+            if micros == i64::MAX || micros == i64::MIN {
+                return Ok(micros);
+            }
+            let since = micros.checked_sub(EPOCH).filter(|since| since.checked_add(unit).is_some());
+            let since = since.ok_or_else(crate::civil::timestamp_out_of_range)?;
+            Ok(round(since) + EPOCH)
+        };
+        Ok(match value {
+            Datum::Numeric(value) => {
+                Datum::Numeric(value.with_modifier(u32::from(self.precision), i32::from(self.scale))?)
+            }
+            Datum::Time(micros) => Datum::Time(round(*micros)),
+            Datum::Timestamp(micros) => Datum::Timestamp(moment(*micros)?),
+            Datum::Timestamptz(micros) => Datum::Timestamptz(moment(*micros)?),
+            Datum::Interval(interval) => {
+                let fits = interval.micros.checked_abs().and_then(|micros| micros.checked_add(unit));
+                fits.ok_or_else(crate::civil::interval_out_of_range)?;
+                Datum::Interval(Interval { micros: round(interval.micros), ..*interval })
+            }
+            other => other.clone(),
+        })
+    }
+
+    fn name(self) -> String {
+        let digits = self.precision;
+        match self.layout() {
+            SqlType::Numeric => format!("numeric({digits},{})", self.scale),
+            SqlType::Interval => format!("interval({digits})"),
+            other => {
+                let (word, rest) = other.base_name().split_once(' ').unwrap_or((other.base_name(), ""));
+                format!("{word}({digits}) {rest}")
+            }
+        }
+    }
 }
 
 /// The type of an array's elements, with its modifier, in few bytes: a type cannot hold another one of its kind.
@@ -74,7 +171,7 @@ impl Element {
     /// For elements of a type; `None` for arrays, which have no arrays.
     pub const fn new(ty: SqlType) -> Option<Element> {
         let (tag, modifier) = match ty {
-            SqlType::Unknown | SqlType::Array(_) => return None,
+            SqlType::Unknown | SqlType::Array(_) | SqlType::Fitted(_) => return None,
             SqlType::Decimal { precision, scale } => (8, (precision as u32) << 8 | scale as u32),
             SqlType::Varchar(None) => (10, 0),
             SqlType::Varchar(Some(limit)) => (10, limit + 1),
@@ -130,6 +227,7 @@ impl SqlType {
             SqlType::Jsonb => 20,
             SqlType::Array(_) => 21,
             SqlType::Name => 22,
+            SqlType::Fitted(_) => 23,
         }
     }
 
@@ -184,6 +282,7 @@ impl SqlType {
             SqlType::Varchar(Some(limit)) => format!("character varying({limit})"),
             SqlType::Char(Some(limit)) => format!("character({limit})"),
             SqlType::Array(element) => format!("{}[]", element.ty().name()),
+            SqlType::Fitted(fitted) => fitted.name(),
             other => other.base_name().to_owned(),
         }
     }
@@ -213,6 +312,7 @@ impl SqlType {
             SqlType::Json => "json",
             SqlType::Jsonb => "jsonb",
             SqlType::Name => "name",
+            SqlType::Fitted(fitted) => fitted.layout().base_name(),
             SqlType::Array(element) => match element.ty() {
                 SqlType::Unknown => "anyarray",
                 SqlType::Bool => "boolean[]",
@@ -236,7 +336,7 @@ impl SqlType {
                 SqlType::Json => "json[]",
                 SqlType::Jsonb => "jsonb[]",
                 SqlType::Name => "name[]",
-                SqlType::Array(_) => "array of arrays",
+                SqlType::Array(_) | SqlType::Fitted(_) => "array of arrays",
             },
         }
     }
@@ -248,8 +348,17 @@ impl SqlType {
             SqlType::Decimal { .. } => SqlType::Numeric,
             SqlType::Varchar(_) | SqlType::Name => SqlType::Text,
             SqlType::Char(_) => SqlType::Char(None),
+            SqlType::Fitted(fitted) => fitted.layout(),
             SqlType::Array(element) => element.ty().base().array().unwrap_or(*self),
             other => *other,
+        }
+    }
+
+    /// The type that columns and expressions have of it.
+    pub const fn layout(self) -> SqlType {
+        match self {
+            SqlType::Fitted(fitted) => fitted.layout(),
+            other => other,
         }
     }
 
@@ -281,6 +390,7 @@ impl SqlType {
             SqlType::Date => DataType::Date32,
             SqlType::Timestamp | SqlType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, None),
             SqlType::Interval | SqlType::Uuid => DataType::FixedSizeBinary(16),
+            SqlType::Fitted(fitted) => fitted.layout().arrow(),
         }
     }
 

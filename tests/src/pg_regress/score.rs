@@ -35,18 +35,22 @@ enum Actual {
 pub fn file(dir: &Path, name: &str) -> Result<Score, String> {
     let database = Database::in_memory().map_err(|error| error.to_string())?;
     let mut connection = database.connect();
-    for (setting, value) in
-        [("datestyle", "Postgres, MDY"), ("timezone", "PST8PDT"), ("intervalstyle", "postgres_verbose")]
-    {
-        // What is not built stays as it is, and shows in the score.
-        let _ = connection.set(setting, value);
-    }
+    set_options(&mut connection);
     let mut score = Score::default();
     if name != "test_setup" {
         run(dir, "test_setup", &mut connection, &mut Score::default())?;
     }
     run(dir, name, &mut connection, &mut score)?;
     Ok(score)
+}
+
+/// The settings that `pg_regress` connects with. What is not built stays as it is, and shows in the score.
+fn set_options(connection: &mut Connection) {
+    for (setting, value) in
+        [("datestyle", "Postgres, MDY"), ("timezone", "PST8PDT"), ("intervalstyle", "postgres_verbose")]
+    {
+        let _ = connection.set(setting, value);
+    }
 }
 
 fn run(dir: &Path, name: &str, connection: &mut Connection, score: &mut Score) -> Result<(), String> {
@@ -69,6 +73,10 @@ fn run(dir: &Path, name: &str, connection: &mut Connection, score: &mut Score) -
         }
         let sql = variables.fill(&step.text);
         let actual = perform(connection, step, &sql, &null);
+        // RESET goes back to what the connection began with.
+        if sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("reset ")) {
+            set_options(connection);
+        }
         match rules::reason(&sql) {
             Some(reason) => score.uncounted.push((step.lines.0 + 1, reason)),
             None => compare(score, step, &sql, expected, actual),

@@ -238,6 +238,16 @@ impl Numeric {
         let root_weight = (weight + 1) * 4 / 2 - 1;
         let result_scale =
             (SIGNIFICANT_DIGITS_MIN - root_weight).max(i64::from(*scale)).clamp(0, DISPLAY_SCALE_MAX);
+        self.sqrt_to(result_scale as u16)
+    }
+
+    /// Square root with so many digits behind the point. Errors: 2201F for a negative argument.
+    pub fn sqrt_to(&self, result_scale: u16) -> Result<Numeric> {
+        let Numeric::Finite { coefficient, scale } = self else { return self.sqrt() };
+        if coefficient.signum() < 0 {
+            return Err(negative_root());
+        }
+        let result_scale = i64::from(result_scale);
         // One digit more than wanted, then round: sqrt(c / 10^s) × 10^r = sqrt(c × 10^(2r - s)).
         let exponent = 2 * (result_scale + 1) - i64::from(*scale);
         let shifted = if exponent >= 0 {

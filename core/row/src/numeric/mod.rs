@@ -203,17 +203,20 @@ impl Numeric {
     }
 
     /// Rounds to `numeric(precision, scale)`. Errors: 22003 when it has too many digits before the point.
-    pub fn with_modifier(&self, precision: u32, scale: u8) -> Result<Self> {
+    pub fn with_modifier(&self, precision: u32, scale: i32) -> Result<Self> {
+        let shown_scale = scale.max(0) as u32;
+        // Digits before the point; none when the scale takes them all.
+        let whole = i64::from(precision) - i64::from(scale);
         let overflow = || {
             Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").with_detail(format!(
                 "A field with precision {precision}, scale {scale} must round to an absolute value less than {}{}.",
-                if precision > u32::from(scale) { "10^" } else { "" },
-                if precision > u32::from(scale) { (precision - u32::from(scale)).to_string() } else { "1".into() },
+                if whole == 0 { "" } else { "10^" },
+                if whole == 0 { 1 } else { whole },
             ))
         };
         let rounded = match self {
             Numeric::NaN => return Ok(Numeric::NaN),
-            Numeric::Finite { .. } => self.round(i32::from(scale)).with_scale(u32::from(scale)),
+            Numeric::Finite { .. } => self.round(scale).with_scale(shown_scale),
             _ => {
                 return Err(
                     overflow().with_detail("A field with precision and scale cannot hold an infinite value.")
@@ -221,11 +224,12 @@ impl Numeric {
             }
         };
         let Numeric::Finite { coefficient, .. } = &rounded else { return Err(overflow()) };
+        let digits = (whole + i64::from(shown_scale)) as u32;
         let fits = match coefficient {
             Coefficient::Small(small) => {
-                pow10(precision).is_none_or(|limit| small.unsigned_abs() < limit.unsigned_abs())
+                pow10(digits).is_none_or(|limit| small.unsigned_abs() < limit.unsigned_abs())
             }
-            Coefficient::Big(big) => big.abs() < pow10_big(precision),
+            Coefficient::Big(big) => big.abs() < pow10_big(digits),
         };
         if fits { Ok(rounded) } else { Err(overflow()) }
     }

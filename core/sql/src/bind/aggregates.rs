@@ -18,8 +18,18 @@ impl Binder<'_> {
         function: &FunctionCall,
         at: u32,
     ) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, within, over: _, label: _ } =
-            function;
+        let FunctionCall {
+            name,
+            args,
+            variadic: _,
+            star,
+            distinct,
+            order_by,
+            filter,
+            within,
+            over: _,
+            label: _,
+        } = function;
         if self.level.in_aggregate {
             let message = "aggregate function calls cannot be nested";
             return Err(Error::new(SqlState::GROUPING_ERROR, message).at(at));

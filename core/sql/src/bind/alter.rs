@@ -9,6 +9,7 @@ use crate::ddl::{NewColumnSequence, NewIndex, NewTable};
 use crate::expr::Expr;
 use crate::functions::CastContext;
 use crate::parse::ast::{self, Name, SequenceOptions};
+use crate::text::FormatSettings;
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
@@ -17,15 +18,23 @@ use std::sync::Arc;
 pub(crate) struct Alter<'a> {
     catalog: &'a Catalog,
     table: &'a Arc<Table>,
+    format: FormatSettings,
 }
 
 impl<'a> Alter<'a> {
     pub(crate) fn new(catalog: &'a Catalog, table: &'a Arc<Table>) -> Self {
-        Alter { catalog, table }
+        Alter { catalog, table, format: FormatSettings::default() }
+    }
+
+    /// For expressions that the statement itself gives: the session's settings.
+    pub(crate) fn under(self, format: FormatSettings) -> Self {
+        Alter { format, ..self }
     }
 
     fn binder(&self) -> Binder<'a> {
-        Binder::new(self.catalog, &[], 0)
+        let mut binder = Binder::new(self.catalog, &[], 0);
+        (binder.format, binder.defines) = (self.format, true);
+        binder
     }
 
     /// The ordinal of a column. Errors: 42703.

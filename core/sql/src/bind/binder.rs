@@ -9,6 +9,7 @@ use crate::functions::{EvalContext, Volatility};
 use crate::optimize::Methods;
 use crate::parse::ast::{self, Name};
 use crate::plan::logical::{ColumnId, ColumnInfo, Query, Statement};
+use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -23,6 +24,12 @@ pub(super) struct Binder<'a> {
     pub(super) params: Vec<SqlType>,
     /// What the plan may be made of.
     pub(super) methods: Methods,
+    /// The session's settings: how literals are read.
+    pub(super) format: FormatSettings,
+    /// The statement defines something that is bound again later: a literal may not depend on the settings.
+    pub(super) defines: bool,
+    /// What is being bound was stored: its literals are read under the default settings.
+    pub(super) is_stored: bool,
     pub(super) statement: Statement,
     /// Names of WITH in scope, innermost last.
     pub(super) ctes: Vec<Cte>,
@@ -135,6 +142,9 @@ impl<'a> Binder<'a> {
             catalog,
             params,
             methods: Methods::default(),
+            format: FormatSettings::default(),
+            defines: false,
+            is_stored: false,
             statement: Statement::default(),
             ctes: Vec::new(),
             cte_uses: Vec::new(),
@@ -300,12 +310,41 @@ impl<'a> Binder<'a> {
         }
         let ty = expr.ty();
         let literal_cast = matches!(&expr, Expr::Cast { .. });
-        match eval::constant(&expr, &EvalContext::constant(0, 0, 0)) {
+        match eval::constant(&expr, &EvalContext::constant(0, 0, self.reading())) {
             Ok(value) => Ok(Expr::Literal { value, ty }),
             // A written literal that does not fit its type is an error wherever it stands, as in PostgreSQL.
             Err(error) if literal_cast => Err(error),
             Err(_) => Ok(expr),
         }
+    }
+
+    /// The settings that literals are read under.
+    pub(super) fn reading(&self) -> FormatSettings {
+        if self.is_stored || !self.views.is_empty() { FormatSettings::default() } else { self.format }
+    }
+
+    /// Binds what was stored: under the default settings, whatever the session's are.
+    pub(super) fn as_stored<T>(&mut self, bind: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.is_stored, true);
+        let bound = bind(self);
+        self.is_stored = before;
+        bound
+    }
+
+    /// A literal's value. Errors: 22P02 and its kin; 0A000 in a definition for one that reads otherwise under the default
+    /// settings, which is how definitions are read when they are used.
+    pub(super) fn literal(&self, literal: &str, ty: SqlType) -> Result<Datum> {
+        let reading = self.reading();
+        let value = text::parse_with(literal, ty, reading)?;
+        if self.defines
+            && reading != FormatSettings::default()
+            && !text::parse(literal, ty).is_ok_and(|plain| plain.identical(&value))
+        {
+            let message = format!("{ty} \"{literal}\" in a definition under these settings");
+            return Err(Error::unsupported(message)
+                .with_hint("Write dates as year-month-day, and moments with their zone's offset."));
+        }
+        Ok(value)
     }
 
     /// Refuses parameters whose type nothing decided.
@@ -320,10 +359,19 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Whether a cast looks neither at the clock nor at the session's time zone.
+/// Whether a cast looks neither at the clock nor at the session's settings.
 pub(super) fn is_stable_cast(from: SqlType, to: SqlType) -> bool {
     let zoned = |ty: SqlType| ty == SqlType::Timestamptz;
-    from == to || !(zoned(from) || zoned(to))
+    let is_text = |ty: SqlType| matches!(ty.base(), SqlType::Text | SqlType::Char(_));
+    let has_style = |ty: SqlType| {
+        let item = ty.element().unwrap_or(ty);
+        matches!(
+            item,
+            SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval
+        )
+    };
+    let by_style = is_text(from) && has_style(to) || has_style(from) && is_text(to);
+    from == to || !(zoned(from) || zoned(to) || by_style)
 }
 
 /// A number literal: `integer`, `bigint` or `numeric`, whichever holds it first.

@@ -97,6 +97,11 @@ impl Binder<'_> {
         if from == target {
             return Ok(expr);
         }
+        if let SqlType::Fitted(fitted) = target {
+            let plain = self.coerce(expr, fitted.layout(), context, at)?;
+            let explicit = context == CastContext::Explicit;
+            return self.fold(Expr::Cast { input: Box::new(plain), ty: target, explicit, position: at });
+        }
         match expr {
             Expr::Literal { value: Datum::Null, .. } => Ok(Expr::Literal { value: Datum::Null, ty: target }),
             Expr::Literal { value: Datum::Text(value), ty: SqlType::Unknown } => {
@@ -111,7 +116,7 @@ impl Binder<'_> {
                 let value = if base == SqlType::Text {
                     Datum::Text(value)
                 } else {
-                    text::parse(&value, base).map_err(|error| error.at(at))?
+                    self.literal(&value, base).map_err(|error| error.at(at))?
                 };
                 self.coerce(Expr::Literal { value, ty: base }, target, context, at)
             }

@@ -109,7 +109,7 @@ impl Binder<'_> {
                 ordinals.pop();
                 let tree = crate::parse::expression(text)?;
                 let mut needed = Vec::new();
-                self.index_expr(table, &tree, Some("WHERE"))?.into_conjuncts(&mut needed);
+                self.as_stored(|it| it.index_expr(table, &tree, Some("WHERE")))?.into_conjuncts(&mut needed);
                 if !needed.iter().all(|part| said.iter().any(|it| is_same(it, part))) {
                     continue;
                 }

@@ -125,7 +125,7 @@ impl Binder<'_> {
         {
             return Err(Error::unsupported("subquery or parameter in DEFAULT").at(tree.at));
         }
-        self.coerce_assignment(bound, &column.name, column.ty, super::expr::location(tree))?;
+        self.coerce_assignment(bound, &column.name, column.assigned(), super::expr::location(tree))?;
         Ok(())
     }
 

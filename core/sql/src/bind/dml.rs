@@ -198,7 +198,7 @@ impl Binder<'_> {
                     Some(cell) if !matches!(cell.kind, ExprKind::Default) => {
                         refuse_always(column, override_identity, location(cell))?;
                         let value = self.expr(&scope, cell)?;
-                        self.coerce_assignment(value, &column.name, column.ty, location(cell))?
+                        self.coerce_assignment(value, &column.name, column.assigned(), location(cell))?
                     }
                     _ => {
                         if defaults[ordinal].is_none() {
@@ -248,7 +248,7 @@ impl Binder<'_> {
                 Some(index) => {
                     refuse_always(column, override_identity, query.at)?;
                     let value = self.column_expr(source.output[index]);
-                    self.coerce_assignment(value, &column.name, column.ty, query.at)?
+                    self.coerce_assignment(value, &column.name, column.assigned(), query.at)?
                 }
                 None => self.default_value(column)?,
             };
@@ -285,11 +285,13 @@ impl Binder<'_> {
                     &mut self.level,
                     Level { forbidden: Some("DEFAULT expressions"), ..Level::default() },
                 );
-                let value = self.expr(&Rc::new(Scope::default()), &tree);
+                let value = self.as_stored(|it| {
+                    let value = it.expr(&Rc::new(Scope::default()), &tree)?;
+                    // Positions inside a stored text are not the statement's.
+                    it.coerce_assignment(without_positions(value), &column.name, column.assigned(), 0)
+                });
                 self.level = level;
-                // Positions inside a stored text are not the statement's.
-                let value = without_positions(value?);
-                self.coerce_assignment(value, &column.name, column.ty, 0)
+                value
             }
         }
     }
@@ -300,8 +302,10 @@ impl Binder<'_> {
         for (ordinal, column) in table.columns.iter().enumerate() {
             let Some(text) = &column.generated else { continue };
             let tree = crate::parse::expression(text)?;
-            let value = without_positions(self.expr(&scope.scope, &tree)?);
-            let value = self.coerce_assignment(value, &column.name, column.ty, 0)?;
+            let value = self.as_stored(|it| {
+                let value = without_positions(it.expr(&scope.scope, &tree)?);
+                it.coerce_assignment(value, &column.name, column.assigned(), 0)
+            })?;
             generated.push((ordinal, scope.by_ordinal(value, table)));
         }
         Ok(generated)
@@ -327,7 +331,7 @@ impl Binder<'_> {
         self.level = Level { forbidden: Some("column generation expressions"), ..Level::default() };
         let bound = self.expr(&scope, tree)?;
         let column = &columns[ordinal];
-        let bound = self.coerce_assignment(bound, &column.name, column.ty, location(tree))?;
+        let bound = self.coerce_assignment(bound, &column.name, column.assigned(), location(tree))?;
         let refuse = |message: &str| Err(Error::new(SqlState::INVALID_OBJECT_DEFINITION, message));
         if bound.any(&mut |it| matches!(it, Expr::Subquery { .. })) {
             let message = "cannot use subquery in column generation expression";
@@ -351,7 +355,8 @@ impl Binder<'_> {
         let mut checks = Vec::with_capacity(table.checks.len());
         for check in &table.checks {
             let tree = crate::parse::expression(&check.expression)?;
-            let predicate = without_positions(self.condition(&scope.scope, &tree, "CHECK")?);
+            let predicate = self.as_stored(|it| it.condition(&scope.scope, &tree, "CHECK"))?;
+            let predicate = without_positions(predicate);
             checks.push((check.name.clone(), scope.by_ordinal(predicate, table)));
         }
         Ok(checks)
@@ -432,7 +437,7 @@ impl Binder<'_> {
                 }
                 let at = location(value);
                 let value = self.expr(seen, value)?;
-                self.coerce_assignment(value, &definition.name, definition.ty, at)?
+                self.coerce_assignment(value, &definition.name, definition.assigned(), at)?
             };
             bound.push((ordinal, value));
         }

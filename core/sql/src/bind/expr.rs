@@ -523,8 +523,31 @@ impl Binder<'_> {
         Ok(best)
     }
 
+    /// A call with VARIADIC before its last argument. Errors: 42804 when that is no array.
+    fn spread_call(&mut self, scope: &Rc<Scope>, name: &str, args: &[ast::Expr], at: u32) -> Result<Expr> {
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push((self.expr(scope, arg)?, location(arg)));
+        }
+        if let Some((last, at)) = bound.last()
+            && !matches!(last.ty(), SqlType::Array(_))
+        {
+            return Err(functions::not_an_array().at(*at));
+        }
+        let types: Vec<SqlType> = bound.iter().map(|(arg, _)| arg.ty().base()).collect();
+        self.function(name, bound, at)?.ok_or_else(|| no_function(name, &types, at))
+    }
+
     fn function_call(&mut self, scope: &Rc<Scope>, function: &FunctionCall, at: u32) -> Result<Expr> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, within, over, label: _ } = function;
+        let FunctionCall { name, args, variadic, star, distinct, order_by, filter, within, over, label: _ } =
+            function;
+        if *variadic {
+            let spread = functions::spread_name(&name.text);
+            if functions::scalars(&spread).is_empty() || over.is_some() {
+                return Err(Error::unsupported(format!("VARIADIC in a call of {}", name.text)).at(at));
+            }
+            return self.spread_call(scope, &spread, args, at);
+        }
         if let Some(over) = over {
             return self.window_call(scope, function, over, at);
         }

@@ -99,8 +99,10 @@ impl Binder<'_> {
                 self.level = level;
                 item
             }
-            TableExpr::Function { name, args, ordinality, alias } => {
-                self.bind_lateral(|binder| binder.bind_from_function(name, args, *ordinality, alias.as_ref()))
+            TableExpr::Function { name, args, ordinality, alias, definitions } => {
+                self.bind_lateral(|binder| {
+                    binder.bind_from_function(name, args, *ordinality, alias.as_ref(), definitions)
+                })
             }
             TableExpr::Aliased { inner, alias } => {
                 let mut item = self.bind_from_item(inner)?;
@@ -214,9 +216,21 @@ impl Binder<'_> {
         args: &[ast::Expr],
         ordinality: bool,
         alias: Option<&Alias>,
+        definitions: &[(Name, SqlType)],
     ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
-        if !crate::functions::sets::is_set_function(&name.text) {
+        let is_record = super::record::is_record_function(&name.text);
+        if is_record && definitions.is_empty() {
+            return Err(super::record::needs_definitions(name.at));
+        }
+        if !is_record && let Some((first, _)) = definitions.first() {
+            let message = "a column definition list is only allowed for functions returning \"record\"";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(first.at));
+        }
+        if is_record && ordinality {
+            return Err(Error::unsupported("WITH ORDINALITY with a column definition list").at(name.at));
+        }
+        if !is_record && !crate::functions::sets::is_set_function(&name.text) {
             return Err(Error::unsupported(format!("function {} in FROM", name.text)).at(name.at));
         }
         let empty = Rc::new(Scope::default());
@@ -227,6 +241,11 @@ impl Binder<'_> {
         }
         self.level.forbidden = forbidden;
         let shown = alias.map_or(name, |alias| &alias.name);
+        if is_record {
+            let (root, columns) = self.record_function(name, bound, definitions)?;
+            let scope = named(shown, columns.into_iter(), &[])?;
+            return Ok((root, scope));
+        }
         // Without column names the column is called as the alias.
         let parts = self.set_function(&name.text, bound, name.at)?;
         let is_named = parts.len() > 1 || parts.iter().any(|part| part.label != name.text);

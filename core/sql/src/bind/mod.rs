@@ -10,6 +10,7 @@ mod array;
 mod binder;
 mod changes;
 mod coerce;
+mod comparable;
 mod conflict;
 mod copy;
 mod create_as;
@@ -23,6 +24,7 @@ mod index;
 mod locking;
 mod names;
 mod query;
+mod record;
 mod recursive;
 mod resolve;
 mod row;
@@ -46,6 +48,7 @@ use crate::optimize::{self, Methods};
 use crate::parse::Parsed;
 use crate::parse::ast::{self, SetValue, TransactionModes};
 use crate::plan;
+use crate::text::FormatSettings;
 use crate::types::SqlType;
 pub(crate) use alter::{Alter, null};
 use binder::Binder;
@@ -57,6 +60,15 @@ use orrery_base::{Error, Result, SqlState};
 pub(crate) use sequence::serial_default;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// What of a session's settings a plan depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BindSettings {
+    /// What the plan may be made of.
+    pub methods: Methods,
+    /// How literals are read; without a time.
+    pub format: FormatSettings,
+}
 
 /// A bound statement.
 #[derive(Clone, Debug)]
@@ -209,11 +221,23 @@ pub struct CopyFormat {
 }
 
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
-/// follow from use (42P18 where they do not). `methods`: what its plan may be made of.
-pub fn bind(parsed: &Parsed, catalog: &Catalog, param_types: &[SqlType], methods: Methods) -> Result<Bound> {
+/// follow from use (42P18 where they do not).
+pub fn bind(
+    parsed: &Parsed,
+    catalog: &Catalog,
+    param_types: &[SqlType],
+    settings: BindSettings,
+) -> Result<Bound> {
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
-    binder.methods = methods;
+    (binder.methods, binder.format) = (settings.methods, settings.format);
     binder.allows_changes = true;
+    binder.defines = matches!(
+        parsed.statement,
+        ast::Statement::CreateTable(_)
+            | ast::Statement::CreateView(_)
+            | ast::Statement::CreateIndex(_)
+            | ast::Statement::AlterTable(_)
+    );
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
         ast::Statement::Query(query) => bind_query(binder, query),
@@ -317,9 +341,13 @@ fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
 }
 
 /// What the optimizer needs, when all parameters have types.
-fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
+fn finish(binder: Binder<'_>, query: &crate::plan::logical::Query) -> Result<optimize::Input> {
     if !binder.is_part {
         binder.check_params()?;
+    }
+    comparable::check(&binder.statement.columns, &query.root)?;
+    for subquery in &binder.statement.subqueries {
+        comparable::check(&binder.statement.columns, &subquery.root)?;
     }
     Ok(optimize::Input { statement: binder.statement, param_types: binder.params, methods: binder.methods })
 }
@@ -327,7 +355,7 @@ fn finish(binder: Binder<'_>) -> Result<optimize::Input> {
 fn bind_query(mut binder: Binder<'_>, query: &ast::Query) -> Result<Bound> {
     let query = binder.query(query)?;
     let changes = std::mem::take(&mut binder.changes);
-    let plan = optimize::plan(finish(binder)?, query)?;
+    let plan = optimize::plan(finish(binder, &query)?, query)?;
     changes::with_changes(changes, plan::Statement::Query(plan))
 }
 
@@ -336,7 +364,7 @@ fn bind_insert(mut binder: Binder<'_>, insert: &ast::Insert) -> Result<Bound> {
         binder.insert(insert)?;
     let relations = binder.relations(&table, conflict_update.is_some())?;
     let changes = std::mem::take(&mut binder.changes);
-    let source = optimize::plan(finish(binder)?, source)?;
+    let source = optimize::plan(finish(binder, &source)?, source)?;
     changes::with_changes(
         changes,
         plan::Statement::Insert(plan::Insert {
@@ -357,7 +385,7 @@ fn bind_update(mut binder: Binder<'_>, update: &ast::Update) -> Result<Bound> {
         binder.update(update)?;
     let relations = binder.relations(&table, true)?;
     let changes = std::mem::take(&mut binder.changes);
-    let source = optimize::plan(finish(binder)?, source)?;
+    let source = optimize::plan(finish(binder, &source)?, source)?;
     let recheck = recheck.map(plan::Recheck);
     changes::with_changes(
         changes,
@@ -379,7 +407,7 @@ fn bind_delete(mut binder: Binder<'_>, delete: &ast::Delete) -> Result<Bound> {
         binder.delete(delete)?;
     let relations = binder.relations(&table, true)?;
     let changes = std::mem::take(&mut binder.changes);
-    let source = optimize::plan(finish(binder)?, source)?;
+    let source = optimize::plan(finish(binder, &source)?, source)?;
     let recheck = recheck.map(plan::Recheck);
     changes::with_changes(
         changes,
@@ -393,6 +421,7 @@ pub fn execute_arguments(
     args: &[ast::Expr],
     param_types: &[SqlType],
     catalog: &Catalog,
+    settings: BindSettings,
 ) -> Result<Vec<Expr>> {
     if args.len() != param_types.len() {
         let message = "wrong number of parameters for prepared statement";
@@ -400,6 +429,7 @@ pub fn execute_arguments(
         return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
     }
     let mut binder = Binder::new(catalog, &[], 0);
+    binder.format = settings.format;
     binder.level.forbidden = Some("EXECUTE parameters");
     let scope = Rc::new(scope::Scope::default());
     let mut bound = Vec::with_capacity(args.len());

@@ -77,5 +77,6 @@ fn type_name(ty: SqlType) -> &'static str {
         SqlType::Jsonb => "jsonb",
         // An array is called as its elements.
         SqlType::Array(element) => type_name(element.ty()),
+        SqlType::Fitted(fitted) => type_name(fitted.layout()),
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn catalog() -> Catalog {
 
 pub(crate) fn bind_text(sql: &str) -> Result<Bound> {
     let parsed = parse::statements(sql)?.remove(0);
-    bind(&parsed, &catalog(), &[], Methods::default())
+    bind(&parsed, &catalog(), &[], Default::default())
 }
 
 fn fields(sql: &str) -> String {

@@ -212,8 +212,18 @@ impl Binder<'_> {
         frame: Frame,
         at: u32,
     ) -> Result<WindowCall> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, within, over: _, label: _ } =
-            function;
+        let FunctionCall {
+            name,
+            args,
+            variadic: _,
+            star,
+            distinct,
+            order_by,
+            filter,
+            within,
+            over: _,
+            label: _,
+        } = function;
         if !within.is_empty() || functions::is_ordered_set(&name.text) {
             let message = format!("OVER is not supported for ordered-set aggregate {}", name.text);
             return Err(Error::unsupported(message).at(at));
@@ -252,8 +262,18 @@ impl Binder<'_> {
         frame: Frame,
         at: u32,
     ) -> Result<WindowCall> {
-        let FunctionCall { name, args, star, distinct, order_by, filter, within, over: _, label: _ } =
-            function;
+        let FunctionCall {
+            name,
+            args,
+            variadic: _,
+            star,
+            distinct,
+            order_by,
+            filter,
+            within,
+            over: _,
+            label: _,
+        } = function;
         if filter.is_some() {
             let message = "FILTER is not implemented for non-aggregate window functions";
             return Err(Error::unsupported(message).at(at));

@@ -1,7 +1,7 @@
 //! The text of intervals read: PostgreSQL's own, the SQL standard's and ISO 8601's.
 
 use super::moment::{BadMoment, number, seconds_micros};
-use super::{DAY, HOUR, MINUTE, SECOND};
+use super::{DAY, HOUR, IntervalStyle, MINUTE, SECOND};
 use crate::datum::Interval;
 
 /// Units of intervals and of `date_trunc`, `extract`: as months, days or microseconds.
@@ -80,13 +80,18 @@ impl IntervalSum {
 }
 
 /// Reads an interval: `1 year 2 mons 3 days 04:05:06`, `P1Y2M3DT4H5M6S`, `1-2`, a trailing `ago`.
-pub fn parse_interval(text: &str) -> Result<Interval, BadMoment> {
+pub fn parse_interval(text: &str, style: IntervalStyle) -> Result<Interval, BadMoment> {
     let lower = text.trim().to_ascii_lowercase();
     if let Some(iso) = lower.strip_prefix('p') {
         return parse_iso_interval(iso);
     }
     let mut sum = IntervalSum::default();
-    let mut words = split_interval(&lower).into_iter().peekable();
+    let words = split_interval(&lower);
+    // In the standard's style a sign before the first part is that of all, if no other part has one.
+    let mut signs = words.iter().map(|word| word.starts_with(['-', '+']));
+    let is_standard = style == IntervalStyle::SqlStandard && lower.starts_with('-');
+    let all_negative = is_standard && signs.next() == Some(true) && !signs.any(|is_signed| is_signed);
+    let mut words = words.into_iter().peekable();
     let (mut any, mut ago) = (false, false);
     while let Some(word) = words.next() {
         if word == "@" {
@@ -120,6 +125,9 @@ pub fn parse_interval(text: &str) -> Result<Interval, BadMoment> {
     }
     if !any {
         return Err(BadMoment::Syntax);
+    }
+    if all_negative {
+        (sum.months, sum.days, sum.micros) = (-sum.months.abs(), -sum.days.abs(), -sum.micros.abs());
     }
     sum.finish(ago).ok_or(BadMoment::Field)
 }

@@ -1,16 +1,21 @@
-//! Civil-calendar arithmetic (proleptic Gregorian) and the text forms of dates, timestamps and intervals, as PostgreSQL
-//! has them under `DateStyle = 'ISO, MDY'` and `IntervalStyle = 'postgres'`.
+//! Civil-calendar arithmetic (proleptic Gregorian), time zones, and the text forms of dates, timestamps and intervals, as
+//! PostgreSQL has them.
 //!
-//! Days and microseconds count from 1970-01-01. The smallest and the largest value of a type are its infinities. Zones are
-//! fixed offsets here: names of zones are refused, never guessed.
+//! Days and microseconds count from 1970-01-01. The smallest and the largest value of a type are its infinities.
 
 mod interval;
 mod moment;
+mod style;
+mod zone;
 
 use crate::datum::Interval;
 pub use interval::parse_interval;
-pub use moment::{BadMoment, Moment, parse_moment, parse_time, zone_abbreviation};
+pub use moment::{BadMoment, Moment, names_clock, parse_moment, parse_time, posix_zone, zone_abbreviation};
 use orrery_base::{Error, Result, SqlState};
+pub use style::{
+    DateOrder, DateStyle, IntervalStyle, format_date, format_interval, format_time, format_timestamp,
+};
+pub use zone::Zone;
 
 /// Microseconds of a second.
 pub const SECOND: i64 = 1_000_000;
@@ -154,6 +159,19 @@ pub fn add_interval(micros: i64, interval: Interval) -> Result<i64> {
     if is_timestamp(all) { Ok(all as i64) } else { Err(timestamp_out_of_range()) }
 }
 
+/// `timestamptz + interval` in a zone: months and days count in local time, microseconds in the one that runs evenly.
+pub fn add_interval_in(micros: i64, interval: Interval, zone: Zone) -> Result<i64> {
+    if micros == i64::MAX || micros == i64::MIN {
+        return Ok(micros);
+    }
+    let mut micros = micros;
+    if interval.months != 0 || interval.days != 0 {
+        let days = Interval { micros: 0, ..interval };
+        micros = zone.to_utc(add_interval(zone.to_local(micros)?, days)?)?;
+    }
+    add_interval(micros, Interval { months: 0, days: 0, micros: interval.micros })
+}
+
 /// The interval's negative.
 pub fn negate(interval: Interval) -> Result<Interval> {
     let negated = (|| {
@@ -170,106 +188,6 @@ pub fn negate(interval: Interval) -> Result<Interval> {
 pub fn interval_key(interval: Interval) -> i128 {
     (i128::from(interval.months) * 30 + i128::from(interval.days)) * i128::from(DAY)
         + i128::from(interval.micros)
-}
-
-// ---- Output.
-
-fn push_date(into: &mut String, civil: Civil) -> bool {
-    let bc = civil.year <= 0;
-    let year = if bc { 1 - civil.year } else { civil.year };
-    into.push_str(&format!("{year:04}-{:02}-{:02}", civil.month, civil.day));
-    bc
-}
-
-fn push_time(into: &mut String, micros: i64) {
-    let (hours, minutes) = (micros / HOUR, micros / MINUTE % 60);
-    into.push_str(&format!("{hours:02}:{minutes:02}:"));
-    push_seconds(into, micros % MINUTE);
-}
-
-fn push_seconds(into: &mut String, micros: i64) {
-    into.push_str(&format!("{:02}", micros / SECOND));
-    let fraction = micros % SECOND;
-    if fraction != 0 {
-        let digits = format!("{fraction:06}");
-        into.push('.');
-        into.push_str(digits.trim_end_matches('0'));
-    }
-}
-
-/// A date as text.
-pub fn format_date(into: &mut String, days: i32) {
-    match days {
-        DATE_INFINITY => into.push_str("infinity"),
-        DATE_MINUS_INFINITY => into.push_str("-infinity"),
-        _ => {
-            if push_date(into, civil_from_days(i64::from(days))) {
-                into.push_str(" BC");
-            }
-        }
-    }
-}
-
-/// A time of day as text.
-pub fn format_time(into: &mut String, micros: i64) {
-    push_time(into, micros);
-}
-
-/// A timestamp as text; `zone`: seconds east of UTC, for a timestamptz.
-pub fn format_timestamp(into: &mut String, micros: i64, zone: Option<i32>) {
-    if micros == i64::MAX || micros == i64::MIN {
-        into.push_str(if micros > 0 { "infinity" } else { "-infinity" });
-        return;
-    }
-    let local = i128::from(micros) + i128::from(zone.unwrap_or(0)) * i128::from(SECOND);
-    let days = local.div_euclid(i128::from(DAY)) as i64;
-    let bc = push_date(into, civil_from_days(days));
-    into.push(' ');
-    push_time(into, local.rem_euclid(i128::from(DAY)) as i64);
-    if let Some(zone) = zone {
-        let (sign, zone) = if zone < 0 { ('-', -zone) } else { ('+', zone) };
-        into.push_str(&format!("{sign}{:02}", zone / 3600));
-        if zone % 3600 != 0 {
-            into.push_str(&format!(":{:02}", zone / 60 % 60));
-        }
-        if zone % 60 != 0 {
-            into.push_str(&format!(":{:02}", zone % 60));
-        }
-    }
-    if bc {
-        into.push_str(" BC");
-    }
-}
-
-/// An interval as text, in the style `postgres`.
-pub fn format_interval(into: &mut String, interval: Interval) {
-    let (mut is_zero, mut is_before) = (true, false);
-    let parts = [(interval.months / 12, "year"), (interval.months % 12, "mon"), (interval.days, "day")];
-    for (value, unit) in parts {
-        if value == 0 {
-            continue;
-        }
-        let space = if is_zero { "" } else { " " };
-        let plus = if is_before && value > 0 { "+" } else { "" };
-        let plural = if value == 1 { "" } else { "s" };
-        into.push_str(&format!("{space}{plus}{value} {unit}{plural}"));
-        is_before = value < 0;
-        is_zero = false;
-    }
-    if is_zero || interval.micros != 0 {
-        if !is_zero {
-            into.push(' ');
-        }
-        if interval.micros < 0 {
-            into.push('-');
-        } else if is_before {
-            into.push('+');
-        }
-        let micros = interval.micros.unsigned_abs();
-        let hour = HOUR as u64;
-        into.push_str(&format!("{:02}:{:02}:", micros / hour, micros / MINUTE as u64 % 60));
-        push_seconds(into, (micros % MINUTE as u64) as i64);
-    }
 }
 
 #[cfg(test)]

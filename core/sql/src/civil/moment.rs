@@ -1,6 +1,7 @@
-//! The text of dates and timestamps read, as `DateStyle = 'ISO, MDY'` has it.
+//! The text of dates, times and timestamps read: cut into fields, then each field given its meaning by what it is and what
+//! came before it, as PostgreSQL's `DecodeDateTime` does.
 
-use super::{DAY, HOUR, MINUTE, SECOND, checked_days};
+use super::{DAY, DateOrder, HOUR, MINUTE, SECOND, Zone, checked_days};
 
 /// What a date or timestamp text says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,14 +10,25 @@ pub enum Moment {
     Infinity,
     /// `-infinity`
     MinusInfinity,
+    /// `now`
+    Now,
+    /// `yesterday`, `today`, `tomorrow`: days from today.
+    Day {
+        /// From today.
+        days: i32,
+        /// Microseconds of the day.
+        micros: i64,
+        /// The zone, if one was given.
+        zone: Option<Zone>,
+    },
     /// A date, the time of day, and the zone if it has one.
     At {
         /// Day number.
         days: i32,
         /// Microseconds of the day.
         micros: i64,
-        /// Seconds east of UTC.
-        zone: Option<i32>,
+        /// The zone, if one was given.
+        zone: Option<Zone>,
     },
 }
 
@@ -30,8 +42,6 @@ pub enum BadMoment {
     Displacement,
     /// An unknown zone name: 22023.
     Zone(String),
-    /// Depends on the clock: not built.
-    Clock(String),
 }
 
 const MONTHS: [&str; 12] = [
@@ -96,88 +106,505 @@ fn is_weekday(word: &str) -> bool {
     word.len() >= 3 && DAYS.iter().any(|day| day.starts_with(word))
 }
 
+/// Whether a text means another moment in each transaction.
+pub fn names_clock(text: &str) -> bool {
+    let is_clock = |word: &str| {
+        ["now", "today", "tomorrow", "yesterday"].iter().any(|clock| word.eq_ignore_ascii_case(clock))
+    };
+    text.split(|c: char| !c.is_ascii_alphabetic()).any(is_clock)
+}
+
+// ---- Fields.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Digits, with a point perhaps.
+    Number,
+    /// Digits and letters with separators.
+    Date,
+    /// `04:05:06.7`
+    Time,
+    /// `+01:30`
+    Offset,
+    /// Letters.
+    Word,
+    /// A sign and letters: `-infinity`.
+    Signed,
+}
+
+fn is_word(word: &str) -> bool {
+    const OTHERS: [&str; 22] = [
+        "ad", "allballs", "am", "at", "bc", "d", "epoch", "h", "infinity", "j", "jd", "julian", "m", "mm",
+        "now", "on", "pm", "s", "t", "today", "tomorrow", "y",
+    ];
+    OTHERS.contains(&word) || word == "yesterday" || month_number(word).is_some() || is_weekday(word)
+}
+
+/// Cuts a text in lower case into its fields.
+fn fields(text: &str) -> Result<Vec<(Kind, &str)>, BadMoment> {
+    let bytes = text.as_bytes();
+    let mut fields = Vec::new();
+    let mut at = 0;
+    let run = |from: usize, is_part: &dyn Fn(u8) -> bool| {
+        from + bytes[from..].iter().take_while(|&&byte| is_part(byte)).count()
+    };
+    let digit = |byte: u8| byte.is_ascii_digit();
+    let letter = |byte: u8| byte.is_ascii_alphabetic();
+    while at < bytes.len() {
+        let (start, first) = (at, bytes[at]);
+        let kind = if digit(first) {
+            at = run(at, &digit);
+            match bytes.get(at) {
+                Some(b':') => {
+                    at = run(at, &|byte| digit(byte) || byte == b':' || byte == b'.');
+                    Kind::Time
+                }
+                Some(&separator @ (b'-' | b'/' | b'.')) => {
+                    at += 1;
+                    if bytes.get(at).is_some_and(|&byte| digit(byte)) {
+                        at = run(at, &digit);
+                        if bytes.get(at) == Some(&separator) {
+                            at = run(at, &|byte| digit(byte) || byte == separator);
+                            Kind::Date
+                        } else if separator == b'.' {
+                            Kind::Number
+                        } else {
+                            Kind::Date
+                        }
+                    } else {
+                        at = run(at, &|byte| byte.is_ascii_alphanumeric() || byte == separator);
+                        Kind::Date
+                    }
+                }
+                _ => Kind::Number,
+            }
+        } else if first == b'.' {
+            at = run(at + 1, &digit);
+            Kind::Number
+        } else if letter(first) {
+            at = run(at, &letter);
+            let is_date = match bytes.get(at) {
+                Some(b'-' | b'/' | b'.') => true,
+                Some(&byte) if byte == b'+' || digit(byte) => !is_word(&text[start..at]),
+                _ => false,
+            };
+            if is_date {
+                at = run(at, &|byte| byte.is_ascii_alphanumeric() || b"+-/_.:".contains(&byte));
+                Kind::Date
+            } else {
+                Kind::Word
+            }
+        } else if first == b'+' || first == b'-' {
+            let sign_end = run(at + 1, &|byte| byte == b' ');
+            match bytes.get(sign_end) {
+                Some(&byte) if digit(byte) => {
+                    at = run(sign_end, &|byte| digit(byte) || b":.-".contains(&byte));
+                    Kind::Offset
+                }
+                Some(&byte) if letter(byte) => {
+                    at = run(sign_end, &letter);
+                    Kind::Signed
+                }
+                _ => return Err(BadMoment::Syntax),
+            }
+        } else if first.is_ascii_whitespace() || first == 0xb || first.is_ascii_punctuation() {
+            at += 1;
+            continue;
+        } else {
+            return Err(BadMoment::Syntax);
+        };
+        fields.push((kind, &text[start..at]));
+    }
+    Ok(fields)
+}
+
+/// What a unit's letter says of the number behind it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Year,
+    Month,
+    Day,
+    Hour,
+    Minute,
+    Second,
+    Julian,
+    Time,
+}
+
+/// A word that stands for a whole moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    Infinity,
+    MinusInfinity,
+    Now,
+    Epoch,
+    Day(i32),
+}
+
 #[derive(Default)]
-struct Fields {
-    date: Option<(i64, u32, u32)>,
+struct Reader {
+    order: DateOrder,
+    year: Option<i64>,
+    month: Option<i64>,
+    day: Option<i64>,
+    day_of_year: Option<i64>,
+    julian: Option<i64>,
+    named_month: bool,
+    /// The year was written with one or two digits.
+    short_year: bool,
     time: Option<i64>,
-    zone: Option<i32>,
-    month: Option<u32>,
-    numbers: Vec<(i64, usize)>,
-    /// A year of one or two digits as it was written.
-    short_year: Option<i64>,
+    zone: Option<Zone>,
+    whole: Option<Whole>,
+    unit: Option<Unit>,
     bc: bool,
     afternoon: Option<bool>,
+    /// Only a time is asked for: numbers are its digits.
+    is_time: bool,
 }
 
-/// Reads a date with an optional time and zone.
-pub fn parse_moment(text: &str) -> Result<Moment, BadMoment> {
-    let lower = text.trim().to_ascii_lowercase();
-    match lower.as_str() {
-        "infinity" | "+infinity" => return Ok(Moment::Infinity),
-        "-infinity" => return Ok(Moment::MinusInfinity),
-        "epoch" => return Ok(Moment::At { days: 0, micros: 0, zone: Some(0) }),
-        "now" | "today" | "tomorrow" | "yesterday" => return Err(BadMoment::Clock(lower)),
-        _ => {}
+fn put<T>(place: &mut Option<T>, value: T) -> Result<(), BadMoment> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(BadMoment::Syntax),
     }
-    let mut fields = Fields::default();
-    for word in lower.split([' ', ',', '\t', '\n']).filter(|word| !word.is_empty()) {
-        read_word(&mut fields, word)?;
-    }
-    finish_moment(fields)
 }
 
-fn read_word(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
-    let first = word.as_bytes()[0];
-    if first.is_ascii_digit() {
-        // 1999-01-08t04:05:06z: date and time in one word.
-        if fields.date.is_none()
-            && fields.numbers.is_empty()
-            && fields.month.is_none()
-            && let Some(at) =
-                word.find('t').filter(|&at| word[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
-        {
-            read_word(fields, &word[..at])?;
-            return read_word(fields, &word[at + 1..]);
-        }
-        if word.contains(':') {
-            return read_time(fields, word);
-        }
-        return read_date(fields, word);
+impl Reader {
+    fn has_date(&self) -> bool {
+        self.julian.is_some()
+            || matches!(self.whole, Some(Whole::Day(_)))
+            || self.year.is_some()
+                && (self.month.is_some() && self.day.is_some() || self.day_of_year.is_some())
     }
-    if (first == b'+' || first == b'-') && fields.time.is_some() && fields.zone.is_none() {
-        fields.zone = Some(read_zone(word)?);
-        return Ok(());
-    }
-    match word {
-        "bc" => fields.bc = true,
-        "ad" | "at" => {}
-        "am" | "pm" if fields.time.is_some() => fields.afternoon = Some(word == "pm"),
-        _ if fields.zone.is_none() && zone_abbreviation(word).is_some() => {
-            fields.zone = zone_abbreviation(word);
+
+    fn read(&mut self, fields: &[(Kind, &str)]) -> Result<(), BadMoment> {
+        for &(kind, text) in fields {
+            match kind {
+                Kind::Number => self.number(text)?,
+                Kind::Date if self.has_date() || self.unit.is_some() || self.is_zone(text) => {
+                    self.unit = None;
+                    self.behind_date(text)?;
+                }
+                Kind::Date => self.date(text)?,
+                Kind::Time => {
+                    if self.unit.take().is_some_and(|unit| unit != Unit::Time) {
+                        return Err(BadMoment::Syntax);
+                    }
+                    put(&mut self.time, parse_clock(text)?)?;
+                }
+                Kind::Offset => put(&mut self.zone, Zone::Fixed(read_zone(text)?))?,
+                Kind::Word | Kind::Signed => self.word(text)?,
+            }
         }
-        _ => {
-            let julian = word.strip_prefix('j').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-            if let (Some(julian), None) = (julian, fields.date) {
-                let civil = super::civil_from_days(number(julian)? - 2_440_588);
-                // Years before the first are counted from zero here, and from one in texts.
-                fields.bc |= civil.year <= 0;
-                fields.date =
-                    Some((if civil.year <= 0 { 1 - civil.year } else { civil.year }, civil.month, civil.day));
-            } else if let Some(month) = month_number(word).filter(|_| fields.month.is_none()) {
-                fields.month = Some(month);
-            } else if word.split_once('-').is_some_and(|(name, _)| month_number(name).is_some()) {
-                return read_date(fields, word);
-            } else if word.chars().all(|c| c.is_ascii_alphabetic()) && is_weekday(word) {
-            } else if word.contains('/')
-                || (fields.time.is_some() && word.chars().all(|c| c.is_ascii_alphabetic()))
-            {
-                return Err(BadMoment::Zone(word.to_owned()));
-            } else {
+        if self.unit.is_some() { Err(BadMoment::Syntax) } else { Ok(()) }
+    }
+
+    /// Whether a field in the place of a date is a zone's name.
+    fn is_zone(&self, text: &str) -> bool {
+        self.is_time
+            && text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && !text.split(|c: char| !c.is_ascii_alphabetic()).any(|word| month_number(word).is_some())
+    }
+
+    /// A field with separators where the date is known: a time with its zone, or a zone's name.
+    fn behind_date(&mut self, text: &str) -> Result<(), BadMoment> {
+        if !text.starts_with(|c: char| c.is_ascii_digit()) {
+            let zone = Zone::named(text).or_else(|| posix_zone(text));
+            return put(&mut self.zone, zone.ok_or_else(|| BadMoment::Zone(text.to_owned()))?);
+        }
+        let at = text.find('-').ok_or(BadMoment::Syntax)?;
+        put(&mut self.zone, Zone::Fixed(read_zone(&text[at..])?))?;
+        self.digits(&text[..at], true)
+    }
+
+    fn date(&mut self, text: &str) -> Result<(), BadMoment> {
+        let mut parts = Vec::new();
+        for part in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
+            let mut rest = part;
+            while let Some(first) = rest.chars().next() {
+                let is_same = |c: char| c.is_ascii_digit() == first.is_ascii_digit();
+                let end = rest.find(|c| !is_same(c)).unwrap_or(rest.len());
+                parts.push(&rest[..end]);
+                rest = &rest[end..];
+            }
+        }
+        for part in &parts {
+            if part.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                let month = month_number(part).ok_or(BadMoment::Syntax)?;
+                put(&mut self.month, month.into())?;
+                self.named_month = true;
+            }
+        }
+        for part in parts.iter().filter(|part| part.starts_with(|c: char| c.is_ascii_digit())) {
+            if self.has_date() {
                 return Err(BadMoment::Syntax);
+            }
+            self.date_number(part)?;
+        }
+        if self.has_date() { Ok(()) } else { Err(BadMoment::Syntax) }
+    }
+
+    fn number(&mut self, text: &str) -> Result<(), BadMoment> {
+        if let Some(unit) = self.unit.take() {
+            return self.labeled(unit, text);
+        }
+        let whole = text.find('.');
+        let date_known = self.has_date() || self.is_time;
+        match whole {
+            Some(_) if !date_known && self.month.is_none() && self.year.is_none() => self.date(text),
+            Some(at) if at > 2 => self.digits(text, date_known),
+            _ if self.is_time && self.year.is_none() && self.month.is_none() => self.digits(text, true),
+            _ if text.len() >= 6 && (!self.has_date() || self.time.is_none()) => {
+                self.digits(text, date_known)
+            }
+            _ => self.date_number(text),
+        }
+    }
+
+    fn labeled(&mut self, unit: Unit, text: &str) -> Result<(), BadMoment> {
+        let clock = |micros: i64| micros;
+        match unit {
+            Unit::Julian => {
+                let (days, fraction) = text.split_once('.').unwrap_or((text, ""));
+                put(&mut self.julian, number(days)?)?;
+                if !fraction.is_empty() {
+                    let part: f64 = format!("0.{fraction}").parse().map_err(|_| BadMoment::Syntax)?;
+                    put(&mut self.time, (part * DAY as f64).round_ties_even() as i64)?;
+                }
+                Ok(())
+            }
+            Unit::Time => self.digits(text, true),
+            Unit::Year => put(&mut self.year, number(text)?),
+            Unit::Month if self.month.is_some() && self.time.is_some() => {
+                self.time = self.time.map(|time| clock(time + number(text).unwrap_or(0) * MINUTE));
+                Ok(())
+            }
+            Unit::Month => put(&mut self.month, number(text)?),
+            Unit::Day => put(&mut self.day, number(text)?),
+            Unit::Hour => put(&mut self.time, number(text)? * HOUR),
+            Unit::Minute => {
+                self.time = Some(self.time.unwrap_or(0) + number(text)? * MINUTE);
+                Ok(())
+            }
+            Unit::Second => {
+                self.time = Some(self.time.unwrap_or(0) + seconds_micros(text)?);
+                Ok(())
             }
         }
     }
-    Ok(())
+
+    /// Digits run together: `19990108`, and, where the date is known, `040506.789`.
+    fn digits(&mut self, text: &str, date_known: bool) -> Result<(), BadMoment> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if !text.contains('.') && !date_known && text.len() >= 6 {
+            let (year, rest) = text.split_at(text.len() - 4);
+            put(&mut self.year, number(year)?)?;
+            put(&mut self.month, number(&rest[..2])?)?;
+            put(&mut self.day, number(&rest[2..])?)?;
+            self.short_year = year.len() == 2;
+            return Ok(());
+        }
+        let (hours, minutes, seconds) = match whole.len() {
+            6 => (number(&whole[..2])?, number(&whole[2..4])?, number(&whole[4..])?),
+            4 if fraction.is_empty() => (number(&whole[..2])?, number(&whole[2..])?, 0),
+            _ => return Err(BadMoment::Syntax),
+        };
+        let micros = hours * HOUR + minutes * MINUTE + seconds * SECOND + fraction_micros(fraction)?;
+        if minutes > 59 || seconds > 60 || micros > DAY {
+            return Err(BadMoment::Field);
+        }
+        put(&mut self.time, micros)
+    }
+
+    /// A number of a date: which one, its length, the numbers before it and the order say.
+    fn date_number(&mut self, text: &str) -> Result<(), BadMoment> {
+        let value = number(text.split('.').next().unwrap_or(text))?;
+        let long = text.len() >= 3;
+        let year = |reader: &mut Self| {
+            reader.short_year = text.len() <= 2;
+            put(&mut reader.year, value)
+        };
+        if text.len() == 3
+            && self.year.is_some()
+            && self.month.is_none()
+            && self.day.is_none()
+            && (1..=366).contains(&value)
+        {
+            return put(&mut self.day_of_year, value);
+        }
+        match (self.year.is_some(), self.month.is_some(), self.day.is_some()) {
+            (false, false, false) if long || self.order == DateOrder::Ymd => year(self),
+            (false, false, false) if self.order == DateOrder::Dmy => put(&mut self.day, value),
+            (false, false, false) | (true, false, false) | (false, false, true) => {
+                put(&mut self.month, value)
+            }
+            (false, true, false) if self.named_month && (long || self.order == DateOrder::Ymd) => year(self),
+            (false, true, false) => put(&mut self.day, value),
+            (true, true, false) if self.named_month && long && self.short_year => {
+                // What was taken for the year was the day.
+                self.day = self.year.replace(value);
+                self.short_year = false;
+                Ok(())
+            }
+            (true, true, false) => put(&mut self.day, value),
+            (false, true, true) => year(self),
+            _ => self.digits(text, true),
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), BadMoment> {
+        if let Some(offset) = zone_abbreviation(word) {
+            return put(&mut self.zone, Zone::Fixed(offset));
+        }
+        let unit = match word {
+            "infinity" | "+infinity" => return put(&mut self.whole, Whole::Infinity),
+            "-infinity" => return put(&mut self.whole, Whole::MinusInfinity),
+            "now" => return put(&mut self.whole, Whole::Now),
+            "epoch" => return put(&mut self.whole, Whole::Epoch),
+            "today" => return put(&mut self.whole, Whole::Day(0)),
+            "tomorrow" => return put(&mut self.whole, Whole::Day(1)),
+            "yesterday" => return put(&mut self.whole, Whole::Day(-1)),
+            "allballs" if self.is_time => return put(&mut self.time, 0),
+            "bc" => {
+                self.bc = true;
+                return Ok(());
+            }
+            "ad" | "at" | "on" => return Ok(()),
+            "am" | "pm" => return put(&mut self.afternoon, word == "pm"),
+            "j" | "jd" | "julian" => Unit::Julian,
+            "t" if self.has_date() || self.is_time => Unit::Time,
+            "y" => Unit::Year,
+            "m" => Unit::Month,
+            "d" => Unit::Day,
+            "h" => Unit::Hour,
+            "mm" => Unit::Minute,
+            "s" => Unit::Second,
+            _ => return self.name(word),
+        };
+        put(&mut self.unit, unit)
+    }
+
+    /// A month, a weekday or a zone by name.
+    fn name(&mut self, word: &str) -> Result<(), BadMoment> {
+        if let Some(month) = month_number(word) {
+            if !self.named_month && self.day.is_none() && self.month.is_some_and(|month| month <= 31) {
+                // What was taken for the month was the day.
+                self.day = self.month.take();
+            }
+            self.named_month = true;
+            return put(&mut self.month, month.into());
+        }
+        if is_weekday(word) {
+            return Ok(());
+        }
+        put(&mut self.zone, Zone::named(word).ok_or(BadMoment::Syntax)?)
+    }
+
+    /// The day number. Errors: 22008 for a date that there is not.
+    fn days(&self) -> Result<i32, BadMoment> {
+        if let Some(julian) = self.julian {
+            let days = i32::try_from(julian - 2_440_588).map_err(|_| BadMoment::Field)?;
+            return if super::is_date(days.into()) { Ok(days) } else { Err(BadMoment::Field) };
+        }
+        let year = match self.year.ok_or(BadMoment::Syntax)? {
+            year if self.bc && year > 0 => 1 - year,
+            year if self.bc && year <= 0 => return Err(BadMoment::Field),
+            year if self.short_year && year < 70 => year + 2000,
+            year if self.short_year && year < 100 => year + 1900,
+            year if year <= 0 => return Err(BadMoment::Field),
+            year => year,
+        };
+        if let Some(day) = self.day_of_year {
+            let first = checked_days(year, 1, 1).ok_or(BadMoment::Field)?;
+            let length = if super::is_leap(year) { 366 } else { 365 };
+            return if day <= length { Ok(first + day as i32 - 1) } else { Err(BadMoment::Field) };
+        }
+        let part =
+            |value: Option<i64>| u32::try_from(value.ok_or(BadMoment::Syntax)?).map_err(|_| BadMoment::Field);
+        checked_days(year, part(self.month)?, part(self.day)?).ok_or(BadMoment::Field)
+    }
+
+    /// Microseconds of the day.
+    fn micros(&self) -> Result<i64, BadMoment> {
+        let micros = self.time.unwrap_or(0);
+        let Some(afternoon) = self.afternoon else { return Ok(micros) };
+        let hours = micros / HOUR;
+        if hours > 12 {
+            return Err(BadMoment::Field);
+        }
+        Ok(match (afternoon, hours == 12) {
+            (true, false) => micros + 12 * HOUR,
+            (false, true) => micros - 12 * HOUR,
+            _ => micros,
+        })
+    }
+
+    fn has_date_part(&self) -> bool {
+        self.year.is_some() || self.month.is_some() || self.day.is_some() || self.julian.is_some()
+    }
+}
+
+/// Reads a date with an optional time and zone.
+pub fn parse_moment(text: &str, order: DateOrder) -> Result<Moment, BadMoment> {
+    let lower = text.to_ascii_lowercase();
+    let mut reader = Reader { order, ..Reader::default() };
+    reader.read(&fields(&lower)?)?;
+    let (micros, zone) = (reader.micros()?, reader.zone);
+    let alone = !reader.has_date_part() && reader.time.is_none();
+    Ok(match reader.whole {
+        Some(_) if reader.has_date_part() => return Err(BadMoment::Syntax),
+        Some(Whole::Day(days)) => Moment::Day { days, micros, zone },
+        Some(_) if !alone || zone.is_some() => return Err(BadMoment::Syntax),
+        Some(Whole::Infinity) => Moment::Infinity,
+        Some(Whole::MinusInfinity) => Moment::MinusInfinity,
+        Some(Whole::Now) => Moment::Now,
+        Some(Whole::Epoch) => Moment::At { days: 0, micros: 0, zone: Some(Zone::Fixed(0)) },
+        None => Moment::At { days: reader.days()?, micros, zone },
+    })
+}
+
+/// Reads a time of day: a date before it does not count, nor a zone behind it. `None`: the time it is now.
+pub fn parse_time(text: &str, order: DateOrder) -> Result<Option<i64>, BadMoment> {
+    let lower = text.to_ascii_lowercase();
+    let mut reader = Reader { order, is_time: true, ..Reader::default() };
+    reader.read(&fields(&lower)?)?;
+    match reader.whole {
+        Some(Whole::Now) if reader.time.is_none() => return Ok(None),
+        Some(_) => return Err(BadMoment::Syntax),
+        None => {}
+    }
+    if reader.has_date_part() {
+        reader.days()?;
+    } else if reader.bc || matches!(reader.zone, Some(Zone::Named { .. })) {
+        // Without a date nobody knows a zone's offset.
+        return Err(BadMoment::Syntax);
+    }
+    if reader.time.is_none() {
+        return Err(BadMoment::Syntax);
+    }
+    reader.micros().map(Some)
+}
+
+/// A zone as POSIX writes one: `GMT+8` lies eight hours west.
+pub fn posix_zone(text: &str) -> Option<Zone> {
+    let at = text.find(|c: char| !c.is_ascii_alphabetic())?;
+    let (sign, digits) = match text.as_bytes()[at] {
+        b'+' => (-1, &text[at + 1..]),
+        b'-' => (1, &text[at + 1..]),
+        _ => (-1, &text[at..]),
+    };
+    if at < 3 {
+        return None;
+    }
+    let mut seconds = 0;
+    let mut parts = digits.split(':');
+    for unit in [3600, 60, 1] {
+        match parts.next() {
+            Some(part) => seconds += i32::try_from(number(part).ok()?).ok()?.checked_mul(unit)?,
+            None => break,
+        }
+    }
+    (parts.next().is_none() && seconds < 168 * 3600).then_some(Zone::Fixed(sign * seconds))
 }
 
 pub(super) fn number(text: &str) -> Result<i64, BadMoment> {
@@ -185,66 +612,6 @@ pub(super) fn number(text: &str) -> Result<i64, BadMoment> {
         return Err(BadMoment::Syntax);
     }
     text.parse().map_err(|_| BadMoment::Syntax)
-}
-
-fn read_date(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
-    let separator = word.find(['-', '/', '.']).map(|at| word.as_bytes()[at] as char);
-    let Some(separator) = separator else {
-        if word.len() == 6 && fields.month.is_none() && fields.numbers.is_empty() && fields.date.is_none() {
-            fields.date = Some((year(&word[..2])?, number(&word[2..4])? as u32, number(&word[4..])? as u32));
-            return Ok(());
-        }
-        if word.len() == 8 && fields.month.is_none() && fields.numbers.is_empty() && fields.date.is_none() {
-            let parts = (number(&word[..4])?, number(&word[4..6])? as u32, number(&word[6..])? as u32);
-            fields.date = Some(parts);
-            return Ok(());
-        }
-        fields.numbers.push((number(word)?, word.len()));
-        return Ok(());
-    };
-    if fields.date.is_some() {
-        return Err(BadMoment::Syntax);
-    }
-    let parts: Vec<&str> = word.split(separator).collect();
-    // 1999.008: the day of the year.
-    if let ('.', [year, day]) = (separator, parts.as_slice())
-        && year.len() > 2
-        && day.len() == 3
-    {
-        let (year, day) = (number(year)?, number(day)?);
-        let days =
-            checked_days(year, 1, 1).map(|first| i64::from(first) + day - 1).ok_or(BadMoment::Field)?;
-        let civil = super::civil_from_days(days);
-        if day == 0 || civil.year != year {
-            return Err(BadMoment::Field);
-        }
-        fields.date = Some((civil.year, civil.month, civil.day));
-        return Ok(());
-    }
-    let [a, b, c] = parts[..] else { return Err(BadMoment::Syntax) };
-    let year = |text: &str| year(text).map(|year| (year, number(text).ok().filter(|_| text.len() <= 2)));
-    let named = [a, b].iter().position(|part| month_number(part).is_some());
-    let ((year, short), month, day) = match named {
-        // 1999-jan-08, jan-08-1999, 08-jan-1999
-        Some(1) if a.len() > 2 => ((number(a)?, None), month_number(b).unwrap_or(0), number(c)? as u32),
-        Some(1) => (year(c)?, month_number(b).unwrap_or(0), number(a)? as u32),
-        Some(_) => (year(c)?, month_number(a).unwrap_or(0), number(b)? as u32),
-        None if a.len() > 2 => ((number(a)?, None), number(b)? as u32, number(c)? as u32),
-        None => (year(c)?, number(a)? as u32, number(b)? as u32),
-    };
-    fields.date = Some((year, month, day));
-    fields.short_year = short;
-    Ok(())
-}
-
-/// Two-digit years are 1970 to 2069.
-fn year(text: &str) -> Result<i64, BadMoment> {
-    let year = number(text)?;
-    Ok(match text.len() {
-        1 | 2 if year < 70 => year + 2000,
-        1 | 2 => year + 1900,
-        _ => year,
-    })
 }
 
 fn read_zone(word: &str) -> Result<i32, BadMoment> {
@@ -264,28 +631,6 @@ fn read_zone(word: &str) -> Result<i32, BadMoment> {
         return Err(BadMoment::Displacement);
     }
     Ok(sign * (hours * 3600 + minutes * 60 + seconds) as i32)
-}
-
-fn read_time(fields: &mut Fields, word: &str) -> Result<(), BadMoment> {
-    if fields.time.is_some() {
-        return Err(BadMoment::Syntax);
-    }
-    let mut clock = word;
-    if let Some(at) = clock.find(['+', '-']) {
-        fields.zone = Some(read_zone(&clock[at..])?);
-        clock = &clock[..at];
-    } else if let Some(rest) = clock.strip_suffix('z').or_else(|| clock.strip_suffix("utc")) {
-        fields.zone = Some(0);
-        clock = rest;
-    } else if let Some(rest) = clock.strip_suffix("am") {
-        fields.afternoon = Some(false);
-        clock = rest;
-    } else if let Some(rest) = clock.strip_suffix("pm") {
-        fields.afternoon = Some(true);
-        clock = rest;
-    }
-    fields.time = Some(parse_clock(clock)?);
-    Ok(())
 }
 
 /// `HH:MM[:SS[.ffffff]]` as microseconds of a day (24:00:00 included).
@@ -320,100 +665,4 @@ pub(super) fn fraction_micros(digits: &str) -> Result<i64, BadMoment> {
         micros = micros * 10 + i64::from(digits.as_bytes().get(index).map_or(0, |digit| digit - b'0'));
     }
     Ok(micros + i64::from(digits.as_bytes().get(6).is_some_and(|&digit| digit >= b'5')))
-}
-
-fn finish_moment(mut fields: Fields) -> Result<Moment, BadMoment> {
-    if let (None, None, [(a, a_len), (b, _), (c, c_len)]) = (fields.date, fields.month, &fields.numbers[..]) {
-        // Year, month, day, or month, day, year.
-        let short = |value: i64, len: usize| match len {
-            1 | 2 if value < 70 => value + 2000,
-            1 | 2 => value + 1900,
-            _ => value,
-        };
-        let parts = if *a_len > 2 { (*a, *b, *c) } else { (short(*c, *c_len), *a, *b) };
-        fields.date = Some((parts.0, parts.1 as u32, parts.2 as u32));
-        fields.numbers.clear();
-    }
-    if fields.date.is_none() {
-        let month = fields.month.ok_or(BadMoment::Syntax)?;
-        let [(first, first_len), (second, second_len)] = fields.numbers[..] else {
-            return Err(BadMoment::Syntax);
-        };
-        let as_year = |value: i64, len: usize| match len {
-            1 | 2 if value < 70 => value + 2000,
-            1 | 2 => value + 1900,
-            _ => value,
-        };
-        fields.short_year = (first_len <= 2 && second_len <= 2).then_some(second);
-        fields.date = Some(match first_len > 2 {
-            true => (first, month, second as u32),
-            false => (as_year(second, second_len), month, first as u32),
-        });
-    } else if fields.month.is_some() || !fields.numbers.is_empty() {
-        return Err(BadMoment::Syntax);
-    }
-    let (mut year, month, day) = fields.date.ok_or(BadMoment::Syntax)?;
-    if year == 0 {
-        return Err(BadMoment::Field);
-    }
-    if fields.bc {
-        // Two digits before Christ are no year of our century.
-        year = 1 - fields.short_year.unwrap_or(year);
-    }
-    let mut micros = fields.time.unwrap_or(0);
-    if let Some(afternoon) = fields.afternoon {
-        let hours = micros / HOUR;
-        if hours > 12 {
-            return Err(BadMoment::Field);
-        }
-        micros += match (afternoon, hours == 12) {
-            (true, false) => 12 * HOUR,
-            (false, true) => -12 * HOUR,
-            _ => 0,
-        };
-    }
-    let days = checked_days(year, month, day).ok_or(BadMoment::Field)?;
-    Ok(Moment::At { days, micros, zone: fields.zone })
-}
-
-/// Reads a time of day: a date before it does not count, nor a zone behind it.
-pub fn parse_time(text: &str) -> Result<i64, BadMoment> {
-    let lower = text.trim().to_ascii_lowercase();
-    match lower.as_str() {
-        "allballs" => return Ok(0),
-        "now" => return Err(BadMoment::Clock(lower)),
-        _ => {}
-    }
-    let mut fields = Fields::default();
-    for word in lower.split([' ', ',', '\t', '\n']).filter(|word| !word.is_empty()) {
-        let has_time = fields.time.is_some();
-        let bare = word.strip_prefix('t').unwrap_or(word);
-        let (digits, fraction) = bare.split_once('.').unwrap_or((bare, ""));
-        let compact = !has_time
-            && fields.date.is_none()
-            && matches!(digits.len(), 4 | 6)
-            && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if compact {
-            let (hours, minutes) = (number(&digits[..2])?, number(&digits[2..4])?);
-            let seconds = if digits.len() == 6 { number(&digits[4..])? } else { 0 };
-            if minutes > 59 || seconds > 60 {
-                return Err(BadMoment::Field);
-            }
-            let micros = hours * HOUR + minutes * MINUTE + seconds * SECOND + fraction_micros(fraction)?;
-            fields.time = Some(if micros > DAY { return Err(BadMoment::Field) } else { micros });
-        } else {
-            read_word(&mut fields, word)?;
-        }
-    }
-    let has_date = fields.date.is_some() || fields.month.is_some() || !fields.numbers.is_empty();
-    if fields.time.is_none() || fields.bc && !has_date {
-        return Err(BadMoment::Syntax);
-    }
-    if !has_date {
-        fields.date = Some((2000, 1, 1));
-    }
-    match finish_moment(fields)? {
-        Moment::At { micros, .. } => Ok(micros),
-        _ => Err(BadMoment::Syntax),
-    }
 }

@@ -72,14 +72,15 @@ impl CopyIn {
             let name = &self.copy.table.columns[missing].name;
             return Err(bad_file(format!("missing data for column \"{name}\"")));
         }
+        let settings = self.context.settings();
         let mut row = self.copy.defaults.clone();
         for (&ordinal, cell) in columns.iter().zip(cells) {
-            let ty = self.copy.table.columns[ordinal].ty;
+            let column = &self.copy.table.columns[ordinal];
             let value = match cell {
                 None => Datum::Null,
-                Some(cell) => text::parse(cell, ty)?,
+                Some(cell) => text::parse_with(cell, column.assigned(), settings)?,
             };
-            row[ordinal] = Expr::Literal { value, ty };
+            row[ordinal] = Expr::Literal { value, ty: column.ty };
         }
         Ok(row)
     }

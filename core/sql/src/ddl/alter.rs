@@ -15,6 +15,7 @@ use crate::datum::Datum;
 use crate::exec::ExecContext;
 use crate::expr::Expr;
 use crate::parse::ast::{AlterAction, AlterTable, ColumnDef, Constraint, IdentityDef, Name, SequenceOptions};
+use crate::text::FormatSettings;
 use crate::types::SqlType;
 use orrery_base::{Cx, Error, Result, SqlState, TreeId, limits};
 use std::sync::Arc;
@@ -81,7 +82,9 @@ impl Change {
             AlterAction::SetType { name, ty, using } => {
                 self.set_type(at, table, name, *ty, using.as_ref()).await
             }
-            AlterAction::SetDefault { name, default } => self.set_default(table, name, default.as_ref()),
+            AlterAction::SetDefault { name, default } => {
+                self.set_default(at.ctx.format, table, name, default.as_ref())
+            }
             AlterAction::SetNotNull { name, on } => self.set_not_null(at, table, name, *on).await,
             AlterAction::AddIdentity { name, identity } => self.add_identity(at, table, name, identity).await,
             AlterAction::SetIdentity { name, always, options } => {
@@ -177,7 +180,7 @@ impl Change {
             let message = format!("tables can have at most {} columns", limits::COLUMN_COUNT_MAX);
             return Err(Error::new(SqlState::TOO_MANY_COLUMNS, message));
         }
-        let alter = Alter::new(&self.catalog, table);
+        let alter = Alter::new(&self.catalog, table).under(at.ctx.format);
         let (mut column, sequence) = alter.new_column(definition)?;
         let value = if sequence.is_none() { Some(alter.default_value(&column)?) } else { None };
         let mut new = (**table).clone();
@@ -315,7 +318,7 @@ impl Change {
         ty: SqlType,
         using: Option<&crate::parse::ast::Expr>,
     ) -> Result<()> {
-        let alter = Alter::new(&self.catalog, table);
+        let alter = Alter::new(&self.catalog, table).under(at.ctx.format);
         let ordinal = alter.column(name)?;
         self.refuse_views(table, "ALTER COLUMN TYPE")?;
         if table.columns.iter().any(|column| column.generated.is_some()) {
@@ -335,7 +338,8 @@ impl Change {
             alter.check_default(&table.columns[ordinal], ty)?;
         }
         let mut new = (**table).clone();
-        let before = std::mem::replace(&mut new.columns[ordinal].ty, ty);
+        let before = new.columns[ordinal].ty;
+        new.columns[ordinal].set_type(ty);
         new.statistics = None;
         self.txn.delete(super::STATISTICS, &table.id.0.to_be_bytes())?;
         if let Some(identity) = new.columns[ordinal].identity {
@@ -360,11 +364,12 @@ impl Change {
 
     fn set_default(
         &mut self,
+        format: FormatSettings,
         table: &Arc<Table>,
         name: &Name,
         default: Option<&(String, crate::parse::ast::Expr)>,
     ) -> Result<()> {
-        let alter = Alter::new(&self.catalog, table);
+        let alter = Alter::new(&self.catalog, table).under(format);
         let ordinal = alter.column(name)?;
         let column = &table.columns[ordinal];
         if column.identity.is_some() || column.generated.is_some() {

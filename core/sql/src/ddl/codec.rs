@@ -30,7 +30,7 @@ use crate::catalog::{
     Check, Column, ColumnStatistics, Identity, Index, IndexColumn, Table, TableStatistics, View, ViewColumn,
 };
 use crate::datum::{Datum, Interval};
-use crate::types::SqlType;
+use crate::types::{Fitted, SqlType};
 use orrery_base::{Error, Result, TreeId};
 use orrery_row::numeric::Numeric;
 
@@ -64,9 +64,19 @@ pub(super) fn encode_table(table: &Table) -> Vec<u8> {
     out.str(name);
     out.u32(*schema_version);
     out.list(columns, |out, column| {
-        let Column { name, ty, not_null, default, identity, generated: _, hidden: _, missing: _ } = column;
+        let Column {
+            name,
+            ty: _,
+            modifier: _,
+            not_null,
+            default,
+            identity,
+            generated: _,
+            hidden: _,
+            missing: _,
+        } = column;
         out.str(name);
-        out.ty(*ty);
+        out.ty(column.assigned());
         out.bool(*not_null);
         out.opt(default.as_ref(), |out, text| out.str(text));
         out.opt(identity.as_ref(), |out, identity| {
@@ -106,16 +116,13 @@ pub(super) fn decode_table(bytes: &[u8]) -> Result<Table> {
         name: input.str()?,
         schema_version: input.u32()?,
         columns: input.list(|input| {
+            let (name, ty) = (input.str()?, input.ty()?);
             Ok(Column {
-                name: input.str()?,
-                ty: input.ty()?,
                 not_null: input.bool()?,
                 default: input.opt(Reader::str)?,
                 identity: input
                     .opt(|input| Ok(Identity { always: input.bool()?, sequence: input.u32()? }))?,
-                generated: None,
-                hidden: false,
-                missing: Datum::Null,
+                ..Column::new(&name, ty)
             })
         })?,
         primary_key: input.list(|input| Ok(input.u32()? as usize))?,
@@ -290,6 +297,12 @@ impl Writer {
                 self.opt(limit.as_ref(), |out, limit| out.u32(*limit));
             }
             SqlType::Array(element) => self.ty(element.ty()),
+            SqlType::Fitted(fitted) => {
+                let (tag, precision, scale) = fitted.parts();
+                self.0.push(tag);
+                self.0.extend_from_slice(&precision.to_le_bytes());
+                self.0.extend_from_slice(&scale.to_le_bytes());
+            }
             _ => {}
         }
     }
@@ -458,6 +471,12 @@ impl<'a> Reader<'a> {
                 // Nobody writes arrays of arrays: a damaged byte must not go deep.
                 let element = if self.0.first() == Some(&21) { None } else { Some(self.ty()?) };
                 element.and_then(|element| element.array()).ok_or_else(damaged)?
+            }
+            23 => {
+                let [tag] = self.array()?;
+                let (precision, scale) =
+                    (u16::from_le_bytes(self.array()?), i16::from_le_bytes(self.array()?));
+                SqlType::Fitted(Fitted::of_parts(tag, precision, scale).ok_or_else(damaged)?)
             }
             tag => SqlType::of_tag(tag).ok_or_else(damaged)?,
         })

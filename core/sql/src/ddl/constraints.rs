@@ -19,7 +19,7 @@ impl Change {
         constraint: &Constraint,
     ) -> Result<()> {
         let NewTable { primary_key, primary_key_name, indexes, checks, foreign_keys, .. } =
-            Alter::new(&self.catalog, table).with_constraint(constraint)?;
+            Alter::new(&self.catalog, table).under(at.ctx.format).with_constraint(constraint)?;
         let mut new = (**table).clone();
         if primary_key != table.primary_key {
             return self.add_primary_key(at, table, primary_key, primary_key_name).await;

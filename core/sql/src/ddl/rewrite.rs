@@ -153,7 +153,7 @@ async fn new_key(
     let taken = crate::exec::get(cx, context, table.tree, key, ReadMode::Current, &mut |_| {}).await?;
     if matches!(taken, Lookup::Found { .. }) {
         let name = table.primary_key_name.as_deref().unwrap_or(&table.name);
-        return Err(duplicated(table, name, &table.primary_key, row, context.time_zone));
+        return Err(duplicated(table, name, &table.primary_key, row, context.format));
     }
     Ok(())
 }
@@ -252,8 +252,13 @@ fn has_nulls(table: &Table, ordinal: usize) -> Error {
     Error::new(SqlState::NOT_NULL_VIOLATION, message)
 }
 
-fn duplicated(table: &Table, name: &str, ordinals: &[usize], row: &[Datum], time_zone: i32) -> Error {
-    let settings = FormatSettings { time_zone, now: None };
+fn duplicated(
+    table: &Table,
+    name: &str,
+    ordinals: &[usize],
+    row: &[Datum],
+    settings: FormatSettings,
+) -> Error {
     let names: Vec<&str> = ordinals.iter().map(|&at| table.columns[at].name.as_str()).collect();
     let values: Vec<String> =
         ordinals.iter().map(|&at| text::format(&row[at], table.columns[at].ty, settings)).collect();

@@ -6,7 +6,7 @@ use crate::datum::Datum;
 use crate::exec::{Batch, ExecContext, SubqueryResults};
 use crate::expr::Expr;
 use crate::functions::SequencePool;
-use crate::text::{self, FormatSettings};
+use crate::text;
 use crate::types::SqlType;
 use arrow_array::ArrayRef;
 use orrery_base::{Error, Result, SqlState};
@@ -74,11 +74,7 @@ fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum
     let from = match value {
         Datum::Null => return Ok(Datum::Null),
         Datum::Text(text) if !matches!(ty.base(), SqlType::Text | SqlType::Unknown) => {
-            let settings = FormatSettings {
-                time_zone: context.time_zone,
-                now: i64::try_from(context.transaction_start).ok(),
-            };
-            return text::parse_with(text, ty, settings);
+            return text::parse_with(text, ty, context.settings());
         }
         other => other.natural_type(),
     };

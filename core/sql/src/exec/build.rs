@@ -49,7 +49,7 @@ pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &
                 let taken =
                     scan::get(cx, context, index.tree, &entry, ReadMode::Current, &mut |_| {}).await?;
                 if matches!(taken, Lookup::Found { .. }) {
-                    return Err(duplicated(table, index, &row, context.time_zone));
+                    return Err(duplicated(table, index, &row, context.format));
                 }
             }
             context.txn.put(index.tree, &entry, &key)?;
@@ -80,8 +80,7 @@ pub async fn refuse_newer_rows(cx: &Cx, context: &ExecContext, table: &Table) ->
     Ok(())
 }
 
-fn duplicated(table: &Table, index: &Index, row: &[Datum], time_zone: i32) -> Error {
-    let settings = FormatSettings { time_zone, now: None };
+fn duplicated(table: &Table, index: &Index, row: &[Datum], settings: FormatSettings) -> Error {
     let shown_count = index.columns.len() - usize::from(index.predicate.is_some());
     let key = &index.columns[..shown_count];
     let columns = key.iter().map(|column| &table.columns[column.ordinal]);

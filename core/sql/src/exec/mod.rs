@@ -76,8 +76,8 @@ pub struct ExecContext {
     pub transaction_start: Micros,
     /// The statement's start.
     pub statement_start: Micros,
-    /// Seconds east of UTC.
-    pub time_zone: i32,
+    /// The session's time zone, and how it reads and writes values.
+    pub format: crate::text::FormatSettings,
     /// What random numbers are drawn from.
     pub random: crate::functions::Randomness,
     /// What changes in WITH gave: the numbers of working tables, and their rows.
@@ -180,6 +180,12 @@ impl ExecContext {
         self.metrics.as_ref().map_or_else(RunMetrics::default, |metrics| metrics.read())
     }
 
+    /// What texts depend on.
+    pub fn settings(&self) -> crate::text::FormatSettings {
+        let now = i64::try_from(self.transaction_start).ok();
+        crate::text::FormatSettings { now, ..self.format }
+    }
+
     /// The evaluation context of this statement.
     pub fn eval<'a>(
         &'a self,
@@ -189,7 +195,7 @@ impl ExecContext {
         EvalContext {
             transaction_start: self.transaction_start,
             statement_start: self.statement_start,
-            time_zone: self.time_zone,
+            format: self.format,
             random: Some(&self.random),
             params: &self.params,
             subqueries,

@@ -219,6 +219,7 @@ impl PointRow<'_> {
                 PointValue::Interval(crate::columns::interval_from(&view.fixed::<16>(column)))
             }
             SqlType::Uuid => PointValue::Uuid(view.fixed(column)),
+            SqlType::Fitted(_) => return Err(Error::internal("a column of a type with a modifier")),
         })
     }
 }

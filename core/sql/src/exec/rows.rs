@@ -198,5 +198,6 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
         SqlType::Bytea => Datum::Bytea(take_bytes(bytes)?.into()),
         SqlType::Interval => Datum::Interval(columns::interval_from(take(bytes, 16)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes)?),
+        SqlType::Fitted(_) => return None,
     })
 }

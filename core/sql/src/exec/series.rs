@@ -3,7 +3,7 @@
 
 use super::Batch;
 use super::query::{Operator, Place};
-use crate::civil;
+use crate::civil::{self, Zone};
 use crate::columns::ColumnBuilder;
 use crate::datum::{Datum, Interval};
 use crate::eval;
@@ -50,6 +50,7 @@ enum Progress {
         stop: i64,
         step: Interval,
         ascending: bool,
+        zone: Zone,
     },
 }
 
@@ -95,6 +96,7 @@ impl Series {
             self.args.iter().map(|arg| eval::constant(arg, context)).collect::<Result<Vec<_>>>()
         };
         let args = self.place.shared.evaluate(cx, constants).await?;
+        let zone = self.place.shared.context.format.zone;
         let strict = self.function.is_none_or(|function| function.signature.strict);
         if strict && args.iter().any(Datum::is_null) {
             return Ok(None);
@@ -122,7 +124,9 @@ impl Series {
                 let Some(Datum::Interval(step)) = step else { return Err(wrong_types()) };
                 let span = civil::interval_key(*step);
                 not_zero(span == 0)?;
-                Progress::Time { next: *start, stop: *stop, step: *step, ascending: span > 0 }
+                // A timestamp's days have 24 hours; a timestamptz's those of the session's zone.
+                let zone = if matches!(args[0], Datum::Timestamptz(_)) { zone } else { Zone::default() };
+                Progress::Time { next: *start, stop: *stop, step: *step, ascending: span > 0, zone }
             }
             _ => return Err(wrong_types()),
         }))
@@ -186,7 +190,7 @@ impl Progress {
                 *next = next.add(step)?;
                 Ok(true)
             }
-            Progress::Time { next, stop, step, ascending } => {
+            Progress::Time { next, stop, step, ascending, zone } => {
                 if if *ascending { *next > *stop } else { *next < *stop } {
                     return Ok(false);
                 }
@@ -195,7 +199,7 @@ impl Progress {
                     _ => Datum::Timestamp(*next),
                 };
                 into.push(&value)?;
-                *next = civil::add_interval(*next, *step)?;
+                *next = civil::add_interval_in(*next, *step, *zone)?;
                 Ok(true)
             }
         }

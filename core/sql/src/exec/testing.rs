@@ -189,7 +189,7 @@ pub fn context(work_memory_bytes: usize) -> ExecContext {
         work_memory_bytes,
         transaction_start: 0,
         statement_start: 0,
-        time_zone: 0,
+        format: Default::default(),
         random: Default::default(),
         working: Vec::new(),
         metrics: None,

@@ -65,7 +65,7 @@ pub fn cast(
     rows: usize,
 ) -> Result<Value> {
     if value.array().data_type() == &DataType::Null {
-        let nulls = columns::nulls_of(to, value.array().len())?;
+        let nulls = columns::nulls_of(to.layout(), value.array().len())?;
         return Ok(if matches!(value, Value::Constant(_)) {
             Value::Constant(nulls)
         } else {
@@ -77,6 +77,9 @@ pub fn cast(
         return Ok(value.clone());
     }
     let args = std::slice::from_ref(value);
+    if let SqlType::Fitted(fitted) = to {
+        return datums(args, rows, fitted.layout(), |row| fitted.fit(&read(row, from)?));
+    }
     if let Some(done) = widen(args, from, to, rows) {
         return done;
     }
@@ -139,7 +142,7 @@ fn widen(args: &[Value], from: SqlType, to: SqlType, rows: usize) -> Option<Resu
 /// The value of the first argument.
 fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
     Ok(match ty {
-        SqlType::Unknown => Datum::Null,
+        SqlType::Unknown | SqlType::Fitted(_) => Datum::Null,
         SqlType::Bool => Datum::Bool(row.bool(0)?),
         SqlType::Int2 => Datum::Int2(row.i16(0)?),
         SqlType::Int4 => Datum::Int4(row.i32(0)?),
@@ -166,6 +169,9 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
 pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSettings) -> Result<Datum> {
     Ok(match (value, to) {
         (Datum::Null, _) => Datum::Null,
+        (value, SqlType::Fitted(fitted)) => {
+            fitted.fit(&cast_datum(value, fitted.layout(), explicit, settings)?)?
+        }
         (Datum::Text(text), SqlType::Varchar(Some(limit))) => {
             Datum::Text(text::fit_varchar(text, limit, explicit)?.into())
         }
@@ -202,7 +208,7 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
         }
         (Datum::Interval(interval), SqlType::Time) => Datum::Time(interval.micros.rem_euclid(DAY)),
         (Datum::Timestamp(micros), SqlType::Time) => time_of(*micros)?,
-        (Datum::Timestamptz(micros), SqlType::Time) => time_of(dates::shift(*micros, settings.time_zone)?)?,
+        (Datum::Timestamptz(micros), SqlType::Time) => time_of(settings.zone.to_local(*micros)?)?,
         (Datum::Int2(value), to) => from_integer(i64::from(*value), to)?,
         (Datum::Int4(value), to) => from_integer(i64::from(*value), to)?,
         (Datum::Int8(value), to) => from_integer(*value, to)?,
@@ -211,17 +217,17 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
         (Datum::Numeric(value), to) => from_numeric(value, to)?,
         (Datum::Date(days), SqlType::Timestamp) => Datum::Timestamp(dates::date_to_timestamp(*days)?),
         (Datum::Date(days), SqlType::Timestamptz) => {
-            Datum::Timestamptz(dates::shift(dates::date_to_timestamp(*days)?, -settings.time_zone)?)
+            Datum::Timestamptz(settings.zone.to_utc(dates::date_to_timestamp(*days)?)?)
         }
         (Datum::Timestamp(micros), SqlType::Date) => Datum::Date(dates::timestamp_to_date(*micros)),
         (Datum::Timestamp(micros), SqlType::Timestamptz) => {
-            Datum::Timestamptz(dates::shift(*micros, -settings.time_zone)?)
+            Datum::Timestamptz(settings.zone.to_utc(*micros)?)
         }
         (Datum::Timestamptz(micros), SqlType::Timestamp) => {
-            Datum::Timestamp(dates::shift(*micros, settings.time_zone)?)
+            Datum::Timestamp(settings.zone.to_local(*micros)?)
         }
         (Datum::Timestamptz(micros), SqlType::Date) => {
-            Datum::Date(dates::timestamp_to_date(dates::shift(*micros, settings.time_zone)?))
+            Datum::Date(dates::timestamp_to_date(settings.zone.to_local(*micros)?))
         }
         (value, to) if is_already(value, to) => value.clone(),
         (_, to) => return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast this type to {to}"))),

@@ -1,10 +1,9 @@
-//! Functions and operators of dates, timestamps and intervals. `timestamptz` is computed in the session's zone, a fixed
-//! offset.
+//! Functions and operators of dates, timestamps and intervals. `timestamptz` is computed in the session's zone.
 
 use super::arithmetic::{division_by_zero, float_overflow};
 use super::kernel::{Row, datums};
 use super::{EvalContext, ResultType, Scalar, Value, Volatility, scalar};
-use crate::civil::{self, Civil, DAY, HOUR, MINUTE, SECOND};
+use crate::civil::{self, Civil, DAY, HOUR, MINUTE, SECOND, Zone};
 use crate::datum::{Datum, Interval};
 use crate::types::SqlType;
 use orrery_base::time::Micros;
@@ -48,8 +47,8 @@ fn now(micros: Micros) -> Result<Value> {
     Ok(Value::Constant(crate::columns::array_of([&Datum::Timestamptz(micros)], SqlType::Timestamptz)?))
 }
 
-fn local(micros: Micros, zone: i32) -> Result<i64> {
-    shift(i64::try_from(micros).map_err(|_| civil::timestamp_out_of_range())?, zone)
+fn local(micros: Micros, zone: Zone) -> Result<i64> {
+    zone.to_local(i64::try_from(micros).map_err(|_| civil::timestamp_out_of_range())?)
 }
 
 const fn stable(
@@ -279,8 +278,8 @@ fn extract(context: &EvalContext<'_>, row: &Row<'_>, ty: SqlType) -> Result<Opti
         moment_field(&field, 0, 0, ty, 0)?;
         return Ok(infinite_field(&field, utc > 0));
     }
-    let zone = if ty == SqlType::Timestamptz { context.time_zone } else { 0 };
-    moment_field(&field, shift(utc, zone)?, utc, ty, zone).map(Some)
+    let zone = if ty == SqlType::Timestamptz { context.zone() } else { Zone::default() };
+    moment_field(&field, zone.to_local(utc)?, utc, ty, zone.offset_at(utc)).map(Some)
 }
 
 fn date_field(field: &str, days: i32) -> Result<Numeric> {
@@ -328,6 +327,25 @@ fn truncate(field: &str, local: i64, ty: SqlType) -> Result<i64> {
     }
 }
 
+/// `date_trunc` of a moment in a zone. What is at most an hour keeps its offset: it may lie in an hour there is twice.
+fn truncate_in(field: &str, micros: i64, zone: Zone, ty: SqlType) -> Result<i64> {
+    let cut = truncate(field, zone.to_local(micros)?, ty)?;
+    let is_short = matches!(
+        field,
+        "microsecond"
+            | "microseconds"
+            | "millisecond"
+            | "milliseconds"
+            | "second"
+            | "seconds"
+            | "minute"
+            | "minutes"
+            | "hour"
+            | "hours"
+    );
+    if is_short { shift(cut, -zone.offset_at(micros)) } else { zone.to_utc(cut) }
+}
+
 fn truncate_interval(field: &str, value: Interval) -> Result<Interval> {
     let months = |unit: i32| Interval { months: value.months / unit * unit, ..Interval::default() };
     let time = |unit: i64| Interval { micros: value.micros - value.micros % unit, ..value };
@@ -359,12 +377,8 @@ fn date_trunc(context: &EvalContext<'_>, args: &[Value], rows: usize, ty: SqlTyp
             return truncate_interval(&field, row.interval(1)?).map(Datum::Interval);
         }
         let micros = row.i64(1)?;
-        let zone = if ty == SqlType::Timestamptz { context.time_zone } else { 0 };
-        let cut = if is_infinite(micros) {
-            micros
-        } else {
-            shift(truncate(&field, shift(micros, zone)?, ty)?, -zone)?
-        };
+        let zone = if ty == SqlType::Timestamptz { context.zone() } else { Zone::default() };
+        let cut = if is_infinite(micros) { micros } else { truncate_in(&field, micros, zone, ty)? };
         Ok(if ty == SqlType::Timestamptz { Datum::Timestamptz(cut) } else { Datum::Timestamp(cut) })
     })
 }
@@ -459,8 +473,7 @@ fn justify_days(value: Interval) -> Result<Interval> {
 
 /// A timestamptz moved by an interval: months and days count in local time.
 fn zoned_plus(context: &EvalContext<'_>, micros: i64, interval: Interval) -> Result<Datum> {
-    let local = shift(micros, context.time_zone)?;
-    shift(civil::add_interval(local, interval)?, -context.time_zone).map(Datum::Timestamptz)
+    civil::add_interval_in(micros, interval, context.zone()).map(Datum::Timestamptz)
 }
 
 macro_rules! op {
@@ -542,14 +555,18 @@ static OPERATORS: &[Scalar] = &[
     }),
 ];
 
-/// The offset of a zone in seconds east. Errors: 0A000 for a zone that needs the data base of zones.
-fn zone_offset(name: &str) -> Result<i32> {
-    match name.to_ascii_lowercase().as_str() {
-        "etc/utc" => Ok(0),
-        word if civil::zone_abbreviation(word).is_some() => Ok(civil::zone_abbreviation(word).unwrap_or(0)),
-        _ => Err(Error::unsupported(format_args!("time zone \"{name}\""))
-            .with_hint("Use UTC or an interval such as interval '2 hours'.")),
+/// A zone by its abbreviation, its name or as POSIX writes it. Errors: 22023; 0A000 for rules of summer time.
+pub(super) fn zone_of(name: &str) -> Result<Zone> {
+    if let Some(offset) = civil::zone_abbreviation(&name.to_ascii_lowercase()) {
+        return Ok(Zone::Fixed(offset));
     }
+    if let Some(zone) = Zone::named(name).or_else(|| civil::posix_zone(name)) {
+        return Ok(zone);
+    }
+    if cfg!(not(feature = "zones")) || name.contains(|c: char| c.is_ascii_digit()) {
+        return Err(Error::unsupported(format_args!("time zone \"{name}\"")));
+    }
+    Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized")))
 }
 
 /// The offset that an interval stands for. Errors: 22023 when it has months or days.
@@ -563,10 +580,10 @@ fn interval_offset(interval: Interval) -> Result<i32> {
 
 static FUNCTIONS: &[Scalar] = &[
     op!("timezone", [Text, Timestamp] => Timestamptz, |row| {
-        shift(row.i64(1)?, -zone_offset(row.text(0)?)?).map(Datum::Timestamptz)
+        zone_of(row.text(0)?)?.to_utc(row.i64(1)?).map(Datum::Timestamptz)
     }),
     op!("timezone", [Text, Timestamptz] => Timestamp, |row| {
-        shift(row.i64(1)?, zone_offset(row.text(0)?)?).map(Datum::Timestamp)
+        zone_of(row.text(0)?)?.to_local(row.i64(1)?).map(Datum::Timestamp)
     }),
     op!("timezone", [Interval, Timestamp] => Timestamptz, |row| {
         shift(row.i64(1)?, -interval_offset(row.interval(0)?)?).map(Datum::Timestamptz)
@@ -584,11 +601,15 @@ static FUNCTIONS: &[Scalar] = &[
     stable("current_timestamp", &[], SqlType::Timestamptz, |context, _, _| now(context.transaction_start)),
     stable("statement_timestamp", &[], SqlType::Timestamptz, |context, _, _| now(context.statement_start)),
     stable("localtimestamp", &[], SqlType::Timestamp, |context, _, _| {
-        let value = Datum::Timestamp(local(context.transaction_start, context.time_zone)?);
+        let value = Datum::Timestamp(local(context.transaction_start, context.zone())?);
         Ok(Value::Constant(crate::columns::array_of([&value], SqlType::Timestamp)?))
     }),
+    stable("localtime", &[], SqlType::Time, |context, _, _| {
+        let now = local(context.transaction_start, context.zone())?;
+        Ok(Value::Constant(crate::columns::array_of([&Datum::Time(now.rem_euclid(DAY))], SqlType::Time)?))
+    }),
     stable("current_date", &[], SqlType::Date, |context, _, _| {
-        let value = Datum::Date(timestamp_to_date(local(context.transaction_start, context.time_zone)?));
+        let value = Datum::Date(timestamp_to_date(local(context.transaction_start, context.zone())?));
         Ok(Value::Constant(crate::columns::array_of([&value], SqlType::Date)?))
     }),
     op!("date_trunc", [Text, Timestamp] => Timestamp, |row| {
@@ -603,6 +624,12 @@ static FUNCTIONS: &[Scalar] = &[
         SqlType::Timestamptz,
         |context, args, rows| date_trunc(context, args, rows, SqlType::Timestamptz),
     ),
+    op!("date_trunc", [Text, Timestamptz, Text] => Timestamptz, |row| {
+        let (field, zone) = (row.text(0)?.to_ascii_lowercase(), zone_of(row.text(2)?)?);
+        let micros = row.i64(1)?;
+        let cut = if is_infinite(micros) { micros } else { truncate_in(&field, micros, zone, SqlType::Timestamptz)? };
+        Ok(Datum::Timestamptz(cut))
+    }),
     stable("date_trunc", &[SqlType::Text, SqlType::Interval], SqlType::Interval, |context, args, rows| {
         date_trunc(context, args, rows, SqlType::Interval)
     }),
@@ -611,20 +638,18 @@ static FUNCTIONS: &[Scalar] = &[
     op!("age", [Timestamp, Timestamp] => Interval, |row| age(row.i64(0)?, row.i64(1)?).map(Datum::Interval)),
     stable("age", &[SqlType::Timestamptz, SqlType::Timestamptz], SqlType::Interval, |context, args, rows| {
         datums(args, rows, SqlType::Interval, |row| {
-            age(shift(row.i64(0)?, context.time_zone)?, shift(row.i64(1)?, context.time_zone)?)
+            age(context.zone().to_local(row.i64(0)?)?, context.zone().to_local(row.i64(1)?)?)
                 .map(Datum::Interval)
         })
     }),
     stable("age", &[SqlType::Timestamp], SqlType::Interval, |context, args, rows| {
-        let today =
-            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.zone())?))?;
         datums(args, rows, SqlType::Interval, |row| age(today, row.i64(0)?).map(Datum::Interval))
     }),
     stable("age", &[SqlType::Timestamptz], SqlType::Interval, |context, args, rows| {
-        let today =
-            date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.time_zone)?))?;
+        let today = date_to_timestamp(timestamp_to_date(local(context.transaction_start, context.zone())?))?;
         datums(args, rows, SqlType::Interval, |row| {
-            age(today, shift(row.i64(0)?, context.time_zone)?).map(Datum::Interval)
+            age(today, context.zone().to_local(row.i64(0)?)?).map(Datum::Interval)
         })
     }),
     op!("isfinite", [Date] => Bool, |row| Ok(Datum::Bool(row.i32(0)? != i32::MAX && row.i32(0)? != i32::MIN))),

@@ -3,6 +3,7 @@
 use super::arrays::{array_of, text_of};
 use super::{TypedCall, Value};
 use crate::array::{ArrayValue, subscript_error};
+use crate::civil::DateStyle;
 use crate::datum::Datum;
 use crate::json;
 use crate::text::{self, FormatSettings};
@@ -24,6 +25,8 @@ fn write_value(into: &mut String, value: &Datum, ty: SqlType, settings: FormatSe
             write_level(into, array, 0, &mut items, settings);
         }
         (value, _) => {
+            // Moments are written by the standard, whatever the session's style.
+            let settings = FormatSettings { date_style: DateStyle::Iso, ..settings };
             let mut shown = text::format(value, ty, settings);
             let number = match value {
                 Datum::Int2(_) | Datum::Int4(_) | Datum::Int8(_) => true,

@@ -91,7 +91,7 @@ fn at_path(values: &[Datum], plain: bool) -> Result<Datum> {
 }
 
 /// `json_extract_path`: the path in arguments of its own.
-fn extract_path(call: &TypedCall<'_>, plain: bool) -> Result<Value> {
+pub(super) fn extract_path(call: &TypedCall<'_>, plain: bool) -> Result<Value> {
     call.rows(true, |values| {
         let node = json::parse(source(&values[0])?)?;
         let mut found = Some(&node);

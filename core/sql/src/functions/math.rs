@@ -206,6 +206,49 @@ fn trigonometry_of_degrees(value: f64, cosine: bool) -> Result<f64> {
     Ok(sign * if cosine { cosine_of_degrees(angle) } else { sine_of_degrees(angle) })
 }
 
+/// The tangent, or for `inverse` the cotangent.
+fn tangent_of_degrees(value: f64, inverse: bool) -> Result<f64> {
+    if value.is_nan() {
+        return Ok(value);
+    }
+    if value.is_infinite() {
+        return Err(input_out_of_range());
+    }
+    let mut angle = libm::fmod(value, 360.0);
+    let mut sign = 1.0;
+    for (limit, turned) in [(0.0, 0.0), (180.0, 360.0), (90.0, 180.0)] {
+        if if limit == 0.0 { angle < 0.0 } else { angle > limit } {
+            angle = turned - angle;
+            sign = -sign;
+        }
+    }
+    let ratio = |angle: f64| {
+        let (sine, cosine) = (sine_of_degrees(angle), cosine_of_degrees(angle));
+        if inverse { cosine / sine } else { sine / cosine }
+    };
+    let result = sign * (ratio(angle) / ratio(45.0));
+    // No negative zero.
+    Ok(if result == 0.0 { 0.0 } else { result })
+}
+
+/// The arc sine of 0 to 1, exact where the result is.
+fn degrees_of_sine(value: f64) -> f64 {
+    if value <= 0.5 {
+        libm::asin(value) / libm::asin(0.5) * 30.0
+    } else {
+        90.0 - libm::acos(value) / libm::acos(0.5) * 60.0
+    }
+}
+
+/// The arc cosine of 0 to 1.
+fn degrees_of_cosine(value: f64) -> f64 {
+    if value <= 0.5 {
+        90.0 - libm::asin(value) / libm::asin(0.5) * 30.0
+    } else {
+        libm::acos(value) / libm::acos(0.5) * 60.0
+    }
+}
+
 fn width_bucket(value: f64, low: f64, high: f64, count: i32) -> Result<i32> {
     let bad = |message| Err(Error::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET, message));
     if count <= 0 {
@@ -269,6 +312,24 @@ fn numeric_bucket(row: &super::kernel::Row<'_>) -> Result<crate::datum::Datum> {
 pub(super) static MORE: &[Scalar] = &[
     scalar!("sind", [Float8] => Float8, |_, args, rows| one(args, rows, |value| trigonometry_of_degrees(value, false))),
     scalar!("cosd", [Float8] => Float8, |_, args, rows| one(args, rows, |value| trigonometry_of_degrees(value, true))),
+    scalar!("tand", [Float8] => Float8, |_, args, rows| one(args, rows, |value| tangent_of_degrees(value, false))),
+    scalar!("cotd", [Float8] => Float8, |_, args, rows| one(args, rows, |value| tangent_of_degrees(value, true))),
+    scalar!("asind", [Float8] => Float8, |_, args, rows| {
+        one(args, rows, |value| within_one(value, |value| degrees_of_sine(value.abs()).copysign(value)))
+    }),
+    scalar!("acosd", [Float8] => Float8, |_, args, rows| {
+        one(args, rows, |value| within_one(value, |value| {
+            if value < 0.0 { 90.0 + degrees_of_sine(-value) } else { degrees_of_cosine(value) }
+        }))
+    }),
+    scalar!("atand", [Float8] => Float8, |_, args, rows| {
+        plain(args, rows, |value| libm::atan(value) / libm::atan(1.0) * 45.0)
+    }),
+    scalar!("atan2d", [Float8, Float8] => Float8, |_, args, rows| {
+        binary::<Float64Type, Float64Type, Float64Type>(args, rows, |a, b| {
+            Ok(canonical(libm::atan2(a, b) / libm::atan(1.0) * 45.0))
+        })
+    }),
     scalar!("cot", [Float8] => Float8, |_, args, rows| {
         one(args, rows, |value| finite(value, |value| 1.0 / libm::tan(value)))
     }),

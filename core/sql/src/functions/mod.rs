@@ -15,12 +15,14 @@ mod digests;
 mod double;
 mod exact_sum;
 mod json_build;
+mod json_records;
 mod json_sets;
 mod jsons;
 pub(crate) mod kernel;
 mod math;
 mod moment_pattern;
 mod number_pattern;
+mod number_reading;
 pub mod numeric;
 mod pattern;
 pub mod quantified;
@@ -28,6 +30,7 @@ mod randoms;
 mod regexps;
 mod sequence;
 pub mod sets;
+mod spread;
 mod strings;
 mod texts;
 mod times;
@@ -43,6 +46,7 @@ pub use sequence::{
     Run, SequencePool, SequenceRequest, SessionSequences, asks_sequence, nextval, not_yet_defined,
     sequence_function,
 };
+pub use spread::{not_an_array, spread_name};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -52,8 +56,8 @@ pub struct EvalContext<'a> {
     pub transaction_start: Micros,
     /// The statement's start.
     pub statement_start: Micros,
-    /// Seconds east of UTC of the session's time zone (First light: fixed offsets; zone data comes later).
-    pub time_zone: i32,
+    /// The session's time zone, and how it reads and writes values.
+    pub format: crate::text::FormatSettings,
     /// What random numbers are drawn from; `None` where nothing may be drawn.
     pub random: Option<&'a Randomness>,
     /// Parameters `$1…`, cast to their types.
@@ -70,21 +74,26 @@ impl EvalContext<'_> {
     /// What texts depend on.
     pub fn settings(&self) -> crate::text::FormatSettings {
         let now = i64::try_from(self.transaction_start).ok();
-        crate::text::FormatSettings { time_zone: self.time_zone, now }
+        crate::text::FormatSettings { now, ..self.format }
+    }
+
+    /// The session's time zone.
+    pub fn zone(&self) -> crate::civil::Zone {
+        self.format.zone
     }
 
     /// A context for constants: no parameters, no subqueries, no sequences.
     pub fn constant(
         transaction_start: Micros,
         statement_start: Micros,
-        time_zone: i32,
+        format: crate::text::FormatSettings,
     ) -> EvalContext<'static> {
         static SUBQUERIES: crate::exec::SubqueryResults = crate::exec::SubqueryResults::none();
         static SEQUENCES: SequencePool = SequencePool::empty();
         EvalContext {
             transaction_start,
             statement_start,
-            time_zone,
+            format,
             random: None,
             params: &[],
             subqueries: &SUBQUERIES,
@@ -294,6 +303,9 @@ static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
         math::MORE,
         texts::ENTRIES,
         number_pattern::ENTRIES,
+        number_reading::ENTRIES,
+        spread::ENTRIES,
+        json_records::ENTRIES,
         moment_pattern::ENTRIES,
     ]);
     let mut index: Index<Scalar> = BTreeMap::new();

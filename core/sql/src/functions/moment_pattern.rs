@@ -5,8 +5,8 @@
 
 use super::arrays::text_of;
 use super::number_pattern::{ordinal, quoted_text};
-use super::{ResultType, Scalar, TypedCall, Value, Volatility, dates, untyped};
-use crate::civil::{self, Civil, DAY, HOUR, MINUTE, SECOND};
+use super::{ResultType, Scalar, TypedCall, Value, Volatility, untyped};
+use crate::civil::{self, Civil, DAY, HOUR, MINUTE, SECOND, Zone};
 use crate::datum::{Datum, Interval};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
@@ -124,11 +124,11 @@ struct Parts {
     /// Day number, of dates.
     days: i64,
     is_interval: bool,
-    /// Seconds east of UTC, of what has a zone.
-    zone: Option<i32>,
+    /// Seconds east of UTC and the abbreviation, of what has a zone.
+    zone: Option<(i32, String)>,
 }
 
-fn moment_parts(micros: i64, zone: Option<i32>) -> Parts {
+fn moment_parts(micros: i64, zone: Option<(i32, String)>) -> Parts {
     let (days, time) = civil::split_timestamp(micros);
     let Civil { year, month, day } = civil::civil_from_days(days);
     let first = civil::days_from_civil(Civil { year, month: 1, day: 1 });
@@ -255,18 +255,10 @@ fn write_zone(parts: &Parts, field: &Field) -> Result<Option<String>> {
     if parts.is_interval {
         return Err(of_interval(field));
     }
-    let zone = parts.zone.unwrap_or(0);
+    let zone = parts.zone.as_ref().map_or(0, |zone| zone.0);
     let (sign, size) = if zone < 0 { ('-', -zone) } else { ('+', zone) };
     Ok(Some(match field.key {
-        "TZ" => match parts.zone {
-            None => String::new(),
-            Some(0) => cased("UTC", field),
-            Some(_) => {
-                let minutes =
-                    if size / 60 % 60 == 0 { String::new() } else { format!(":{:02}", size / 60 % 60) };
-                format!("{sign}{:02}{minutes}", size / 3600)
-            }
-        },
+        "TZ" => parts.zone.as_ref().map_or_else(String::new, |zone| cased(&zone.1, field)),
         "TZH" => format!("{sign}{:02}", size / 3600),
         "TZM" => format!("{:02}", size / 60 % 60),
         _ if size / 60 % 60 != 0 => format!("{sign}{:02}:{:02}", size / 3600, size / 60 % 60),
@@ -334,7 +326,7 @@ fn write_field(parts: &Parts, field: &Field) -> Result<String> {
             };
             if century.abs() <= 99 { number(century, 2) } else { century.to_string() }
         }
-        "RM" => match usize::try_from(parts.month - 1).ok().and_then(|at| ROMAN.get(at)) {
+        "RM" => match roman_place(parts).and_then(|at| ROMAN.get(at)) {
             None => String::new(),
             Some(roman) => {
                 let roman = cased(roman, field);
@@ -345,6 +337,18 @@ fn write_field(parts: &Parts, field: &Field) -> Result<String> {
         "J" => (parts.days + 2_440_588).to_string(),
         other => return Err(Error::unsupported(format!("template pattern \"{other}\""))),
     })
+}
+
+/// The month's place among the Roman numbers. An interval of whole years has no month, one before its start counts back.
+fn roman_place(parts: &Parts) -> Option<usize> {
+    let month = match parts.month {
+        0 if parts.year == 0 => return None,
+        0 if parts.year > 0 => 12,
+        0 => 1,
+        month if month < 0 => month + 13,
+        month => month,
+    };
+    usize::try_from(month - 1).ok()
 }
 
 fn write(parts: &Parts, template: &str) -> Result<String> {
@@ -366,7 +370,7 @@ fn write(parts: &Parts, template: &str) -> Result<String> {
 }
 
 fn to_char(call: &TypedCall<'_>) -> Result<Value> {
-    let zone = call.context.time_zone;
+    let zone = call.context.zone();
     call.rows(true, |values| {
         let infinite = |micros: i64| micros == i64::MAX || micros == i64::MIN;
         let template = text_of(&values[1])?;
@@ -375,7 +379,10 @@ fn to_char(call: &TypedCall<'_>) -> Result<Value> {
                 return Ok(Datum::Null);
             }
             Datum::Timestamp(micros) => moment_parts(*micros, None),
-            Datum::Timestamptz(micros) => moment_parts(dates::shift(*micros, zone)?, Some(zone)),
+            Datum::Timestamptz(micros) => {
+                let shown = (zone.offset_at(*micros), zone.abbreviation_at(*micros));
+                moment_parts(zone.to_local(*micros)?, Some(shown))
+            }
             Datum::Interval(interval) => interval_parts(*interval),
             _ => return Err(Error::internal("to_char of a moment was planned for another type")),
         };
@@ -652,11 +659,11 @@ fn to_date(call: &TypedCall<'_>) -> Result<Value> {
 }
 
 fn to_timestamp(call: &TypedCall<'_>) -> Result<Value> {
-    let session = call.context.time_zone;
+    let session = call.context.zone();
     call.rows(true, |values| {
         let (days, time, zone) = read(text_of(&values[0])?, text_of(&values[1])?)?;
         let local = civil::timestamp_from(days.into(), time)?;
-        dates::shift(local, -zone.unwrap_or(session)).map(Datum::Timestamptz)
+        zone.map_or(session, Zone::Fixed).to_utc(local).map(Datum::Timestamptz)
     })
 }
 

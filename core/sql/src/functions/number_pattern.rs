@@ -8,7 +8,7 @@ use orrery_base::{Error, Result, SqlState};
 use orrery_row::numeric::Numeric;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
+pub(super) enum Key {
     Comma,
     Point,
     Zero,
@@ -26,38 +26,38 @@ enum Key {
 }
 
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Key(Key),
     Text(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SignPlace {
+pub(super) enum SignPlace {
     Before,
     After,
 }
 
 #[derive(Debug, Default)]
-struct Template {
-    nodes: Vec<Node>,
+pub(super) struct Template {
+    pub(super) nodes: Vec<Node>,
     /// Digits before and behind the point, and of V.
     before: usize,
-    behind: usize,
-    shifted: usize,
+    pub(super) behind: usize,
+    pub(super) shifted: usize,
     /// Where the zeros begin, counted from 1; 0 for none, and where they end.
     zero_start: usize,
     zero_end: usize,
-    sign: Option<SignPlace>,
+    pub(super) sign: Option<SignPlace>,
     sign_after: usize,
     has_zero: bool,
-    has_point: bool,
-    fills: bool,
-    brackets: bool,
-    plus: bool,
-    minus: bool,
-    roman: bool,
-    shifts: bool,
-    exponent: bool,
+    pub(super) has_point: bool,
+    pub(super) fills: bool,
+    pub(super) brackets: bool,
+    pub(super) plus: bool,
+    pub(super) minus: bool,
+    pub(super) roman: bool,
+    pub(super) shifts: bool,
+    pub(super) exponent: bool,
 }
 
 fn syntax(message: &str) -> Error {
@@ -86,7 +86,7 @@ const KEYS: &[(&str, Key)] = &[
 ];
 
 impl Template {
-    fn parse(text: &str) -> Result<Template> {
+    pub(super) fn parse(text: &str) -> Result<Template> {
         let mut template = Template::default();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -428,7 +428,11 @@ fn to_char(value: &Numeric, text: &str, float: Option<f64>) -> Result<String> {
     }
     if let Some(float) = float {
         // A double has no more digits than these.
-        let digits = format!("{:.0}", float.abs()).len();
+        let digits = match float {
+            float if float.is_nan() => "NaN".len(),
+            float if float.is_infinite() => "Infinity".len(),
+            float => format!("{:.0}", float.abs()).len(),
+        };
         template.behind = if digits >= 15 { 0 } else { template.behind.min(15 - digits) };
     }
     let rounded = scaled.round(template.behind as i32);
@@ -558,9 +562,6 @@ fn chars(call: &TypedCall<'_>) -> Result<Value> {
             Datum::Numeric(value) => (value.clone(), None),
             _ => return Err(Error::internal("to_char of a number was planned for another type")),
         };
-        if float.is_some_and(|value| !value.is_finite()) {
-            return Err(Error::unsupported("to_char of a double that is not finite"));
-        }
         to_char(&value, text_of(&values[1])?, float).map(|out| Datum::Text(out.into()))
     })
 }

@@ -20,7 +20,7 @@ const DECIMAL_DIGITS_MAX: u8 = 38;
 
 /// Rounds to `numeric(precision, scale)`. Errors: 22003.
 pub fn fit(value: &Numeric, precision: u8, scale: u8) -> Result<Numeric> {
-    value.with_modifier(u32::from(precision), scale)
+    value.with_modifier(u32::from(precision), i32::from(scale))
 }
 
 fn decimal_parts(ty: SqlType) -> Option<(u8, u8)> {

@@ -2,7 +2,7 @@
 //! functions, whose rows stand side by side.
 
 use super::arrays::{array_of, int4_of, split_values};
-use super::{ResultType, Scalar, Volatility, json_sets, untyped};
+use super::{ResultType, Scalar, Volatility, json_records, json_sets, untyped};
 use crate::datum::Datum;
 use crate::types::SqlType;
 use orrery_base::Result;
@@ -74,7 +74,12 @@ static ENTRIES: &[SetFunction] = &[
 ];
 
 fn all() -> impl Iterator<Item = &'static SetFunction> {
-    ENTRIES.iter().chain(super::regexps::SETS).chain(&json_sets::JSON_SETS).chain(&json_sets::JSONB_SETS)
+    ENTRIES
+        .iter()
+        .chain(super::regexps::SETS)
+        .chain(&json_sets::JSON_SETS)
+        .chain(&json_sets::JSONB_SETS)
+        .chain(&json_records::SETS)
 }
 
 /// Whether a name is that of a set-returning function.

@@ -144,7 +144,7 @@ fn chr(code: i32) -> Result<char> {
 }
 
 /// `concat` and `concat_ws`: NULLs are skipped, every type is written as text.
-fn concatenate(call: &TypedCall<'_>, separated: bool) -> Result<Value> {
+pub(super) fn concatenate(call: &TypedCall<'_>, separated: bool) -> Result<Value> {
     let settings = call.settings();
     call.rows(false, |values| {
         let separator = match &values[0] {

@@ -187,7 +187,7 @@ fn format(pattern: &str, args: &[(Datum, SqlType)], settings: text::FormatSettin
     Ok(out)
 }
 
-fn formats(call: &TypedCall<'_>) -> Result<Value> {
+pub(super) fn formats(call: &TypedCall<'_>) -> Result<Value> {
     call.rows(false, |values| {
         if values[0].is_null() {
             return Ok(Datum::Null);
@@ -266,7 +266,7 @@ const fn entry(
     }
 }
 
-fn count_nulls(call: &TypedCall<'_>, nulls: bool) -> Result<Value> {
+pub(super) fn count_nulls(call: &TypedCall<'_>, nulls: bool) -> Result<Value> {
     call.rows(false, |values| {
         Ok(Datum::Int4(values.iter().filter(|value| value.is_null() == nulls).count() as i32))
     })

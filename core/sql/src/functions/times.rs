@@ -201,10 +201,13 @@ pub(super) static ENTRIES: &[Scalar] = &[
         result: ResultType::Fixed(SqlType::Timestamptz),
         ..scalar!("make_timestamptz", [Int4, Int4, Int4, Int4, Int4, Float8] => Timestamptz, |context, args, rows| {
             datums(args, rows, SqlType::Timestamptz, |row| {
-                dates::shift(timestamp(row)?, -context.time_zone).map(Datum::Timestamptz)
+                context.zone().to_utc(timestamp(row)?).map(Datum::Timestamptz)
             })
         })
     },
+    op!("make_timestamptz", [Int4, Int4, Int4, Int4, Int4, Float8, Text] => Timestamptz, |row| {
+        dates::zone_of(row.text(6)?)?.to_utc(timestamp(row)?).map(Datum::Timestamptz)
+    }),
     op!("date_bin", [Interval, Timestamp, Timestamp] => Timestamp, |row| {
         date_bin(row.interval(0)?, row.i64(1)?, row.i64(2)?).map(Datum::Timestamp)
     }),

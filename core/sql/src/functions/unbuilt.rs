@@ -2,15 +2,10 @@
 
 /// Sorted.
 const NAMES: &[&str] = &[
-    "acosd",
     "any_value",
-    "asind",
-    "atan2d",
-    "atand",
     "clock_timestamp",
     "col_description",
     "convert",
-    "cotd",
     "cume_dist",
     "current_database",
     "current_query",
@@ -86,10 +81,8 @@ const NAMES: &[&str] = &[
     "row_to_json",
     "set_config",
     "shobj_description",
-    "tand",
     "timeofday",
     "to_ascii",
-    "to_number",
     "to_regclass",
     "to_regtype",
     "to_tsquery",

@@ -125,6 +125,6 @@ fn computed(expr: &Expr) -> Option<Expr> {
     if !constant {
         return None;
     }
-    let value = eval::constant(expr, &EvalContext::constant(0, 0, 0)).ok()?;
+    let value = eval::constant(expr, &EvalContext::constant(0, 0, Default::default())).ok()?;
     Some(Expr::Literal { value, ty: *ty })
 }

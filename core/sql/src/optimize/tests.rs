@@ -1,7 +1,6 @@
 //! Plans by their EXPLAIN text, over statistics given by hand: big(1 M rows: id key, grp 100 values, val 1 M values with
 //! an index), mid(10 k rows: id key, big_id with an index), small(10 rows: id key).
 
-use super::Methods;
 use crate::bind::{self, Bound};
 use crate::catalog::{Catalog, Column, ColumnStatistics, Index, IndexColumn, Table, TableStatistics};
 use crate::datum::Datum;
@@ -82,7 +81,7 @@ fn catalog() -> Catalog {
 
 fn shape(sql: &str) -> String {
     let parsed = parse::statements(sql).unwrap().remove(0);
-    let bound = bind::bind(&parsed, &catalog(), &[], Methods::default())
+    let bound = bind::bind(&parsed, &catalog(), &[], Default::default())
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
     let Bound::Dml(statement) = bound else { panic!() };
     let lines = explain::text(&statement, true, None);
@@ -133,7 +132,7 @@ fn estimates_follow_statistics() {
     let rows = |sql: &str| {
         let parsed = parse::statements(sql).unwrap().remove(0);
         let Bound::Dml(crate::plan::Statement::Query(plan)) =
-            bind::bind(&parsed, &catalog(), &[], Methods::default()).unwrap()
+            bind::bind(&parsed, &catalog(), &[], Default::default()).unwrap()
         else {
             panic!()
         };

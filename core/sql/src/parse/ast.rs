@@ -450,6 +450,8 @@ pub enum TableExpr {
         ordinality: bool,
         /// AS
         alias: Option<Alias>,
+        /// The columns' names and types, where the query defines them.
+        definitions: Vec<(Name, SqlType)>,
     },
     /// A join in parentheses with a name of its own.
     Aliased {
@@ -666,6 +668,8 @@ pub struct FunctionCall {
     pub name: Name,
     /// Its arguments.
     pub args: Vec<Expr>,
+    /// VARIADIC before the last argument.
+    pub variadic: bool,
     /// `f(*)`
     pub star: bool,
     /// DISTINCT

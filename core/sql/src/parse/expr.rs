@@ -403,15 +403,22 @@ impl Parser<'_> {
                 self.expect_punct(b')')?;
                 return simple(ExprKind::ArrayQuery(query));
             }
-            "current_date" | "current_timestamp" | "localtimestamp" => {
+            "current_date" | "current_timestamp" | "localtimestamp" | "localtime" => {
                 self.take()?;
-                if self.is_punct(b'(')? {
-                    return self.refuse("precision of current time");
-                }
                 let name = Name { text: folded.clone(), at };
-                return simple(call(name, Vec::new(), None));
+                let now = call(name, Vec::new(), None);
+                if folded == "current_date" || !self.is_punct(b'(')? {
+                    return simple(now);
+                }
+                let ty = match folded.as_str() {
+                    "localtime" => SqlType::Time,
+                    "localtimestamp" => SqlType::Timestamp,
+                    _ => SqlType::Timestamptz,
+                };
+                let ty = super::types::rounded(ty, self.digits_of_seconds(&folded.to_uppercase())?);
+                return simple(ExprKind::Cast { input: Box::new(Expr { kind: now, at }), ty });
             }
-            "current_time" | "localtime" | "current_user" | "session_user" | "user" | "current_role"
+            "current_time" | "current_user" | "session_user" | "user" | "current_role"
             | "current_catalog" => return self.refuse(&folded.to_uppercase()),
             _ => {}
         }
@@ -498,6 +505,7 @@ impl Parser<'_> {
         let mut function = FunctionCall {
             name,
             args: Vec::new(),
+            variadic: false,
             star: false,
             distinct: false,
             order_by: Vec::new(),
@@ -513,7 +521,16 @@ impl Parser<'_> {
             if !function.distinct {
                 self.accept("all")?;
             }
-            let args = self.list(|parser| parser.argument())?;
+            let mut variadic = false;
+            let args = self.list(|parser| {
+                if variadic {
+                    let token = parser.peek()?;
+                    return Err(parser.unexpected(token));
+                }
+                variadic = parser.accept("variadic")?;
+                parser.argument()
+            })?;
+            function.variadic = variadic;
             function.args = positional(&function.name, args)?;
             if self.is_word("order")? {
                 function.order_by = self.order_by()?;
@@ -546,7 +563,6 @@ impl Parser<'_> {
 
     /// An argument, and its name if it has one.
     fn argument(&mut self) -> Result<(Option<Name>, Expr)> {
-        self.refuse_word("variadic", "VARIADIC")?;
         let next = self.peek_at(1)?;
         if next.kind == Kind::Operator && matches!(self.slice(next), "=>" | ":=") {
             let name = self.label()?;
@@ -595,6 +611,7 @@ pub(super) fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> 
     ExprKind::Function(Box::new(FunctionCall {
         name,
         args,
+        variadic: false,
         star: false,
         distinct: false,
         order_by: Vec::new(),

@@ -1,14 +1,18 @@
 //! SELECT and what it is made of.
 
 use super::ast::{
-    CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Locking, OrderItem, Query, Select, SelectItem,
+    Alias, CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Locking, Name, OrderItem, Query, Select, SelectItem,
     SetExpr, SetKind, TableExpr,
 };
 use super::lexer::Kind;
 use super::parser::Parser;
+use crate::types::SqlType;
 use orrery_base::kv::{RowLock, Wait};
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
+
+/// Columns that the query defines for a function: names and types.
+type Definitions = Vec<(Name, SqlType)>;
 
 impl Parser<'_> {
     /// A query with WITH, ORDER BY and LIMIT.
@@ -415,8 +419,8 @@ impl Parser<'_> {
             let args = if self.is_punct(b')')? { Vec::new() } else { self.list(|parser| parser.expr())? };
             self.expect_punct(b')')?;
             let ordinality = self.accept_all(&["with", "ordinality"])?;
-            let alias = self.table_alias()?;
-            return Ok(TableExpr::Function { name, args, ordinality, alias });
+            let (alias, definitions) = self.function_alias()?;
+            return Ok(TableExpr::Function { name, args, ordinality, alias, definitions });
         }
         if lateral {
             return Err(self.unexpected(token));
@@ -457,6 +461,32 @@ impl Parser<'_> {
         self.expect_punct(b')')?;
         let alias = self.table_alias()?;
         Ok(TableExpr::Subquery { query: Box::new(query), lateral: false, alias, at })
+    }
+
+    /// What may follow a function: a name with columns' names, or with their definitions, which may stand alone.
+    fn function_alias(&mut self) -> Result<(Option<Alias>, Definitions)> {
+        let definitions = |parser: &mut Self| {
+            parser.expect_punct(b'(')?;
+            let all = parser.list(|parser| Ok((parser.name()?, parser.type_name()?)))?;
+            parser.expect_punct(b')')?;
+            Ok::<_, Error>(all)
+        };
+        if self.is_word("as")? && self.peek_at(1)?.kind == Kind::Punct(b'(') {
+            self.take()?;
+            return Ok((None, definitions(self)?));
+        }
+        let name = if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? };
+        let Some(name) = name else { return Ok((None, Vec::new())) };
+        let mut alias = Alias { name, columns: Vec::new() };
+        if !self.is_punct(b'(')? {
+            return Ok((Some(alias), Vec::new()));
+        }
+        if matches!(self.peek_at(2)?.kind, Kind::Punct(b',' | b')')) {
+            alias.columns = self.name_list()?;
+            return Ok((Some(alias), Vec::new()));
+        }
+        let definitions = definitions(self)?;
+        Ok((Some(alias), definitions))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ast::Name;
 use super::lexer::Kind;
 use super::parser::Parser;
-use crate::types::SqlType;
+use crate::types::{Fitted, SqlType};
 use orrery_base::{Error, Result, SqlState};
 
 /// Types PostgreSQL has and we do not.
@@ -117,7 +117,13 @@ impl Parser<'_> {
             self.expect_punct(b']')?;
             is_array = true;
         }
-        Ok(if is_array || by_word { ty.array().unwrap_or(ty) } else { ty })
+        if !is_array && !by_word {
+            return Ok(ty);
+        }
+        match ty.array() {
+            Some(array) => Ok(array),
+            None => self.refuse(&format!("array of {ty}")),
+        }
     }
 
     fn type_after(&mut self, name: &Name) -> Result<SqlType> {
@@ -143,13 +149,23 @@ impl Parser<'_> {
                     self.slice(next).to_ascii_lowercase().as_str(),
                     "year" | "month" | "day" | "hour" | "minute" | "second"
                 );
-                if field || next.kind == Kind::Punct(b'(') {
-                    return self.refuse("interval type with fields or precision");
+                if field {
+                    return self.refuse("interval type with fields");
                 }
-                Ok(SqlType::Interval)
+                Ok(rounded(SqlType::Interval, self.digits_of_seconds("INTERVAL")?))
             }
             _ => match simple(word) {
                 Some(ty) => Ok(ty),
+                // `_int4`: the name that an array's type has inside.
+                None if word
+                    .strip_prefix('_')
+                    .and_then(simple)
+                    .and_then(|ty| ty.base().array())
+                    .is_some() =>
+                {
+                    let element = word.strip_prefix('_').and_then(simple);
+                    Ok(element.and_then(|ty| ty.base().array()).unwrap_or(SqlType::Unknown))
+                }
                 None if UNSUPPORTED.binary_search(&word).is_ok() => {
                     Err(Error::unsupported(format!("type {word}")).at(name.at))
                 }
@@ -184,14 +200,24 @@ impl Parser<'_> {
         }
         let at = self.at()?;
         let precision = self.type_modifier()?;
-        let scale = if self.accept_punct(b',')? { self.type_modifier()? } else { 0 };
+        let scale = if self.accept_punct(b',')? {
+            let is_negative = self.accept_operator("-")?;
+            let scale = self.type_modifier()?;
+            if is_negative { -scale } else { scale }
+        } else {
+            0
+        };
         self.expect_punct(b')')?;
         if !(1..=1000).contains(&precision) {
             let message = format!("NUMERIC precision {precision} must be between 1 and 1000");
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
         }
+        if !(-1000..=1000).contains(&scale) {
+            let message = format!("NUMERIC scale {scale} must be between -1000 and 1000");
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
+        }
         if precision > 38 || !(0..=precision).contains(&scale) {
-            return Err(Error::unsupported(format!("type numeric({precision},{scale})")).at(at));
+            return Ok(SqlType::Fitted(Fitted::numeric(precision as u16, scale as i16)));
         }
         Ok(SqlType::Decimal { precision: precision as u8, scale: scale as u8 })
     }
@@ -235,33 +261,40 @@ impl Parser<'_> {
     }
 
     fn time_type(&mut self) -> Result<SqlType> {
-        if self.accept_punct(b'(')? {
-            let at = self.at()?;
-            if self.integer()? != 6 {
-                return Err(Error::unsupported("time precision").at(at));
-            }
-            self.expect_punct(b')')?;
-        }
+        let digits = self.digits_of_seconds("TIME")?;
         if self.is_word("with")? && self.is_word_at(1, "time")? {
             return self.refuse("type time with time zone");
         }
         self.accept_all(&["without", "time", "zone"])?;
-        Ok(SqlType::Time)
+        Ok(rounded(SqlType::Time, digits))
+    }
+
+    /// `(2)` behind a type with seconds; above six are six.
+    pub(super) fn digits_of_seconds(&mut self, what: &str) -> Result<u8> {
+        if !self.accept_punct(b'(')? {
+            return Ok(6);
+        }
+        let at = self.at()?;
+        if self.accept_operator("-")? {
+            let message = format!("{what}(-{}) precision must not be negative", self.integer()?);
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(at));
+        }
+        let digits = self.integer()?;
+        self.expect_punct(b')')?;
+        Ok(digits.clamp(0, 6) as u8)
     }
 
     fn timestamp_type(&mut self, zoned: bool) -> Result<SqlType> {
-        if self.accept_punct(b'(')? {
-            // Our timestamps have six digits, which (6) asks for.
-            let at = self.at()?;
-            if self.integer()? != 6 {
-                return Err(Error::unsupported("timestamp precision").at(at));
-            }
-            self.expect_punct(b')')?;
-        }
+        let digits = self.digits_of_seconds("TIMESTAMP")?;
         if zoned || self.accept_all(&["with", "time", "zone"])? {
-            return Ok(SqlType::Timestamptz);
+            return Ok(rounded(SqlType::Timestamptz, digits));
         }
         self.accept_all(&["without", "time", "zone"])?;
-        Ok(SqlType::Timestamp)
+        Ok(rounded(SqlType::Timestamp, digits))
     }
+}
+
+/// A type with so many digits of seconds.
+pub(super) fn rounded(ty: SqlType, digits: u8) -> SqlType {
+    Fitted::seconds(ty, digits).map_or(ty, SqlType::Fitted)
 }

@@ -45,7 +45,7 @@ impl Spread {
             return Ok(Datum::Numeric(Numeric::ZERO));
         }
         let variance = numerator.div(&count.mul(&divisor)?)?;
-        Ok(Datum::Numeric(if config.root { variance.sqrt()? } else { variance }))
+        Ok(Datum::Numeric(if config.root { variance.sqrt_to(variance.scale())? } else { variance }))
     }
 
     /// Sxx by the sums of exact products: x² as a double and its rounding error are both added.
