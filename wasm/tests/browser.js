@@ -170,8 +170,8 @@ async function fullDisk(page, url) {
     await full.exec("create table t (id integer primary key, a text)");
     let told = 0;
     let code = null;
-    while (code === null && told < 2000) {
-      const rows = Array.from({ length: 50 }, (_, n) => [told + n, String(told + n).repeat(400)]);
+    while (code === null && told < 40_000) {
+      const rows = Array.from({ length: 50 }, (_, n) => [told + n, String(told + n).repeat(1000)]);
       try {
         await full.executeMany("insert into t values ($1, $2)", rows);
         told += 50;
