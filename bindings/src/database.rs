@@ -28,6 +28,10 @@ pub struct Options {
     pub pool_bytes: Option<u64>,
     /// Bytes of changes held in memory before a checkpoint; `None`: by DESIGN's rule.
     pub memtable_bytes: Option<u64>,
+    /// How long replaced rows are kept, in seconds, for `AS OF SYSTEM TIME`; 0: not at all. Default: an hour.
+    pub history_seconds: u64,
+    /// Bytes that they may take in the file; `None`: a fifth of it, at least 64 MiB.
+    pub history_bytes: Option<u64>,
     /// Make the file when it is absent. Default: true.
     pub create: bool,
     /// Seed of all that is drawn; `None`: from the operating system.
@@ -48,6 +52,8 @@ impl Default for Options {
             memory_bytes: system_memory_bytes(),
             pool_bytes: None,
             memtable_bytes: None,
+            history_seconds: HISTORY_SECONDS,
+            history_bytes: None,
             create: true,
             seed: None,
             now: None,
@@ -56,7 +62,8 @@ impl Default for Options {
     }
 }
 
-/// Options as words: `create=off durability=none seed=7 now=1700000000000000 memory=4294967296 pool=… memtable=…`, split by blanks.
+/// Options as words: `create=off durability=none seed=7 now=1700000000000000 memory=4294967296 pool=… memtable=… history=3600
+/// history_bytes=…`, split by blanks.
 /// `durability` is `full`, `none` or `interval` (`interval:MILLISECONDS`); `threads=off`. Errors: 22023.
 impl FromStr for Options {
     type Err = Error;
@@ -88,6 +95,8 @@ impl FromStr for Options {
                 ("memory", _) => options.memory_bytes = number()?,
                 ("pool", _) => options.pool_bytes = Some(number()?),
                 ("memtable", _) => options.memtable_bytes = Some(number()?),
+                ("history", _) => options.history_seconds = number()?,
+                ("history_bytes", _) => options.history_bytes = Some(number()?),
                 _ => return Err(invalid()),
             }
         }
@@ -95,6 +104,8 @@ impl FromStr for Options {
     }
 }
 
+/// How long replaced rows are kept.
+const HISTORY_SECONDS: u64 = 3600;
 /// Between two syncs under `durability=interval`.
 const INTERVAL_MILLIS: u32 = 10;
 
@@ -179,6 +190,8 @@ impl Database {
             memory_bytes: options.memory_bytes,
             pool_budget_bytes: options.pool_bytes.unwrap_or(options.memory_bytes / 4),
             memtable_budget_bytes: options.memtable_bytes.unwrap_or(0),
+            history_micros: options.history_seconds.saturating_mul(1_000_000),
+            history_bytes_max: options.history_bytes.unwrap_or(0),
             seed: options.seed.unwrap_or_else(|| driver.entropy()),
             ..StoreOptions::default()
         };

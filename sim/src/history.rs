@@ -188,6 +188,8 @@ pub struct History {
     pub previous: BTreeMap<(Key, ValueId), Option<ValueId>>,
     /// Different values of the tables' unique column.
     pub unique_count: u64,
+    /// When the epoch began: what the recovered state is a snapshot of.
+    pub began_at: Timestamp,
     /// The newest acknowledged commit, of earlier epochs too.
     pub newest_acked: Timestamp,
     /// Calls to commit so far.

@@ -90,11 +90,25 @@ pub struct Mix {
     pub nowait_per_mille: u64,
     /// Transactions in a thousand that lock a whole tree first.
     pub table_lock_per_mille: u64,
+    /// Transactions in a thousand that read the past instead.
+    pub past_per_mille: u64,
 }
 
 impl Knobs {
     /// Draws a world.
     pub fn draw(seed: u64) -> Knobs {
+        let mut knobs = Knobs::draw_first(seed);
+        // Drawn apart, so that what is above stays as it was in seeds of old.
+        let rng = &mut Rng::fork(seed, "history knobs");
+        knobs.store.history_micros = *rng.pick(&[0, 20_000, 3_600_000_000, 3_600_000_000]);
+        knobs.store.history_bytes_max = *rng.pick(&[0, 64 << 10, 512 << 10]);
+        if knobs.store.history_micros > 0 {
+            knobs.mix.past_per_mille = *rng.pick(&[0, 50, 200]);
+        }
+        knobs
+    }
+
+    fn draw_first(seed: u64) -> Knobs {
         let rng = &mut Rng::fork(seed, "knobs");
         let fills_up = rng.chance(1, 8);
         let injury = rng.chance(1, 5).then(|| *rng.pick(Injury::ALL));
@@ -171,5 +185,6 @@ fn draw_mix(rng: &mut Rng) -> Mix {
         rollback_per_mille: *rng.pick(&[10, 100]),
         nowait_per_mille: *rng.pick(&[0, 50, 300]),
         table_lock_per_mille: *rng.pick(&[0, 10, 50]),
+        past_per_mille: 0,
     }
 }

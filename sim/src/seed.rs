@@ -160,6 +160,7 @@ impl Run {
             let before = if relaxed { Timestamp::ZERO } else { self.log.history.newest_acked };
             let newest_acked = before.max(recovered.snapshot);
             self.log.history = History::starting(recovered.state, newest_acked, relaxed);
+            self.log.history.began_at = recovered.snapshot;
             self.log.history.unique_count = tables::unique_count(&self.knobs.mix);
             self.count("sim: recoveries checked", u64::from(self.epoch > 0));
             if self.log.op_count >= self.knobs.op_count && self.epoch >= self.knobs.epoch_count_min {

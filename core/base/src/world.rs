@@ -147,4 +147,7 @@ plants! {
     IgnorePageChecksum = "accept a page whose checksum differs from its pointer's",
     IgnoreIndexOnDelete = "leave the index entries of a deleted row",
     StaleFilter = "skip adding a key to the memtable's filter",
+    HistoryForgetsDeletes = "keep no tombstone in the history, so that a deleted row stays in the past",
+    HistoryForgetsChains = "keep of each key only the version that the tree had",
+    HistoryHidesExpiry = "let a run of the history go and say nothing of it",
 }

@@ -25,6 +25,8 @@ pub(crate) struct Scope {
     pub(crate) start: u64,
     /// The catalog of the transaction's own making, or of its one snapshot.
     pub(crate) own: OwnCatalog,
+    /// It reads at a time of the statement's choice.
+    pub(crate) is_past: bool,
 }
 
 /// See [`Scope::own`].
@@ -65,7 +67,8 @@ pub(crate) async fn prepare_to_run(
         if scope.read_only {
             refuse_writes(&bound)?;
         }
-        if lock_tables(cx, &scope.txn, &bound).await? {
+        // Nobody changes the past: its tables need no lock, even when they are dropped meanwhile.
+        if !scope.is_past && lock_tables(cx, &scope.txn, &bound).await? {
             // Whoever held the lock may have changed the data or the schema: a fresh snapshot, and the plan again.
             continue;
         }

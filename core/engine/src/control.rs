@@ -354,6 +354,12 @@ async fn explain(
     options: ast::ExplainOptions,
     statement: &Arc<orrery_sql::parse::Parsed>,
 ) -> Result<Execution> {
+    if let Some(as_of) = statement.as_of.as_ref().filter(|_| !running.scope.is_past) {
+        let mut scope =
+            running.scope_of_then(as_of).await.map_err(|error| shift(error, statement.offset_chars))?;
+        let mut then = Running { scope: &mut scope, ..running.reborrow() };
+        return Box::pin(explain(&mut then, options, statement)).await;
+    }
     let mut prepared = Arc::new(Prepared::new(statement.clone(), Vec::new()));
     let mut ready = bind::prepare_to_run(&running.session.db, running.cx, running.scope, &prepared)
         .await

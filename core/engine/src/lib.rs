@@ -13,6 +13,7 @@ mod copy;
 mod database;
 mod describe;
 mod many;
+mod past;
 mod plans;
 mod point;
 mod result;

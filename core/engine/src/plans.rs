@@ -108,7 +108,8 @@ impl Prepared {
         }
         let bound = Arc::new(bind::bind(&self.parsed, catalog, &self.declared, methods)?);
         let point = match &*bound {
-            Bound::Dml(statement) => PointPlan::new(statement).map(Arc::new),
+            // The short path reads the present.
+            Bound::Dml(statement) if self.parsed.as_of.is_none() => PointPlan::new(statement).map(Arc::new),
             _ => None,
         };
         let planned = Planned { catalog: catalog.clone(), methods, bound, point };

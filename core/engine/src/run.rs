@@ -119,11 +119,13 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
             methods,
             start: explicit.start,
             own: explicit.own.clone(),
+            is_past: false,
         });
     }
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
-    Ok(Scope { txn, isolation, read_only, methods, start: cx.now(), own: bind::OwnCatalog::default() })
+    let own = bind::OwnCatalog::default();
+    Ok(Scope { txn, isolation, read_only, methods, start: cx.now(), own, is_past: false })
 }
 
 pub(crate) fn failed_transaction() -> Error {
@@ -142,8 +144,23 @@ pub(crate) struct Running<'a> {
 }
 
 impl Running<'_> {
+    /// The same, for a part of it.
+    pub(crate) fn reborrow(&mut self) -> Running<'_> {
+        Running {
+            session: self.session,
+            cx: self.cx,
+            state: self.state,
+            scope: self.scope,
+            deadline: self.deadline,
+            is_implicit: self.is_implicit,
+        }
+    }
+
     /// Binds, locks and runs.
     pub(crate) async fn prepared(&mut self, prepared: &Arc<Prepared>, params: Params) -> Result<Execution> {
+        if let Some(as_of) = prepared.parsed.as_of.as_ref().filter(|_| !self.scope.is_past) {
+            return self.in_the_past(as_of, prepared, params).await;
+        }
         let ready = bind::prepare_to_run(&self.session.db, self.cx, self.scope, prepared).await?;
         let params = match params {
             Params::One(params) => params,
@@ -289,7 +306,8 @@ impl Running<'_> {
     pub(crate) fn link(&mut self, keeps_transaction: bool) -> Link {
         let slot = self.state.slot().clone();
         let mut explicit = None;
-        if let (Some(open), true) = (&mut self.state.explicit, keeps_transaction) {
+        let keeps_block = keeps_transaction && !self.scope.is_past;
+        if let (Some(open), true) = (&mut self.state.explicit, keeps_block) {
             let token = Arc::new(());
             open.open_rows = Arc::downgrade(&token);
             explicit = Some((slot, token));

@@ -13,8 +13,9 @@ use crate::options::Durability;
 use crate::pages::{CheckpointReport, LogPosition, RunCursor, StoreState};
 use crate::recovery::remove_segments;
 use crate::store::Store;
+use orrery_base::Timestamp;
 use orrery_base::task::lock;
-use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, buggify, plant, probe};
+use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, TreeId, buggify, plant, probe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
@@ -109,21 +110,24 @@ impl Store {
         layers: &[Arc<Layer>],
         state: StoreState,
     ) -> Result<CheckpointReport> {
-        let (mut run, dropped): (Box<dyn RunCursor>, _) = match layers {
+        let mut plan = self.history_plan(cx.now(), state.commit_timestamp);
+        let mut run: Box<dyn RunCursor> = match layers {
             [layer] if let Layer::Run { writes, timestamp } = &**layer => {
-                (Box::new(AdoptedRun::new(writes.clone(), *timestamp)), writes.dropped().to_vec())
+                plan.dropped_at = writes.dropped().iter().map(|tree| (*tree, *timestamp)).collect();
+                Box::new(AdoptedRun::new(writes.clone(), *timestamp))
             }
             layers => {
                 let run = MergedRun::new(layers.to_vec());
-                let dropped = run.dropped_trees();
-                (Box::new(run), dropped)
+                plan.dropped_at = run.dropped_trees().clone();
+                Box::new(run)
             }
         };
+        let dropped: Vec<TreeId> = plan.dropped_at.keys().copied().collect();
         let batch_no = state.log_position.batch_no;
         let skip_sync = plant!(self.world, CheckpointWithoutLogSync);
         let before_superblock: BoxFuture<'_, Result<()>> =
             Box::pin(async move { if skip_sync { Ok(()) } else { self.sync_log(cx, batch_no).await } });
-        let report = self.pages.checkpoint(cx, &mut *run, &dropped, state, before_superblock).await?;
+        let report = self.pages.checkpoint(cx, &mut *run, &dropped, &plan, state, before_superblock).await?;
         self.show_merged(layers);
         Ok(report)
     }
@@ -255,6 +259,23 @@ impl Store {
             self.sync_log(cx, end).await?;
         }
         self.sync_log(cx, end).await
+    }
+
+    /// Waits until no commit can get a timestamp up to `at` any more, and those that have one are published (I2).
+    pub(crate) async fn close_time(&self, cx: &Cx, at: Timestamp) -> Result<()> {
+        let end = {
+            let mut sequencer = lock(&self.sequencer);
+            sequencer.check_poison()?;
+            sequencer.last_timestamp = sequencer.last_timestamp.max(at);
+            let is_idle = sequencer.pending.is_empty() && sequencer.flight.is_none();
+            let behind = u64::from(!sequencer.pending.is_empty());
+            let end = sequencer.log.as_ref().map_or(0, |log| log.end.batch_no + behind);
+            (!is_idle).then_some(end)
+        };
+        match end {
+            Some(end) => self.sync_log(cx, end).await,
+            None => Ok(()),
+        }
     }
 
     async fn seal_clean(&self, cx: &Cx) -> Result<()> {

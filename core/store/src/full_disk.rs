@@ -16,7 +16,7 @@ use crate::log::space::Segment;
 use crate::mem::Footprint;
 use crate::mem::merge::MergedRun;
 use crate::mem::view::Layer;
-use crate::pages::{CheckpointReport, RunCursor, RunEntry, StoreState};
+use crate::pages::{CheckpointReport, HistoryPlan, RunCursor, RunEntry, StoreState};
 use crate::recovery::remove_segments;
 use crate::store::Store;
 use orrery_base::disk::{DiskErrorKind, DiskOp, FileId};
@@ -243,12 +243,15 @@ impl Store {
         // A checkpoint that failed has freed nothing, but the one before it may have.
         self.level_generations(cx).await?;
         let mut run = MergedRun::new(layers.to_vec());
-        let mut dropped = run.dropped_trees();
+        let mut dropped: Vec<TreeId> = run.dropped_trees().keys().copied().collect();
+        // The history goes first: it is what the disk can do without.
+        let plan = HistoryPlan { to: state.commit_timestamp, ..HistoryPlan::default() };
         let is_small = buggify!(self.world, "checkpoint: small parts");
         let (mut done_count, mut part_count) = (0, if is_small { 3 } else { FIRST_PART_ENTRIES });
         while run.entry().is_some() || !dropped.is_empty() {
             let mut part = PartOf { run: &mut run, left: part_count };
-            let merged = self.merge_part(cx, &mut part, &dropped, part_state.clone(), batch_no).await;
+            let merged =
+                self.merge_part(cx, &mut part, (&dropped, &plan), part_state.clone(), batch_no).await;
             let taken_count = part_count - part.left;
             match merged {
                 Ok(_) => {
@@ -268,7 +271,7 @@ impl Store {
             cx.yield_now().await;
         }
         let mut nothing = PartOf { run: &mut run, left: 0 };
-        let report = self.merge_part(cx, &mut nothing, &[], state.clone(), batch_no).await?;
+        let report = self.merge_part(cx, &mut nothing, (&[], &plan), state.clone(), batch_no).await?;
         self.show_merged(layers);
         Ok(CheckpointReport { entry_count: done_count, ..report })
     }
@@ -277,11 +280,11 @@ impl Store {
         &self,
         cx: &Cx,
         part: &mut PartOf<'_>,
-        dropped: &[TreeId],
+        (dropped, plan): (&[TreeId], &HistoryPlan),
         state: StoreState,
         batch_no: u64,
     ) -> Result<CheckpointReport> {
         let before_superblock: BoxFuture<'_, Result<()>> = Box::pin(self.sync_log(cx, batch_no));
-        self.pages.checkpoint(cx, part, dropped, state, before_superblock).await
+        self.pages.checkpoint(cx, part, dropped, plan, state, before_superblock).await
     }
 }

@@ -29,6 +29,9 @@ impl std::fmt::Display for Durability {
     }
 }
 
+/// How long replaced versions are kept by default: one hour.
+pub const HISTORY_MICROS: u64 = 3_600_000_000;
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -56,6 +59,10 @@ pub struct StoreOptions {
     pub seed: u64,
     /// Nothing is written, not even by recovery.
     pub read_only: bool,
+    /// How long replaced versions are kept, in microseconds, so that the past can be read; 0: not at all.
+    pub history_micros: u64,
+    /// Bytes of pages that they may take; 0: max(64 MiB, 20 % of the data file).
+    pub history_bytes_max: u64,
     /// Whether a database is made where there is none.
     pub create: bool,
 }
@@ -75,6 +82,8 @@ impl Default for StoreOptions {
             in_memory: false,
             seed: 0,
             read_only: false,
+            history_micros: HISTORY_MICROS,
+            history_bytes_max: 0,
             create: true,
         }
     }

@@ -179,7 +179,8 @@ impl Replay<'_> {
         if writes.byte_count() >= ADOPT_BYTES_MIN {
             self.store.adopt(writes, timestamp);
         } else {
-            let (view, oldest) = (self.store.views.current().0, self.store.views.published());
+            let (view, published) = self.store.views.current();
+            let oldest = if self.store.keeps_history() { Timestamp::ZERO } else { published };
             view.active().install(&writes, timestamp, oldest, &self.store.world);
         }
         self.store.views.publish(timestamp);

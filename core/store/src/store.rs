@@ -11,7 +11,7 @@ use crate::mem::memtable::Memtable;
 use crate::mem::view::{Layer, View, Views};
 use crate::options::{Durability, StoreOptions, StoreStats, TxnOptions};
 use crate::pages::{
-    CheckFinding, CheckSummary, LogPosition, PageStore, PageStoreOptions, Reader, StoreState,
+    CheckFinding, CheckSummary, HistoryPlan, LogPosition, PageStore, PageStoreOptions, Reader, StoreState,
 };
 use crate::txn::Txn;
 use orrery_base::disk::{DiskOp, DiskReply, FileId};
@@ -278,6 +278,34 @@ impl Store {
             0 => (self.options.memory_bytes / 2) as usize,
             bytes => bytes as usize,
         }
+    }
+
+    /// Whether replaced versions are kept, so that the past can be read.
+    pub fn keeps_history(&self) -> bool {
+        self.options.history_micros > 0
+    }
+
+    /// What a checkpoint up to `to` does with replaced versions.
+    pub(crate) fn history_plan(&self, now: Micros, to: Timestamp) -> HistoryPlan {
+        let bytes_max = match self.options.history_bytes_max {
+            0 => (64 << 20).max(self.data_bytes.load(Ordering::Relaxed) / 5),
+            bytes => bytes,
+        };
+        let expire_before = Timestamp::from_micros(now.saturating_sub(self.options.history_micros));
+        let hides_expiry = orrery_base::plant!(self.world, HistoryHidesExpiry);
+        HistoryPlan {
+            is_kept: self.keeps_history(),
+            to,
+            expire_before,
+            bytes_max,
+            hides_expiry,
+            ..HistoryPlan::default()
+        }
+    }
+
+    /// No version that somebody may read is older: the memtable may forget those before.
+    pub(crate) fn oldest_readable(&self) -> Timestamp {
+        if self.keeps_history() { Timestamp::ZERO } else { self.views.oldest_snapshot() }
     }
 
     /// When commits answer, unless a transaction says otherwise.

@@ -33,6 +33,8 @@ pub const QUICK: &[Plant] = &[
     Plant::ReleaseLocksBeforeInstall,
     Plant::IgnorePageChecksum,
     Plant::StaleFilter,
+    Plant::HistoryForgetsDeletes,
+    Plant::HistoryForgetsChains,
 ];
 /// Seeds for each of them.
 pub const QUICK_SEED_COUNT: u64 = 100;

@@ -89,6 +89,9 @@ impl Legal {
 
 /// Runs one transaction to its end. `number` is unique in the seed and grows.
 pub async fn transaction(cx: Cx, shared: Arc<Shared>, session: u64, number: u64, mut rng: Rng) {
+    if Rng::fork(number, "past").chance(shared.mix.past_per_mille, 1000) {
+        return past(cx, shared, session, number, rng).await;
+    }
     let isolation = draw_level(&mut rng, &shared.mix);
     let floor = lock(&shared.log).history.newest_acked;
     let options = TxnOptions { isolation, read_only: false };
@@ -101,21 +104,38 @@ pub async fn transaction(cx: Cx, shared: Arc<Shared>, session: u64, number: u64,
         }
     };
     let record = lock(&shared.log).history.begin(TxnRecord::new(number, session, isolation));
-    let client = Client {
-        cx,
-        shared,
-        txn,
-        number,
-        record,
-        floor,
-        rng,
-        statement: 0,
-        own: vec![],
-        locked: vec![],
-        savepoints: vec![],
-        write_count: 0,
-    };
+    let client = Client { floor, ..Client::new(cx, shared, txn, number, record, rng) };
     client.run().await;
+}
+
+/// Reads at a time between the epoch's beginning and now.
+async fn past(cx: Cx, shared: Arc<Shared>, session: u64, number: u64, mut rng: Rng) {
+    let from = lock(&shared.log).history.began_at;
+    let to = Timestamp::from_micros(cx.now()).max(from);
+    let at = Timestamp(rng.range(from.0..to.0 + 1));
+    let txn = match shared.store.begin_at(&cx, at).await {
+        Ok(txn) => txn,
+        Err(error) => return note_error(&shared, "begin at a time", &error),
+    };
+    let mut record = TxnRecord::new(number, session, Isolation::RepeatableRead);
+    record.statements.push(Statement { snapshot: at, floor: Timestamp::ZERO });
+    let record = lock(&shared.log).history.begin(record);
+    let mut client = Client { statement: 1, ..Client::new(cx, shared, txn, number, record, rng) };
+    let mix = client.shared.mix.clone();
+    for _ in 0..client.rng.range(1..5) {
+        lock(&client.shared.log).op_count += 1;
+        let tree = rows::draw_tree(&mut client.rng, &mix);
+        let key = Key(tree, rows::draw_key(&mut client.rng, tree, &mix));
+        let read = match client.rng.chance(1, 2) {
+            true => client.point_read(key).await,
+            false => client.range_read(tree, &mix).await,
+        };
+        if let Err(error) = read {
+            note_error(&client.shared, "read of the past", &error);
+            break;
+        }
+    }
+    client.roll_back();
 }
 
 /// Sleeps in virtual time.
@@ -184,6 +204,23 @@ struct Client {
 }
 
 impl Client {
+    fn new(cx: Cx, shared: Arc<Shared>, txn: Arc<Txn>, number: u64, record: usize, rng: Rng) -> Client {
+        Client {
+            cx,
+            shared,
+            txn,
+            number,
+            record,
+            floor: Timestamp::ZERO,
+            rng,
+            statement: 0,
+            own: vec![],
+            locked: vec![],
+            savepoints: vec![],
+            write_count: 0,
+        }
+    }
+
     async fn run(mut self) {
         let statement_count = self.rng.range(1..self.shared.mix.statement_count_max + 1);
         for _ in 0..statement_count {

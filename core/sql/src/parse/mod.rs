@@ -9,6 +9,7 @@
 
 mod alter;
 mod array;
+mod as_of;
 pub mod ast;
 mod create_as;
 mod ddl;
@@ -29,6 +30,7 @@ mod window;
 mod tests;
 
 pub use keywords::is_keyword;
+pub use as_of::AsOf;
 use orrery_base::{Error, Result, SqlState, limits};
 pub(crate) use query::unnamed_subquery;
 use std::sync::Arc;
@@ -44,6 +46,8 @@ pub struct Parsed {
     pub offset_bytes: usize,
     /// Its tree.
     pub statement: ast::Statement,
+    /// The time that it reads at, if not now.
+    pub as_of: Option<AsOf>,
     /// The largest `$n` in it.
     pub param_count: u32,
 }
@@ -73,13 +77,14 @@ pub fn statements(text: &str) -> Result<Vec<Parsed>> {
             offset_bytes += 1;
             continue;
         }
-        let (statement, param_count, len) =
+        let parser::First { statement, as_of, param_count, len } =
             parser::statement(rest).map_err(|error| shift(error, offset_chars))?;
         all.push(Parsed {
             text: Arc::from(&rest[..len]),
             offset_chars,
             offset_bytes,
             statement,
+            as_of,
             param_count,
         });
         offset_chars += char_count(&rest[..len]);

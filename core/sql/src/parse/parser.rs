@@ -5,6 +5,7 @@
 //! 2. No tree is higher than `NESTING_DEPTH_MAX` either, also where loops build it (`1+1+1+…`): later stages recurse
 //!    over it, and so does dropping it.
 
+use super::as_of::AsOf;
 use super::ast::{Expr, Name, Statement};
 use super::lexer::{Kind, Lexer, Token};
 use super::{keywords, literal};
@@ -27,20 +28,32 @@ pub(super) struct Parser<'a> {
     pub(super) into: Option<(Name, u32, usize)>,
     /// The depth of the outermost SELECT.
     pub(super) select_depth_min: usize,
+    /// AS OF SYSTEM TIME: the time, where the clause stands, and at which depth.
+    pub(super) as_of: Option<(AsOf, u32, usize)>,
     /// Whether they are written `?`.
     pub(super) has_question_marks: bool,
 }
 
-/// Parses the statement at the start of `text`: its tree, its parameter count and its length in bytes.
-pub(super) fn statement(text: &str) -> Result<(Statement, u32, usize)> {
+/// The statement at the start of a text.
+pub(super) struct First {
+    pub statement: Statement,
+    pub as_of: Option<AsOf>,
+    pub param_count: u32,
+    /// Its length in bytes.
+    pub len: usize,
+}
+
+/// Parses the statement at the start of `text`.
+pub(super) fn statement(text: &str) -> Result<First> {
     let mut parser = Parser::new(text);
     let statement = parser.statement()?;
+    let as_of = parser.with_as_of(&statement)?;
     let statement = parser.with_into(statement)?;
     let next = parser.peek()?;
     if !matches!(next.kind, Kind::End | Kind::Punct(b';')) {
         return Err(parser.unexpected(next));
     }
-    Ok((statement, parser.param_count, parser.last_end))
+    Ok(First { statement, as_of, param_count: parser.param_count, len: parser.last_end })
 }
 
 /// Parses a text that is one expression.
@@ -83,6 +96,7 @@ impl<'a> Parser<'a> {
             param_count: 0,
             into: None,
             select_depth_min: usize::MAX,
+            as_of: None,
             has_question_marks: false,
         }
     }

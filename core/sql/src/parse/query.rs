@@ -1,7 +1,7 @@
 //! SELECT and what it is made of.
 
 use super::ast::{
-    Alias, CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Name, OrderItem, Query, Select, SelectItem,
+    CommonTable, Expr, ExprKind, JoinCondition, JoinKind, OrderItem, Query, Select, SelectItem,
     SetExpr, SetKind, TableExpr,
 };
 use super::lexer::Kind;
@@ -220,6 +220,7 @@ impl Parser<'_> {
         let items = if empty { Vec::new() } else { self.select_items()? };
         self.select_into_clause()?;
         let from = if self.accept("from")? { self.list(|parser| parser.table_expr())? } else { Vec::new() };
+        self.as_of_clause()?;
         let filter = if self.accept("where")? { Some(self.expr()?) } else { None };
         let mut group_by = Vec::new();
         let mut group_distinct = false;
@@ -307,7 +308,8 @@ impl Parser<'_> {
     fn join_condition(&mut self) -> Result<JoinCondition> {
         if self.accept("using")? {
             let names = self.name_list()?;
-            let alias = if self.accept("as")? { Some(self.name()?) } else { None };
+            let is_named = !self.is_as_of()? && self.accept("as")?;
+            let alias = if is_named { Some(self.name()?) } else { None };
             return Ok(JoinCondition::Using(names, alias));
         }
         self.expect("on")?;
@@ -406,13 +408,6 @@ impl Parser<'_> {
         self.expect_punct(b')')?;
         let alias = self.table_alias()?;
         Ok(TableExpr::Subquery { query: Box::new(query), lateral: false, alias, at })
-    }
-
-    fn table_alias(&mut self) -> Result<Option<Alias>> {
-        let name = if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? };
-        let Some(name) = name else { return Ok(None) };
-        let columns: Vec<Name> = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
-        Ok(Some(Alias { name, columns }))
     }
 }
 

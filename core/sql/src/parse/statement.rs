@@ -6,7 +6,7 @@ use super::ast::{
     Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
-use super::parser::{self, Parser};
+use super::parser::{self, First, Parser};
 use super::{char_count, keywords, shift};
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
@@ -481,14 +481,14 @@ impl Parser<'_> {
         let start = self.peek()?;
         let offset_chars = char_count(&self.text[..start.start]);
         let rest = &self.text[start.start..];
-        let (statement, param_count, len) =
+        let First { statement, as_of, param_count, len } =
             self.nested(|_| parser::statement(rest).map_err(|error| shift(error, offset_chars)))?;
         if matches!(statement, Statement::Explain { .. } | Statement::Prepare { .. }) {
             return Err(self.unexpected(start));
         }
         self.skip_to(start.start + len, start.at + char_count(&rest[..len]));
         let text = Arc::from(&rest[..len]);
-        Ok(Arc::new(Parsed { text, offset_chars, offset_bytes: start.start, statement, param_count }))
+        Ok(Arc::new(Parsed { text, offset_chars, offset_bytes: start.start, statement, as_of, param_count }))
     }
 
     fn analyze(&mut self) -> Result<Statement> {

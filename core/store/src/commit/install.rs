@@ -71,7 +71,7 @@ impl Store {
         if commit.is_adopted && view.layers.len() < LAYER_COUNT_MAX {
             self.adopt(commit.writes.clone(), commit.timestamp);
         } else {
-            let oldest = self.views.oldest_snapshot();
+            let oldest = self.oldest_readable();
             view.active().install(&commit.writes, commit.timestamp, oldest, &self.world);
         }
     }

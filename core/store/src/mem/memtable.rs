@@ -28,12 +28,13 @@ struct Stored {
 #[derive(Default)]
 struct TreeTable {
     entries: BTreeMap<IndexKey, Stored>,
-    dropped: Option<Timestamp>,
+    /// When the tree was dropped, oldest first.
+    dropped: Vec<Timestamp>,
 }
 
 impl Stored {
     fn as_version(&self) -> Version<'_> {
-        Version { timestamp: self.timestamp, value: self.value.as_deref() }
+        Version { timestamp: self.timestamp, value: self.value.as_deref(), has_older: self.older.is_some() }
     }
 
     /// The newest version at or before `at`.
@@ -69,8 +70,13 @@ impl Stored {
 }
 
 impl TreeTable {
+    /// The last drop that is seen at `at`.
+    fn dropped_at(&self, at: Timestamp) -> Option<Timestamp> {
+        self.dropped.iter().rev().copied().find(|dropped| *dropped <= at)
+    }
+
     fn is_hidden(&self, version: &Stored, at: Timestamp) -> bool {
-        self.dropped.is_some_and(|dropped| dropped <= at && version.timestamp <= dropped)
+        self.dropped_at(at).is_some_and(|dropped| version.timestamp <= dropped)
     }
 }
 
@@ -179,7 +185,7 @@ impl Memtable {
             }
         }
         for &tree in writes.dropped() {
-            trees.entry(tree).or_default().dropped = Some(timestamp);
+            trees.entry(tree).or_default().dropped.push(timestamp);
             self.has_drops.store(true, Ordering::Release);
             count += 1;
         }
@@ -215,13 +221,24 @@ impl Memtable {
         Some(found(stored.as_version()))
     }
 
+    /// Hands all versions of `key` that a drop does not hide to `each`, newest first.
+    pub fn versions(&self, tree: TreeId, key: &[u8], each: &mut dyn FnMut(Version<'_>)) {
+        let trees = self.read();
+        let Some(table) = trees.get(&tree) else { return };
+        let mut next = table.entries.get::<dyn Headed>(&Wanted::new(key));
+        while let Some(stored) = next.filter(|stored| !table.is_hidden(stored, Timestamp::MAX)) {
+            each(stored.as_version());
+            next = stored.older.as_deref();
+        }
+    }
+
     /// When the tree was dropped here, as seen at `at`.
     #[inline]
     pub fn dropped(&self, tree: TreeId, at: Timestamp) -> Option<Timestamp> {
         if !self.has_drops.load(Ordering::Acquire) {
             return None;
         }
-        self.read().get(&tree)?.dropped.filter(|&dropped| dropped <= at)
+        self.read().get(&tree)?.dropped_at(at)
     }
 
     /// Hands the versions of a range at `at` to `each`, in scan order, until it refuses one. Answers whether all were

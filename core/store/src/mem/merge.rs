@@ -29,6 +29,7 @@ struct Patch {
     value_len: usize,
     timestamp: Timestamp,
     rank: usize,
+    has_older: bool,
 }
 
 /// A sorted window of newer entries over a range of one tree.
@@ -117,7 +118,7 @@ impl Patches {
         let item = &self.items[index];
         let at = item.key_at + item.key_len;
         let value = (item.value_len != TOMBSTONE).then(|| &self.bytes[at..at + item.value_len]);
-        Version { timestamp: item.timestamp, value }
+        Version { timestamp: item.timestamp, value, has_older: item.has_older }
     }
 
     /// Reads the next window. Afterwards it holds an entry, or there is none any more.
@@ -171,13 +172,14 @@ impl Patches {
             bytes.extend_from_slice(key);
             bytes.extend_from_slice(version.value.unwrap_or_default());
             let value_len = version.value.map_or(TOMBSTONE, <[u8]>::len);
-            items.push(Patch { key_at, key_len: key.len(), value_len, timestamp: version.timestamp, rank });
+            let (timestamp, has_older) = (version.timestamp, version.has_older);
+            items.push(Patch { key_at, key_len: key.len(), value_len, timestamp, rank, has_older });
             true
         };
         match sources.own {
             Some((writes, limit)) if rank == 0 => {
                 writes.gather(*tree, bounds, *reverse, limit, &mut |key, value| {
-                    take(key, Version { timestamp: Timestamp::MAX, value })
+                    take(key, Version { timestamp: Timestamp::MAX, value, has_older: false })
                 })
             }
             _ => sources.layers[rank - own].gather(*tree, bounds, *reverse, *at, &mut take),
@@ -194,7 +196,11 @@ impl Patches {
     fn merge(&mut self) {
         let mut items = std::mem::take(&mut self.items);
         items.sort_by(|a, b| self.order(a, b).then(a.rank.cmp(&b.rank)));
-        items.dedup_by(|b, a| self.order(a, b) == Ordering::Equal);
+        items.dedup_by(|b, a| {
+            let is_older = self.order(a, b) == Ordering::Equal;
+            a.has_older |= is_older;
+            is_older
+        });
         self.items = items;
     }
 }
@@ -224,23 +230,28 @@ impl MergedRun {
         run
     }
 
-    /// The trees that are dropped, sorted.
-    pub fn dropped_trees(&self) -> Vec<TreeId> {
-        self.dropped.keys().copied().collect()
+    /// The trees that are dropped, and when.
+    pub fn dropped_trees(&self) -> &BTreeMap<TreeId, Timestamp> {
+        &self.dropped
+    }
+
+    /// The layers over the last drop of a tree.
+    fn layers_of(&self, tree: TreeId) -> &[Arc<Layer>] {
+        let hides = |layer: &Arc<Layer>| layer.dropped(tree, Timestamp::MAX).is_some();
+        let depth = match self.dropped.contains_key(&tree) {
+            true => self.layers.iter().position(hides),
+            false => None,
+        };
+        depth.map_or(&self.layers[..], |index| &self.layers[..=index])
     }
 
     /// Goes on until an entry is under the cursor or there is none.
     fn settle(&mut self) {
         loop {
+            let tree = self.patches.as_ref().map(|patches| patches.tree);
+            let layers = tree.map_or_else(Vec::new, |tree| self.layers_of(tree).to_vec());
             if let Some(patches) = &mut self.patches {
-                let depth = match self.dropped.contains_key(&patches.tree) {
-                    true => {
-                        self.layers.iter().position(|it| it.dropped(patches.tree, Timestamp::MAX).is_some())
-                    }
-                    false => None,
-                };
-                let layers = depth.map_or(&self.layers[..], |index| &self.layers[..=index]);
-                patches.refill(Sources { own: None, layers });
+                patches.refill(Sources { own: None, layers: &layers });
                 if patches.peek().is_some() {
                     return;
                 }
@@ -274,6 +285,24 @@ impl RunCursor for MergedRun {
             if patches.peek().is_none() {
                 self.settle();
             }
+        }
+    }
+
+    fn has_older(&self) -> bool {
+        let patches = self.patches.as_ref();
+        patches.is_some_and(|it| it.peek().is_some_and(|index| it.version(index).has_older))
+    }
+
+    fn older(&self, each: &mut dyn FnMut(Timestamp, Option<&[u8]>)) {
+        let Some(patches) = self.patches.as_ref().filter(|_| self.has_older()) else { return };
+        let Some(index) = patches.peek() else { return };
+        let newest = patches.version(index).timestamp;
+        for layer in self.layers_of(patches.tree) {
+            layer.versions(patches.tree, patches.key(index), &mut |version| {
+                if version.timestamp < newest {
+                    each(version.timestamp, version.value);
+                }
+            });
         }
     }
 }

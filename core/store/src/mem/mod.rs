@@ -59,6 +59,8 @@ pub struct Version<'a> {
     pub timestamp: Timestamp,
     /// What.
     pub value: Option<&'a [u8]>,
+    /// Whether it replaced another one in the same place.
+    pub has_older: bool,
 }
 
 /// The ends of a range of keys, borrowed.

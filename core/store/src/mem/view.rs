@@ -44,7 +44,9 @@ impl Layer {
                 if *timestamp > at || !writes.may_contain(hash) {
                     return None;
                 }
-                writes.get(tree, key).map(|value| found(Version { timestamp: *timestamp, value }))
+                writes
+                    .get(tree, key)
+                    .map(|value| found(Version { timestamp: *timestamp, value, has_older: false }))
             }
         }
     }
@@ -77,9 +79,21 @@ impl Layer {
         let (low, high) = sealed.span(bounds);
         let mut take = |index: usize| {
             let (key, value) = sealed.pair(index);
-            each(key, Version { timestamp, value })
+            each(key, Version { timestamp, value, has_older: false })
         };
         if reverse { (low..high).rev().all(&mut take) } else { (low..high).all(&mut take) }
+    }
+
+    /// See [`Memtable::versions`].
+    pub fn versions(&self, tree: TreeId, key: &[u8], each: &mut dyn FnMut(Version<'_>)) {
+        match self {
+            Layer::Memtable(table) => table.versions(tree, key, each),
+            Layer::Run { writes, timestamp } => {
+                if let Some(value) = writes.get(tree, key) {
+                    each(Version { timestamp: *timestamp, value, has_older: false });
+                }
+            }
+        }
     }
 
     /// Bytes of memory taken, about.
@@ -236,6 +250,14 @@ impl Views {
         if serializable {
             state.serializable.add(timestamp);
         }
+        Snapshot { timestamp, view: state.view.clone(), epoch: self.epoch.load(Ordering::Relaxed) }
+    }
+
+    /// A snapshot at a time of the caller's choice, which must not be above the published timestamp unless no commit can
+    /// come up to it.
+    pub fn snapshot_at(&self, timestamp: Timestamp) -> Snapshot {
+        let mut state = lock(&self.state);
+        state.snapshots.add(timestamp);
         Snapshot { timestamp, view: state.view.clone(), epoch: self.epoch.load(Ordering::Relaxed) }
     }
 

@@ -55,6 +55,7 @@ fn pin_both(store: &PageStore) -> (Superblock, Option<Superblock>, Bitmap, Vec<A
             sequence: older.sequence,
             state: older.state.clone(),
             roots: vec![],
+            history: Arc::default(),
             meta: None,
             free_space_extents: vec![],
         });

@@ -8,6 +8,7 @@
 //!   live [`TreeVersion`] is older (I4).
 
 use super::free_space::{CHUNK_UNIT_COUNT, Extent};
+use super::history::{self, HISTORY_LIST, History, HistoryPlan, Replaced};
 use super::merge::{self, ROOT_BYTES, TreeRoot};
 use super::page::{self, Header, PTR_BYTES, PageKind};
 use super::superblock::{MetaRoot, PLACES, Superblock};
@@ -61,7 +62,7 @@ pub async fn checkpoint(
     store: &PageStore,
     cx: &Cx,
     run: &mut dyn RunCursor,
-    dropped_trees: &[TreeId],
+    (dropped_trees, history): (&[TreeId], &HistoryPlan),
     state: StoreState,
     before_superblock: BoxFuture<'_, Result<()>>,
 ) -> Result<CheckpointReport> {
@@ -73,7 +74,8 @@ pub async fn checkpoint(
         (state.current.clone(), state.last_version)
     };
     let mut writer = PageWriter::new(store, cx, version);
-    let mut attempt = Attempt { guard: &mut guard, base: &base, state, report: CheckpointReport::default() };
+    let report = CheckpointReport::default();
+    let mut attempt = Attempt { guard: &mut guard, base: &base, history, state, report };
     match attempt.write(&mut writer, run, dropped_trees, before_superblock).await {
         Ok(version) => {
             let mut report = attempt.report;
@@ -100,11 +102,13 @@ struct Durable {
     roots: Vec<(TreeId, TreeRoot)>,
     free_space_extents: Vec<Extent>,
     live: super::free_space::Bitmap,
+    history: Arc<History>,
 }
 
 struct Attempt<'a, 's> {
     guard: &'a mut WriteGuard<'s>,
     base: &'a TreeVersion,
+    history: &'a HistoryPlan,
     state: StoreState,
     report: CheckpointReport,
 }
@@ -118,7 +122,9 @@ impl Attempt<'_, '_> {
         before_superblock: BoxFuture<'_, Result<()>>,
     ) -> Result<Durable> {
         let (store, cx) = (writer.store(), writer.cx());
-        let changes = self.merge_trees(writer, run, dropped_trees).await?;
+        let mut replaced = self.history.is_kept.then(|| Replaced::new(self.history.bytes_max));
+        let mut changes = self.merge_trees(writer, run, dropped_trees, replaced.as_mut()).await?;
+        let history = self.write_history(writer, replaced, &mut changes).await?;
         let meta = self.merge_meta(writer, &changes).await?;
         let roots = apply(&self.base.roots, &changes);
         let (free_space, free_space_extents, live) = self.write_free_space(writer).await?;
@@ -144,7 +150,7 @@ impl Attempt<'_, '_> {
         self.guard.is_superblock_open = true;
         writer.bytes_written += write_superblock(store, cx, &superblock).await?;
         self.guard.is_superblock_open = false;
-        Ok(Durable { superblock, roots, free_space_extents, live })
+        Ok(Durable { superblock, roots, free_space_extents, live, history })
     }
 
     /// Frees the dropped trees and merges the run, tree by tree. Answers the new roots of the trees that changed.
@@ -153,6 +159,7 @@ impl Attempt<'_, '_> {
         writer: &mut PageWriter<'_>,
         run: &mut dyn RunCursor,
         dropped_trees: &[TreeId],
+        mut replaced: Option<&mut Replaced>,
     ) -> Result<BTreeMap<TreeId, Option<TreeRoot>>> {
         let mut changes = BTreeMap::new();
         for tree in dropped_trees {
@@ -164,16 +171,89 @@ impl Attempt<'_, '_> {
         }
         let mut last = None;
         while let Some(tree) = run.entry().map(|entry| entry.tree) {
-            if last.replace(tree).is_some_and(|last| last >= tree) || tree == META_TREE {
+            if last.replace(tree).is_some_and(|last| last >= tree) || history::is_history(tree) {
                 return Err(Error::internal(format!("{tree} reached a merge out of order")));
             }
             let old = if changes.contains_key(&tree) { None } else { self.base.root(tree).copied() };
-            let merged = merge::merge_tree(writer, run, tree, old).await?;
+            let merged = merge::merge_tree(writer, run, tree, old, replaced.as_deref_mut()).await?;
             self.report.entry_count += merged.taken_count;
             self.report.leaf_count += merged.leaf_count;
             changes.insert(tree, merged.root);
         }
         Ok(changes)
+    }
+
+    /// Writes what was replaced as a run, lets old runs go, and answers what is known of the past now.
+    async fn write_history(
+        &mut self,
+        writer: &mut PageWriter<'_>,
+        replaced: Option<Replaced>,
+        changes: &mut BTreeMap<TreeId, Option<TreeRoot>>,
+    ) -> Result<Arc<History>> {
+        let (base, plan) = (&*self.base.history, self.history);
+        let mut new = base.clone();
+        let mut gone = Vec::new();
+        let everything_goes = match &replaced {
+            Some(replaced) => {
+                new.since = new.since.or(Some(self.base.state.commit_timestamp));
+                new.dropped_at.extend(&plan.dropped_at);
+                replaced.is_over()
+            }
+            None => new.since.is_some(),
+        };
+        if everything_goes {
+            gone.extend(new.runs.iter().map(|run| run.tree));
+            new = History { since: Some(plan.to), ..History::default() };
+        } else if let Some(replaced) = replaced.filter(|replaced| !replaced.is_empty()) {
+            gone.extend(self.write_run(writer, &replaced, &mut new, changes).await?);
+        }
+        let unit_bytes = writer.store().unit_bytes as u64;
+        let run_bytes = |tree: TreeId| {
+            let root = changes.get(&tree).copied().flatten().or_else(|| self.base.root(tree).copied());
+            root.map_or(0, |root| root.unit_count * unit_bytes)
+        };
+        let expired = new.expire(plan, run_bytes);
+        for tree in gone.into_iter().chain(expired) {
+            changes.insert(tree, None);
+            if let Some(root) = self.base.root(tree).copied() {
+                merge::free_tree(writer, root).await?;
+            }
+        }
+        let mut list = base.changes(&new, plan.to);
+        if !list.is_empty() {
+            let old = self.base.root(HISTORY_LIST).copied();
+            let merged = merge::merge_tree(writer, &mut list, HISTORY_LIST, old, None).await?;
+            changes.insert(HISTORY_LIST, merged.root);
+        }
+        Ok(if new == *base { self.base.history.clone() } else { Arc::new(new) })
+    }
+
+    /// Writes a run, the small ones before it merged in; answers those.
+    async fn write_run(
+        &mut self,
+        writer: &mut PageWriter<'_>,
+        replaced: &Replaced,
+        new: &mut History,
+        changes: &mut BTreeMap<TreeId, Option<TreeRoot>>,
+    ) -> Result<Vec<TreeId>> {
+        let (store, cx) = (writer.store(), writer.cx());
+        let small = new.take_small(replaced.byte_count());
+        let mut older = Vec::with_capacity(small.len());
+        for run in &small {
+            let root = self.base.root(run.tree);
+            let root = root.ok_or_else(|| Error::corrupt("a run of the history has no tree"))?;
+            older.push(history::read_rows(store, cx, root).await?);
+        }
+        if !small.is_empty() {
+            probe!(cx.world(), "history: small runs merged");
+        }
+        let bytes = replaced.byte_count() + small.iter().map(|run| run.bytes).sum::<u64>();
+        let after = small.first().map_or(self.base.state.commit_timestamp, |run| run.after);
+        let tree = new.add(&self.base.history, after, self.history.to, bytes);
+        let mut rows = replaced.over(older, tree);
+        let merged = merge::merge_tree(writer, &mut rows, tree, None, None).await?;
+        changes.insert(tree, merged.root);
+        Ok(small.iter().map(|run| run.tree).collect())
     }
 
     /// The changed roots go into the meta tree, by the same merge.
@@ -196,7 +276,7 @@ impl Attempt<'_, '_> {
         let entries =
             changes.iter().map(|(tree, root)| (tree.0.to_be_bytes(), root.map(|root| root.encode())));
         let mut run = MetaRun { entries: entries.collect(), index: 0 };
-        let merged = merge::merge_tree(writer, &mut run, META_TREE, old).await?;
+        let merged = merge::merge_tree(writer, &mut run, META_TREE, old, None).await?;
         Ok(merged.root.map(|root| MetaRoot {
             ptr: root.ptr,
             height: root.height,
@@ -334,13 +414,14 @@ async fn write_superblock(store: &PageStore, cx: &Cx, superblock: &Superblock) -
 fn publish(store: &PageStore, cx: &Cx, durable: Durable, writer: PageWriter<'_>) {
     let freed = writer.settle();
     let mut state = lock(&store.state);
-    let Durable { superblock, roots, free_space_extents, live } = durable;
+    let Durable { superblock, roots, free_space_extents, live, history } = durable;
     let version = Arc::new(TreeVersion {
         sequence: superblock.sequence,
         state: superblock.state.clone(),
         roots,
         meta: superblock.meta,
         free_space_extents,
+        history,
     });
     state.free.publish(superblock.sequence, live, freed);
     state.versions.push(Arc::downgrade(&version));

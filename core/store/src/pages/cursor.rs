@@ -163,6 +163,17 @@ impl TreeCursor {
         self.place = Place::Seek;
     }
 
+    /// Goes on at `key`, in scan direction.
+    pub fn seek_from(&mut self, key: &[u8]) {
+        let bound = Bound::Included(key.to_vec());
+        if self.is_reverse {
+            self.range.end = bound;
+        } else {
+            self.range.start = bound;
+        }
+        self.place = Place::Seek;
+    }
+
     /// The next leaf's rows in the range. Leaves without any are passed over.
     pub fn next<'p>(&mut self, store: &PageStore, pin: &'p Pin<'_>) -> Result<CursorStep<'p>> {
         loop {

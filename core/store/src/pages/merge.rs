@@ -12,8 +12,9 @@
 //! pins pages across awaits nor washes the pool out.
 
 use super::assemble::{Assembler, Cut, Next};
+use super::history::{self, KEY_PREFIX_BYTES, Replaced};
 use super::inner::InnerView;
-use super::leaf::LeafView;
+use super::leaf::{LeafValue, LeafView};
 use super::page::{self, PTR_BYTES, PageKind};
 use super::writer::{PageWriter, Stream};
 use super::{RunCursor, RunEntry};
@@ -128,6 +129,8 @@ pub struct TreeMerge<'a, 's> {
     run: &'a mut dyn RunCursor,
     tree: TreeId,
     levels: Vec<Assembler>,
+    /// Where replaced versions go, if they are kept.
+    replaced: Option<&'a mut Replaced>,
     read_ahead: ReadAhead,
     /// A page's buffer, used again.
     spare: AlignedBuf,
@@ -150,12 +153,13 @@ pub struct Merged {
     pub leaf_count: u64,
 }
 
-/// Merges the run's entries of `tree`, which come next in it, into `old`.
+/// Merges the run's entries of `tree`, which come next in it, into `old`. What they replace goes into `replaced`.
 pub async fn merge_tree(
     writer: &mut PageWriter<'_>,
     run: &mut dyn RunCursor,
     tree: TreeId,
     old: Option<TreeRoot>,
+    replaced: Option<&mut Replaced>,
 ) -> Result<Merged> {
     let unit_bytes = writer.store().unit_bytes;
     let counts =
@@ -166,6 +170,7 @@ pub async fn merge_tree(
         run,
         tree,
         levels: vec![Assembler::new(0, unit_bytes)],
+        replaced,
         read_ahead: ReadAhead::default(),
         spare: AlignedBuf::default(),
         entry_count,
@@ -320,6 +325,7 @@ impl TreeMerge<'_, '_> {
             inserted_between |= !is_same;
             self.keep_rows(&leaf, row..at)?;
             row = at;
+            self.keep_replaced(is_same.then_some((&leaf, at))).await?;
             if is_same {
                 if plant!(self.writer.cx().world(), MissTombstoneInMerge) && self.run_is_at_tombstone() {
                     self.run.advance();
@@ -362,9 +368,56 @@ impl TreeMerge<'_, '_> {
         }
     }
 
+    /// Keeps what the run's entry replaces: versions of the run itself, and the row of the tree.
+    #[inline]
+    async fn keep_replaced(&mut self, row: Option<(&LeafView<'_>, usize)>) -> Result<()> {
+        if self.replaced.is_some() && (row.is_some() || self.run.has_older()) {
+            return self.keep_versions(row).await;
+        }
+        Ok(())
+    }
+
+    async fn keep_versions(&mut self, row: Option<(&LeafView<'_>, usize)>) -> Result<()> {
+        let entry = self.run.entry().expect("the caller saw it");
+        let mut long = None;
+        // After a crash a part of the run may be in the tree already, and what it replaced in the history.
+        let row = row.filter(|(leaf, row)| leaf.timestamp(*row) < entry.timestamp);
+        if let Some((leaf, row)) = row
+            && let LeafValue::Overflow(ptr, len) = leaf.value(row)
+        {
+            long = Some(history::read_long(self.writer.store(), self.writer.cx(), &ptr, len).await?);
+        }
+        let (entry, Some(replaced)) = (self.run.entry().expect("the caller saw it"), &mut self.replaced)
+        else {
+            return Ok(());
+        };
+        if replaced.is_over() {
+            return Ok(());
+        }
+        replaced.begin(self.tree, entry.key);
+        let world = self.writer.cx().world();
+        if entry.value.is_none() && !plant!(world, HistoryForgetsDeletes) {
+            replaced.push(entry.timestamp, None);
+        }
+        if !plant!(world, HistoryForgetsChains) {
+            self.run.older(&mut |timestamp, value| replaced.push(timestamp, value));
+        }
+        if let Some((leaf, row)) = row {
+            let value = match (&long, leaf.value(row)) {
+                (Some(long), _) => long,
+                (None, LeafValue::Inline(value)) => value,
+                (None, LeafValue::Overflow(..)) => unreachable!("it was read above"),
+            };
+            replaced.push(leaf.timestamp(row), Some(value));
+        }
+        replaced.end();
+        Ok(())
+    }
+
     /// Takes all entries below `upper`: no old row lies among them. Here a bulk load spends its time.
     async fn insert_below(&mut self, upper: Option<&[u8]>) -> Result<()> {
         while self.entry_below(upper).is_some() {
+            self.keep_replaced(None).await?;
             self.take_entry().await?;
         }
         Ok(())
@@ -374,7 +427,7 @@ impl TreeMerge<'_, '_> {
     #[inline]
     async fn take_entry(&mut self) -> Result<()> {
         let entry = self.run.entry().expect("the caller saw it");
-        if entry.key.len() > KEY_BYTES_MAX {
+        if entry.key.len() > KEY_BYTES_MAX + KEY_PREFIX_BYTES {
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a key is too long"));
         }
         self.taken_count += 1;

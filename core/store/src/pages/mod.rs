@@ -17,6 +17,7 @@ mod cursor;
 mod epoch;
 mod free_space;
 mod heads;
+mod history;
 mod inner;
 mod leaf;
 mod merge;
@@ -28,6 +29,8 @@ mod tree;
 mod writer;
 
 pub use cursor::{LeafRows, TreeCursor};
+pub use history::{History, HistoryPlan, HistoryRun, is_history};
+pub(crate) use history::{KEY_PREFIX_BYTES as HISTORY_KEY_PREFIX_BYTES, version_at};
 pub use leaf::LeafValue;
 pub use pool::{Pin, Reader};
 pub use tree::TreeVersion;
@@ -132,6 +135,12 @@ pub trait RunCursor: Send {
     fn entry(&self) -> Option<RunEntry<'_>>;
     /// Goes to the next entry.
     fn advance(&mut self);
+    /// Whether the entry under the cursor replaces others of the same run.
+    fn has_older(&self) -> bool {
+        false
+    }
+    /// The versions that the entry under the cursor replaces in the same run, newest first.
+    fn older(&self, _each: &mut dyn FnMut(Timestamp, Option<&[u8]>)) {}
 }
 
 /// What [`TreeCursor::next`] gives.
@@ -384,7 +393,7 @@ impl PageStore {
     /// Merges a run into the trees and makes it durable: pages, sync, superblock copies, sync, publish.
     /// `before_superblock` is awaited after the pages' sync.
     ///
-    /// Run entries of a tree in `dropped_trees` start it anew. Errors: 55006 when another one runs; 53100; disk errors;
+    /// Run entries of a tree in `dropped_trees` start it anew. `history` says what becomes of replaced versions. Errors: 55006 when another one runs; 53100; disk errors;
     /// XX001. On any error nothing is published and the old version stays (I6). When a sync failed,
     /// [`PageStore::is_poisoned`] is true afterwards (I5). Dropping it drops the checkpoint; dropped while the superblock
     /// is being written, it poisons.
@@ -393,10 +402,11 @@ impl PageStore {
         cx: &Cx,
         run: &mut dyn RunCursor,
         dropped_trees: &[TreeId],
+        history: &HistoryPlan,
         state: StoreState,
         before_superblock: BoxFuture<'_, Result<()>>,
     ) -> Result<CheckpointReport> {
-        checkpoint::checkpoint(self, cx, run, dropped_trees, state, before_superblock).await
+        checkpoint::checkpoint(self, cx, run, (dropped_trees, history), state, before_superblock).await
     }
 
     /// Rewrites the other generation, so that both are at one root with the newest one's trees; it gets `state`. A clean

@@ -4,6 +4,7 @@
 //! was cut holds nothing but zero bytes beside its superblock places, and may be made again.
 
 use super::free_space::{Bitmap, CHUNK_UNIT_COUNT, Extent, FreeSpace, superblock_extents};
+use super::history::{self, HISTORY_LIST, History};
 use super::merge::TreeRoot;
 use super::page::{self, PageKind};
 use super::pool::Pool;
@@ -170,7 +171,20 @@ pub async fn open(
     let budget = options.pool_budget_bytes;
     let store = store(budget, newest, chosen.older, free, roots, free_space_extents, chosen.damaged);
     lock(&store.state).last_version = last_version;
+    load_history(&store, cx).await?;
     Ok((store, state))
+}
+
+/// Reads the history's list into the newest version.
+async fn load_history(store: &Arc<PageStore>, cx: &Cx) -> Result<()> {
+    let current = store.current();
+    let Some(root) = current.root(HISTORY_LIST) else { return Ok(()) };
+    let history = Arc::new(History::decode(&history::read_rows(store, cx, root).await?)?);
+    let current = Arc::new(super::TreeVersion { history, ..(*current).clone() });
+    let mut state = lock(&store.state);
+    state.versions = vec![Arc::downgrade(&current)];
+    state.current = current;
+    Ok(())
 }
 
 fn store(
@@ -189,6 +203,7 @@ fn store(
         roots,
         meta: newest.meta,
         free_space_extents,
+        history: Arc::default(),
     });
     let state = State {
         versions: vec![Arc::downgrade(&current)],

@@ -1,6 +1,7 @@
 //! Reading the trees of one version: point lookup, splitting a range, figures. Plain functions: a page that is not in
 //! memory is an answer, not a wait.
 
+use super::history::{History, is_history};
 use super::inner::InnerView;
 use super::leaf::{LeafValue, LeafView};
 use super::merge::TreeRoot;
@@ -11,9 +12,10 @@ use super::{StoreState, TreeGet, TreeStats};
 use orrery_base::kv::KeyRange;
 use orrery_base::{PagePtr, Result, TreeId};
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// One published state of all trees. Holding it pins its pages on disk (I4).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TreeVersion {
     pub(super) sequence: u64,
     pub(super) state: StoreState,
@@ -21,6 +23,7 @@ pub struct TreeVersion {
     pub(super) roots: Vec<(TreeId, TreeRoot)>,
     pub(super) meta: Option<MetaRoot>,
     pub(super) free_space_extents: Vec<super::free_space::Extent>,
+    pub(super) history: Arc<History>,
 }
 
 impl TreeVersion {
@@ -34,9 +37,14 @@ impl TreeVersion {
         &self.state
     }
 
-    /// Its trees that have rows, in order.
+    /// Its trees that have rows, in order; not those of the history.
     pub fn trees(&self) -> impl Iterator<Item = TreeId> + '_ {
-        self.roots.iter().map(|(tree, _)| *tree)
+        self.roots.iter().map(|(tree, _)| *tree).filter(|tree| !is_history(*tree))
+    }
+
+    /// What is known of the past.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Whether the tree has a row.

@@ -47,6 +47,9 @@ impl Transaction for Txn {
     }
 
     fn scan(&self, tree: TreeId, range: KeyRange, mode: ReadMode, reverse: bool) -> Result<Box<dyn Scan>> {
+        if self.is_past {
+            return Ok(Box::new(self.scan_past(tree, range, reverse)?));
+        }
         Ok(Box::new(self.scan_range(tree, range, mode, reverse)?))
     }
 

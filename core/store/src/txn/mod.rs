@@ -5,13 +5,14 @@
 //! the point of no return on, its writes and row locks belong to the commit queue.
 
 pub mod api;
+pub mod past;
 pub mod read;
 pub mod scan;
 
 use crate::commit::conflict::ReadSet;
 use crate::commit::prepare::Prepared;
 use crate::lock::held::HeldLocks;
-use crate::mem::view::View;
+use crate::mem::view::{Snapshot, View};
 use crate::mem::write_set::WriteSet;
 use crate::options::{Durability, TxnOptions};
 use crate::pages::Reader;
@@ -50,12 +51,31 @@ pub struct Txn {
     pub(crate) has_writes: AtomicBool,
     pub(crate) held: Mutex<HeldLocks>,
     pub(crate) reads: Option<Mutex<ReadSet>>,
+    /// Whether the snapshot lies at a time of the caller's choice.
+    pub(crate) is_past: bool,
 }
 
 impl Txn {
     pub(crate) fn begin(store: Arc<Store>, options: TxnOptions) -> Arc<Txn> {
         let is_validated = options.isolation == Isolation::Serializable && !options.read_only;
         let snapshot = store.views.snapshot(is_validated);
+        Txn::with_snapshot(store, options, snapshot, is_validated, false)
+    }
+
+    /// See [`Store::begin_at`].
+    pub(crate) fn begin_past(store: Arc<Store>, at: Timestamp) -> Arc<Txn> {
+        let snapshot = store.views.snapshot_at(at);
+        let options = TxnOptions { isolation: Isolation::RepeatableRead, read_only: true };
+        Txn::with_snapshot(store, options, snapshot, false, true)
+    }
+
+    fn with_snapshot(
+        store: Arc<Store>,
+        options: TxnOptions,
+        snapshot: Snapshot,
+        is_validated: bool,
+        is_past: bool,
+    ) -> Arc<Txn> {
         let id = TxnId(store.next_txn_id.fetch_add(1, Ordering::Relaxed));
         let reading = Reading { timestamp: snapshot.timestamp, view: snapshot.view, epoch: snapshot.epoch };
         let reader = Some(store.take_reader());
@@ -73,6 +93,7 @@ impl Txn {
             has_writes: AtomicBool::new(false),
             held: Mutex::default(),
             reads: is_validated.then(Mutex::default),
+            is_past,
         })
     }
 

@@ -97,6 +97,9 @@ impl Txn {
                 return Ok(Lookup::Absent { newer: dropped > snapshot });
             }
         }
+        if self.is_past {
+            return self.read_past(view, at, tree, key, found);
+        }
         if !view.tree.has_rows(tree) {
             return Ok(Lookup::Absent { newer: false });
         }

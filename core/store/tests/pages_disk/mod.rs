@@ -7,7 +7,8 @@ use orrery_base::rng::Rng;
 use orrery_base::task::{BoxFuture, IoRequest, Task};
 use orrery_base::{AlignedBuf, Cx, Error, PagePtr, Result, Timestamp, TreeId, World};
 use orrery_store::pages::{
-    CheckpointReport, PageStore, PageStoreOptions, RunCursor, RunEntry, StoreState, TreeGet, TreeVersion,
+    CheckpointReport, HistoryPlan, PageStore, PageStoreOptions, RunCursor, RunEntry, StoreState, TreeGet,
+    TreeVersion,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -222,7 +223,7 @@ pub async fn checkpoint(
     let timestamp = run.entries.iter().map(|entry| entry.2).max().unwrap_or(0);
     let state = StoreState { commit_timestamp: Timestamp(timestamp), ..StoreState::default() };
     let before: BoxFuture<'_, Result<()>> = Box::pin(async { Ok::<(), Error>(()) });
-    store.checkpoint(cx, &mut run, dropped, state, before).await
+    store.checkpoint(cx, &mut run, dropped, &HistoryPlan::default(), state, before).await
 }
 
 pub fn options() -> PageStoreOptions {
