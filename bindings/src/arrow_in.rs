@@ -3,12 +3,13 @@
 use crate::connection::{Connection, quote_name};
 use arrow_array::cast::AsArray;
 use arrow_array::types as arrow;
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, RecordBatchReader};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, RecordBatchReader, UInt32Array};
 use arrow_schema::{DataType, Field as ArrowField, IntervalUnit, TimeUnit};
 use orrery_engine::base::{Error, Result, SqlState};
-use orrery_engine::sql::columns::ColumnBuilder;
+use orrery_engine::sql::columns::{ColumnBuilder, nulls_of};
 use orrery_engine::sql::datum::{Datum, Interval};
 use orrery_engine::sql::exec::Batch;
+use orrery_engine::sql::gather;
 use orrery_engine::sql::types::SqlType;
 use std::sync::Arc;
 
@@ -107,8 +108,12 @@ fn column_in(column: &ArrayRef, ty: SqlType) -> Result<ArrayRef> {
     }
     if let Some(dictionary) = column.as_any_dictionary_opt() {
         let values = column_in(dictionary.values(), ty)?;
-        return arrow_select::take::take(&*values, dictionary.keys(), None)
-            .map_err(|error| Error::internal(error.to_string()));
+        if values.is_empty() {
+            return nulls_of(ty, column.len());
+        }
+        let rows = dictionary.normalized_keys().into_iter().map(|row| row as u32).collect::<Vec<_>>();
+        let rows = UInt32Array::new(rows.into(), dictionary.nulls().cloned());
+        return gather::take(&values, &rows);
     }
     let mut builder = ColumnBuilder::new(ty, column.len());
     let value = reader(column)?;

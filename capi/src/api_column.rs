@@ -5,7 +5,7 @@
 use crate::api_statement::{State, orrery_statement, with};
 use crate::error::{Outcome, Stop, c_text, guard, orrery_status};
 use crate::raw;
-use orrerydb::{Error, FromValue, SqlState, SqlType, Value};
+use orrerydb::{Error, FromValue, SqlState, SqlType, Value, ValueRef};
 use std::ffi::{CString, c_char};
 
 /// A column's type, without its modifier.
@@ -69,19 +69,20 @@ fn kind(ty: SqlType) -> orrery_type {
         SqlType::Timestamptz => orrery_type::ORRERY_TYPE_TIMESTAMPTZ,
         SqlType::Interval => orrery_type::ORRERY_TYPE_INTERVAL,
         SqlType::Uuid => orrery_type::ORRERY_TYPE_UUID,
+        SqlType::Fitted(fitted) => kind(fitted.layout()),
     }
 }
 
 /// How many columns the result has: known after the first step; 0 when the statement gives no rows.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_count(statement: *const orrery_statement) -> usize {
-    with(statement, |state, _| state.fields.len()).unwrap_or(0)
+    with(statement, |state, _| state.fields().len()).unwrap_or(0)
 }
 
 /// A column's name, from column 0; NULL when there is no such column. Valid until the statement runs again or is closed.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_name(statement: *const orrery_statement, column: usize) -> *const c_char {
-    name(statement, column, |state| &state.names)
+    name(statement, column, |state| state.names().0)
 }
 
 /// The name of a column's type, such as "numeric(8,2)"; as `orrery_column_name`.
@@ -90,13 +91,13 @@ pub extern "C" fn orrery_column_type_name(
     statement: *const orrery_statement,
     column: usize,
 ) -> *const c_char {
-    name(statement, column, |state| &state.type_names)
+    name(statement, column, |state| state.names().1)
 }
 
 fn name(
     handle: *const orrery_statement,
     column: usize,
-    names: impl FnOnce(&State) -> &Vec<CString>,
+    names: impl FnOnce(&mut State) -> &[CString],
 ) -> *const c_char {
     let name = |state: &mut State| names(state).get(column).map(|name| name.as_ptr());
     with(handle, |state, _| name(state)).ok().flatten().unwrap_or(std::ptr::null())
@@ -105,14 +106,14 @@ fn name(
 /// A column's type.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_type(statement: *const orrery_statement, column: usize) -> orrery_type {
-    let field = with(statement, |state, _| state.fields.get(column).map(|field| field.ty)).ok().flatten();
+    let field = with(statement, |state, _| state.fields().get(column).map(|field| field.ty)).ok().flatten();
     field.map_or(orrery_type::ORRERY_TYPE_UNKNOWN, kind)
 }
 
 /// Whether the value of a column is NULL; true when there is no row or no such column.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_is_null(statement: *const orrery_statement, column: usize) -> bool {
-    with(statement, |state, _| state.row.get(column).is_none_or(Value::is_null)).unwrap_or(true)
+    with(statement, |state, _| state.row.is_null(column)).unwrap_or(true)
 }
 
 /// Gives a value of the row to `with`.
@@ -131,15 +132,21 @@ fn on(
     })
 }
 
-fn typed<T: FromValue>(state: &State, column: usize, wanted: &str) -> Result<T, Stop> {
-    let value = &state.row[column];
-    T::from_value(value).ok_or_else(|| {
-        let (code, what) = match value {
-            Value::Null => (SqlState::NULL_VALUE_NOT_ALLOWED, "NULL".to_owned()),
-            _ => (SqlState::DATATYPE_MISMATCH, state.fields[column].ty.name()),
-        };
-        Error::new(code, format!("column {column} is {what} and was read as {wanted}")).into()
-    })
+fn typed<T: FromValue>(state: &mut State, column: usize, wanted: &str) -> Result<T, Stop> {
+    state.row.plain(column).ok_or_else(|| unfit(state, column, wanted))
+}
+
+fn ty_of(state: &mut State, column: usize) -> SqlType {
+    state.fields().get(column).map_or(SqlType::Unknown, |field| field.ty)
+}
+
+#[cold]
+fn unfit(state: &mut State, column: usize, wanted: &str) -> Stop {
+    let (code, what) = match state.row.is_null(column) {
+        true => (SqlState::NULL_VALUE_NOT_ALLOWED, "NULL".to_owned()),
+        false => (SqlState::DATATYPE_MISMATCH, ty_of(state, column).name()),
+    };
+    Error::new(code, format!("column {column} is {what} and was read as {wanted}")).into()
 }
 
 /// The value of an integer column. Errors: 22004 for NULL, 42804 for another type.
@@ -199,16 +206,17 @@ pub unsafe extern "C" fn orrery_column_bool(
 pub extern "C" fn orrery_column_text(statement: *const orrery_statement, column: usize) -> *const c_char {
     let mut text = std::ptr::null();
     on(statement, column, |state, column| {
-        if state.row[column].is_null() {
+        if state.row.is_null(column) {
             return Ok(orrery_status::ORRERY_OK);
         }
         if state.texts.len() <= column {
             state.texts.resize(state.row.len(), None);
         }
-        let (value, ty) = (&state.row[column], state.fields[column].ty);
+        let ty = ty_of(state, column);
+        let value = state.row.value(column);
         let made = state.texts[column].get_or_insert_with(|| match value {
-            Value::Text(text) => c_text(text),
-            other => c_text(&orrerydb::format_value(other, ty)),
+            ValueRef::Text(text) => c_text(text),
+            other => c_text(&orrerydb::format_value(&Value::from(other), ty)),
         });
         text = made.as_ptr();
         Ok(orrery_status::ORRERY_OK)
@@ -229,14 +237,11 @@ pub unsafe extern "C" fn orrery_column_bytes(
     len: *mut usize,
 ) -> orrery_status {
     on(statement, column, |state, column| {
-        let bytes: Option<&[u8]> = match &state.row[column] {
-            Value::Null => None,
-            Value::Text(text) => Some(text.as_bytes()),
-            Value::Bytea(bytes) => Some(bytes),
-            _ => {
-                let message = format!("column {column} is {} and was read as bytes", state.fields[column].ty);
-                return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).into());
-            }
+        let bytes: Option<&[u8]> = match state.row.value(column) {
+            ValueRef::Null => None,
+            ValueRef::Text(text) => Some(text.as_bytes()),
+            ValueRef::Bytea(bytes) => Some(bytes),
+            _ => return Err(unfit(state, column, "bytes")),
         };
         // SAFETY: this function's contract, here and below.
         unsafe { raw::give(out, bytes.map_or(std::ptr::null(), <[u8]>::as_ptr))? };

@@ -6,6 +6,7 @@ use crate::api_connection::{Connection, as_pointer, connection, orrery_connectio
 use crate::error::{Outcome, Stop, c_text, guard, orrery_status};
 use crate::handle::Table;
 use crate::raw;
+use crate::row::Row;
 use orrerydb::{Answer, Field, RowStream, Value};
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
@@ -30,12 +31,13 @@ pub(crate) struct State {
     batch: Vec<Value>,
     batch_count: usize,
     result: Run,
-    /// Of the result, or of the one before.
-    pub(crate) fields: Arc<[Field]>,
-    pub(crate) names: Vec<CString>,
-    pub(crate) type_names: Vec<CString>,
-    /// The row that the last step gave; empty when there is none.
-    pub(crate) row: Vec<Value>,
+    /// Of the result, or of the one before. A point query's are looked at when they are asked for (`is_described`).
+    fields: Arc<[Field]>,
+    names: Vec<CString>,
+    type_names: Vec<CString>,
+    is_described: bool,
+    /// The row that the last step gave.
+    pub(crate) row: Row,
     /// Values of it as texts, once they were asked for.
     pub(crate) texts: Vec<Option<CString>>,
     row_count: i64,
@@ -62,7 +64,8 @@ impl State {
             fields: Arc::from([]),
             names: Vec::new(),
             type_names: Vec::new(),
-            row: Vec::new(),
+            is_described: true,
+            row: Row::default(),
             texts: Vec::new(),
             row_count: -1,
         }
@@ -86,13 +89,31 @@ impl State {
             self.type_names = fields.iter().map(|field| c_text(&field.ty.name())).collect();
             self.fields = fields;
         }
+        self.is_described = true;
+    }
+
+    /// The columns.
+    pub(crate) fn fields(&mut self) -> &[Field] {
+        if !self.is_described {
+            if !self.statement.has_fields(&self.fields) {
+                self.describe(self.statement.fields().unwrap_or_default().into());
+            }
+            self.is_described = true;
+        }
+        &self.fields
+    }
+
+    /// Their names, and those of their types.
+    pub(crate) fn names(&mut self) -> (&[CString], &[CString]) {
+        self.fields();
+        (&self.names, &self.type_names)
     }
 
     fn run(&mut self, connection: &mut orrerydb::Connection) -> orrerydb::Result<orrery_status> {
         self.row.clear();
         let (row, mut copied) = (&mut self.row, Ok(()));
         let point = connection.try_point(&self.statement, &self.params, &mut |found| {
-            copied = (0..found.len()).try_for_each(|column| found.value(column).map(|value| row.push(value)));
+            copied = row.copy(&found);
         });
         if let Some(row_count) = point {
             copied?;
@@ -101,9 +122,7 @@ impl State {
             if !self.statement.is_query() || row_count == 0 {
                 return Ok(orrery_status::ORRERY_DONE);
             }
-            if self.fields.len() != self.row.len() {
-                self.describe(self.statement.fields().unwrap_or_default().into());
-            }
+            self.is_described = false;
             return Ok(orrery_status::ORRERY_ROW);
         }
         match connection.answer(&self.statement, &self.params)? {
@@ -125,7 +144,7 @@ impl State {
         self.row.clear();
         if let Run::Stream(stream) = &mut self.result {
             if let Some(row) = stream.next().transpose()? {
-                self.row = row.values()?;
+                self.row.set(row.values()?);
                 return Ok(orrery_status::ORRERY_ROW);
             }
             self.row_count =

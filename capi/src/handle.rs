@@ -38,6 +38,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Which block an index lies in, and where.
+#[inline]
 fn place(index: usize) -> (usize, usize) {
     let block = (index / FIRST_BLOCK_SLOT_COUNT + 1).ilog2() as usize;
     (block, index - FIRST_BLOCK_SLOT_COUNT * ((1 << block) - 1))
@@ -49,6 +50,7 @@ impl<T> Table<T> {
         Table { blocks: [const { OnceLock::new() }; BLOCK_COUNT], free, kind }
     }
 
+    #[inline]
     fn slot(&self, index: usize) -> Option<&Slot<T>> {
         let (block, at) = place(index);
         self.blocks.get(block)?.get()?.get(at)
@@ -76,6 +78,7 @@ impl<T> Table<T> {
         Some((state.generation as usize) << 32 | index << 3 | self.kind)
     }
 
+    #[inline]
     fn find(&self, handle: usize) -> Option<(usize, MutexGuard<'_, State<T>>)> {
         let index = (handle & 0xffff_ffff) >> 3;
         let state = lock(&self.slot(index)?.state);
@@ -83,6 +86,7 @@ impl<T> Table<T> {
     }
 
     /// Hands the value of a handle to `work`, if it is one; other calls with the handle wait.
+    #[inline]
     pub(crate) fn with<R>(&self, handle: usize, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.find(handle)?.1.value.as_mut().map(work)
     }

@@ -16,3 +16,4 @@ mod api_statement;
 mod error;
 mod handle;
 mod raw;
+mod row;

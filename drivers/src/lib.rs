@@ -42,8 +42,16 @@ pub trait Driver: Send + Sync {
     /// Performs one request on this thread. Blocks while the disk works.
     fn perform(&self, op: DiskOp) -> DiskResult;
 
+    /// The driver that this one is a layer over: it does what is not written here anew.
+    fn inner(&self) -> Option<&dyn Driver> {
+        None
+    }
+
     /// Performs and completes at least one of `waiting` (not empty), and takes the completed ones out.
     fn perform_some(&self, waiting: &mut Vec<IoRequest>) {
+        if let Some(inner) = self.inner() {
+            return inner.perform_some(waiting);
+        }
         for request in waiting.drain(..) {
             let (op, completion) = request.split();
             completion.complete(self.perform(op));
@@ -52,38 +60,47 @@ pub trait Driver: Send + Sync {
 
     /// Takes a sub-task to run elsewhere. Dropping it gives it back to its parent: what a driver without threads does.
     fn offer(&self, subtask: SubTask) {
-        drop(subtask);
+        match self.inner() {
+            Some(inner) => inner.offer(subtask),
+            None => drop(subtask),
+        }
     }
 
     /// The wall clock.
     fn now(&self) -> Micros {
-        wall_clock()
+        self.inner().map_or_else(wall_clock, |inner| inner.now())
     }
 
     /// A number nobody can guess, for database ids and the like: the core draws no entropy itself (L1).
     fn entropy(&self) -> u64 {
-        entropy()
+        self.inner().map_or_else(entropy, |inner| inner.entropy())
     }
 
     /// The world that tasks of this driver are made with.
     fn world(&self) -> Arc<World> {
-        World::quiet()
+        self.inner().map_or_else(World::quiet, |inner| inner.world())
     }
 
     /// Blocks this thread until the wall clock says `until`, or shorter.
     fn sleep(&self, until: Micros) {
-        std::thread::sleep(Duration::from_micros(until.saturating_sub(self.now())));
+        match self.inner() {
+            Some(inner) => inner.sleep(until),
+            None => std::thread::sleep(Duration::from_micros(until.saturating_sub(self.now()))),
+        }
     }
 
     /// Called when a task waits for something other than the disk, before its thread is parked. A driver that is the only one
     /// who could bring about what it waits for does so here, and answers `true`: the task is polled again.
     fn meanwhile(&self, wake_at: Option<Micros>, cancel: &Cancel) -> bool {
-        let _ = (wake_at, cancel);
-        false
+        self.inner().is_some_and(|inner| inner.meanwhile(wake_at, cancel))
     }
 
     /// Called when a task has come to its end.
-    fn after_task(&self) {}
+    fn after_task(&self) {
+        if let Some(inner) = self.inner() {
+            inner.after_task();
+        }
+    }
 
     /// Runs a task to its answer on this thread. All requests that it made are performed when this returns, those
     /// nobody waits for included.

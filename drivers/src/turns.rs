@@ -6,10 +6,10 @@
 //!   cancelled, and [`Turns::take_stuck`] says so, where a thread would sleep for ever.
 
 use crate::{Driver, run_loop};
+use orrery_base::Result;
 use orrery_base::disk::{DiskOp, DiskResult};
-use orrery_base::task::{Cancel, IoRequest, SubTask, Task, lock};
+use orrery_base::task::{Cancel, Task, lock};
 use orrery_base::time::Micros;
-use orrery_base::{Result, World};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
@@ -112,23 +112,8 @@ impl Driver for Turns {
     fn perform(&self, op: DiskOp) -> DiskResult {
         self.inner.perform(op)
     }
-    fn perform_some(&self, waiting: &mut Vec<IoRequest>) {
-        self.inner.perform_some(waiting);
-    }
-    fn offer(&self, subtask: SubTask) {
-        self.inner.offer(subtask);
-    }
-    fn now(&self) -> Micros {
-        self.inner.now()
-    }
-    fn entropy(&self) -> u64 {
-        self.inner.entropy()
-    }
-    fn world(&self) -> Arc<World> {
-        self.inner.world()
-    }
-    fn sleep(&self, until: Micros) {
-        self.inner.sleep(until);
+    fn inner(&self) -> Option<&dyn Driver> {
+        Some(&*self.inner)
     }
 
     fn meanwhile(&self, wake_at: Option<Micros>, cancel: &Cancel) -> bool {
@@ -136,14 +121,17 @@ impl Driver for Turns {
             return true;
         }
         let at = wake_at.into_iter().chain(self.wake_at()).min();
-        match at {
-            Some(at) => self.inner.sleep(at),
-            None => {
-                assert!(!cancel.is_asked(), "a cancelled task ends");
-                self.is_stuck.store(true, Ordering::Release);
-                cancel.cancel();
+        if let Some(at) = at {
+            let before = self.inner.now();
+            self.inner.sleep(at);
+            // A clock that stands still brings nothing about.
+            if self.inner.now() > before || before >= at {
+                return true;
             }
         }
+        assert!(!cancel.is_asked(), "a cancelled task ends");
+        self.is_stuck.store(true, Ordering::Release);
+        cancel.cancel();
         true
     }
 
@@ -165,7 +153,7 @@ mod tests {
     use super::*;
     use crate::MemoryDriver;
     use orrery_base::disk::FileId;
-    use orrery_base::{AlignedBuf, Error};
+    use orrery_base::{AlignedBuf, Error, World};
     use std::task::Poll;
 
     fn turns() -> Turns {

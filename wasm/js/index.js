@@ -31,11 +31,12 @@ async function remote(target, options) {
     waiting.clear();
   };
   worker.onmessage = ({ data: { id, value, error } }) => {
-    const { resolve, reject } = waiting.get(id);
+    const asked = waiting.get(id);
     waiting.delete(id);
-    if (error === undefined) resolve(value);
-    else reject(OrreryError.revive(error));
+    if (error === undefined) asked?.resolve(value);
+    else asked?.reject(OrreryError.revive(error));
   };
+  worker.onmessageerror = () => fail(new OrreryError("08006", "an answer of the database's worker could not be read"));
   worker.onerror = (event) => fail(new OrreryError("08006", `the database's worker ended: ${event.message ?? "it did not load"}`));
   const post = (method, args) =>
     new Promise((resolve, reject) => {
@@ -53,14 +54,16 @@ async function remote(target, options) {
     worker.terminate();
     throw error;
   }
-  return async (method, ...args) => {
-    const answer = await post(method, args);
-    if (method === "close") {
+  let closing = null;
+  const close = async () => {
+    try {
+      await post("close", []);
+    } finally {
       fail(new OrreryError("57P03", "the database is closed"));
       worker.terminate();
     }
-    return answer;
   };
+  return (method, ...args) => (method === "close" ? (closing ??= close()) : post(method, args));
 }
 
 /** What single statements and transactions have in common. */
@@ -121,17 +124,25 @@ class Session {
   }
 }
 
+function bytesOf(part) {
+  if (typeof part === "string") return new TextEncoder().encode(part);
+  if (part instanceof ArrayBuffer) return new Uint8Array(part);
+  if (ArrayBuffer.isView(part)) return new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+  throw new OrreryError("0A000", "COPY takes text, bytes, or a stream of them");
+}
+
 async function partsOf(data) {
-  if (typeof data === "string") return [new TextEncoder().encode(data)];
-  if (data instanceof Uint8Array) return [data];
-  if (data instanceof ArrayBuffer) return [new Uint8Array(data)];
   const parts = [];
-  if (data[Symbol.asyncIterator] !== undefined) {
-    for await (const part of data) parts.push(part);
-    return parts;
+  if (typeof data === "string" || data instanceof ArrayBuffer || ArrayBuffer.isView(data)) {
+    parts.push(bytesOf(data));
+  } else if (data?.[Symbol.asyncIterator] !== undefined) {
+    for await (const part of data) parts.push(bytesOf(part));
+  } else if (typeof data?.getReader === "function") {
+    const reader = data.getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) parts.push(bytesOf(part.value));
+  } else {
+    parts.push(bytesOf(data));
   }
-  const reader = data.getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) parts.push(part.value);
   return parts;
 }
 

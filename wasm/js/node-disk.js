@@ -37,6 +37,8 @@ function lock(name) {
   return new Promise((resolve, reject) => {
     const held = spawn("flock", ["-n", "-x", name, "sh", "-c", "echo; exec cat >&2"], {
       stdio: ["pipe", "pipe", "ignore"],
+      // A group of its own: Ctrl-C goes to the whole group, and a program that lives on after it keeps its lock.
+      detached: true,
     });
     held.on("error", () => {
       const hint = "Node locks the file by this command, so that no other program writes to it at the same time.";
@@ -75,13 +77,15 @@ export async function openNodeDisk(name, { create = true } = {}) {
   } catch (error) {
     throw new OrreryError(error.code === "ENOENT" ? "58P01" : "58030", `could not open ${name}: ${error.message}`);
   }
+  let held = null;
   try {
-    const held = await lockOrFail(name);
+    held = await lockOrFail(name);
     if (!existed) syncFolder(path.dirname(name));
     return new NodeDisk(name, data, held);
   } catch (error) {
+    held?.stdin.destroy();
     fs.closeSync(data);
-    throw error;
+    throw error instanceof OrreryError ? error : new OrreryError("58030", `could not open ${name}: ${error.message}`);
   }
 }
 

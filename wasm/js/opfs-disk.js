@@ -22,6 +22,7 @@ const HEADER = 4096;
 const MAGIC = 0x6f727279;
 const SLOTS_FIRST = 8;
 const SLOTS_FREE = 4;
+const GROW_AGAIN_MILLIS = 1000;
 const PIECE = 256 << 10;
 const ZEROS = new Uint8Array(1 << 20);
 // A tab that was closed or killed just now may hold its handles for so long.
@@ -143,6 +144,7 @@ class OpfsDisk {
   #slotCount;
   #makeSlot;
   #growing = false;
+  #growAgainAt = 0;
   #closed = false;
   #scratch;
   #release;
@@ -162,7 +164,7 @@ class OpfsDisk {
 
   /** Between statements: makes the ring longer when few slots are free (B3). Its end is not waited for. */
   prepare() {
-    if (this.#growing || this.#free.length >= SLOTS_FREE) return;
+    if (this.#growing || this.#free.length >= SLOTS_FREE || performance.now() < this.#growAgainAt) return;
     this.#growing = true;
     this.#makeSlot(this.#slotCount)
       .then((slot) => {
@@ -172,8 +174,11 @@ class OpfsDisk {
         this.#growing = false;
         this.prepare();
       })
-      // No room for another: the ring stays as it is.
-      .catch(() => {});
+      // No room for another: the ring stays as it is for a while.
+      .catch(() => {
+        this.#growing = false;
+        this.#growAgainAt = performance.now() + GROW_AGAIN_MILLIS;
+      });
   }
 
   #log(number) {
@@ -241,8 +246,8 @@ class OpfsDisk {
       slot.flush();
       writeHeader(slot, number);
     } catch (error) {
-      slot.truncate(0);
       this.#free.push(slot);
+      slot.truncate(0);
       throw error;
     }
     this.#logs.set(number, slot);

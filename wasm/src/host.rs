@@ -51,7 +51,7 @@ extern "C" {
 /// An error as the package's `OrreryError`; position 0 is none.
 #[cold]
 pub(crate) fn thrown(error: Error) -> JsValue {
-    let position = error.position().and_then(|at| u32::try_from(at).ok()).unwrap_or(0);
+    let position = error.position().unwrap_or(0);
     let owned = |text: Option<&str>| text.map(str::to_owned);
     make_error(error.code().as_str(), error.message(), position, owned(error.detail()), owned(error.hint()))
 }

@@ -158,6 +158,54 @@ async function files(page) {
   console.log(`files: state ${before} came in`);
 }
 
+/** An origin without room: a typed error, what was committed stays, and after a delete or with more room it goes on. */
+async function fullDisk(page, url) {
+  const session = await page.createCDPSession();
+  const origin = new URL(url).origin;
+  const { usage } = await session.send("Storage.getUsageAndQuota", { origin });
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: Math.round(usage) + (24 << 20) });
+  const found = await page.evaluate(async () => {
+    const { open } = await import("/orrerydb/index.js");
+    window.full = await open("opfs:full.orrery", { memtable: 1 << 20 });
+    await full.exec("create table t (id integer primary key, a text)");
+    let told = 0;
+    let code = null;
+    while (code === null && told < 40_000) {
+      const rows = Array.from({ length: 50 }, (_, n) => [told + n, String(told + n).repeat(1000)]);
+      try {
+        await full.executeMany("insert into t values ($1, $2)", rows);
+        told += 50;
+      } catch (error) {
+        code = error.code ?? String(error);
+      }
+    }
+    const [{ count }] = await full.query("select count(*) from t");
+    return { code, told, count, findings: await full.check() };
+  });
+  assert.strictEqual(found.code, "53100", JSON.stringify(found));
+  assert.strictEqual(found.count, found.told, "what was committed is there, and nothing else");
+  assert.deepStrictEqual(found.findings, []);
+  const deleted = await page.evaluate(async () => {
+    const gone = await full.execute("delete from t where id % 2 = 0");
+    await full.execute("insert into t values (-1, 'after the delete')");
+    return gone;
+  });
+  assert.strictEqual(deleted, found.told / 2);
+  await session.send("Storage.overrideQuotaForOrigin", { origin });
+  const after = await page.evaluate(async () => {
+    await full.execute("insert into t values (-2, repeat('x', 5000000))");
+    await full.close();
+    const { open } = await import("/orrerydb/index.js");
+    const db = await open("opfs:full.orrery");
+    const [{ count }] = await db.query("select count(*) from t");
+    const findings = await db.check();
+    await db.close();
+    return { count, findings };
+  });
+  assert.deepStrictEqual(after, { count: found.told / 2 + 2, findings: [] });
+  console.log(`full disk: 53100 after ${found.told} rows, then a delete makes room, and all is sound`);
+}
+
 /** A sort beyond its memory goes through scratch files, a load through the ring of log files. */
 async function spill(page) {
   const found = await page.evaluate(
@@ -217,6 +265,7 @@ try {
     await secondTab(browser, page, `${url}tests/blank.html`);
     await files(page);
     await spill(page);
+    await fullDisk(page, url);
     for (let round = 0; round < 3; round++) await killedTab(browser, `${url}tests/blank.html`, round);
     await demo(browser, url);
   }

@@ -155,6 +155,47 @@ const tests = {
     await (await open(file)).close();
   },
 
+  async "Ctrl-C does not take the lock from a program that lives on"() {
+    const file = fileOf("interrupted.orrery");
+    const holder = `
+      import { open } from "orrerydb";
+      process.on("SIGINT", () => process.stdout.write("interrupted\\n"));
+      const db = await open(process.argv[1]);
+      process.stdout.write("open\\n");
+      setInterval(() => {}, 1000);`;
+    const here = path.dirname(fileURLToPath(import.meta.url));
+    // As a terminal does it: to the whole process group.
+    const child = spawn(process.execPath, ["--input-type=module", "-e", holder, file], { cwd: here, stdio: ["ignore", "pipe", "inherit"], detached: true });
+    const says = (word) => new Promise((resolve) => child.stdout.on("data", (text) => String(text).includes(word) && resolve()));
+    await says("open");
+    const interrupted = says("interrupted");
+    process.kill(-child.pid, "SIGINT");
+    await interrupted;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await assert.rejects(open(file), code("55006"));
+    const gone = new Promise((resolve) => child.on("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
+    await (await open(file)).close();
+  },
+
+  async "what is no database is not imported, and the name stays free"() {
+    const file = fileOf("imported.orrery");
+    const garbage = new TextEncoder().encode("not a database at all\n".repeat(2000));
+    await assert.rejects(open(file, { import: garbage }), (error) => error instanceof OrreryError);
+    await assert.rejects(open("memory", { import: garbage }), (error) => error instanceof OrreryError);
+    let db = await open(file);
+    await db.exec("create table t (a integer)");
+    await assert.rejects(open("memory", { import: await db.export(), nonsense: 1 }), code("22023"));
+    const bytes = await db.export();
+    await db.close();
+    await db.close();
+    await assert.rejects(open(file, { import: bytes }), code("42P04"));
+    db = await open(file);
+    assert.deepStrictEqual(await db.query("select count(*) from t"), [{ count: 0 }]);
+    await db.close();
+  },
+
   async "a killed process loses nothing that it was told of"() {
     const file = fileOf("killed.orrery");
     const writer = `

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod expr;
 mod expr_walk;
 pub mod functions;
+pub mod gather;
 pub mod json;
 pub mod optimize;
 pub mod parse;

@@ -329,7 +329,7 @@ fn coalesce(
         let present = BooleanArray::new(nulls.inner().clone(), None);
         let taken = BooleanArray::new(selection::spread(&open, present.values()), None);
         if taken.true_count() > 0 {
-            let kept = crate::exec::arrow_result(arrow_select::filter::filter(&value, &present))?;
+            let kept = crate::gather::filter(&value, &present)?;
             parts.push((taken.clone(), kept));
             open = BooleanArray::new(open.values() & &!taken.values(), None);
         }

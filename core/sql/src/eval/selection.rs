@@ -1,8 +1,8 @@
 //! Evaluating over some rows of a batch: narrowing the columns an expression reads, and putting the parts together again.
 
 use crate::columns;
-use crate::exec::arrow_result;
 use crate::expr::Expr;
+use crate::gather::{self, Selection};
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
@@ -26,9 +26,10 @@ pub fn filter_columns(
     let mut narrowed = columns.to_vec();
     let mut done = vec![false; columns.len()];
     let mut outcome = Ok(());
+    let selection = Selection::of(selected);
     each_column(expr, &mut |id| {
         if id < columns.len() && !std::mem::replace(&mut done[id], true) {
-            match arrow_result(arrow_select::filter::filter(&columns[id], selected)) {
+            match selection.filter(&columns[id]) {
                 Ok(array) => narrowed[id] = array,
                 Err(error) => outcome = Err(error),
             }
@@ -77,5 +78,5 @@ pub fn merge(parts: &[(BooleanArray, ArrayRef)], ty: SqlType, row_count: usize) 
         return columns::nulls_of(ty, row_count);
     }
     let arrays: Vec<&dyn Array> = arrays.iter().map(|array| array.as_ref()).collect();
-    arrow_result(arrow_select::interleave::interleave(&arrays, &places))
+    gather::interleave(&arrays, &places)
 }

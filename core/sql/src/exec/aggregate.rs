@@ -6,6 +6,7 @@
 //!
 //! Groups are numbered in the order of their first rows.
 
+use super::Batch;
 use super::distinct::Deduplicator;
 use super::filter::select;
 use super::hash_table::HashTable;
@@ -14,10 +15,10 @@ use super::memory::Reservation;
 use super::partition::{LEVEL_MAX, Partitions, Source, take};
 use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::spill::SpillReader;
-use super::{Batch, arrow_result};
 use crate::eval;
 use crate::expr::{AggregateCall, ArgumentOrder, Expr};
 use crate::functions::{EvalContext, GroupedAccumulator};
+use crate::gather;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -343,7 +344,7 @@ fn concat(parts: &[ArrayRef]) -> Result<ArrayRef> {
         return Ok(one.clone());
     }
     let parts: Vec<&dyn Array> = parts.iter().map(|part| &**part).collect();
-    arrow_result(arrow_select::concat::concat(&parts))
+    gather::concat(&parts)
 }
 
 async fn evaluate_all(cx: &Cx, exprs: &[Expr], batch: &Batch, place: &Place) -> Result<Vec<ArrayRef>> {

@@ -1,13 +1,14 @@
 //! The dependent join: the inner side runs for each distinct tuple of the values it takes from the outer side. What it gave
 //! is kept for outer rows with the same tuple, as far as the budget goes.
 
+use super::Batch;
 use super::memory::Reservation;
 use super::probe::{Matcher, Outer};
 use super::query::{BoxOperator, Operator, Place, batch_bytes, build};
-use super::{Batch, arrow_result};
 use crate::eval::subquery::Tuples;
 use crate::expr::Expr;
 use crate::functions::EvalContext;
+use crate::gather;
 use crate::plan::PlanNode;
 use arrow_array::Array;
 use orrery_base::limits::BATCH_ROW_COUNT;
@@ -163,7 +164,7 @@ fn whole(batches: &[Batch]) -> Result<Batch> {
     let row_count = batches.iter().map(|batch| batch.row_count).sum();
     let column = |column: usize| {
         let parts: Vec<&dyn Array> = batches.iter().map(|batch| &*batch.columns[column]).collect();
-        arrow_result(arrow_select::concat::concat(&parts))
+        gather::concat(&parts)
     };
     let columns = (0..batches[0].columns.len()).map(column).collect::<Result<_>>()?;
     Ok(Batch { columns, row_count })

@@ -1,12 +1,12 @@
 //! Keeps the rows for which a predicate is true.
 
+use super::Batch;
 use super::query::{BoxOperator, Operator, Place, batch_bytes};
-use super::{Batch, arrow_result};
 use crate::eval;
 use crate::expr::Expr;
 use crate::functions::EvalContext;
+use crate::gather::Selection;
 use arrow_array::BooleanArray;
-use arrow_select::filter::FilterBuilder;
 use orrery_base::{BoxFuture, Cx, Result};
 
 /// See the module.
@@ -44,13 +44,8 @@ pub fn select(batch: &Batch, mask: &BooleanArray) -> Result<Batch> {
     if row_count == batch.row_count {
         return Ok(batch.clone());
     }
-    let mut filter = FilterBuilder::new(mask);
-    if batch.columns.len() > 1 {
-        filter = filter.optimize();
-    }
-    let filter = filter.build();
-    let columns =
-        batch.columns.iter().map(|column| arrow_result(filter.filter(column))).collect::<Result<_>>()?;
+    let selection = Selection::of(mask);
+    let columns = batch.columns.iter().map(|column| selection.filter(column)).collect::<Result<_>>()?;
     Ok(Batch { columns, row_count })
 }
 

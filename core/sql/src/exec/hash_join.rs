@@ -2,6 +2,7 @@
 //! parted into files by their keys' hashes and each pair of files is a join of its own, on the next level. On the last
 //! level (keys nearly all equal) the build side is held whatever it takes.
 
+use super::Batch;
 use super::filter::select;
 use super::hash_table::HashTable;
 use super::keys::{KeyLayout, Keys};
@@ -10,10 +11,10 @@ use super::partition::{LEVEL_MAX, Partitions, Source, take};
 use super::probe::{Matcher, Outer, empty, pair};
 use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::spill::SpillReader;
-use super::{Batch, arrow_result};
 use crate::columns;
 use crate::eval;
 use crate::expr::Expr;
+use crate::gather;
 use crate::plan::JoinKind;
 use crate::types::SqlType;
 use arrow_array::{Array, BooleanArray, UInt32Array};
@@ -404,7 +405,7 @@ impl Build {
             // The parts of a column are dropped as soon as it is whole.
             let arrays: Vec<_> = parts.iter_mut().filter_map(Iterator::next).collect();
             let refs: Vec<&dyn Array> = arrays.iter().map(|array| &**array).collect();
-            columns.push(arrow_result(arrow_select::concat::concat(&refs))?);
+            columns.push(gather::concat(&refs)?);
         }
         self.rows.columns = columns;
         Ok(())

@@ -10,6 +10,7 @@ use crate::encode;
 use crate::eval;
 use crate::expr::Expr;
 use crate::functions::{EvalContext, Value};
+use crate::gather::{self, Selection};
 use crate::plan::{JoinKind, KeyBounds, ROW_KEY};
 use crate::types::SqlType;
 use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
@@ -449,11 +450,12 @@ fn filter_batch(batch: Batch, mask: &BooleanArray) -> Result<Batch> {
     if row_count == batch.row_count {
         return Ok(batch);
     }
-    let keep = |column: &ArrayRef| super::arrow_result(arrow_select::filter::filter(column, mask));
+    let selection = Selection::of(mask);
+    let keep = |column: &ArrayRef| selection.filter(column);
     Ok(Batch { columns: batch.columns.iter().map(keep).collect::<Result<_>>()?, row_count })
 }
 
 /// Rows by number; `None` gives NULLs.
 fn take_rows(columns: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
-    columns.iter().map(|column| super::arrow_result(arrow_select::take::take(column, rows, None))).collect()
+    columns.iter().map(|column| gather::take(column, rows)).collect()
 }

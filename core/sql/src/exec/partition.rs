@@ -1,9 +1,10 @@
 //! Rows that did not fit in memory, in files by the top bits of their keys' hashes: what join, aggregate and distinct
 //! fall back to. Each file is then a smaller problem of the same kind, on the next level.
 
+use super::Batch;
 use super::query::{BoxOperator, Place};
 use super::spill::{SpillFile, SpillReader, data_types};
-use super::{Batch, arrow_result};
+use crate::gather;
 use arrow_array::UInt32Array;
 use orrery_base::{Cx, Result};
 
@@ -77,8 +78,7 @@ impl Partitions {
 
 /// Rows of a batch by number; a NULL number gives a row of NULLs.
 pub fn take(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
-    let columns =
-        batch.columns.iter().map(|column| arrow_result(arrow_select::take::take(column, rows, None)));
+    let columns = batch.columns.iter().map(|column| gather::take(column, rows));
     Ok(Batch { columns: columns.collect::<Result<_>>()?, row_count: rows.len() })
 }
 

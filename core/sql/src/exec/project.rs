@@ -1,10 +1,11 @@
 //! Computes columns.
 
 use super::query::{BoxOperator, Operator, Place, batch_bytes, reserve_sequences};
-use super::{Batch, Shared, arrow_result};
+use super::{Batch, Shared};
 use crate::eval;
 use crate::expr::Expr;
 use crate::functions::EvalContext;
+use crate::gather;
 use arrow_array::{Array, ArrayRef};
 use orrery_base::{BoxFuture, Cx, Result};
 
@@ -36,7 +37,7 @@ impl Project {
             }
             let whole = |at: usize| {
                 let parts: Vec<&dyn Array> = rows.iter().map(|row| &*row[at]).collect();
-                arrow_result(arrow_select::concat::concat(&parts))
+                gather::concat(&parts)
             };
             (0..self.exprs.len()).map(whole).collect::<Result<_>>()?
         } else {

@@ -3,6 +3,7 @@
 //!
 //! Rows are compared by their encoded keys ([`super::keys`]); equal keys keep the order in which their rows came.
 
+use super::Batch;
 use super::filter::select;
 use super::keys::{Bytes, SortForm, encode_sort};
 use super::memory::Reservation;
@@ -10,8 +11,8 @@ use super::probe::empty;
 use super::query::{BoxOperator, Operator, Place, batch_bytes};
 use super::sort_merge::{Merge, reduce};
 use super::spill::{SpillFile, SpillReader, data_types};
-use super::{Batch, arrow_result};
 use crate::eval;
+use crate::gather;
 use crate::plan::SortKey;
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray};
@@ -164,10 +165,8 @@ impl Sort {
         }
         let batch = select(&batch, &below)?;
         if batch.row_count > 0 {
-            let columns: Result<Vec<_>> = columns
-                .iter()
-                .map(|column| arrow_result(arrow_select::filter::filter(column, &below)))
-                .collect();
+            let columns: Result<Vec<_>> =
+                columns.iter().map(|column| gather::filter(column, &below)).collect();
             let keys = encode_sort(&columns?, &self.forms, batch.row_count)?;
             self.held.push(batch, keys);
         }
@@ -309,7 +308,7 @@ pub fn interleave(batches: &[&Batch], picks: &[(usize, usize)], types: &[SqlType
     }
     let column = |index: usize| {
         let arrays: Vec<&dyn Array> = batches.iter().map(|batch| &*batch.columns[index]).collect();
-        arrow_result(arrow_select::interleave::interleave(&arrays, picks))
+        gather::interleave(&arrays, picks)
     };
     let columns = (0..batches[0].columns.len()).map(column).collect::<Result<_>>()?;
     Ok(Batch { columns, row_count: picks.len() })

@@ -19,8 +19,12 @@ use super::metrics::Counters;
 use super::query::Place;
 use super::{Batch, Environment, arrow_result};
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, make_array, new_empty_array};
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow_array::types as arrow;
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray,
+    StringArray,
+};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::DataType;
 use orrery_base::disk::FileId;
 use orrery_base::hash::checksum;
@@ -318,24 +322,61 @@ fn read_column(bytes: &mut &[u8], data_type: &DataType, row_count: usize) -> Res
         2 => return Ok(Arc::new(arrow_array::NullArray::new(row_count))),
         _ => return Err(damaged()),
     };
-    let buffers = match data_type {
-        DataType::Boolean => return Ok(Arc::new(BooleanArray::new(read_bits(bytes, row_count)?, nulls))),
-        DataType::Utf8 | DataType::Binary => {
-            let mut offsets = Vec::with_capacity(row_count + 1);
-            let mut end = 0i32;
-            offsets.push(end);
-            for length in take(bytes, 4 * row_count)?.chunks_exact(4) {
-                end = end.wrapping_add(i32::from_le_bytes(length.try_into().expect("four bytes")));
-                offsets.push(end);
-            }
-            let total = u32::from_le_bytes(take(bytes, 4)?.try_into().expect("four bytes"));
-            vec![Buffer::from_vec(offsets), Buffer::from(take(bytes, total as usize)?)]
+    Ok(match data_type {
+        DataType::Boolean => Arc::new(BooleanArray::new(read_bits(bytes, row_count)?, nulls)),
+        DataType::Utf8 => {
+            let (ends, values) = read_strings(bytes, row_count)?;
+            Arc::new(arrow_result(StringArray::try_new(ends, values, nulls))?)
         }
-        other => vec![Buffer::from(take(bytes, fixed_width(other)? * row_count)?)],
-    };
-    let builder = new_empty_array(data_type).to_data().into_builder();
-    let data = arrow_result(builder.len(row_count).buffers(buffers).nulls(nulls).build())?;
-    Ok(make_array(data))
+        DataType::Binary => {
+            let (ends, values) = read_strings(bytes, row_count)?;
+            Arc::new(arrow_result(BinaryArray::try_new(ends, values, nulls))?)
+        }
+        DataType::FixedSizeBinary(width) => {
+            let values = Buffer::from(take(bytes, *width as usize * row_count)?);
+            Arc::new(arrow_result(FixedSizeBinaryArray::try_new(*width, values, nulls))?)
+        }
+        DataType::Int16 => read_primitive::<arrow::Int16Type>(bytes, data_type, row_count, nulls)?,
+        DataType::Int32 => read_primitive::<arrow::Int32Type>(bytes, data_type, row_count, nulls)?,
+        DataType::Int64 => read_primitive::<arrow::Int64Type>(bytes, data_type, row_count, nulls)?,
+        DataType::Float32 => read_primitive::<arrow::Float32Type>(bytes, data_type, row_count, nulls)?,
+        DataType::Float64 => read_primitive::<arrow::Float64Type>(bytes, data_type, row_count, nulls)?,
+        DataType::Date32 => read_primitive::<arrow::Date32Type>(bytes, data_type, row_count, nulls)?,
+        DataType::Time64(_) => {
+            read_primitive::<arrow::Time64MicrosecondType>(bytes, data_type, row_count, nulls)?
+        }
+        DataType::Timestamp(..) => {
+            read_primitive::<arrow::TimestampMicrosecondType>(bytes, data_type, row_count, nulls)?
+        }
+        DataType::Decimal128(..) => {
+            read_primitive::<arrow::Decimal128Type>(bytes, data_type, row_count, nulls)?
+        }
+        other => return Err(Error::internal(format!("an array of {other} is not spilled"))),
+    })
+}
+
+fn read_strings(bytes: &mut &[u8], row_count: usize) -> Result<(OffsetBuffer<i32>, Buffer)> {
+    let mut ends = Vec::with_capacity(row_count + 1);
+    let mut end = 0i32;
+    ends.push(end);
+    for length in take(bytes, 4 * row_count)?.chunks_exact(4) {
+        let length = i32::from_le_bytes(length.try_into().expect("four bytes"));
+        end = end.checked_add(length).filter(|_| length >= 0).ok_or_else(damaged)?;
+        ends.push(end);
+    }
+    let total = u32::from_le_bytes(take(bytes, 4)?.try_into().expect("four bytes"));
+    Ok((OffsetBuffer::new(ScalarBuffer::from(ends)), Buffer::from(take(bytes, total as usize)?)))
+}
+
+fn read_primitive<T: ArrowPrimitiveType>(
+    bytes: &mut &[u8],
+    data_type: &DataType,
+    row_count: usize,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
+    let values = Buffer::from(take(bytes, size_of::<T::Native>() * row_count)?);
+    let array = arrow_result(PrimitiveArray::<T>::try_new(ScalarBuffer::new(values, 0, row_count), nulls))?;
+    Ok(Arc::new(array.with_data_type(data_type.clone())))
 }
 
 /// The Arrow types of a batch.

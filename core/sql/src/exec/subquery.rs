@@ -1,11 +1,12 @@
 //! Uncorrelated subqueries: how much of each is wanted, and running them.
 
+use super::SubqueryResult;
 use super::query::{BoxOperator, inputs, types};
-use super::{SubqueryResult, arrow_result};
 use crate::columns;
 use crate::datum::Datum;
 use crate::expr::{Expr, SubqueryUse};
 use crate::functions::nextval;
+use crate::gather;
 use crate::plan::{Op, Plan, PlanNode};
 use arrow_array::ArrayRef;
 use orrery_base::{Cx, Result};
@@ -109,7 +110,7 @@ pub async fn run(mut root: BoxOperator, node: &PlanNode, demand: Demand, cx: &Cx
     }
     let whole = |column: usize| {
         let parts: Vec<&dyn arrow_array::Array> = parts.iter().map(|part| &*part[column]).collect();
-        arrow_result(arrow_select::concat::concat(&parts))
+        gather::concat(&parts)
     };
     let columns = (0..parts[0].len()).map(whole).collect::<Result<_>>()?;
     Ok(SubqueryResult { columns, row_count })

@@ -6,16 +6,17 @@
 mod frames;
 
 use self::frames::{Block, Frames};
+use super::Batch;
 use super::aggregate::arguments;
 use super::keys::{SortForm, encode_sort};
 use super::memory::Reservation;
 use super::query::{BoxOperator, Operator, Place, batch_bytes};
-use super::{Batch, arrow_result};
 use crate::columns::{self, datum_at};
 use crate::datum::Datum;
 use crate::eval;
 use crate::expr::{Expr, FrameExclude, WindowCall, WindowFunction};
 use crate::functions::{Aggregate, EvalContext};
+use crate::gather;
 use crate::plan::SortKey;
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, UInt32Array};
@@ -255,7 +256,7 @@ fn whole(batches: &[Batch], types: &[SqlType]) -> Result<Batch> {
     let row_count = batches.iter().map(|batch| batch.row_count).sum();
     let column = |column: usize| {
         let parts: Vec<&dyn Array> = batches.iter().map(|batch| &*batch.columns[column]).collect();
-        arrow_result(arrow_select::concat::concat(&parts))
+        gather::concat(&parts)
     };
     Ok(Batch { columns: (0..types.len()).map(column).collect::<Result<_>>()?, row_count })
 }
@@ -308,7 +309,7 @@ fn shifted(args: &[ArrayRef], is_lag: bool, call: &WindowCall, block: &Block) ->
     let nulls = columns::nulls_of(call.ty, block.row_count)?;
     let otherwise = args.get(2).unwrap_or(&nulls);
     let parts: [&dyn Array; 3] = [&*args[0], &**otherwise, &*nulls];
-    arrow_result(arrow_select::interleave::interleave(&parts, &places))
+    gather::interleave(&parts, &places)
 }
 
 /// `first_value`, `last_value`, `nth_value`.
@@ -330,7 +331,7 @@ fn picked(args: &[ArrayRef], function: WindowFunction, frames: &Frames, block: &
         };
         places.push(place.map(|place| place as u32));
     }
-    arrow_result(arrow_select::take::take(&args[0], &UInt32Array::from(places), None))
+    gather::take(&args[0], &UInt32Array::from(places))
 }
 
 /// An aggregate over frames. Frames that follow one another and are the same are computed once; frames that only grow are
@@ -366,7 +367,7 @@ async fn aggregated(
     } else {
         each_frame(cx, function, &types, args, selected, &owners, frames, block).await?
     };
-    arrow_result(arrow_select::take::take(&values, &UInt32Array::from(frame_of), None))
+    gather::take(&values, &UInt32Array::from(frame_of))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one computation")]
@@ -407,7 +408,7 @@ fn fold(
     group_count: usize,
 ) -> Result<()> {
     let places = UInt32Array::from(rows.to_vec());
-    let taken = args.iter().map(|arg| arrow_result(arrow_select::take::take(arg, &places, None)));
+    let taken = args.iter().map(|arg| gather::take(arg, &places));
     let taken = taken.collect::<Result<Vec<_>>>()?;
     let selected = selected
         .map(|selected| BooleanArray::from_iter(rows.iter().map(|row| Some(selected.value(*row as usize)))));
@@ -460,7 +461,7 @@ async fn growing(
         before = Some((block.start(*owner), sum));
     }
     let sums: Vec<&dyn Array> = sums.iter().map(|sum| &**sum).collect();
-    let sums = arrow_result(arrow_select::concat::concat(&sums))?;
+    let sums = gather::concat(&sums)?;
     let numbers: Vec<u32> = (0..owners.len() as u32).collect();
     running.merge(&sums, &numbers, owners.len())?;
     running.finish(owners.len())

@@ -66,18 +66,27 @@ pub fn float_order(left: f64, right: f64) -> Ordering {
     left.partial_cmp(&right).unwrap_or_else(|| left.is_nan().cmp(&right.is_nan()))
 }
 
-fn integers<T: ArrowPrimitiveType>(op: Comparison, args: &[Value], rows: usize) -> Result<Value>
-where
-    T::Native: Ord,
-{
+/// Two loops, `=` and `<`, for all six: each is compiled for four widths.
+fn integers<N: Copy + Ord>(op: Comparison, args: &[Value], rows: usize, left: &[N], right: &[N]) -> Value {
+    let equal = || kernel::compare(args, rows, left, right, |a, b| a == b);
+    let is_swapped = matches!(op, Comparison::Greater | Comparison::LessEqual);
+    let less = || match (is_swapped, args) {
+        (true, [first, second]) => {
+            kernel::compare(&[second.clone(), first.clone()], rows, right, left, |a, b| a < b)
+        }
+        _ => kernel::compare(args, rows, left, right, |a, b| a < b),
+    };
     match op {
-        Comparison::Equal => kernel::compare::<T>(args, rows, |a, b| a == b),
-        Comparison::NotEqual => kernel::compare::<T>(args, rows, |a, b| a != b),
-        Comparison::Less => kernel::compare::<T>(args, rows, |a, b| a < b),
-        Comparison::LessEqual => kernel::compare::<T>(args, rows, |a, b| a <= b),
-        Comparison::Greater => kernel::compare::<T>(args, rows, |a, b| a > b),
-        Comparison::GreaterEqual => kernel::compare::<T>(args, rows, |a, b| a >= b),
+        Comparison::Equal => equal(),
+        Comparison::NotEqual => kernel::not(equal()),
+        Comparison::Less | Comparison::Greater => less(),
+        Comparison::LessEqual | Comparison::GreaterEqual => kernel::not(less()),
     }
+}
+
+/// The values of both sides.
+fn sides<T: ArrowPrimitiveType>(args: &[Value]) -> [&[T::Native]; 2] {
+    [0, 1].map(|side| &**args[side].array().as_primitive::<T>().values())
 }
 
 fn by_order(op: Comparison, args: &[Value], rows: usize, order: impl Fn(usize, usize) -> Ordering) -> Value {
@@ -116,7 +125,8 @@ fn fixed(op: Comparison, args: &[Value], rows: usize, is_interval: bool) -> Valu
 
 fn numerics(op: Comparison, args: &[Value], rows: usize) -> Result<Value> {
     if let Some(aligned) = super::numeric::align_for_comparison(args)? {
-        return integers::<Decimal128Type>(op, &aligned, rows);
+        let [left, right] = sides::<Decimal128Type>(&aligned);
+        return Ok(integers(op, &aligned, rows, left, right));
     }
     kernel::predicate(args, rows, |row| Ok(op.holds(row.numeric(0)?.cmp(&row.numeric(1)?))))
 }
@@ -126,17 +136,28 @@ pub fn compare(op: Comparison, args: &[Value], rows: usize, is_interval: bool) -
     if args.iter().any(|arg| arg.array().data_type() == &DataType::Null) {
         return Ok(kernel::bools(&Shape::of(args, rows), |_| false));
     }
+    macro_rules! integers {
+        ($ty:ty) => {{
+            let [left, right] = sides::<$ty>(args);
+            Ok(integers(op, args, rows, left, right))
+        }};
+    }
     match args[0].array().data_type() {
-        DataType::Int16 => integers::<Int16Type>(op, args, rows),
-        DataType::Int32 => integers::<Int32Type>(op, args, rows),
-        DataType::Int64 => integers::<Int64Type>(op, args, rows),
-        DataType::Date32 => integers::<Date32Type>(op, args, rows),
-        DataType::Timestamp(..) => integers::<TimestampMicrosecondType>(op, args, rows),
-        DataType::Time64(_) => integers::<Time64MicrosecondType>(op, args, rows),
+        DataType::Int16 => integers!(Int16Type),
+        DataType::Int32 => integers!(Int32Type),
+        DataType::Int64 => integers!(Int64Type),
+        DataType::Date32 => integers!(Date32Type),
+        DataType::Timestamp(..) => integers!(TimestampMicrosecondType),
+        DataType::Time64(_) => integers!(Time64MicrosecondType),
         DataType::Float32 => {
-            kernel::compare::<Float32Type>(args, rows, |a, b| op.holds(float_order(a.into(), b.into())))
+            let [left, right] = sides::<Float32Type>(args);
+            let holds = |a: f32, b: f32| op.holds(float_order(a.into(), b.into()));
+            Ok(kernel::compare(args, rows, left, right, holds))
         }
-        DataType::Float64 => kernel::compare::<Float64Type>(args, rows, |a, b| op.holds(float_order(a, b))),
+        DataType::Float64 => {
+            let [left, right] = sides::<Float64Type>(args);
+            Ok(kernel::compare(args, rows, left, right, |a, b| op.holds(float_order(a, b))))
+        }
         DataType::Boolean => {
             let (left, right) = (args[0].array().as_boolean(), args[1].array().as_boolean());
             Ok(by_order(op, args, rows, |a, b| left.value(a).cmp(&right.value(b))))

@@ -124,23 +124,19 @@ pub fn binary<A: ArrowPrimitiveType, B: ArrowPrimitiveType, O: ArrowPrimitiveTyp
     Ok(shape.value(columns::primitive::<O>(out, shape.nulls.clone())))
 }
 
-/// A predicate over two primitive arguments.
-pub fn compare<A: ArrowPrimitiveType>(
+/// A predicate over two arguments whose values these are.
+pub fn compare<N: Copy>(
     args: &[Value],
     row_count: usize,
-    f: impl Fn(A::Native, A::Native) -> bool,
-) -> Result<Value> {
+    left: &[N],
+    right: &[N],
+    f: impl Fn(N, N) -> bool,
+) -> Value {
     let shape = Shape::of(args, row_count);
     if shape.all_null() {
-        return Ok(bools(&shape, |_| false));
+        return bools(&shape, |_| false);
     }
-    let left = args[0].array().as_primitive::<A>().values();
-    let right = args[1].array().as_primitive::<A>().values();
-    Ok(match (&args[0], &args[1]) {
-        (Value::Array(_), Value::Array(_)) => {
-            let (left, right) = (&left[..shape.rows], &right[..shape.rows]);
-            bools(&shape, |index| f(left[index], right[index]))
-        }
+    match (&args[0], &args[1]) {
         (Value::Array(_), Value::Constant(_)) => {
             let (left, right) = (&left[..shape.rows], right[0]);
             bools(&shape, |index| f(left[index], right))
@@ -149,8 +145,24 @@ pub fn compare<A: ArrowPrimitiveType>(
             let (left, right) = (left[0], &right[..shape.rows]);
             bools(&shape, |index| f(left, right[index]))
         }
-        (Value::Constant(_), Value::Constant(_)) => bools(&shape, |_| f(left[0], right[0])),
-    })
+        // Of two constants one row is asked for.
+        _ => {
+            let (left, right) = (&left[..shape.rows], &right[..shape.rows]);
+            bools(&shape, |index| f(left[index], right[index]))
+        }
+    }
+}
+
+/// Its opposite; NULL stays NULL.
+pub fn not(value: Value) -> Value {
+    let turned = |array: &ArrayRef| -> ArrayRef {
+        let bits = array.as_boolean();
+        Arc::new(BooleanArray::new(!bits.values(), bits.nulls().cloned()))
+    };
+    match value {
+        Value::Array(array) => Value::Array(turned(&array)),
+        Value::Constant(array) => Value::Constant(turned(&array)),
+    }
 }
 
 /// A boolean result computed by row number.

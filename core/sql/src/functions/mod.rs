@@ -204,7 +204,7 @@ impl Value {
             }
             Value::Constant(array) => {
                 let indices = arrow_array::UInt32Array::from(vec![0; row_count]);
-                crate::exec::arrow_result(arrow_select::take::take(&array, &indices, None))
+                crate::gather::take(&array, &indices)
             }
         }
     }
