@@ -6,7 +6,8 @@
 use orrerydb::{Connection, Database, Options, SqlState};
 
 fn open(path: &std::path::Path) -> Database {
-    Database::open_with(path.to_str().unwrap(), &Options { memory_bytes: 256 << 20, ..Options::default() }).unwrap()
+    Database::open_with(path.to_str().unwrap(), &Options { memory_bytes: 256 << 20, ..Options::default() })
+        .unwrap()
 }
 
 fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<String>, SqlState> {
@@ -39,7 +40,10 @@ fn statements_see_data_and_schema_as_they_were() {
         let database = open(&path);
         let mut c = database.connect();
         let before = moment(&mut c);
-        assert_eq!(one(&mut c, &format!("select 1 from t as of system time {before}")), Err(SqlState::UNDEFINED_TABLE));
+        assert_eq!(
+            one(&mut c, &format!("select 1 from t as of system time {before}")),
+            Err(SqlState::UNDEFINED_TABLE)
+        );
         c.run("create table t (id integer primary key, v text); insert into t select g, 'old ' || g from generate_series(1, 500) g").unwrap();
         moments.push((moment(&mut c), "500 old 7"));
         c.run("update t set v = 'new ' || id").unwrap();
@@ -50,12 +54,17 @@ fn statements_see_data_and_schema_as_they_were() {
         database.checkpoint().unwrap();
         moments.push((moment(&mut c), "250 third"));
         c.run("alter table t rename column v to w; insert into t values (2, 'back')").unwrap();
-        assert_eq!(one(&mut c, "select count(*) || ' ' || max(w) filter (where id = 7) from t").unwrap(), "251 third");
+        assert_eq!(
+            one(&mut c, "select count(*) || ' ' || max(w) filter (where id = 7) from t").unwrap(),
+            "251 third"
+        );
     }
     let database = open(&path);
     let mut c = database.connect();
     for (moment, expected) in &moments {
-        let sql = format!("select count(*) || ' ' || max(v) filter (where id = 7) from t as of system time {moment}");
+        let sql = format!(
+            "select count(*) || ' ' || max(v) filter (where id = 7) from t as of system time {moment}"
+        );
         assert_eq!(one(&mut c, &sql).unwrap(), *expected, "{moment}");
         let by_key = format!("select v from t as of system time {moment} where id = 7");
         assert!(expected.ends_with(&one(&mut c, &by_key).unwrap()), "{moment}");
@@ -64,25 +73,38 @@ fn statements_see_data_and_schema_as_they_were() {
     }
     // Through the index, where there was one already.
     let (late, _) = &moments[3];
-    assert_eq!(one(&mut c, &format!("select id from t as of system time {late} where v = 'third'")).unwrap(), "7");
-    assert_eq!(rows(&mut c, &format!("select id from t as of system time {late} where v = 'new 8'")).unwrap().len(), 0);
+    assert_eq!(
+        one(&mut c, &format!("select id from t as of system time {late} where v = 'third'")).unwrap(),
+        "7"
+    );
+    assert_eq!(
+        rows(&mut c, &format!("select id from t as of system time {late} where v = 'new 8'")).unwrap().len(),
+        0
+    );
     // In a block, beside the present; in EXPLAIN; prepared.
     let early = &moments[0].0;
     c.run("begin; delete from t").unwrap();
     assert_eq!(one(&mut c, "select count(*) from t").unwrap(), "0");
     assert_eq!(one(&mut c, &format!("select count(*) from t as of system time {early}")).unwrap(), "500");
     c.run("rollback").unwrap();
-    assert!(rows(&mut c, &format!("explain analyze select v from t as of system time {early}")).unwrap().len() > 1);
+    assert!(
+        rows(&mut c, &format!("explain analyze select v from t as of system time {early}")).unwrap().len()
+            > 1
+    );
     c.run(&format!("prepare p as select count(*) from t as of system time {early}")).unwrap();
     assert_eq!(one(&mut c, "execute p").unwrap(), "500");
     // A long result is read on while others write and checkpoint.
     let mut reader = database.connect();
-    let mut result = reader.query(&format!("select v from t as of system time {early} order by id"), &[]).unwrap();
+    let mut result =
+        reader.query(&format!("select v from t as of system time {early} order by id"), &[]).unwrap();
     assert_eq!(result.next().unwrap().unwrap().text(0).unwrap().unwrap(), "old 1");
     c.run("drop table t; checkpoint").unwrap();
     assert_eq!(result.count(), 499);
     // A table that was dropped since is said to be unknown, never shown empty.
-    assert_eq!(one(&mut c, &format!("select count(*) from t as of system time {early}")), Err(SqlState::SNAPSHOT_TOO_OLD));
+    assert_eq!(
+        one(&mut c, &format!("select count(*) from t as of system time {early}")),
+        Err(SqlState::SNAPSHOT_TOO_OLD)
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! SELECT and what it is made of.
 
 use super::ast::{
-    Alias, CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Locking, Name, OrderItem, Query, Select, SelectItem,
-    SetExpr, SetKind, TableExpr,
+    Alias, CommonTable, Expr, ExprKind, JoinCondition, JoinKind, Locking, Name, OrderItem, Query, Select,
+    SelectItem, SetExpr, SetKind, TableExpr,
 };
 use super::lexer::Kind;
 use super::parser::Parser;
