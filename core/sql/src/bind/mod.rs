@@ -231,13 +231,7 @@ pub fn bind(
     let mut binder = Binder::new(catalog, param_types, parsed.param_count as usize);
     (binder.methods, binder.format) = (settings.methods, settings.format);
     binder.allows_changes = true;
-    binder.defines = matches!(
-        parsed.statement,
-        ast::Statement::CreateTable(_)
-            | ast::Statement::CreateView(_)
-            | ast::Statement::CreateIndex(_)
-            | ast::Statement::AlterTable(_)
-    );
+    binder.defines = defines(&parsed.statement);
     let control = |control| Ok(Bound::Control(control));
     match &parsed.statement {
         ast::Statement::Query(query) => bind_query(binder, query),
@@ -338,6 +332,17 @@ fn tables(binder: &Binder<'_>, names: &[ast::Name]) -> Result<Vec<Arc<Table>>> {
         }
     }
     Ok(tables)
+}
+
+/// Whether the statement's texts are stored, to be bound anew under other settings.
+fn defines(statement: &ast::Statement) -> bool {
+    matches!(
+        statement,
+        ast::Statement::CreateTable(_)
+            | ast::Statement::CreateView(_)
+            | ast::Statement::CreateIndex(_)
+            | ast::Statement::AlterTable(_)
+    )
 }
 
 /// What the optimizer needs, when all parameters have types.

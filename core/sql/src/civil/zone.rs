@@ -414,7 +414,7 @@ mod tests {
     use super::*;
 
     fn zone(name: &str) -> Zone {
-        Zone::named(name).unwrap()
+        Zone::named(name).expect("a zone of the data")
     }
 
     fn micros(year: i64, month: u32, day: u32, hour: i64) -> i64 {
