@@ -11,7 +11,7 @@ use orrery_base::rng::Rng;
 /// See the file's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injury {
-    /// A bit of the data file turns over.
+    /// Bits of the data file turn over.
     DataBit,
     /// A write to the data file goes elsewhere, on top of what is there.
     Misdirect,
@@ -68,6 +68,9 @@ impl Injury {
     }
 }
 
+/// Bits that turn over in one injury.
+const DATA_BIT_COUNT: usize = 12;
+
 fn flip_data_bit(disk: &mut Disk, rng: &mut Rng) -> bool {
     let data = disk.durable(FileId::Data).unwrap_or_default();
     // Most of a small file is empty, where a bit says nothing: what is written is what may rot.
@@ -75,8 +78,12 @@ fn flip_data_bit(disk: &mut Disk, rng: &mut Rng) -> bool {
         let at = rng.below(data.len() as u64);
         Some(at).filter(|&at| data[at as usize] != 0)
     };
-    let at = if data.is_empty() { None } else { (0..1000).find_map(|_| written(rng)) };
-    at.is_some_and(|at| disk.flip_bit(FileId::Data, at, rng.below(8) as u8))
+    if data.is_empty() {
+        return false;
+    }
+    // Much of what is written is of versions that nobody reads any more.
+    let places: Vec<u64> = (0..1000).filter_map(|_| written(rng)).take(DATA_BIT_COUNT).collect();
+    places.iter().filter(|at| disk.flip_bit(FileId::Data, **at, rng.below(8) as u8)).count() > 0
 }
 
 fn lose_logs(disk: &mut Disk) -> bool {

@@ -31,7 +31,6 @@ pub const QUICK: &[Plant] = &[
     Plant::LoseOldestVersion,
     Plant::RollbackKeepsWrites,
     Plant::ReleaseLocksBeforeInstall,
-    Plant::IgnorePageChecksum,
     Plant::StaleFilter,
     Plant::HistoryForgetsDeletes,
     Plant::HistoryForgetsChains,
