@@ -143,6 +143,19 @@ pub trait RunCursor: Send {
     fn older(&self, _each: &mut dyn FnMut(Timestamp, Option<&[u8]>)) {}
 }
 
+/// A long value outside of the pool.
+pub(crate) struct LongValue {
+    ptr: PagePtr,
+    page: AlignedBuf,
+}
+
+impl LongValue {
+    /// Its bytes, if it is the one of this page.
+    pub fn of(&self, ptr: &PagePtr) -> Option<&[u8]> {
+        (self.ptr == *ptr).then(|| page::payload(&self.page))
+    }
+}
+
 /// What [`TreeCursor::next`] gives.
 pub enum CursorStep<'p> {
     /// The rows of the next leaf that lie in the range.
@@ -305,6 +318,17 @@ impl PageStore {
         tree::get(&self.pool, version, pin, tree, key)
     }
 
+    /// Like [`PageStore::get`]; a long value may be one that the caller has.
+    pub(crate) fn get_with<'p>(
+        &self,
+        version: &TreeVersion,
+        pin: &'p Pin<'_>,
+        (tree, key): (TreeId, &[u8]),
+        long: &'p [LongValue],
+    ) -> Result<TreeGet<'p>> {
+        tree::get_with(&self.pool, version, pin, (tree, key), long)
+    }
+
     /// A long value's bytes; `None` when its page must be loaded first.
     pub fn overflow<'p>(&self, pin: &'p Pin<'_>, ptr: PagePtr, len: usize) -> Result<Option<&'p [u8]>> {
         tree::overflow(&self.pool, pin, &ptr, len)
@@ -315,6 +339,15 @@ impl PageStore {
         let page = self.read_from_disk(cx, &ptr).await?;
         self.pool.insert(&ptr, &page, true);
         Ok(())
+    }
+
+    /// A long value's page, read past the pool, which may be too small for it. Errors: XX001, disk errors.
+    pub(crate) async fn read_long(&self, cx: &Cx, ptr: PagePtr) -> Result<LongValue> {
+        let page = self.read_from_disk(cx, &ptr).await?;
+        match page::kind_byte(&page) == page::PageKind::Overflow as u8 {
+            true => Ok(LongValue { ptr, page }),
+            false => Err(page::wrong_kind(&ptr, &page)),
+        }
     }
 
     /// Brings pages in together: what lies side by side on the disk comes in one read, and all reads are in flight at

@@ -8,7 +8,7 @@ use super::merge::TreeRoot;
 use super::page::{self, PageKind};
 use super::pool::{Pin, Pool};
 use super::superblock::MetaRoot;
-use super::{StoreState, TreeGet, TreeStats};
+use super::{LongValue, StoreState, TreeGet, TreeStats};
 use orrery_base::kv::KeyRange;
 use orrery_base::{PagePtr, Result, TreeId};
 use std::ops::Bound;
@@ -69,6 +69,18 @@ pub fn get<'p>(
     tree: TreeId,
     key: &[u8],
 ) -> Result<TreeGet<'p>> {
+    get_with(pool, version, pin, (tree, key), &[])
+}
+
+/// See [`super::PageStore::get_with`].
+#[inline]
+pub fn get_with<'p>(
+    pool: &Pool,
+    version: &TreeVersion,
+    pin: &'p Pin<'_>,
+    (tree, key): (TreeId, &[u8]),
+    long: &'p [LongValue],
+) -> Result<TreeGet<'p>> {
     let Some(root) = version.root(tree) else { return Ok(TreeGet::Absent) };
     let mut ptr = root.ptr;
     for _ in 1..root.height {
@@ -88,9 +100,12 @@ pub fn get<'p>(
     let timestamp = leaf.timestamp(row);
     match leaf.value(row) {
         LeafValue::Inline(value) => Ok(TreeGet::Found { value, timestamp }),
-        LeafValue::Overflow(ptr, len) => Ok(match overflow(pool, pin, &ptr, len)? {
+        LeafValue::Overflow(ptr, len) => Ok(match long.iter().find_map(|long| long.of(&ptr)) {
             Some(value) => TreeGet::Found { value, timestamp },
-            None => TreeGet::Missing(ptr),
+            None => match overflow(pool, pin, &ptr, len)? {
+                Some(value) => TreeGet::Found { value, timestamp },
+                None => TreeGet::Missing(ptr),
+            },
         }),
     }
 }

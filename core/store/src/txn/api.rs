@@ -43,7 +43,14 @@ impl Transaction for Txn {
     }
 
     fn load<'a>(&'a self, cx: &'a Cx, missing: PagePtr) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.store.pages.load(cx, missing))
+        Box::pin(async move {
+            if self.is_past && missing.unit_count > 1 {
+                let long = self.store.pages.read_long(cx, missing).await?;
+                lock(&self.long).push(long);
+                return Ok(());
+            }
+            self.store.pages.load(cx, missing).await
+        })
     }
 
     fn scan(&self, tree: TreeId, range: KeyRange, mode: ReadMode, reverse: bool) -> Result<Box<dyn Scan>> {

@@ -7,11 +7,13 @@
 use super::Txn;
 use crate::mem::merge::{Patches, Sources};
 use crate::mem::view::View;
+use crate::pages::LongValue;
 use crate::pages::{
     CursorStep, HISTORY_KEY_PREFIX_BYTES, LeafValue, Reader, TreeCursor, TreeGet, version_at,
 };
 use crate::store::Store;
 use orrery_base::kv::{Flow, KeyRange, Lookup, RowRef, RowSink, SINK_ROW_COUNT_MAX, Scan, prefix_end};
+use orrery_base::task::lock;
 use orrery_base::{BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, probe};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -79,11 +81,27 @@ impl Txn {
         key: &[u8],
         found: &mut dyn FnMut(&[u8]),
     ) -> Result<Lookup> {
+        let lookup = self.look_up_past(view, at, tree, key, found);
+        if !matches!(lookup, Ok(Lookup::Missing(_))) {
+            lock(&self.long).clear();
+        }
+        lookup
+    }
+
+    fn look_up_past(
+        &self,
+        view: &View,
+        at: Timestamp,
+        tree: TreeId,
+        key: &[u8],
+        found: &mut dyn FnMut(&[u8]),
+    ) -> Result<Lookup> {
         let dropped = dropped_before(view, tree, at)?;
         let reader = self.reader.as_ref().expect("an open transaction has its reader");
         let pin = reader.pin();
         let pages = &self.store.pages;
-        match pages.get(&view.tree, &pin, tree, key)? {
+        let long = lock(&self.long);
+        match pages.get_with(&view.tree, &pin, (tree, key), &long)? {
             TreeGet::Found { value, timestamp } if timestamp <= at => {
                 found(value);
                 return Ok(Lookup::Found { newer: false });
@@ -94,7 +112,7 @@ impl Txn {
         let run_key = history_key(tree, key);
         let mut newest: Option<(Timestamp, Option<&[u8]>)> = None;
         for run in view.tree.history().runs.iter().filter(|run| run.to > at) {
-            match pages.get(&view.tree, &pin, run.tree, &run_key)? {
+            match pages.get_with(&view.tree, &pin, (run.tree, &run_key), &long)? {
                 TreeGet::Found { value, .. } => {
                     let version = version_at(value, at)?.filter(|(timestamp, _)| *timestamp > dropped);
                     newest = newest.max_by_time(version);
@@ -145,6 +163,7 @@ impl Txn {
             reverse,
             patches: Patches::new(tree, range, reverse, at),
             sources,
+            long: None,
             out: Vec::new(),
             is_done: false,
         })
@@ -206,6 +225,8 @@ pub struct PastScan {
     reverse: bool,
     patches: Patches,
     sources: Vec<Source>,
+    /// The long value read last.
+    long: Option<LongValue>,
     /// Rows found, not yet pushed.
     out: Vec<(Vec<u8>, Vec<u8>)>,
     is_done: bool,
@@ -220,7 +241,10 @@ impl Scan for PastScan {
                     if let Some(index) = self.sources.iter().position(|it| it.rows.is_empty() && !it.is_done)
                     {
                         if let Some(page) = self.fill(index, &mut byte_count)? {
-                            self.store.pages.load(cx, page).await?;
+                            match page.unit_count > 1 {
+                                true => self.long = Some(self.store.pages.read_long(cx, page).await?),
+                                false => self.store.pages.load(cx, page).await?,
+                            }
                         }
                         cx.charge(std::mem::take(&mut byte_count)).await?;
                         continue;
@@ -273,14 +297,19 @@ impl PastScan {
             }
             let value = match leaf.value(row) {
                 LeafValue::Inline(value) => value,
-                LeafValue::Overflow(page, len) => match self.store.pages.overflow(&pin, page, len)? {
-                    Some(value) => value,
-                    None => {
-                        // The rows before it are taken; the scan comes back for this one.
-                        cursor.seek_from(&key);
-                        return Ok(Some(page));
+                LeafValue::Overflow(page, len) => {
+                    match match self.long.as_ref().and_then(|long| long.of(&page)) {
+                        Some(value) => Some(value),
+                        None => self.store.pages.overflow(&pin, page, len)?,
+                    } {
+                        Some(value) => value,
+                        None => {
+                            // The rows before it are taken; the scan comes back for this one.
+                            cursor.seek_from(&key);
+                            return Ok(Some(page));
+                        }
                     }
-                },
+                }
             };
             *byte_count += key.len() + value.len();
             let found = match *is_run {
