@@ -298,10 +298,12 @@ impl PastScan {
             let value = match leaf.value(row) {
                 LeafValue::Inline(value) => value,
                 LeafValue::Overflow(page, len) => {
-                    match match self.long.as_ref().and_then(|long| long.of(&page)) {
+                    let kept = self.long.as_ref().and_then(|long| long.of(&page));
+                    let value = match kept {
                         Some(value) => Some(value),
                         None => self.store.pages.overflow(&pin, page, len)?,
-                    } {
+                    };
+                    match value {
                         Some(value) => value,
                         None => {
                             // The rows before it are taken; the scan comes back for this one.
