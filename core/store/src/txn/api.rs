@@ -46,7 +46,7 @@ impl Transaction for Txn {
         Box::pin(async move {
             if self.is_past && missing.unit_count > 1 {
                 let long = self.store.pages.read_long(cx, missing).await?;
-                lock(&self.long).push(long);
+                lock(&self.lookups).long.push(long);
                 return Ok(());
             }
             self.store.pages.load(cx, missing).await

@@ -15,7 +15,7 @@ use crate::lock::held::HeldLocks;
 use crate::mem::view::{Snapshot, View};
 use crate::mem::write_set::WriteSet;
 use crate::options::{Durability, TxnOptions};
-use crate::pages::{LongValue, Reader};
+use crate::pages::Reader;
 use crate::recovery::ADOPT_BYTES_MIN;
 use crate::store::Store;
 use orrery_base::kv::Isolation;
@@ -53,8 +53,8 @@ pub struct Txn {
     pub(crate) reads: Option<Mutex<ReadSet>>,
     /// Whether the snapshot lies at a time of the caller's choice.
     pub(crate) is_past: bool,
-    /// Of a past one: the long values read for the key that is looked up, which may not fit into the pool.
-    pub(crate) long: Mutex<Vec<LongValue>>,
+    /// Of a past one.
+    pub(crate) lookups: Mutex<past::PastLookups>,
 }
 
 impl Txn {
@@ -96,7 +96,7 @@ impl Txn {
             held: Mutex::default(),
             reads: is_validated.then(Mutex::default),
             is_past,
-            long: Mutex::default(),
+            lookups: Mutex::default(),
         })
     }
 
