@@ -24,6 +24,8 @@ pub struct LogEnd {
     pub position: LogPosition,
     /// Segments with batches that were read, oldest first.
     pub used: Vec<UsedSegment>,
+    /// The segment that the position is the beginning of: the next superblock may name it, so it is the next to be written.
+    pub next: Option<Segment>,
     /// The other segments.
     pub idle: Vec<Segment>,
     /// The largest salt seen anywhere.
@@ -63,7 +65,7 @@ pub async fn read_log(
         return Ok(reader.finish(0, position.salt));
     }
     let connection = reader.check_connection();
-    if connection.is_ok() {
+    if connection.is_ok() && position.offset > 0 {
         // The next superblock may name this very place, so its segment stays until the next one's first batch is durable.
         reader.note_use(position.segment, position.batch_no);
     }
@@ -268,12 +270,15 @@ impl Reader<'_> {
 
     fn finish(self, batch_count: u64, salt_max: u64) -> LogEnd {
         let is_used = |file: u64| self.used.iter().any(|it| it.segment.file == file);
-        let idle = self.found.iter().filter(|&(&file, _)| !is_used(file));
+        let is_next = |file: u64| self.at.offset == 0 && file == self.at.segment && !is_used(file);
+        let idle = self.found.iter().filter(|&(&file, _)| !is_used(file) && !is_next(file));
+        let next = self.found.iter().find(|&(&file, _)| is_next(file));
         let heads = self.found.values().filter_map(|found| found.head.map(|head| head.salt));
         LogEnd {
             position: self.at,
             salt_max: heads.max().unwrap_or(0).max(salt_max).max(self.at.salt),
             next_file: self.found.keys().max().map_or(1, |file| file + 1),
+            next: next.map(|(&file, found)| Segment { file, len: found.len }),
             idle: idle.map(|(&file, found)| Segment { file, len: found.len }).collect(),
             used: self.used,
             batch_count,
