@@ -88,6 +88,9 @@ pub fn rows(table: &str, scale: f64, take: &mut dyn FnMut(&str)) {
     }
 }
 
+/// Pieces of a table's text in one transaction: its changes must fit into the write set's budget.
+const PIECES_PER_COPY: usize = 16;
+
 /// Makes the tables and fills them; no indexes yet.
 ///
 /// # Errors
@@ -95,17 +98,25 @@ pub fn rows(table: &str, scale: f64, take: &mut dyn FnMut(&str)) {
 pub fn load(connection: &mut Connection, scale: f64) -> Result<()> {
     connection.run(SCHEMA)?;
     for table in TABLES {
-        let mut copy = connection.copy_in(&format!("copy {table} from stdin with (format csv)"))?;
-        let mut result = Ok(());
+        let (mut pieces, mut result) = (Vec::new(), Ok(()));
         rows(table, scale, &mut |text| {
-            if result.is_ok() {
-                result = copy.write(text.as_bytes());
+            pieces.push(text.to_owned());
+            if pieces.len() == PIECES_PER_COPY && result.is_ok() {
+                result = copy(connection, table, &std::mem::take(&mut pieces));
             }
         });
         result?;
-        copy.finish()?;
+        copy(connection, table, &pieces)?;
     }
     Ok(())
+}
+
+fn copy(connection: &mut Connection, table: &str, pieces: &[String]) -> Result<()> {
+    let mut copy = connection.copy_in(&format!("copy {table} from stdin with (format csv)"))?;
+    for piece in pieces {
+        copy.write(piece.as_bytes())?;
+    }
+    copy.finish().map(drop)
 }
 
 /// Where queries and answers lie, if they are here.

@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     Step { name: "sim", is_slow: false, run: simulate },
     Step { name: "plants", is_slow: false, run: hunt_quickly },
     Step { name: "wasm", is_slow: false, run: wasm::run },
+    Step { name: "corpora, in part", is_slow: false, run: corpora_in_part },
     Step { name: "corpora", is_slow: true, run: corpora },
     Step { name: "differential", is_slow: true, run: differential },
     Step { name: "doors", is_slow: true, run: doors::run },
@@ -52,8 +53,8 @@ fn doctests() -> Result<Outcome, Failure> {
 
 /// The tests marked `#[ignore]`: they take minutes, and need the whole year of flights (`ORRERY_FLIGHTS`).
 fn slow_tests() -> Result<Outcome, Failure> {
-    cargo(&["test", "--locked", "--test", "verbs", "--test", "flights", "--", "--ignored", "--nocapture"])
-        .run()
+    let which = ["--test", "verbs", "--test", "flights", "--test", "tpch"];
+    cargo(&["test", "--locked"]).args(which).args(["--", "--ignored", "--nocapture"]).run()
 }
 
 /// Fixed seeds, each twice; `sim/tests` replays those that once found something.
@@ -74,6 +75,12 @@ fn hunt_quickly() -> Result<Outcome, Failure> {
 
 fn hunt_all() -> Result<Outcome, Failure> {
     cargo(&["run", "--locked", "--release", "-p", "orrery-plants"]).run()
+}
+
+/// A part of SQLite's sample.
+fn corpora_in_part() -> Result<Outcome, Failure> {
+    let parts = ["evidence", "select", "groupby", "slt_good_129", "/1000"];
+    cargo(&["run", "--locked", "-p", "orrery-tests", "--bin", "corpus", "--"]).args(parts).run()
 }
 
 /// SQLite's whole sample, and PostgreSQL's regression files. They say themselves when the corpora are not there.
