@@ -56,7 +56,7 @@ fn summarise(lines: &[Line]) -> Result<Outcome, Failure> {
             Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
             Err(failure) => format!("FAILED: {failure}"),
         };
-        println!("{:<10} {:>7.1} s  {verdict}", line.name, line.took.as_secs_f64());
+        println!("{:<20} {:>7.1} s  {verdict}", line.name, line.took.as_secs_f64());
     }
     let total: Duration = lines.iter().map(|line| line.took).sum();
     let failed: Vec<&str> = lines.iter().filter(|line| line.result.is_err()).map(|line| line.name).collect();
