@@ -6,6 +6,7 @@
 //! Life of a statement: [`Session::execute`] → `bind::prepare_to_run` (catalog, plan, table locks) → `run` (executor) →
 //! `transaction` (commit when implicit) → [`Execution`].
 
+mod advisory;
 mod bind;
 mod check;
 mod control;
