@@ -14,6 +14,7 @@ mod copy;
 mod cursors;
 mod database;
 mod describe;
+mod duplicate;
 mod many;
 mod past;
 mod plans;
@@ -33,6 +34,7 @@ pub use database::{Database, DatabaseOptions};
 pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
 };
+pub use duplicate::{Duplicate, Piece};
 pub use plans::Prepared;
 pub use point::PointStep;
 pub use result::{Execution, Rows, Tag};

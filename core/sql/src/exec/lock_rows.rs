@@ -86,7 +86,7 @@ impl LockRows {
         }
         let newest = match target.newest(cx, tree, key, ReadMode::Current).await? {
             Newest::Row(bytes, is_newer) => {
-                if !self.keys(cx, &target, &bytes, key).await? {
+                if !lock_keys(cx, &self.spec, &target, &bytes, key).await? {
                     return Ok(None);
                 }
                 if !is_newer {
@@ -113,23 +113,21 @@ impl LockRows {
     }
 }
 
-impl LockRows {
-    /// Locks what other tables may refer to the row by; `false`: it is left out.
-    async fn keys(&self, cx: &Cx, target: &Target<'_>, bytes: &[u8], key: &[u8]) -> Result<bool> {
-        let Spec { table, lock, wait, .. } = &self.spec;
-        let is_key = |index: &Index| index.unique && index.predicate.is_none();
-        if *lock != RowLock::Update || !table.indexes.iter().any(is_key) {
-            return Ok(true);
-        }
-        let txn = &self.place.shared.context.txn;
-        for (tree, entry, _) in encode::index_entries(table, &target.decode(bytes)?, key)? {
-            let is_key = table.indexes.iter().any(|index| index.tree == tree && is_key(index));
-            if is_key && !txn.try_lock(tree, &entry, *lock)? && !txn.lock(cx, tree, &entry, *lock, *wait).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+/// FOR UPDATE: locks what other tables may refer to the row by; `false`: it is left out.
+async fn lock_keys(cx: &Cx, spec: &Spec, target: &Target<'_>, bytes: &[u8], key: &[u8]) -> Result<bool> {
+    let Spec { table, lock, wait, .. } = spec;
+    let is_key = |index: &Index| index.unique && index.predicate.is_none();
+    if *lock != RowLock::Update || !table.indexes.iter().any(is_key) {
+        return Ok(true);
     }
+    let txn = &target.context.txn;
+    for (tree, entry, _) in encode::index_entries(table, &target.decode(bytes)?, key)? {
+        let is_key = table.indexes.iter().any(|index| index.tree == tree && is_key(index));
+        if is_key && !txn.try_lock(tree, &entry, *lock)? && !txn.lock(cx, tree, &entry, *lock, *wait).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Operator for LockRows {

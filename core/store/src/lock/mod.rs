@@ -205,6 +205,10 @@ impl LockTable {
             thin.modes |= 1 << mode;
             return Ok(Attempt::Granted(before));
         }
+        if thin.modes == 1 << RowLock::Share as u8 && plant!(self.world, ShareLockIsForgotten) {
+            *thin = Thin { holder: txn, modes: 1 << mode };
+            return Ok(Attempt::Granted(0));
+        }
         if thin.holder != FAT && id.conflicts(mode) & thin.modes != 0 {
             return Ok(Attempt::Conflict);
         }
@@ -243,6 +247,12 @@ impl LockTable {
         probe!(self.world, "lock: somebody waits");
         if contended.fat(id).modes_of(owner) != 0 {
             probe!(self.world, "lock: a holder waits for a stronger mode");
+            if plant!(self.world, UpgradeForgetsWaiters) {
+                contended.fat(id).forget_waiters();
+            }
+        }
+        if matches!(id, LockId::Advisory(_)) {
+            probe!(self.world, "lock: somebody waits for an advisory lock");
         }
         let slot = contended.enqueue(id, asker, mode);
         drop(shard);
@@ -259,6 +269,9 @@ impl LockTable {
     pub fn leave(&self, id: LockId, txn: TxnId, slot: &Arc<WaitSlot>) -> Option<Modes> {
         let mut contended = lock(&self.contended);
         let outcome = slot.outcome();
+        if plant!(self.world, GivenUpWaitKeepsPlace) {
+            return if let WaitOutcome::Granted(before) = outcome { Some(before) } else { None };
+        }
         let mut wakers = Vec::new();
         if outcome == WaitOutcome::Waiting {
             wakers = contended.leave(id, txn, slot);
@@ -307,6 +320,13 @@ impl LockTable {
 
     /// Takes modes away from `owner`, who may keep others: `keep` are those it is entitled to.
     pub fn exchange(&self, id: LockId, owner: TxnId, remove: Modes, keep: Modes) {
+        if keep != 0 {
+            probe!(self.world, "lock: an advisory lock kept in its other mode");
+        }
+        let (remove, keep) = match plant!(self.world, AdvisoryUnlockTakesAll) {
+            true => (!0, 0),
+            false => (remove, keep),
+        };
         let wakers = lock(&self.contended).exchange(id, owner, remove, keep);
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -104,6 +104,12 @@ impl SessionLocks {
     }
 }
 
+impl Drop for SessionLocks {
+    fn drop(&mut self) {
+        self.unlock_all();
+    }
+}
+
 fn count(
     held: &mut BTreeMap<(AdvisoryKey, AdvisoryMode), Counts>,
     key: AdvisoryKey,

@@ -22,7 +22,8 @@ use crate::store::Store;
 use orrery_base::kv::Isolation;
 use orrery_base::task::lock;
 use orrery_base::time::Micros;
-use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TxnId, probe};
+use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId, TxnId, probe};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -139,6 +140,14 @@ impl Txn {
             self.store.views.release(old.timestamp, is_validated);
         }
         Ok(())
+    }
+
+    /// The trees that may have a row in its snapshot, in order.
+    pub fn trees(&self) -> Vec<TreeId> {
+        let Some(view) = self.reading().as_ref().map(|it| it.view.clone()) else { return Vec::new() };
+        let mut trees: BTreeSet<TreeId> = view.tree.trees().collect();
+        view.layers.iter().for_each(|layer| trees.extend(layer.trees()));
+        trees.into_iter().collect()
     }
 
     /// Errors: 25000 when the transaction has ended.
