@@ -22,6 +22,8 @@
 
 mod arrow;
 mod arrow_in;
+#[cfg(unix)]
+mod backup;
 mod clock;
 mod connection;
 mod database;
@@ -33,6 +35,8 @@ mod stream;
 
 pub use arrow::ArrowReader;
 pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, Statement, Transaction};
+#[cfg(unix)]
+pub use backup::BackupSummary;
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;

@@ -125,6 +125,8 @@ pub enum Statement {
     /// CREATE TABLE AS, SELECT INTO
     CreateTableAs(CreateTableAs),
     Checkpoint,
+    /// LOCK TABLE
+    LockTable(LockTable),
 }
 
 /// An isolation level as it was named.
