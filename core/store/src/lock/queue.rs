@@ -399,7 +399,7 @@ mod tests {
         // The session's transaction 10 waits for a row of 11, which waits for the session.
         take(&table, ROW, 11, Update);
         let of_session = Asker { owner: TxnId(10), txn: TxnId(10), session: Some(session) };
-        let older = table.enqueue(ROW, of_session, row_mode(Share)).expect("no cycle yet").err().expect("a wait");
+        let older = table.enqueue(ROW, of_session, row_mode(Share)).expect("no cycle yet").expect_err("a wait");
         let asks = Asker { owner: other, txn: TxnId(11), session: Some(other) };
         assert_eq!(table.enqueue(advisory, asks, 0).err().expect("a cycle").code(), SqlState::DEADLOCK_DETECTED);
         table.reduce(ROW, TxnId(11), 0);
