@@ -39,10 +39,15 @@ fn main() -> Result<()> {
 
 fn batch(texts: &[String]) -> RecordBatch {
     let field = |name, ty| Field::new(name, ty, true);
-    let schema =
-        Schema::new(vec![field("id", DataType::Int32), field("a", DataType::Int32), field("b", DataType::Utf8)]);
+    let schema = Schema::new(vec![
+        field("id", DataType::Int32),
+        field("a", DataType::Int32),
+        field("b", DataType::Utf8),
+    ]);
     let ids = Int32Array::from_iter_values(0..ROW_COUNT);
     let numbers = Int32Array::from_iter_values((0..ROW_COUNT).map(|n| n * 7 % 1000));
-    let columns = vec![Arc::new(ids) as _, Arc::new(numbers) as _, Arc::new(StringArray::from_iter_values(texts)) as _];
-    RecordBatch::try_new(Arc::new(schema), columns).expect("the columns are of the schema's types and of one length")
+    let columns =
+        vec![Arc::new(ids) as _, Arc::new(numbers) as _, Arc::new(StringArray::from_iter_values(texts)) as _];
+    RecordBatch::try_new(Arc::new(schema), columns)
+        .expect("the columns are of the schema's types and of one length")
 }

@@ -118,7 +118,10 @@ impl Statement {
         // Beyond the upper end the clock of commits has no room for a time (I2 counts within a microsecond).
         let micros = since_epoch.and_then(|it| u64::try_from(it.as_micros()).ok()).filter(|it| it >> 51 == 0);
         let micros = micros.ok_or_else(|| {
-            Error::new(SqlState::INVALID_PARAMETER_VALUE, "before 1970 and after 2041 there is nothing to read")
+            Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "before 1970 and after 2041 there is nothing to read",
+            )
         })?;
         self.0.as_of(micros).map(|prepared| Statement(Arc::new(prepared)))
     }

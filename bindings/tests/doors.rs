@@ -280,7 +280,9 @@ fn statements_read_the_past() {
         moment
     };
     let empty = moment();
-    connection.run("create table t (id integer primary key, a text); insert into t values (1, 'one')").unwrap();
+    connection
+        .run("create table t (id integer primary key, a text); insert into t values (1, 'one')")
+        .unwrap();
     let first = moment();
     connection.run("update t set a = 'two'; alter table t rename column a to b").unwrap();
     db.checkpoint().unwrap();
@@ -313,5 +315,8 @@ fn statements_read_the_past() {
     for refused in [insert.as_of(first), then.as_of(first)] {
         assert_eq!(refused.err().unwrap().code().as_str(), "42601");
     }
-    assert_eq!(select.as_of(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).err().unwrap().code().as_str(), "22023");
+    assert_eq!(
+        select.as_of(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).err().unwrap().code().as_str(),
+        "22023"
+    );
 }

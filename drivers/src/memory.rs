@@ -110,9 +110,7 @@ impl Driver for MemoryDriver {
 fn look(files: &BTreeMap<FileId, File>, op: DiskOp) -> DiskResult {
     let find = |file| files.get(&file).ok_or_else(|| absent(file));
     Ok(match op {
-        DiskOp::List => {
-            DiskReply::Files(files.iter().map(|(id, file)| (*id, file.len as u64)).collect())
-        }
+        DiskOp::List => DiskReply::Files(files.iter().map(|(id, file)| (*id, file.len as u64)).collect()),
         DiskOp::Len { file } => DiskReply::Len(find(file)?.len as u64),
         DiskOp::Read { file, offset, len } => {
             let file = find(file)?;
@@ -180,7 +178,8 @@ mod tests {
     #[test]
     fn pieces_are_one_file() {
         let (mut file, mut model) = (File::default(), Vec::new());
-        let edges = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES, 3 * PIECE_BYTES + 5];
+        let edges =
+            [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES, 3 * PIECE_BYTES + 5];
         for (turn, &offset) in edges.iter().cycle().take(70).enumerate() {
             let len = edges[turn * 5 % edges.len()];
             if turn % 3 == 0 {

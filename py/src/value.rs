@@ -106,7 +106,9 @@ fn other(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     }
     if is(&classes.time)? {
         if !object.call_method0("utcoffset")?.is_none() {
-            return Err(NotSupportedError::new_err("a time of day with a time zone has no counterpart in SQL"));
+            return Err(NotSupportedError::new_err(
+                "a time of day with a time zone has no counterpart in SQL",
+            ));
         }
         let part = |name| object.getattr(name)?.extract::<i64>();
         let seconds = (part("hour")? * 60 + part("minute")?) * 60 + part("second")?;
