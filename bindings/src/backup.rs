@@ -88,7 +88,8 @@ impl Database {
             return Err(Error::corrupt(format!("the copy is damaged: {finding}")));
         }
         copy.close()?;
-        summary.file_bytes = std::fs::metadata(&part.path).map_err(|error| refused(&part.path, &error))?.len();
+        summary.file_bytes =
+            std::fs::metadata(&part.path).map_err(|error| refused(&part.path, &error))?.len();
         Ok(summary)
     }
 }
@@ -110,29 +111,26 @@ impl Part {
             let message = format!("there is a file at {} already", target.display());
             return Err(Error::new(SqlState::IO_ERROR, message));
         }
-        let part = Part { path: with_suffix(target, ".part"), is_finished: false };
-        if part.path.exists() {
-            // Whoever is still at work there has it locked.
-            match File::open(&part.path).map(|file| file.try_lock().is_ok()) {
-                Ok(true) => part.clear()?,
-                Ok(false) => {
-                    let message = format!("another backup to {} is under way", target.display());
-                    // It is not ours to clear away.
-                    std::mem::forget(part);
-                    return Err(Error::new(SqlState::OBJECT_IN_USE, message));
-                }
-                Err(error) => return Err(refused(&part.path, &error)),
+        let path = with_suffix(target, ".part");
+        // Whoever is still at work there has it locked, and it is not ours to clear away.
+        match File::open(&path).map(|file| file.try_lock().is_ok()) {
+            Ok(false) => {
+                let message = format!("another backup to {} is under way", target.display());
+                return Err(Error::new(SqlState::OBJECT_IN_USE, message));
             }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&path, &error)),
+            _ => {}
         }
+        let part = Part { path, is_finished: false };
+        part.clear()?;
         Ok(part)
     }
 
     fn clear(&self) -> Result<()> {
         let log = with_suffix(&self.path, "-log");
-        for (path, removed) in [
-            (&log, std::fs::remove_dir_all(&log)),
-            (&self.path, std::fs::remove_file(&self.path)),
-        ] {
+        for (path, removed) in
+            [(&log, std::fs::remove_dir_all(&log)), (&self.path, std::fs::remove_file(&self.path))]
+        {
             match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(path, &error)),
                 _ => {}

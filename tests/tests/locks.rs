@@ -116,7 +116,9 @@ fn cycles_over_every_kind_of_lock_have_one_victim() {
 fn a_session_that_ends_gives_its_advisory_locks_back() {
     let db = database(TABLE);
     let mut holder = db.connect();
-    holder.run("select pg_advisory_lock(1), pg_advisory_lock_shared(2); begin; select pg_advisory_xact_lock(3)").unwrap();
+    holder
+        .run("select pg_advisory_lock(1), pg_advisory_lock_shared(2); begin; select pg_advisory_xact_lock(3)")
+        .unwrap();
     let waiters = [1, 2, 3].map(|count| {
         let sql = ["select pg_advisory_lock(1)", "select pg_advisory_lock(2)", "select pg_advisory_lock(3)"];
         let waiter = start(db.connect(), sql[count - 1]);
@@ -172,7 +174,11 @@ fn a_wait_that_is_given_up_leaves_nothing() {
         "select * from other",
     ] {
         let error = two.run(sql).unwrap_err();
-        assert_eq!((error.code(), error.message()), (SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout"), "{sql}");
+        assert_eq!(
+            (error.code(), error.message()),
+            (SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout"),
+            "{sql}"
+        );
         // The statement's own time limit counts, too, and says so.
         two.run("set lock_timeout = '1h'; set statement_timeout = '15ms'").unwrap();
         assert_eq!(code(two.run(sql)), SqlState::QUERY_CANCELED, "{sql}");
@@ -251,4 +257,61 @@ fn the_locks_of_a_key_let_references_through() {
         let outcome = db.connect().run(&format!("{nowait}begin; {sql}; rollback"));
         assert_eq!(outcome.is_err(), refused, "{sql}: {outcome:?}");
     }
+}
+
+#[test]
+fn indexes_made_and_columns_changed_beside_writers_hold_every_row() {
+    let db = database(
+        "create table t (id integer primary key, n integer not null, u integer not null);
+         insert into t select g, g % 10, g from generate_series(1, 2000) g",
+    );
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3)
+            .map(|thread| {
+                let db = &db;
+                scope.spawn(move || {
+                    let mut connection = db.connect();
+                    for round in 0..60 {
+                        let id = 10_000 + thread * 1000 + round;
+                        let sql = format!(
+                            "begin; insert into t (id, n, u) values ({id}, {round}, {id});
+                             update t set n = n + 1 where id = {}; delete from t where id = {}; commit",
+                            1 + (round * 31 + thread) % 500,
+                            1000 + thread * 300 + round
+                        );
+                        // A cycle with who takes the table is a deadlock, of which one survives.
+                        while let Err(error) = connection.run(&sql) {
+                            assert_eq!(error.code(), SqlState::DEADLOCK_DETECTED, "{error}");
+                            connection.run("rollback").unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut definer = db.connect();
+        let mut round = 0;
+        while !writers.iter().all(|writer| writer.is_finished()) {
+            for sql in [
+                "create index by_n on t (n)",
+                "create unique index by_u on t (u)",
+                "create index by_sum on t ((n + u))",
+                "alter table t add column extra integer default 7",
+                "drop index by_n",
+                "drop index by_u",
+                "drop index by_sum",
+                "alter table t drop column extra",
+            ] {
+                while let Err(error) = definer.run(sql) {
+                    assert_eq!(error.code(), SqlState::DEADLOCK_DETECTED, "{sql}: {error}");
+                }
+            }
+            round += 1;
+        }
+        assert!(round > 0);
+    });
+    let mut connection = db.connect();
+    connection.run("create index by_n on t (n); create unique index by_u on t (u)").unwrap();
+    assert_eq!(value(&mut connection, "select count(*) from t"), "2000");
+    assert_eq!(db.check().unwrap().1, []);
+    assert_eq!(db.stats().row_lock_count, 0);
 }
