@@ -1,7 +1,7 @@
 //! The Python module: a wheel, installed into an empty virtual environment, walked there.
 
 use super::{STEPS, compare, folder, target_folder};
-use crate::command::{Failure, Outcome, cargo, program, repository_root};
+use crate::command::{Failure, Outcome, Program, cargo, program, repository_root};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -47,7 +47,8 @@ pub fn installed() -> Result<Result<PathBuf, String>, Failure> {
         .args([&wheels])
         .run()?;
     let python = environment(&folder("python")?)?;
-    pip(&python, &[&wheel(&wheels)?.to_string_lossy()])?;
+    let module = wheel(&wheels)?;
+    pip_of(&python).args(["--no-deps"]).args([&module]).run()?;
     let first = "import orrerydb; print(orrerydb.connect().execute('select 1').fetchall())";
     program(&python.to_string_lossy()).args(["-c", first]).run()?;
     Ok(Ok(MADE.get_or_init(|| python).clone()))
@@ -60,8 +61,12 @@ fn environment(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn pip(python: &Path, arguments: &[&str]) -> Result<Outcome, Failure> {
+    pip_of(python).args(arguments).install()
+}
+
+fn pip_of(python: &Path) -> Program {
     let pip = program(&python.to_string_lossy());
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(arguments).run()
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
 }
 
 fn wheel(folder: &Path) -> Result<PathBuf, Failure> {
