@@ -41,7 +41,9 @@ fn main() {
             "--rows" => row_count = args.next().and_then(|rows| rows.parse().ok()).expect("--rows N"),
             "--scale" => scale = args.next().and_then(|scale| scale.parse().ok()).expect("--scale 0.1"),
             "--ours" => measure::OURS_ONLY.store(true, std::sync::atomic::Ordering::Relaxed),
-            other => panic!("{other}? usage: orrery-bench [--rows N] [--scale S] [--only NAME,NAME] [--ours]"),
+            other => {
+                panic!("{other}? usage: orrery-bench [--rows N] [--scale S] [--only NAME,NAME] [--ours]")
+            }
         }
     }
     let folder = PathBuf::from("target/bench-data").join(std::process::id().to_string());

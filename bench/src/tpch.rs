@@ -127,7 +127,10 @@ fn text(value: rusqlite::types::Value) -> String {
 /// renamed behind it.
 fn for_sqlite(query: &str) -> String {
     let query = query
-        .replace("c_custkey,\n        count(o_orderkey)\n", "c_custkey,\n        count(o_orderkey) as c_count\n")
+        .replace(
+            "c_custkey,\n        count(o_orderkey)\n",
+            "c_custkey,\n        count(o_orderkey) as c_count\n",
+        )
         .replace(" AS c_orders (c_custkey,\n        c_count)", " AS c_orders")
         .replace("extract(year FROM ", "strftime('%Y', ")
         .replace("substring(c_phone FROM 1 FOR 2)", "substr(c_phone, 1, 2)")

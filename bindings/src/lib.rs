@@ -34,9 +34,9 @@ mod rows;
 mod stream;
 
 pub use arrow::ArrowReader;
-pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, Statement, Transaction};
 #[cfg(unix)]
 pub use backup::BackupSummary;
+pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, Statement, Transaction};
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;

@@ -56,9 +56,7 @@ pub fn in_list(value: &Value, ty: SqlType, list: &[Datum], row_count: usize) -> 
             DataType::Utf8 if matches!(ty, SqlType::Char(_)) => {
                 let values = array.as_string::<i32>();
                 let trimmed = |row| values.value(row).trim_end_matches(' ');
-                bools(&shape, |row| {
-                    sorted.binary_search_by(|item| text_order(item, trimmed(row))).is_ok()
-                })
+                bools(&shape, |row| sorted.binary_search_by(|item| text_order(item, trimmed(row))).is_ok())
             }
             _ => {
                 let mut hits = Vec::with_capacity(shape.rows);

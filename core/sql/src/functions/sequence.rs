@@ -178,7 +178,9 @@ pub fn sequence_function(name: &str, arg_count: usize) -> Option<&'static Scalar
 /// Whether it is one of those that users call, or an advisory lock's, which is asked for in the same way.
 pub fn asks_sequence(function: &Scalar) -> bool {
     super::asks_advisory(function)
-        || [&NEXTVAL, &CURRVAL, &LASTVAL, &SETVAL, &SETVAL_CALLED].iter().any(|it| std::ptr::eq(*it, function))
+        || [&NEXTVAL, &CURRVAL, &LASTVAL, &SETVAL, &SETVAL_CALLED]
+            .iter()
+            .any(|it| std::ptr::eq(*it, function))
 }
 
 fn sequence_of(args: &[Value]) -> Result<u32> {

@@ -147,9 +147,8 @@ impl Reader<'_> {
         let Some((header, batch)) = self.batch_at(at.segment, at.offset).await? else {
             return Ok(None);
         };
-        let expected = header.salt == at.salt
-            && header.batch_no == at.batch_no
-            && header.previous == at.chain_checksum;
+        let expected =
+            header.salt == at.salt && header.batch_no == at.batch_no && header.previous == at.chain_checksum;
         if !expected {
             return Ok(None);
         }

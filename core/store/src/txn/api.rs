@@ -3,12 +3,13 @@
 use super::Txn;
 use crate::lock::session::SessionLocks;
 use crate::lock::{
-    Asker, Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode,
-    table_mode, timed_out,
+    Asker, Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode,
+    timed_out,
 };
 use crate::mem::write_set::OwnWrite;
 use orrery_base::kv::{
-    AdvisoryKey, AdvisoryMode, AdvisoryScope, Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait,
+    AdvisoryKey, AdvisoryMode, AdvisoryScope, Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint,
+    Scan, TableLock, Transaction, Wait,
 };
 use orrery_base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use orrery_base::task::lock;
