@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use orrerydb::{
-    BackupSummary, CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType, TableDescription,
-    Tag,
+    BackupSummary, CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType,
+    TableDescription, Tag,
 };
 
 use crate::error::{Result, ShellError, SqlError};

@@ -244,9 +244,7 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
         Bound::Control(
             Control::Analyze(tables) | Control::Vacuum { tables, .. } | Control::LockTable { tables, .. },
-        ) => {
-            (tables.iter().collect(), Vec::new())
-        }
+        ) => (tables.iter().collect(), Vec::new()),
         Bound::Control(_) => (Vec::new(), Vec::new()),
     }
 }

@@ -160,7 +160,17 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = prepare(session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?);
     let own = bind::OwnCatalog::default();
-    Ok(Scope { txn, isolation, read_only, settings, start: cx.now(), own, temporary, is_past: false, is_locking: false })
+    Ok(Scope {
+        txn,
+        isolation,
+        read_only,
+        settings,
+        start: cx.now(),
+        own,
+        temporary,
+        is_past: false,
+        is_locking: false,
+    })
 }
 
 pub(crate) fn failed_transaction() -> Error {

@@ -34,14 +34,9 @@ impl Client {
     }
 
     /// Takes one, or gives one back.
-    pub(super) async fn operation(
-        &mut self,
-        cx: &Cx,
-        txn: &Txn,
-        rng: &mut Rng,
-        wait: Wait,
-    ) -> Result<()> {
-        let session = self.session.get_or_insert_with(|| Arc::new(SessionLocks::new(&self.shared.store))).clone();
+    pub(super) async fn operation(&mut self, cx: &Cx, txn: &Txn, rng: &mut Rng, wait: Wait) -> Result<()> {
+        let session =
+            self.session.get_or_insert_with(|| Arc::new(SessionLocks::new(&self.shared.store))).clone();
         if !self.of_session.is_empty() && rng.chance(1, 2) {
             let at = rng.below(self.of_session.len() as u64) as usize;
             let (key, mode) = self.of_session.remove(at);
@@ -74,7 +69,8 @@ impl Client {
             let conflicts = mode == AdvisoryMode::Exclusive || *theirs == AdvisoryMode::Exclusive;
             *number != self.number && *other == key && conflicts
         });
-        let problem = other.map(|other| format!("client {} got {key:?} {mode:?} beside {other:?}", self.number));
+        let problem =
+            other.map(|other| format!("client {} got {key:?} {mode:?} beside {other:?}", self.number));
         held.0.push((self.number, key, mode));
         drop(held);
         if let Some(problem) = problem {

@@ -5,9 +5,9 @@
 //! What the session knows for sure (its own writes, an error that may not happen) it checks on the spot; the rest it
 //! writes into the [`History`] for the checkers.
 
+use super::advisory;
 use crate::history::{History, Key, Outcome, Read, Seen, Statement, TxnRecord, ValueId};
 use crate::knobs::Mix;
-use super::advisory;
 use crate::workload::rows;
 use orrery_base::kv::{
     Flow, Isolation, KeyRange, Lookup, ReadMode, RowLock, RowRef, RowSink, Savepoint, TableLock, Transaction,

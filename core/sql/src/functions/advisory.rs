@@ -75,13 +75,14 @@ static FORMS: [[Scalar; 2]; 10] = [
     both!("pg_advisory_unlock_shared", Bool, Unlock, Shared, Session),
 ];
 
-static ALL: [Scalar; 1] = [function("pg_advisory_unlock_all", &[], SqlType::Text, |context, _, row_count| {
-    let call = AdvisoryCall { action: UnlockAll, mode: Exclusive, scope: Session, keys: Vec::new() };
-    if row_count > 0 {
-        answers(context, call)?;
-    }
-    voids(row_count, |_| true)
-})];
+static ALL: [Scalar; 1] =
+    [function("pg_advisory_unlock_all", &[], SqlType::Text, |context, _, row_count| {
+        let call = AdvisoryCall { action: UnlockAll, mode: Exclusive, scope: Session, keys: Vec::new() };
+        if row_count > 0 {
+            answers(context, call)?;
+        }
+        voids(row_count, |_| true)
+    })];
 
 /// All of them.
 pub(super) fn entries() -> impl Iterator<Item = &'static Scalar> {

@@ -86,7 +86,8 @@ impl LockId {
     /// Whether holding `held` already gives everything that `mode` does.
     fn covers(self, held: Modes, mode: u8) -> bool {
         let wanted = self.conflicts(mode);
-        held != 0 && (0..self.mode_count()).any(|it| held & (1 << it) != 0 && wanted & !self.conflicts(it) == 0)
+        held != 0
+            && (0..self.mode_count()).any(|it| held & (1 << it) != 0 && wanted & !self.conflicts(it) == 0)
     }
 }
 

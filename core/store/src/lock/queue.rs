@@ -244,7 +244,8 @@ impl Contended {
             let holders = fat.holders.iter().filter(|it| it.1 & conflicts != 0 && it.0 != owner);
             // Who holds a weaker mode already passes those that wait.
             let is_passed = fat.modes_of(owner) != 0;
-            let ahead = fat.queue.iter().take(place).filter(|it| !is_passed && conflicts & (1 << it.mode) != 0);
+            let ahead =
+                fat.queue.iter().take(place).filter(|it| !is_passed && conflicts & (1 << it.mode) != 0);
             others.extend(holders.map(|it| self.who(it.0)).chain(ahead.map(|it| it.waits)));
         }
         others.remove(&txn);
@@ -399,9 +400,13 @@ mod tests {
         // The session's transaction 10 waits for a row of 11, which waits for the session.
         take(&table, ROW, 11, Update);
         let of_session = Asker { owner: TxnId(10), txn: TxnId(10), session: Some(session) };
-        let older = table.enqueue(ROW, of_session, row_mode(Share)).expect("no cycle yet").err().expect("a wait");
+        let older =
+            table.enqueue(ROW, of_session, row_mode(Share)).expect("no cycle yet").err().expect("a wait");
         let asks = Asker { owner: other, txn: TxnId(11), session: Some(other) };
-        assert_eq!(table.enqueue(advisory, asks, 0).err().expect("a cycle").code(), SqlState::DEADLOCK_DETECTED);
+        assert_eq!(
+            table.enqueue(advisory, asks, 0).err().expect("a cycle").code(),
+            SqlState::DEADLOCK_DETECTED
+        );
         table.reduce(ROW, TxnId(11), 0);
         assert!(matches!(older.outcome(), WaitOutcome::Granted(_)));
         assert!(lock(&table.contended).is_quiet());

@@ -80,12 +80,7 @@ impl SessionLocks {
         });
     }
 
-    fn release(
-        &self,
-        key: AdvisoryKey,
-        mode: AdvisoryMode,
-        take: impl FnOnce(&mut Counts) -> bool,
-    ) -> bool {
+    fn release(&self, key: AdvisoryKey, mode: AdvisoryMode, take: impl FnOnce(&mut Counts) -> bool) -> bool {
         let mut held = lock(&self.held);
         let Some(counts) = held.get_mut(&(key, mode)) else { return false };
         let was_held = take(counts);
