@@ -160,9 +160,9 @@ impl Session {
     pub(crate) fn new(db: Arc<Inner>, id: u64) -> Self {
         // Each session draws its own numbers, whatever the others do.
         let seed = orrery_base::hash::hash64(db.seed, &id.to_le_bytes());
-        let mut state = State::default();
+        let mut state = Box::<State>::default();
         state.random = orrery_sql::functions::Randomness::new(seed);
-        let slot = StateSlot(Arc::new(Mutex::new(Some(Box::new(state)))));
+        let slot = StateSlot(Arc::new(Mutex::new(Some(state))));
         Session { db, slot, cancel: Cancel::default(), id }
     }
 

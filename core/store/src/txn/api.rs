@@ -15,7 +15,7 @@ use orrery_base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use orrery_base::task::lock;
 use orrery_base::{BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 impl Transaction for Txn {
@@ -250,7 +250,7 @@ impl Txn {
             }
             Err(slot) => slot,
         };
-        self.wait(cx, LockWait { txn: self, id, hold: Hold::Own(mode), slot }).await
+        self.wait(cx, LockWait::new(self, id, Hold::Own(mode), slot)).await
     }
 
     fn asker(&self, owner: TxnId) -> Asker {
@@ -284,7 +284,7 @@ impl Txn {
                 self.hold(hold, id, 0);
                 Ok(true)
             }
-            Err(slot) => self.wait(cx, LockWait { txn: self, id, hold, slot }).await,
+            Err(slot) => self.wait(cx, LockWait::new(self, id, hold, slot)).await,
         }
     }
 
@@ -324,7 +324,7 @@ impl Txn {
             cx.wake_on_cancel(context.waker());
             let outcome = waiting.slot.poll(context.waker());
             match outcome {
-                WaitOutcome::Granted(_) => return Poll::Ready(Ok(true)),
+                WaitOutcome::Granted(_) => return waiting.granted(),
                 WaitOutcome::Victim => return Poll::Ready(Err(deadlock())),
                 WaitOutcome::Waiting => {}
             }
@@ -338,7 +338,7 @@ impl Txn {
             // The holder may be a commit whose task was dropped.
             self.store.drive_if_orphaned(cx, context.waker());
             match waiting.slot.outcome() {
-                WaitOutcome::Granted(_) => Poll::Ready(Ok(true)),
+                WaitOutcome::Granted(_) => waiting.granted(),
                 _ => Poll::Pending,
             }
         })
@@ -346,12 +346,24 @@ impl Txn {
     }
 }
 
-/// Leaves the queue when dropped; a lock granted by then is noted as held.
+/// Leaves the queue when dropped; a lock granted by then is noted as held, but not one for the session that nobody was told of.
 struct LockWait<'a> {
     txn: &'a Txn,
     id: LockId,
     hold: Hold<'a>,
     slot: Arc<WaitSlot>,
+    is_answered: AtomicBool,
+}
+
+impl<'a> LockWait<'a> {
+    fn new(txn: &'a Txn, id: LockId, hold: Hold<'a>, slot: Arc<WaitSlot>) -> Self {
+        LockWait { txn, id, hold, slot, is_answered: AtomicBool::new(false) }
+    }
+
+    fn granted(&self) -> Poll<Result<bool>> {
+        self.is_answered.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(true))
+    }
 }
 
 /// Who will hold a lock that is waited for.
@@ -367,7 +379,14 @@ impl Drop for LockWait<'_> {
     fn drop(&mut self) {
         let store = &self.txn.store;
         match store.locks.leave(self.id, self.txn.id, &self.slot) {
-            Some(before) => self.txn.hold(self.hold, self.id, before),
+            Some(before) => {
+                self.txn.hold(self.hold, self.id, before);
+                if let Hold::Session(session, key, mode, AdvisoryScope::Session) = self.hold
+                    && !self.is_answered.load(Ordering::Relaxed)
+                {
+                    session.unlock(key, mode);
+                }
+            }
             None => probe!(store.world, "lock: wait given up"),
         }
         store.kick_if_orphaned();
