@@ -35,7 +35,7 @@ fn code(outcome: Result<(), Error>) -> SqlState {
 }
 
 const TABLE: &str = "create table t (id integer primary key, n integer);
-    insert into t values (1, 0), (2, 0); create table other (a integer)";
+    insert into t values (1, 0), (2, 0); create table other (a integer); create table third (a integer)";
 
 #[test]
 fn who_locks_a_table_sees_what_was_committed_while_it_waited() {
@@ -77,14 +77,14 @@ fn a_table_lock_holds_writers_up_and_lets_readers_through() {
 #[test]
 fn cycles_over_every_kind_of_lock_have_one_victim() {
     let steps = [
-        ("lock t in share mode", "lock other in share mode"),
+        ("lock third in share mode", "lock other in share mode"),
         ("select pg_advisory_lock(1)", "select pg_advisory_lock(2)"),
         ("select pg_advisory_xact_lock(1)", "select pg_advisory_xact_lock(2)"),
         ("update t set n = n + 1 where id = 1", "update t set n = n + 1 where id = 2"),
         ("select * from t where id = 1 for share", "select * from t where id = 2 for update"),
     ];
     let conflicting = [
-        ("insert into other values (1)", "insert into t values (9, 9)"),
+        ("insert into other values (1)", "insert into third values (1)"),
         ("select pg_advisory_lock_shared(2)", "select pg_advisory_xact_lock(1)"),
         ("select pg_advisory_lock(2)", "select pg_advisory_xact_lock_shared(1)"),
         ("update t set n = 5 where id = 2", "delete from t where id = 1"),
