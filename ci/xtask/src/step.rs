@@ -10,7 +10,7 @@ pub struct Step {
     pub name: &'static str,
     /// Runs only with `--full`.
     pub is_slow: bool,
-    /// It needs tools that are not Rust's and may not be had, in CI either: then it is skipped, and the summary says so.
+    /// It needs tools that are not Rust's, or files that are not ours, which may not be had, in CI either: then it is skipped, and the summary says so.
     pub may_lack_tools: bool,
     /// What it does.
     pub run: fn() -> Result<Outcome, Failure>,

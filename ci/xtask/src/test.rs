@@ -2,7 +2,7 @@
 //!
 //! To add a check, add a row to [`STEPS`]. Counts are fixed, never seconds, so that a slow machine runs the same tests.
 
-use crate::command::{Failure, Outcome, cargo};
+use crate::command::{Failure, Outcome, cargo, repository_root};
 use crate::step::{Step, run_all};
 use crate::{cargo_deny, doors, tidy, tools, wasm};
 
@@ -15,7 +15,7 @@ const STEPS: &[Step] = &[
     Step { name: "doctests", is_slow: false, may_lack_tools: false, run: doctests },
     Step { name: "sim", is_slow: false, may_lack_tools: false, run: simulate },
     Step { name: "plants", is_slow: false, may_lack_tools: false, run: hunt_quickly },
-    Step { name: "corpora, in part", is_slow: false, may_lack_tools: false, run: corpora_in_part },
+    Step { name: "corpora, in part", is_slow: false, may_lack_tools: true, run: corpora_in_part },
     Step { name: "wasm", is_slow: false, may_lack_tools: false, run: wasm::run_quickly },
     Step { name: "door: C", is_slow: false, may_lack_tools: true, run: doors::c::run },
     Step { name: "door: Python", is_slow: false, may_lack_tools: true, run: doors::python::run },
@@ -87,6 +87,9 @@ fn hunt_all() -> Result<Outcome, Failure> {
 
 /// A part of SQLite's sample.
 fn corpora_in_part() -> Result<Outcome, Failure> {
+    if !repository_root().join("../shared/corpora").exists() {
+        return Ok(Outcome::Skipped("the corpora are not beside the repository".into()));
+    }
     let parts = ["evidence", "select", "groupby", "slt_good_129", "/1000"];
     cargo(&["run", "--locked", "-p", "orrery-tests", "--bin", "corpus", "--"]).args(parts).run()
 }
@@ -101,7 +104,7 @@ fn corpora() -> Result<Outcome, Failure> {
 }
 
 /// Raised with the score, never lowered.
-const REGRESS_LEAST_PERCENT: &str = "59";
+const REGRESS_LEAST_PERCENT: &str = "83";
 
 /// Generated queries, held against SQLite too.
 fn differential() -> Result<Outcome, Failure> {
