@@ -17,11 +17,11 @@ const STEPS: &[Step] = &[
     Step { name: "plants", is_slow: false, may_lack_tools: false, run: hunt_quickly },
     Step { name: "corpora, in part", is_slow: false, may_lack_tools: true, run: corpora_in_part },
     Step { name: "wasm", is_slow: false, may_lack_tools: false, run: wasm::run_quickly },
-    Step { name: "door: C", is_slow: false, may_lack_tools: true, run: doors::c::run },
-    Step { name: "door: Python", is_slow: false, may_lack_tools: true, run: doors::python::run },
+    Step { name: "door: C", is_slow: true, may_lack_tools: true, run: doors::c::run },
+    Step { name: "door: Python", is_slow: true, may_lack_tools: true, run: doors::python::run },
     Step {
         name: "doors: Node, browser",
-        is_slow: false,
+        is_slow: true,
         may_lack_tools: true,
         run: doors::javascript::run_quickly,
     },
@@ -91,7 +91,7 @@ fn corpora_in_part() -> Result<Outcome, Failure> {
         return Ok(Outcome::Skipped("the corpora are not beside the repository".into()));
     }
     let parts = ["evidence", "select", "groupby", "slt_good_129", "/1000"];
-    cargo(&["run", "--locked", "-p", "orrery-tests", "--bin", "corpus", "--"]).args(parts).run()
+    cargo(&["run", "--locked", "--bin", "corpus", "--"]).args(parts).run()
 }
 
 /// SQLite's whole sample, and PostgreSQL's regression files. They say themselves when the corpora are not there.
