@@ -268,6 +268,18 @@ pub trait Transaction: Send + Sync {
     /// Drops the whole tree at commit. The caller holds an `AccessExclusive` lock on its table.
     fn drop_tree(&self, tree: TreeId) -> Result<()>;
 
+    /// Whether the write set should leave memory: see [`Transaction::relieve`].
+    fn wants_relief(&self) -> bool {
+        false
+    }
+
+    /// Writes the write set out if it has grown large. To be called now and then by whoever writes much, between writes. Errors:
+    /// 53100, the disk's; the writes stay where they are, and more may follow until the budget is used up.
+    fn relieve<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        let _ = cx;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Where [`Transaction::rollback_to`] can go back to.
     fn savepoint(&self) -> Savepoint;
 

@@ -172,6 +172,15 @@ impl SubqueryResults {
 }
 
 impl ExecContext {
+    /// To be called now and then by whoever writes much: lets the transaction's writes leave memory (I7). Errors: 53100,
+    /// the disk's. Suspends.
+    pub async fn relieve(&self, cx: &Cx) -> Result<()> {
+        match self.txn.wants_relief() {
+            true => self.txn.relieve(cx).await,
+            false => Ok(()),
+        }
+    }
+
     /// Counts what the operators do. Clones made afterwards count into the same place.
     #[must_use]
     pub fn with_metrics(mut self) -> Self {

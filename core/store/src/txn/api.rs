@@ -103,6 +103,19 @@ impl Transaction for Txn {
         Ok(())
     }
 
+    #[inline]
+    fn wants_relief(&self) -> bool {
+        self.has_writes.load(Ordering::Relaxed)
+            && lock(&self.writes).byte_count() >= self.store.spill_bytes_min()
+    }
+
+    fn relieve<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            while self.wants_relief() && self.spill(cx).await? {}
+            Ok(())
+        })
+    }
+
     fn savepoint(&self) -> Savepoint {
         Savepoint(u64::from(self.mark.fetch_add(1, Ordering::Relaxed) + 1))
     }
@@ -114,7 +127,12 @@ impl Transaction for Txn {
 
     fn undo_writes_to(&self, savepoint: Savepoint) {
         if !plant!(self.store.world, RollbackKeepsWrites) {
-            lock(&self.writes).rollback_to(mark_of(savepoint));
+            let keeps_some = lock(&self.writes).rollback_to(mark_of(savepoint));
+            if keeps_some {
+                probe!(self.store.world, "spill: rolled back to a savepoint within a piece");
+                // What comes next must not be taken for what was undone.
+                self.mark.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
