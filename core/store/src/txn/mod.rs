@@ -54,6 +54,8 @@ pub struct Txn {
     pub(crate) writes: Arc<Mutex<WriteSet>>,
     pub(crate) has_writes: AtomicBool,
     pub(crate) held: Mutex<HeldLocks>,
+    /// A table lock covers rows, or did.
+    pub(crate) has_cover: AtomicBool,
     /// The session it belongs to, if that holds locks of its own.
     pub(crate) session: OnceLock<Arc<SessionLocks>>,
     /// A wait for a lock ends after so long; 0: never.
@@ -102,6 +104,7 @@ impl Txn {
             writes: Arc::default(),
             has_writes: AtomicBool::new(false),
             held: Mutex::default(),
+            has_cover: AtomicBool::new(false),
             session: OnceLock::new(),
             lock_timeout_micros: AtomicU64::new(0),
             reads: is_validated.then(Mutex::default),
