@@ -179,7 +179,15 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
             let targets = new.foreign_keys.iter().map(|key| TreeId(key.target));
             locks.extend(targets.filter(|id| id.0 != 0).map(|id| (id, TableLock::ShareRowExclusive)));
         }
-        Bound::Ddl(Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) | Ddl::Nothing(_)) => {}
+        Bound::Ddl(
+            Ddl::CreateView(_)
+            | Ddl::DropView { .. }
+            | Ddl::CreateSequence(_)
+            | Ddl::CreateType(_)
+            | Ddl::AlterType(_)
+            | Ddl::DropTypes { .. }
+            | Ddl::Nothing(_),
+        ) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
         Bound::Control(Control::Analyze(tables) | Control::Vacuum { analyze: true, tables }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
@@ -218,6 +226,9 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             | Ddl::CreateView(_)
             | Ddl::DropView { .. }
             | Ddl::CreateSequence(_)
+            | Ddl::CreateType(_)
+            | Ddl::AlterType(_)
+            | Ddl::DropTypes { .. }
             | Ddl::DropSequence { .. }
             | Ddl::Nothing(_),
         ) => (Vec::new(), Vec::new()),

@@ -355,7 +355,16 @@ impl Binder<'_> {
         let mut checks = Vec::with_capacity(table.checks.len());
         for check in &table.checks {
             let tree = crate::parse::expression(&check.expression)?;
-            let predicate = self.as_stored(|it| it.condition(&scope.scope, &tree, "CHECK"))?;
+            let of_domain = check.name.split_once('\u{1}').and_then(|it| it.1.split_once('\u{1}'));
+            let seen = match of_domain.and_then(|it| it.1.parse::<usize>().ok()) {
+                // A domain's: it sees the one column.
+                Some(ordinal) if table.columns[ordinal].hidden => continue,
+                Some(ordinal) => {
+                    super::user_types::value_scope(scope.ids[ordinal], table.columns[ordinal].ty)
+                }
+                None => scope.scope.clone(),
+            };
+            let predicate = self.as_stored(|it| it.condition(&seen, &tree, "CHECK"))?;
             let predicate = without_positions(predicate);
             checks.push((check.name.clone(), scope.by_ordinal(predicate, table)));
         }

@@ -216,11 +216,12 @@ impl Binder<'_> {
         args: &[ast::Expr],
         ordinality: bool,
         alias: Option<&Alias>,
-        definitions: &[(Name, SqlType)],
+        definitions: &[(Name, ast::TypeName)],
     ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
         let is_record = super::record::is_record_function(&name.text);
-        if is_record && definitions.is_empty() {
+        let populates = name.text.contains("_populate_");
+        if is_record && definitions.is_empty() && !populates {
             return Err(super::record::needs_definitions(name.at));
         }
         if !is_record && let Some((first, _)) = definitions.first() {
@@ -243,7 +244,9 @@ impl Binder<'_> {
         let shown = alias.map_or(name, |alias| &alias.name);
         if is_record {
             let (root, columns) = self.record_function(name, bound, definitions)?;
-            let scope = named(shown, columns.into_iter(), &[])?;
+            let columns = columns.iter().map(|(name, id, ty)| (name.as_str(), *id, *ty));
+            let renamed: &[Name] = if populates { alias.map_or(&[], |alias| &alias.columns) } else { &[] };
+            let scope = named(shown, columns, renamed)?;
             return Ok((root, scope));
         }
         // Without column names the column is called as the alias.

@@ -11,6 +11,7 @@ mod binder;
 mod changes;
 mod coerce;
 mod comparable;
+mod composite;
 mod conflict;
 mod copy;
 mod create_as;
@@ -34,6 +35,7 @@ mod sequence;
 mod series;
 mod subquery;
 mod temporary;
+mod user_types;
 mod views;
 mod window;
 
@@ -251,6 +253,11 @@ pub fn bind(
         ast::Statement::DropView { names, if_exists, cascade } => {
             binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
         }
+        ast::Statement::CreateType(create) => binder.create_type(create).map(Bound::Ddl),
+        ast::Statement::AlterType(alter) => binder.alter_type(alter).map(Bound::Ddl),
+        ast::Statement::DropType { names, if_exists, domain } => {
+            binder.drop_types(names, *if_exists, *domain).map(Bound::Ddl)
+        }
         ast::Statement::CreateSequence(create) => binder.create_sequence(create).map(Bound::Ddl),
         ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter).map(Bound::Ddl),
         ast::Statement::DropSequence { names, if_exists, cascade } => {
@@ -342,6 +349,7 @@ fn defines(statement: &ast::Statement) -> bool {
             | ast::Statement::CreateView(_)
             | ast::Statement::CreateIndex(_)
             | ast::Statement::AlterTable(_)
+            | ast::Statement::CreateType(_)
     )
 }
 
@@ -349,6 +357,9 @@ fn defines(statement: &ast::Statement) -> bool {
 fn finish(binder: Binder<'_>, query: &crate::plan::logical::Query) -> Result<optimize::Input> {
     if !binder.is_part {
         binder.check_params()?;
+    }
+    if !binder.whole_rows.is_empty() {
+        return Err(Error::unsupported("a table's row as a value in this place"));
     }
     comparable::check(&binder.statement.columns, &query.root)?;
     for subquery in &binder.statement.subqueries {
@@ -358,7 +369,8 @@ fn finish(binder: Binder<'_>, query: &crate::plan::logical::Query) -> Result<opt
 }
 
 fn bind_query(mut binder: Binder<'_>, query: &ast::Query) -> Result<Bound> {
-    let query = binder.query(query)?;
+    let mut query = binder.query(query)?;
+    binder.show_rows(&mut query)?;
     let changes = std::mem::take(&mut binder.changes);
     let plan = optimize::plan(finish(binder, &query)?, query)?;
     changes::with_changes(changes, plan::Statement::Query(plan))

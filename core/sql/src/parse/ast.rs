@@ -6,9 +6,11 @@
 
 mod changes;
 mod cursors;
+mod types;
 
 pub use changes::*;
 pub use cursors::*;
+pub use types::*;
 
 use super::Parsed;
 use crate::expr::{FrameExclude, FrameMode};
@@ -44,6 +46,14 @@ pub enum Statement {
         names: Vec<Name>,
         if_exists: bool,
         cascade: bool,
+    },
+    CreateType(CreateType),
+    AlterType(AlterType),
+    /// DROP TYPE, DROP DOMAIN
+    DropType {
+        names: Vec<Name>,
+        if_exists: bool,
+        domain: bool,
     },
     CreateSequence(CreateSequence),
     AlterSequence(AlterSequence),
@@ -451,7 +461,7 @@ pub enum TableExpr {
         /// AS
         alias: Option<Alias>,
         /// The columns' names and types, where the query defines them.
-        definitions: Vec<(Name, SqlType)>,
+        definitions: Vec<(Name, TypeName)>,
     },
     /// A join in parentheses with a name of its own.
     Aliased {
@@ -616,6 +626,15 @@ pub enum ExprKind {
     },
     /// `(a, b)`, `ROW(a, b)`
     Row(Vec<Expr>),
+    /// `(input).name`
+    Field {
+        /// Of what.
+        input: Box<Expr>,
+        /// Which.
+        name: Name,
+    },
+    /// `input.*`: a row value, or all its fields where a list stands.
+    AllFields(Box<Expr>),
     Like {
         input: Box<Expr>,
         pattern: Box<Expr>,
@@ -627,6 +646,11 @@ pub enum ExprKind {
         operand: Option<Box<Expr>>,
         branches: Vec<(Expr, Expr)>,
         otherwise: Option<Box<Expr>>,
+    },
+    /// A cast to a user's type.
+    NamedCast {
+        input: Box<Expr>,
+        named: Box<NamedType>,
     },
     Cast {
         input: Box<Expr>,

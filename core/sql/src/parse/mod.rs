@@ -25,6 +25,7 @@ mod sequence;
 mod special;
 mod statement;
 mod types;
+mod user_types;
 mod window;
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use super::ast::{
 };
 use super::lexer::Kind;
 use super::parser::Parser;
-use crate::types::SqlType;
 use orrery_base::kv::{RowLock, Wait};
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
 /// Columns that the query defines for a function: names and types.
-type Definitions = Vec<(Name, SqlType)>;
+type Definitions = Vec<(Name, super::ast::TypeName)>;
 
 impl Parser<'_> {
     /// A query with WITH, ORDER BY and LIMIT.
@@ -467,7 +466,7 @@ impl Parser<'_> {
     fn function_alias(&mut self) -> Result<(Option<Alias>, Definitions)> {
         let definitions = |parser: &mut Self| {
             parser.expect_punct(b'(')?;
-            let all = parser.list(|parser| Ok((parser.name()?, parser.type_name()?)))?;
+            let all = parser.list(|parser| Ok((parser.name()?, parser.any_type_name()?)))?;
             parser.expect_punct(b')')?;
             Ok::<_, Error>(all)
         };
