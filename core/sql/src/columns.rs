@@ -206,7 +206,7 @@ impl ColumnBuilder {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 let bytes = Buffer::from_vec(bytes);
                 match self.ty {
-                    SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => {
+                    SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) | SqlType::Record(_) => {
                         Arc::new(BinaryArray::new(offsets, bytes, nulls))
                     }
                     _ => Arc::new(StringArray::try_new(offsets, bytes, nulls).map_err(not_utf8)?),

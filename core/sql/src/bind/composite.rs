@@ -94,7 +94,9 @@ impl Binder<'_> {
             }
             _ => 0,
         };
-        if parts.is_empty() || self.inline_rows || self.level.forbidden == Some("RETURNING") {
+        let inline = self.inline_rows && self.outer.is_empty()
+            || matches!(self.level.forbidden, Some("RETURNING" | "ON CONFLICT"));
+        if parts.is_empty() || inline {
             let values = parts.iter().map(|id| self.column_expr(*id)).collect();
             return self.make_row(shape.into_iter().map(|it| it.0).collect(), values, id, name.at);
         }

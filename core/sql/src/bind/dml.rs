@@ -414,6 +414,7 @@ impl Binder<'_> {
         let scope = TableScope::new(self, &table, &shown.text);
         let beside = self.beside(&scope, from)?;
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
+        self.inline_rows = beside.is_none();
         self.level.forbidden = Some("UPDATE");
         let bound = self.assignments(&table, &seen, assignments)?;
         self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
@@ -485,6 +486,7 @@ impl Binder<'_> {
     ) -> Result<BoundChange> {
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
         let mut predicate = None;
+        self.inline_rows = beside.is_none();
         if let Some(filter) = filter {
             self.level.forbidden = Some("WHERE");
             predicate = Some(self.condition(&seen, filter, "WHERE")?);

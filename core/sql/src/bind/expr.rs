@@ -573,10 +573,13 @@ impl Binder<'_> {
             return self.window_call(scope, function, over, at);
         }
         if !functions::aggregates(&name.text).is_empty() {
+            if let Some(other) = self.rewritten_aggregate(scope, function, at) {
+                return self.expr(scope, &other);
+            }
             return self.aggregate_call(scope, function, at);
         }
         if !within.is_empty() && super::window::is_window_function(&name.text) {
-            return Err(Error::unsupported(format!("hypothetical-set aggregate {}", name.text)).at(at));
+            return self.hypothetical(scope, function, at);
         }
         if super::window::is_window_function(&name.text) {
             let message = format!("window function {} requires an OVER clause", name.text);

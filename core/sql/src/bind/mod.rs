@@ -28,6 +28,7 @@ mod query;
 mod record;
 mod recursive;
 mod resolve;
+mod rewritten;
 mod row;
 mod scope;
 mod select;

@@ -254,8 +254,10 @@ impl Binder<'_> {
                 for (index, label) in labels.iter().enumerate() {
                     check_label(label)?;
                     if labels[..index].contains(label) {
-                        let message = format!("enum label \"{label}\" used more than once");
-                        return Err(Error::new(SqlState::DUPLICATE_OBJECT, message));
+                        let constraint = "pg_enum_typid_label_index";
+                        let message =
+                            format!("duplicate key value violates unique constraint \"{constraint}\"");
+                        return Err(Error::new(SqlState::UNIQUE_VIOLATION, message));
                     }
                 }
                 UserTypeKind::Enum(labels.clone())

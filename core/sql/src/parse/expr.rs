@@ -619,6 +619,11 @@ impl Parser<'_> {
     }
 }
 
+/// A call of a function.
+pub(crate) fn plain_call(name: Name, args: Vec<Expr>) -> ExprKind {
+    call(name, args, None)
+}
+
 pub(super) fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> ExprKind {
     ExprKind::Function(Box::new(FunctionCall {
         name,

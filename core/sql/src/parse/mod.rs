@@ -21,6 +21,7 @@ mod lexer;
 mod literal;
 mod parser;
 mod query;
+mod search_cycle;
 mod sequence;
 mod special;
 mod statement;
@@ -32,6 +33,7 @@ mod window;
 mod tests;
 
 pub use as_of::AsOf;
+pub(crate) use expr::plain_call as call;
 pub use keywords::is_keyword;
 use orrery_base::{Error, Result, SqlState, limits};
 pub(crate) use query::unnamed_subquery;

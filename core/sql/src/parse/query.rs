@@ -119,7 +119,7 @@ impl Parser<'_> {
         let recursive = self.accept("recursive")?;
         self.list(|parser| {
             let name = parser.name()?;
-            let columns = if parser.is_punct(b'(')? { parser.name_list()? } else { Vec::new() };
+            let mut columns = if parser.is_punct(b'(')? { parser.name_list()? } else { Vec::new() };
             parser.expect("as")?;
             // Whether it is kept or inlined changes no answer.
             if !parser.accept("materialized")? {
@@ -128,13 +128,12 @@ impl Parser<'_> {
             parser.expect_punct(b'(')?;
             let at = parser.at()?;
             let change = parser.change()?.map(Arc::new);
-            let query = Arc::new(if change.is_some() { Query::empty(at) } else { parser.query()? });
+            let mut query = if change.is_some() { Query::empty(at) } else { parser.query()? };
             parser.expect_punct(b')')?;
-            for word in ["search", "cycle"] {
-                if recursive {
-                    parser.refuse_word(word, &word.to_uppercase())?;
-                }
+            if recursive && change.is_none() {
+                query = parser.search_and_cycle(&name, &mut columns, query)?;
             }
+            let query = Arc::new(query);
             Ok(CommonTable { name, columns, query, change, recursive })
         })
     }
