@@ -1,7 +1,7 @@
 //! The bench of "First light": Orrery beside SQLite, redb and LMDB in one process run, interleaved, medians of rounds.
 //!
-//! `cargo run --release -p orrery-bench -- [--rows N] [--only NAME,NAME] [--ours]`; names: load, kv-load, read, kv-read, scan,
-//! kv-scan, commit, flights (a part of a name takes all that contain it). Files go to a fresh folder under
+//! `cargo run --release -p orrery-bench -- [--rows N] [--scale S] [--only NAME,NAME] [--ours]`; names: load, kv-load, read, kv-read, scan,
+//! kv-scan, commit, flights, tpch (a part of a name takes all that contain it). Files go to a fresh folder under
 //! `target/bench-data` (a real disk: `/tmp` may be memory). CPU time of the whole process, so of all threads; wall time where
 //! a disk is the question.
 
@@ -11,6 +11,7 @@ mod loads;
 mod measure;
 mod peers;
 mod reads;
+mod tpch;
 
 use measure::Cost;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ impl Choice {
 fn main() {
     let mut args = std::env::args().skip(1);
     let mut row_count: i64 = 1_000_000;
+    let mut scale = 0.1;
     let mut choice = Choice { only: Vec::new() };
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -37,8 +39,11 @@ fn main() {
                 choice.only = args.next().expect("--only NAME,NAME").split(',').map(str::to_owned).collect()
             }
             "--rows" => row_count = args.next().and_then(|rows| rows.parse().ok()).expect("--rows N"),
+            "--scale" => scale = args.next().and_then(|scale| scale.parse().ok()).expect("--scale 0.1"),
             "--ours" => measure::OURS_ONLY.store(true, std::sync::atomic::Ordering::Relaxed),
-            other => panic!("{other}? usage: orrery-bench [--rows N] [--only NAME,NAME] [--ours]"),
+            other => {
+                panic!("{other}? usage: orrery-bench [--rows N] [--scale S] [--only NAME,NAME] [--ours]")
+            }
         }
     }
     let folder = PathBuf::from("target/bench-data").join(std::process::id().to_string());
@@ -61,6 +66,9 @@ fn main() {
     }
     if choice.wants("flights") {
         flights::run(&folder);
+    }
+    if choice.wants("tpch") {
+        tpch::run(&folder, scale);
     }
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }

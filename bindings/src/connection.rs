@@ -11,7 +11,7 @@ use orrery_engine::sql::exec::point::PointRow;
 use orrery_engine::sql::plan::Field;
 use orrery_engine::{Cancel, Execution, PointStep, Prepared, Session, TableDescription, Tag, Task};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// See [`Connection::query_row`].
 const POINT_LOAD_COUNT_MAX: usize = 16;
@@ -89,6 +89,41 @@ impl Statement {
     /// How many parameters it has.
     pub fn param_count(&self) -> usize {
         self.0.param_count()
+    }
+
+    /// The same SELECT over data and schema as they were at a moment: what was committed by then, and nothing later. Statements
+    /// of one moment see one state; they take no lock, and run beside an open transaction without being part of it. Errors:
+    /// 42601 for what is no SELECT or has `AS OF SYSTEM TIME` in its text; when it runs, 72000 for a time that the history does
+    /// not reach ([`Options::history_seconds`](crate::Options)), 22023 for the future.
+    ///
+    /// ```
+    /// # fn main() -> orrerydb::Result<()> {
+    /// # let db = orrerydb::Database::in_memory()?;
+    /// # let mut connection = db.connect();
+    /// # let a_moment = std::time::Duration::from_millis(2);
+    /// connection.run("create table t (id integer primary key, a text); insert into t values (1, 'old')")?;
+    /// # std::thread::sleep(a_moment);
+    /// let then = std::time::SystemTime::now();
+    /// # std::thread::sleep(a_moment);
+    /// connection.run("update t set a = 'new'")?;
+    /// let now = connection.prepare("select a from t where id = ?")?;
+    /// assert_eq!(connection.query_row(&now, &[1.into()], |row| row.text(0).to_owned())?.as_deref(), Some("new"));
+    /// let before = now.as_of(then)?;
+    /// assert_eq!(connection.query_row(&before, &[1.into()], |row| row.text(0).to_owned())?.as_deref(), Some("old"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn as_of(&self, time: SystemTime) -> Result<Statement> {
+        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        // Beyond the upper end the clock of commits has no room for a time (I2 counts within a microsecond).
+        let micros = since_epoch.and_then(|it| u64::try_from(it.as_micros()).ok()).filter(|it| it >> 51 == 0);
+        let micros = micros.ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "before 1970 and after 2041 there is nothing to read",
+            )
+        })?;
+        self.0.as_of(micros).map(|prepared| Statement(Arc::new(prepared)))
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Options {
     pub history_bytes: Option<u64>,
     /// Make the file when it is absent. Default: true.
     pub create: bool,
+    /// Only read: no lock is taken, so another process may have the file open and write to it. What is seen is what was committed
+    /// when it was opened; a statement that comes to something the writer has replaced since answers 72000.
+    pub read_only: bool,
     /// Seed of all that is drawn; `None`: from the operating system.
     pub seed: Option<u64>,
     /// A clock that stands still, in microseconds since the Unix epoch: `now()` is this, and no timeout passes. For tests and
@@ -55,6 +58,7 @@ impl Default for Options {
             history_seconds: HISTORY_SECONDS,
             history_bytes: None,
             create: true,
+            read_only: false,
             seed: None,
             now: None,
             threads: !cfg!(target_family = "wasm"),
@@ -80,6 +84,7 @@ impl FromStr for Options {
             let number = || value.parse::<u64>().map_err(|_| invalid());
             match (name, value) {
                 ("create", "on" | "off") => options.create = value == "on",
+                ("read_only", "on" | "off") => options.read_only = value == "on",
                 ("threads", "on" | "off") => options.threads = value == "on",
                 ("durability", "full") => options.durability = Durability::Full,
                 ("durability", "none") => options.durability = Durability::None,
@@ -121,13 +126,14 @@ fn system_memory_bytes() -> u64 {
 /// An open database. Clones share it; the last one dropped closes it as well as it can (use [`Database::close`] to hear of
 /// errors).
 #[derive(Clone)]
-pub struct Database(Arc<Shared>);
+pub struct Database(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) engine: orrery_engine::Database,
     pub(crate) driver: Arc<dyn Driver>,
     housekeeping: Housekeeping,
     is_closed: AtomicBool,
+    is_read_only: bool,
 }
 
 /// Who does it.
@@ -191,6 +197,7 @@ impl Database {
             pool_budget_bytes: options.pool_bytes.unwrap_or(options.memory_bytes / 4),
             memtable_budget_bytes: options.memtable_bytes.unwrap_or(0),
             history_micros: options.history_seconds.saturating_mul(1_000_000),
+            read_only: options.read_only,
             history_bytes_max: options.history_bytes.unwrap_or(0),
             seed: options.seed.unwrap_or_else(|| driver.entropy()),
             ..StoreOptions::default()
@@ -198,7 +205,13 @@ impl Database {
         let open = orrery_engine::Database::open(driver.world(), DatabaseOptions { store });
         let engine = orrery_drivers::run(&*driver, open)?;
         let housekeeping = Housekeeping::start(engine.housekeeping(), &driver, turns)?;
-        Ok(Database(Arc::new(Shared { engine, driver, housekeeping, is_closed: AtomicBool::new(false) })))
+        Ok(Database(Arc::new(Shared {
+            engine,
+            driver,
+            housekeeping,
+            is_closed: AtomicBool::new(false),
+            is_read_only: options.read_only,
+        })))
     }
 
     /// Does the housekeeping that is due, where there are no threads; answers when it wants the next turn although no statement
@@ -265,6 +278,10 @@ impl Shared {
     /// What a task answered; a wait that nobody could have ended is told from an interrupt.
     pub(crate) fn explain<T>(&self, answer: Result<T>) -> Result<T> {
         match &self.housekeeping {
+            _ if self.is_read_only => answer.map_err(|error| match error.code() {
+                SqlState::DATA_CORRUPTED => replaced(&error),
+                _ => error,
+            }),
             Housekeeping::Turns(turns) if turns.take_stuck() => answer.map_err(|error| match error.code() {
                 SqlState::QUERY_CANCELED => would_wait(),
                 _ => error,
@@ -272,6 +289,15 @@ impl Shared {
             _ => answer,
         }
     }
+}
+
+/// Of a file that is only read: what it says there may be newer than what was opened.
+#[cold]
+fn replaced(error: &Error) -> Error {
+    let message = "what this snapshot reads was replaced in the file by whoever writes to it";
+    Error::new(SqlState::SNAPSHOT_TOO_OLD, message)
+        .with_detail(error.message().to_owned())
+        .with_hint("Open the database again. If that answers the same, the file is damaged: see check.")
 }
 
 #[cold]
@@ -284,7 +310,8 @@ fn would_wait() -> Error {
 #[cfg(unix)]
 fn open_file(path: &Path, options: &Options) -> Result<Database> {
     let subtask_thread_count = if options.threads { FileOptions::default().subtask_thread_count } else { 0 };
-    let file_options = FileOptions { create: options.create, subtask_thread_count };
+    let read_only = options.read_only;
+    let file_options = FileOptions { create: options.create && !read_only, subtask_thread_count, read_only };
     Database::with_driver(Arc::new(FileDriver::open(path, &file_options)?), options)
 }
 

@@ -22,6 +22,8 @@
 
 mod arrow;
 mod arrow_in;
+#[cfg(unix)]
+mod backup;
 mod clock;
 mod connection;
 mod database;
@@ -32,6 +34,8 @@ mod rows;
 mod stream;
 
 pub use arrow::ArrowReader;
+#[cfg(unix)]
+pub use backup::BackupSummary;
 pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, Statement, Transaction};
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};

@@ -4,7 +4,7 @@
 
 use orrerydb::{Answer, Database, Options, RowStream, Value};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 fn stream(connection: &mut orrerydb::Connection, sql: &str) -> RowStream {
     let statement = connection.prepare(sql).unwrap();
@@ -267,4 +267,62 @@ fn without_threads_housekeeping_is_done_by_the_statements() {
         .get(0)
         .unwrap();
     assert_eq!(a, "second");
+}
+
+#[test]
+fn statements_read_the_past() {
+    let db = Database::in_memory().unwrap();
+    let mut connection = db.connect();
+    let moment = || {
+        std::thread::sleep(Duration::from_millis(2));
+        let moment = SystemTime::now();
+        std::thread::sleep(Duration::from_millis(2));
+        moment
+    };
+    let empty = moment();
+    connection
+        .run("create table t (id integer primary key, a text); insert into t values (1, 'one')")
+        .unwrap();
+    let first = moment();
+    connection.run("update t set a = 'two'; alter table t rename column a to b").unwrap();
+    db.checkpoint().unwrap();
+    let select = connection.prepare("select * from t where id = ?").unwrap();
+    let mut read = |statement: &orrerydb::Statement| {
+        let rows = connection.query_prepared(statement, &[1.into()]).map_err(|error| error.code())?;
+        let name = rows.fields()[1].name.to_string();
+        let values = rows.map(|row| row.unwrap().get::<String>(1).unwrap());
+        Ok::<_, orrerydb::SqlState>((name, values.collect::<Vec<_>>().join(" ")))
+    };
+    let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+    assert_eq!(read(&select), pair("b", "two"));
+    let then = select.as_of(first).unwrap();
+    // Planned under the catalog of then, each time.
+    for _ in 0..2 {
+        assert_eq!(read(&then), pair("a", "one"));
+        assert_eq!(read(&select), pair("b", "two"));
+    }
+    assert_eq!(read(&select.as_of(empty).unwrap()).unwrap_err().as_str(), "42P01");
+    let future = SystemTime::now() + Duration::from_secs(1000);
+    assert_eq!(read(&select.as_of(future).unwrap()).unwrap_err().as_str(), "22023");
+    // Beside an open block, which it is no part of.
+    let mut transaction = connection.begin().unwrap();
+    transaction.execute("delete from t", &[]).unwrap();
+    assert_eq!(transaction.query_prepared(&then, &[1.into()]).unwrap().count(), 1);
+    transaction.rollback().unwrap();
+    // A dropped table is seen until a checkpoint takes its pages, then said to be unknown.
+    connection.run("drop table t").unwrap();
+    assert_eq!(connection.query_prepared(&then, &[1.into()]).unwrap().count(), 1);
+    db.checkpoint().unwrap();
+    let mut rows = connection.query_prepared(&then, &[1.into()]).unwrap();
+    let error = rows.next().unwrap().err().unwrap();
+    drop(rows);
+    assert_eq!(error.code().as_str(), "72000");
+    let insert = connection.prepare("insert into t values (2, 'x')").unwrap();
+    for refused in [insert.as_of(first), then.as_of(first)] {
+        assert_eq!(refused.err().unwrap().code().as_str(), "42601");
+    }
+    assert_eq!(
+        select.as_of(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).err().unwrap().code().as_str(),
+        "22023"
+    );
 }

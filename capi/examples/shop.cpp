@@ -51,7 +51,6 @@ int main()
         must(orrery_bind_int64(insert.get(), 1, n));
         must(orrery_bind_int64(insert.get(), 2, n * n));
         must(orrery_step(insert.get()));
-        must(orrery_reset(insert.get()));
     }
     must(orrery_commit(con.get()));
 

@@ -323,9 +323,10 @@ orrery_status orrery_prepare(orrery_connection *connection,
 orrery_status orrery_finalize(orrery_statement *statement);
 
 /**
- * Binds NULL to parameter `index`, from 1.
+ * Binds NULL to parameter `index`, from 1. As every bind: what the statement still has to give ends, and the next step runs it again.
  */
-orrery_status orrery_bind_null(orrery_statement *statement, uintptr_t index);
+orrery_status orrery_bind_null(orrery_statement *statement,
+                               uintptr_t index);
 
 /**
  * Binds a boolean.
@@ -369,7 +370,7 @@ uintptr_t orrery_param_count(const orrery_statement *statement);
 orrery_status orrery_step(orrery_statement *statement);
 
 /**
- * Ends the result, so that the next step runs the statement again. What is bound stays.
+ * Ends the result, so that the next step runs the statement again with what is bound.
  */
 orrery_status orrery_reset(orrery_statement *statement);
 
@@ -444,13 +445,13 @@ orrery_status orrery_column_bool(const orrery_statement *statement, uintptr_t co
 
 /**
  * The value of a column of any type as PostgreSQL's text; NULL for NULL. It ends with a NUL byte and is valid until the next step,
- * reset or finalize. NULL too when there is no row or no such column.
+ * bind, reset or finalize. NULL too when there is no row or no such column.
  */
 const char *orrery_column_text(const orrery_statement *statement,
                                uintptr_t column);
 
 /**
- * The bytes of a text or bytea column, in place: valid until the next step, reset or finalize. Errors: 42804 for another type. NULL gives
+ * The bytes of a text or bytea column, in place: valid until the next step, bind, reset or finalize. Errors: 42804 for another type. NULL gives
  * `*out` = NULL.
  *
  * # Safety

@@ -203,7 +203,7 @@ pub unsafe extern "C" fn orrery_column_bool(
 }
 
 /// The value of a column of any type as PostgreSQL's text; NULL for NULL. It ends with a NUL byte and is valid until the next step,
-/// reset or finalize. NULL too when there is no row or no such column.
+/// bind, reset or finalize. NULL too when there is no row or no such column.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_column_text(statement: *const orrery_statement, column: usize) -> *const c_char {
     let mut text = std::ptr::null();
@@ -226,7 +226,7 @@ pub extern "C" fn orrery_column_text(statement: *const orrery_statement, column:
     text
 }
 
-/// The bytes of a text or bytea column, in place: valid until the next step, reset or finalize. Errors: 42804 for another type. NULL gives
+/// The bytes of a text or bytea column, in place: valid until the next step, bind, reset or finalize. Errors: 42804 for another type. NULL gives
 /// `*out` = NULL.
 ///
 /// # Safety

@@ -77,7 +77,11 @@ impl State {
         self.texts.clear();
     }
 
+    /// A new value is for the next run: the one before ends.
     fn bind(&mut self, index: usize, value: Value) -> Outcome {
+        if !matches!(self.result, Run::Ready) {
+            self.reset();
+        }
         let place = index.checked_sub(1).and_then(|index| self.params.get_mut(index));
         *place.ok_or(Stop::Misuse("there is no parameter of that number: they begin with 1"))? = value;
         Ok(orrery_status::ORRERY_OK)
@@ -227,7 +231,7 @@ pub extern "C" fn orrery_finalize(statement: *mut orrery_statement) -> orrery_st
     })
 }
 
-/// Binds NULL to parameter `index`, from 1.
+/// Binds NULL to parameter `index`, from 1. As every bind: what the statement still has to give ends, and the next step runs it again.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_bind_null(statement: *mut orrery_statement, index: usize) -> orrery_status {
     on(statement, |state, _| state.bind(index, Value::Null))
@@ -310,7 +314,7 @@ pub extern "C" fn orrery_step(statement: *mut orrery_statement) -> orrery_status
     on(statement, State::step)
 }
 
-/// Ends the result, so that the next step runs the statement again. What is bound stays.
+/// Ends the result, so that the next step runs the statement again with what is bound.
 #[unsafe(no_mangle)]
 pub extern "C" fn orrery_reset(statement: *mut orrery_statement) -> orrery_status {
     on(statement, |state, _| {

@@ -4,6 +4,7 @@
 //! A value lies in its slot behind one lock: a call takes it once. Whoever must not wait for a call under way keeps its value in
 //! an `Arc` and takes a copy of that.
 
+use crate::lock::{Lock, Locked};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Slots of the first block; each block is twice the one before.
@@ -12,7 +13,7 @@ const BLOCK_COUNT: usize = 24;
 
 /// What a slot holds.
 pub(crate) struct Slot<T> {
-    state: Mutex<State<T>>,
+    state: Lock<State<T>>,
 }
 
 struct State<T> {
@@ -66,22 +67,22 @@ impl<T> Table<T> {
                     let index = free.next;
                     let (block, _) = place(index);
                     let slot_count = FIRST_BLOCK_SLOT_COUNT << block;
-                    let new_slot = || Slot { state: Mutex::new(State { generation: 1, value: None }) };
+                    let new_slot = || Slot { state: Lock::new(State { generation: 1, value: None }) };
                     self.blocks.get(block)?.get_or_init(|| (0..slot_count).map(|_| new_slot()).collect());
                     free.next += 1;
                     index
                 }
             }
         };
-        let mut state = lock(&self.slot(index)?.state);
+        let mut state = self.slot(index)?.state.lock();
         state.value = Some(value);
         Some((state.generation as usize) << 32 | index << 3 | self.kind)
     }
 
     #[inline]
-    fn find(&self, handle: usize) -> Option<(usize, MutexGuard<'_, State<T>>)> {
+    fn find(&self, handle: usize) -> Option<(usize, Locked<'_, State<T>>)> {
         let index = (handle & 0xffff_ffff) >> 3;
-        let state = lock(&self.slot(index)?.state);
+        let state = self.slot(index)?.state.lock();
         (handle & 7 == self.kind && state.generation as usize == handle >> 32).then_some((index, state))
     }
 

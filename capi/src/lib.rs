@@ -15,5 +15,6 @@ mod api_key_value;
 mod api_statement;
 mod error;
 mod handle;
+mod lock;
 mod raw;
 mod row;

@@ -106,6 +106,13 @@ static void closed_handles(void)
     MISUSE(orrery_arrow_stream(statement, NULL));
     CHECK(orrery_step(statement) == ORRERY_DONE && orrery_step(statement) == ORRERY_DONE);
     MISUSE(orrery_column_int64(statement, 0, &number));
+    /* A bind ends the run before, at its end and in the midst of it. */
+    for (int64_t value = 42; value < 44; value++) {
+        CHECK(orrery_bind_int64(statement, 1, value) == ORRERY_OK);
+        MISUSE(orrery_column_int64(statement, 0, &number));
+        CHECK(orrery_step(statement) == ORRERY_ROW);
+        CHECK(orrery_column_int64(statement, 0, &number) == ORRERY_OK && number == value);
+    }
     CHECK(orrery_finalize(statement) == ORRERY_OK);
     MISUSE(orrery_step(statement));
     MISUSE(orrery_finalize(statement));

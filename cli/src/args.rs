@@ -42,6 +42,9 @@ pub struct ShellArguments {
     /// How results are written
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
+    /// Only read; another process may have the database open
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 /// The verbs.
@@ -54,6 +57,15 @@ pub enum Verb {
         /// The database file
         #[arg(value_name = "DB")]
         database: String,
+    },
+    /// Copy what is committed into a new file, while others go on writing
+    Backup {
+        /// The database file; another process may have it open
+        #[arg(value_name = "DB")]
+        database: String,
+        /// The copy; there must be no file of this name
+        #[arg(value_name = "TARGET")]
+        target: String,
     },
     /// Use the database as a key-value store
     Kv {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use orrerydb::{
-    CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType, TableDescription,
-    Tag,
+    BackupSummary, CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType,
+    TableDescription, Tag,
 };
 
 use crate::error::{Result, ShellError, SqlError};
@@ -60,8 +60,19 @@ pub trait Session {
 /// # Errors
 /// Not a database, damaged, in use by another process, or not there.
 pub fn open(path: &str, create: bool) -> Result<Box<dyn Session>> {
-    let options = Options { create, ..Options::default() };
-    let database = Database::open_with(path, &options).map_err(from_database)?;
+    open_with(path, &Options { create, ..Options::default() })
+}
+
+/// Opens the database at `path` to read only, beside whoever has it open.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_to_read(path: &str) -> Result<Box<dyn Session>> {
+    open_with(path, &Options { create: false, read_only: true, ..Options::default() })
+}
+
+fn open_with(path: &str, options: &Options) -> Result<Box<dyn Session>> {
+    let database = Database::open_with(path, options).map_err(from_database)?;
     let connection = database.connect();
     Ok(Box::new(Open { connection: Some(connection), database: Some(database) }))
 }
@@ -203,6 +214,14 @@ pub fn check(path: &str) -> Result<(CheckSummary, Vec<String>)> {
     let (summary, findings) = database.check().map_err(from_database)?;
     database.close().map_err(from_database)?;
     Ok((summary, findings.iter().map(ToString::to_string).collect()))
+}
+
+/// Copies the database at `path` into a new file at `target`, beside whoever has it open.
+///
+/// # Errors
+/// Not a database, damaged, not there; a file at `target`.
+pub fn backup(path: &str, target: &str) -> Result<BackupSummary> {
+    Database::backup_file(path, target).map_err(from_database)
 }
 
 /// A key-value verb with its arguments.

@@ -74,6 +74,11 @@ fn run_verb(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Check { database } => run_check(&database),
+        Verb::Backup { database, target } => {
+            let summary = db::backup(&database, &target)?;
+            println!("{target}: {} rows, {} bytes", summary.row_count, summary.file_bytes);
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Kv { database, verb } => run_key_value(&database, &verb),
         Verb::Sim { seed, seeds, trace } => worlds::run(seed, seeds, trace),
         Verb::Demo { database } => demo::run(database.as_deref()),
@@ -142,7 +147,10 @@ fn one_line(bytes: &[u8]) -> String {
 
 fn run_shell(arguments: &ShellArguments, scripts: &[Script]) -> Result<()> {
     let database = arguments.database.as_deref().expect("clap requires DB where there is no verb");
-    let mut session = db::open(database, true)?;
+    let mut session = match arguments.read_only {
+        true => db::open_to_read(database)?,
+        false => db::open(database, true)?,
+    };
     let interrupts = Interrupts::install()?;
     let out = BufWriter::new(io::stdout());
     let mut shell = Shell::new(session.as_mut(), out, io::stderr(), arguments.format, interrupts);

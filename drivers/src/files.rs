@@ -17,7 +17,8 @@
 //! 3. A file's directory entry is durable before a `Sync` of that file, or an `Allocate`, answers.
 //! 4. A failed sync is reported and never repeated here (I5): the kernel may have dropped the dirty pages.
 //! 5. Large writes bypass the page cache (`direct.rs`).
-//! 6. `Remove` of a stream closes it; the user's file stays.
+//! 6. Opened to read only, it changes none of these files, takes no lock and leaves no `owner`.
+//! 7. `Remove` of a stream closes it; the user's file stays.
 
 use crate::Driver;
 use crate::direct::Direct;
@@ -40,12 +41,15 @@ pub struct FileOptions {
     pub create: bool,
     /// Threads that take sub-tasks beside the caller's own.
     pub subtask_thread_count: usize,
+    /// Only read, beside whoever has the database open: no lock is taken, and nothing but temporary files is written (to the
+    /// system's place for these).
+    pub read_only: bool,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        FileOptions { create: true, subtask_thread_count: cores.saturating_sub(1).min(16) }
+        FileOptions { create: true, subtask_thread_count: cores.saturating_sub(1).min(16), read_only: false }
     }
 }
 
@@ -62,7 +66,7 @@ impl FileDriver {
     /// Errors: 55006 when another process (or this one) has it open, naming the owner; 58P01 when it is absent and
     /// `create` is off, or its directory is absent; 58030 when the system refuses.
     pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDriver> {
-        let disk = Arc::new(FileDisk::open(path.as_ref(), options.create)?);
+        let disk = Arc::new(FileDisk::open(path.as_ref(), options)?);
         Ok(FileDriver { pool: Pool::new(options.subtask_thread_count, disk.clone()), disk })
     }
 
@@ -88,6 +92,7 @@ pub(crate) struct FileDisk {
     data: Arc<OpenFile>,
     others: Mutex<BTreeMap<FileId, Arc<OpenFile>>>,
     next_stream: AtomicU64,
+    read_only: bool,
 }
 
 struct OpenFile {
@@ -104,20 +109,24 @@ impl OpenFile {
 }
 
 impl FileDisk {
-    fn open(path: &Path, create: bool) -> Result<FileDisk> {
+    fn open(path: &Path, options: &FileOptions) -> Result<FileDisk> {
+        let FileOptions { create, read_only, .. } = *options;
         let refuse = |error: io::Error| {
             let mut refused = disk_error(&error);
             refused.message = format!("could not open {}: {}", path.display(), refused.message);
             Error::from(refused)
         };
         let existed = path.exists();
-        let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(path);
+        let file = match read_only {
+            true => OpenOptions::new().read(true).open(path),
+            false => OpenOptions::new().read(true).write(true).create(create).truncate(false).open(path),
+        };
         let file = file.map_err(refuse)?;
         if file.metadata().map_err(refuse)?.is_dir() {
             return Err(Error::new(SqlState::IO_ERROR, format!("{} is a directory", path.display())));
         }
         let log_dir = beside(path, "-log");
-        match file.try_lock() {
+        match if read_only { Ok(()) } else { file.try_lock() } {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use(path, &log_dir)),
             Err(TryLockError::Error(error)) => return Err(refuse(error)),
@@ -131,9 +140,12 @@ impl FileDisk {
             data: Arc::new(OpenFile::new(file, true)),
             others: Mutex::default(),
             next_stream: AtomicU64::new(0),
+            read_only,
         };
-        disk.sweep_temp().map_err(refuse)?;
-        disk.sign();
+        if !read_only {
+            disk.sweep_temp().map_err(refuse)?;
+            disk.sign();
+        }
         Ok(disk)
     }
 
@@ -178,6 +190,9 @@ impl FileDisk {
     }
 
     fn try_perform(&self, op: DiskOp) -> io::Result<DiskReply> {
+        if self.read_only && is_change(&op) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         Ok(match op {
             DiskOp::List => DiskReply::Files(self.list()?),
             DiskOp::Len { file } => DiskReply::Len(self.find(file, false)?.file.metadata()?.len()),
@@ -255,7 +270,7 @@ impl FileDisk {
 
     fn open_log(&self, number: u64, create: bool) -> io::Result<OpenFile> {
         let path = self.log_path(number);
-        match OpenOptions::new().read(true).write(true).open(&path) {
+        match OpenOptions::new().read(true).write(!self.read_only).open(&path) {
             // The crash of another process may have come between making it and syncing its directory.
             Ok(file) => Ok(OpenFile::new(file, false)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
@@ -268,8 +283,12 @@ impl FileDisk {
     }
 
     fn open_temp(&self, number: u64) -> io::Result<OpenFile> {
-        self.make_log_dir()?;
-        let path = self.log_dir.join(format!("temp-{number}"));
+        let path = if self.read_only {
+            std::env::temp_dir().join(format!("orrery-{}-temp-{number}", std::process::id()))
+        } else {
+            self.make_log_dir()?;
+            self.log_dir.join(format!("temp-{number}"))
+        };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
         std::fs::remove_file(&path)?;
         Ok(OpenFile::new(file, true))
@@ -333,10 +352,26 @@ impl FileDisk {
 
 impl Drop for FileDisk {
     fn drop(&mut self) {
+        if self.read_only {
+            return;
+        }
         // Best effort: what stays behind is swept or ignored by the next opener. The lock goes with the handle, after.
         let _ = std::fs::remove_file(self.log_dir.join("owner"));
         let _ = std::fs::remove_dir(&self.log_dir);
     }
+}
+
+/// Whether a request changes the database's own files.
+fn is_change(op: &DiskOp) -> bool {
+    let file = match op {
+        DiskOp::Write { file, .. }
+        | DiskOp::Sync { file }
+        | DiskOp::Allocate { file, .. }
+        | DiskOp::Truncate { file, .. }
+        | DiskOp::Remove { file } => *file,
+        DiskOp::List | DiskOp::Len { .. } | DiskOp::Read { .. } | DiskOp::OpenStream { .. } => return false,
+    };
+    matches!(file, FileId::Data | FileId::Log(_))
 }
 
 fn log_number(name: &str) -> Option<u64> {

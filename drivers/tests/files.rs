@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 fn options() -> FileOptions {
-    FileOptions { create: true, subtask_thread_count: 2 }
+    FileOptions { create: true, subtask_thread_count: 2, read_only: false }
 }
 
 fn names(dir: &std::path::Path) -> Vec<String> {

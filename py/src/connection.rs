@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyString};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(crate) type Raised = Arc<Mutex<Option<PyErr>>>;
 #[pyclass(frozen, weakref, module = "orrerydb")]
 pub(crate) struct Connection {
     inner: Mutex<Inner>,
+    /// The thread that has `inner`; 0: none.
+    user: AtomicUsize,
     interrupt: orrerydb::Interrupt,
     raised: Raised,
 }
@@ -96,12 +99,20 @@ impl Connection {
         let open =
             Open { connection, database, owns_database, statements: Vec::new(), next: 0, params: Vec::new() };
         let inner = Mutex::new(Inner { open: Some(open), row_factory: None });
-        Connection { inner, interrupt, raised }
+        Connection { inner, user: AtomicUsize::new(0), interrupt, raised }
     }
 
-    /// The inside; others' calls are waited for with the interpreter let go (Y2).
-    pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
-        self.inner.lock_py_attached(py).unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// The inside; others' calls are waited for with the interpreter let go (Y2). Errors: 55006 within a call of the same thread,
+    /// as from a generator that gives its rows: that would wait for itself.
+    pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<Locked<'_>> {
+        let thread = this_thread();
+        if self.user.load(Ordering::Relaxed) == thread {
+            let message = "the connection is in use: what gives parameters cannot run statements on it";
+            return Err(error::misuse(py, SqlState::OBJECT_IN_USE, message));
+        }
+        let inner = self.inner.lock_py_attached(py).unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.user.store(thread, Ordering::Relaxed);
+        Ok(Locked { inner, user: &self.user })
     }
 
     /// The exception for an error; what a signal handler raised comes before it.
@@ -119,11 +130,42 @@ impl Connection {
         py: Python<'_>,
         work: impl FnOnce(&mut orrerydb::Connection) -> orrerydb::Result<T> + Send,
     ) -> PyResult<T> {
-        let mut inner = self.lock(py);
+        let mut inner = self.lock(py)?;
         let connection = &mut inner.open(py)?.connection;
         let done = py.detach(|| work(connection));
         done.map_err(|error| self.raise(py, &error))
     }
+}
+
+/// The inside of a connection, as long as this lives.
+pub(crate) struct Locked<'c> {
+    inner: MutexGuard<'c, Inner>,
+    user: &'c AtomicUsize,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.user.store(0, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for Locked<'_> {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl std::ops::DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.inner
+    }
+}
+
+/// A number that no other living thread has; never 0.
+fn this_thread() -> usize {
+    thread_local!(static PLACE: u8 = const { 0 });
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
 }
 
 /// Takes what a signal handler raised.
@@ -213,7 +255,7 @@ impl Connection {
 
     /// Closes it; an open transaction is rolled back. The first connection of a database closes the database.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(open) = self.lock(py).open.take() else { return Ok(()) };
+        let Some(open) = self.lock(py)?.open.take() else { return Ok(()) };
         let closed = py.detach(|| {
             let Open { mut connection, database, owns_database, .. } = open;
             connection.rollback()?;
@@ -226,7 +268,7 @@ impl Connection {
     /// Another connection to the same database, for another thread or transaction.
     #[pyo3(signature = (*, autocommit=None))]
     fn connect(&self, py: Python<'_>, autocommit: Option<bool>) -> PyResult<Connection> {
-        let mut inner = self.lock(py);
+        let mut inner = self.lock(py)?;
         let open = inner.open(py)?;
         let autocommit = autocommit.unwrap_or_else(|| open.connection.autocommit());
         Ok(Connection::new(open.database.clone(), autocommit, false))
@@ -240,30 +282,31 @@ impl Connection {
     /// Whether each statement commits by itself.
     #[getter]
     fn autocommit(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.lock(py).open(py)?.connection.autocommit())
+        Ok(self.lock(py)?.open(py)?.connection.autocommit())
     }
 
     #[setter]
     fn set_autocommit(&self, py: Python<'_>, autocommit: bool) -> PyResult<()> {
-        self.lock(py).open(py)?.connection.set_autocommit(autocommit);
+        self.lock(py)?.open(py)?.connection.set_autocommit(autocommit);
         Ok(())
     }
 
     /// Whether a transaction is open.
     #[getter]
     fn in_transaction(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.lock(py).open(py)?.connection.transaction_status().is_some())
+        Ok(self.lock(py)?.open(py)?.connection.transaction_status().is_some())
     }
 
     /// Called with the cursor and each row as a tuple; what it gives takes the row's place. New cursors take it over.
     #[getter]
-    fn row_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.lock(py).row_factory.as_ref().map(|factory| factory.clone_ref(py))
+    fn row_factory(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.lock(py)?.row_factory.as_ref().map(|factory| factory.clone_ref(py)))
     }
 
     #[setter]
-    fn set_row_factory(&self, py: Python<'_>, factory: Option<Py<PyAny>>) {
-        self.lock(py).row_factory = factory;
+    fn set_row_factory(&self, py: Python<'_>, factory: Option<Py<PyAny>>) -> PyResult<()> {
+        self.lock(py)?.row_factory = factory;
+        Ok(())
     }
 
     /// A setting's value.
@@ -305,7 +348,7 @@ impl Connection {
 
     /// The key-value interface of the same database.
     fn key_value(&self, py: Python<'_>) -> PyResult<KeyValue> {
-        Ok(KeyValue::new(self.lock(py).open(py)?.database.key_value()))
+        Ok(KeyValue::new(self.lock(py)?.open(py)?.database.key_value()))
     }
 
     /// Folds what is in memory into the file.
@@ -315,7 +358,7 @@ impl Connection {
 
     /// A hash of the database's logical state: keys and values in order. Reads everything.
     fn state_hash(&self, py: Python<'_>) -> PyResult<u64> {
-        let database = self.lock(py).open(py)?.database.clone();
+        let database = self.lock(py)?.open(py)?.database.clone();
         py.detach(|| database.state_hash()).map_err(|error| self.raise(py, &error))
     }
 
@@ -348,7 +391,7 @@ pub(crate) fn execute_many(
     rows: &Bound<'_, PyAny>,
 ) -> PyResult<u64> {
     let rows = rows.try_iter()?.unbind();
-    let mut inner = connection.lock(py);
+    let mut inner = connection.lock(py)?;
     let open = inner.open(py)?;
     let statement = open.statement(sql)?.map_err(|error| connection.raise(py, &error))?;
     let mut failed = None;

@@ -81,7 +81,7 @@ impl Cursor {
         self.begin(py)?;
         let shared = self.connection.clone_ref(py);
         let shared = shared.get();
-        let mut inner = shared.lock(py);
+        let mut inner = shared.lock(py)?;
         if self.row_factory.is_none() {
             self.row_factory = inner.row_factory.as_ref().map(|factory| factory.clone_ref(py));
         }
@@ -196,7 +196,7 @@ impl Cursor {
             Outcome::Point(row) => {
                 let (shared, statement) = (self.connection.get(), self.statement.clone());
                 let (Some(row), Some(statement)) = (row, statement) else { return Err(self.no_rows(py)) };
-                let mut inner = shared.lock(py);
+                let mut inner = shared.lock(py)?;
                 let rows = inner.open(py)?.connection.stream_of_row(&statement, &row);
                 Ok(rows.map_err(|error| shared.raise(py, &error))?.into_arrow())
             }

@@ -11,6 +11,7 @@ struct Classes {
     decimal: Py<PyAny>,
     date: Py<PyAny>,
     datetime: Py<PyAny>,
+    time: Py<PyAny>,
     timedelta: Py<PyAny>,
     uuid: Py<PyAny>,
     interval: Py<PyAny>,
@@ -32,6 +33,7 @@ fn classes(py: Python<'_>) -> PyResult<&'static Classes> {
         Ok(Classes {
             decimal: py.import("decimal")?.getattr("Decimal")?.unbind(),
             date: times.getattr("date")?.unbind(),
+            time: times.getattr("time")?.unbind(),
             timedelta: times.getattr("timedelta")?.unbind(),
             uuid: py.import("uuid")?.getattr("UUID")?.unbind(),
             interval: py.import("orrerydb._types")?.getattr("Interval")?.unbind(),
@@ -102,6 +104,16 @@ fn other(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         let micros = micros - i64::from(days) * DAY_MICROS;
         return Ok(Value::Interval(Interval { months: 0, days, micros }));
     }
+    if is(&classes.time)? {
+        if !object.call_method0("utcoffset")?.is_none() {
+            return Err(NotSupportedError::new_err(
+                "a time of day with a time zone has no counterpart in SQL",
+            ));
+        }
+        let part = |name| object.getattr(name)?.extract::<i64>();
+        let seconds = (part("hour")? * 60 + part("minute")?) * 60 + part("second")?;
+        return Ok(Value::Time(seconds * 1_000_000 + part("microsecond")?));
+    }
     if object.is_instance_of::<PyByteArray>() || object.is_instance_of::<PyMemoryView>() {
         let bytes = py.get_type::<PyBytes>().call1((object,))?;
         return from_python(&bytes);
@@ -164,9 +176,8 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<B
         ValueRef::Time(micros) => {
             // 24:00 is no time of Python's.
             let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
-            let time = py.import("datetime")?.getattr("time")?;
             let parts = (seconds / 3600, seconds / 60 % 60, seconds % 60, micros);
-            time.call1(parts).map_err(|_| out_of_range())?
+            classes(py)?.time.bind(py).call1(parts).map_err(|_| out_of_range())?
         }
         ValueRef::Array(array) => {
             let mut items = array.items.iter();

@@ -95,6 +95,8 @@ class Statements(unittest.TestCase):
             "timestamptz": datetime.datetime(2024, 2, 29, 12, 0, tzinfo=utc),
             "interval": datetime.timedelta(days=-3, seconds=5, microseconds=7),
             "uuid": uuid.UUID("00112233-4455-6677-8899-aabbccddeeff"),
+            "time": orrerydb.Time(23, 59, 59, 999999),
+            "json": '{"a": [1, null]}',
         }
         for name, value in values.items():
             found = con.execute("select ?::%s, null::%s" % (name, name), (value,)).fetchone()
@@ -104,8 +106,28 @@ class Statements(unittest.TestCase):
         self.assertEqual(con.execute("select ?::interval", (months,)).fetchone(), (months,))
         huge = con.execute("select ?::numeric", (10**30,)).fetchone()
         self.assertEqual(huge, (decimal.Decimal(10**30),))
-        with self.assertRaises(orrerydb.NotSupportedError):
-            con.execute("select ?::text", (object(),))
+        self.assertEqual(con.execute("select array[[1, 2], [3, null]]").fetchone(), ([[1, 2], [3, None]],))
+        for value in (object(), datetime.time(1, tzinfo=utc)):
+            with self.assertRaises(orrerydb.NotSupportedError):
+                con.execute("select ?::text", (value,))
+        kinds = con.execute("select time '1:00', json '1', 'x'::char(3), array[1]").description
+        self.assertEqual([kind[1] for kind in kinds[:3]], [orrerydb.DATETIME, orrerydb.STRING, orrerydb.STRING])
+
+    def test_what_gives_parameters_cannot_use_the_connection(self):
+        con = filled(autocommit=True)
+
+        def rows():
+            for n in range(3):
+                yield con.execute("select 1000 + ?", (n,)).fetchone() + (0, "x")
+
+        for run in (con.executemany, con.execute):
+            with self.assertRaises(orrerydb.OperationalError) as caught:
+                run("insert into t values (?, ?, ?)", rows())
+            self.assertEqual(caught.exception.sqlstate, "55006")
+        # A result that is read meanwhile is no statement.
+        source = con.execute("select id + 1000, a, b from t where id < 3")
+        count = con.execute("select count(*) from t where id < 3").fetchone()[0]
+        self.assertEqual(con.executemany("insert into t values (?, ?, ?)", source).rowcount, count)
 
     def test_errors_carry_their_code_and_place(self):
         con = filled(autocommit=True)

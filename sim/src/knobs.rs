@@ -90,6 +90,10 @@ pub struct Mix {
     pub nowait_per_mille: u64,
     /// Transactions in a thousand that lock a whole tree first.
     pub table_lock_per_mille: u64,
+    /// Operations in a thousand that share a row, and hold on to it.
+    pub share_per_mille: u64,
+    /// Operations in a thousand that take or give back advisory locks.
+    pub advisory_per_mille: u64,
     /// Transactions in a thousand that read the past instead.
     pub past_per_mille: u64,
 }
@@ -105,6 +109,9 @@ impl Knobs {
         if knobs.store.history_micros > 0 {
             knobs.mix.past_per_mille = *rng.pick(&[0, 50, 200]);
         }
+        let rng = &mut Rng::fork(seed, "lock knobs");
+        knobs.mix.share_per_mille = *rng.pick(&[0, 50, 200]);
+        knobs.mix.advisory_per_mille = *rng.pick(&[0, 0, 50, 200]);
         knobs
     }
 
@@ -185,6 +192,8 @@ fn draw_mix(rng: &mut Rng) -> Mix {
         rollback_per_mille: *rng.pick(&[10, 100]),
         nowait_per_mille: *rng.pick(&[0, 50, 300]),
         table_lock_per_mille: *rng.pick(&[0, 10, 50]),
+        share_per_mille: 0,
+        advisory_per_mille: 0,
         past_per_mille: 0,
     }
 }

@@ -252,6 +252,7 @@ impl Run {
             log,
             legal,
             stop_checkpoints: AtomicBool::new(false),
+            advisory: Default::default(),
         });
         let mut crew = Crew::default();
         for session in 0..self.knobs.session_count {

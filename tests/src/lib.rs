@@ -5,6 +5,7 @@
 //! - [`sqlite_corpus`]: SQLite's corpus, run to the end and counted.
 //! - [`differential`]: generated queries, run in several ways that must give equal rows.
 //! - [`pg_regress`]: PostgreSQL's regression files, scored statement by statement.
+//! - [`tpch`]: TPC-H, its tables, queries and answers.
 //! - [`history`]: what the crash and damage tests write and expect back.
 //!
 //! What it deliberately does not do: decide what is right. The expected results of `.slt` files are PostgreSQL's
@@ -16,3 +17,4 @@ pub mod differential;
 pub mod history;
 pub mod pg_regress;
 pub mod sqlite_corpus;
+pub mod tpch;

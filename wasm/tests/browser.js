@@ -1,8 +1,10 @@
 // The package in headless Chromium: `browser.js PART SITE CHROMIUM [ARGUMENTS]`. SITE is a folder of static files: the package in
 // `orrerydb/`, Arrow in `arrow.js`, this folder in `tests/`, the demo page in `demo/`. Parts: `conformance STEPS` prints the transcript;
-// `walk NATIVE_FILE EXPORT_FILE SCREENSHOT` tries what only a browser has.
+// `walk SHELL PYTHON FILES_PY SCREENSHOT` tries what only a browser has; SHELL is the native `orrery`, PYTHON an interpreter with the
+// module, or "".
 
 import assert from "node:assert";
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
 import os from "node:os";
@@ -137,25 +139,81 @@ async function killedTab(browser, url, round) {
   return found.t;
 }
 
-/** A file of another language's goes in, is changed, and comes out for that language. */
-async function files(page) {
-  const native = fs.readFileSync(more[0]).toString("base64");
-  const [before, changed] = await page.evaluate(async (text) => {
+/** The page is loaded anew while the database is open: what was committed is there, what was not is gone, and the name is free. */
+async function reload(page) {
+  await page.evaluate(async () => {
     const { open } = await import("/orrerydb/index.js");
+    window.db = await open("opfs:reload.orrery");
+    await db.exec("create table t (id integer primary key, a text)");
+    await db.executeMany("insert into t values ($1, $2)", Array.from({ length: 500 }, (_, n) => [n, "committed"]));
+    const transaction = await db.begin();
+    await transaction.execute("insert into t values (1000, 'not committed')");
+    await transaction.execute("delete from t where id < 100");
+  });
+  await page.reload({ waitUntil: "load" });
+  const found = await page.evaluate(async () => {
+    const { open } = await import("/orrerydb/index.js");
+    const db = await open("opfs:reload.orrery", { create: false });
+    const [row] = await db.query("select count(*) as rows, min(id) as low, max(id) as high from t");
+    const findings = await db.check();
+    await db.close();
+    return { ...row, findings };
+  });
+  assert.deepStrictEqual(found, { rows: 500, low: 0, high: 499, findings: [] });
+  console.log("reload: what was committed is there, and nothing else");
+}
+
+/** A file goes into the browser as bytes and comes out as it went in; changed there, it comes out for the others. */
+async function moved(page, name, file) {
+  const native = fs.readFileSync(file).toString("base64");
+  const found = await page.evaluate(async (name, text) => {
+    const { open } = await import("/orrerydb/index.js");
+    const pack = (bytes) => {
+      let packed = "";
+      for (const byte of bytes) packed += String.fromCharCode(byte);
+      return btoa(packed);
+    };
     const bytes = Uint8Array.from(atob(text), (it) => it.charCodeAt(0));
-    const db = await open("opfs:moved.orrery", { import: bytes });
+    let db = await open(`opfs:${name}`, { import: bytes });
     const before = await db.stateHash();
     await db.execute("insert into stock (id, name) values (77, 'from a browser')");
+    // It is the browser's now, and stays.
+    await db.close();
+    db = await open(`opfs:${name}`);
+    const after = await db.stateHash();
     const out = await db.export();
     // It goes on after an export.
     await db.execute("insert into stock (id, name) values (78, 'after the export')");
     await db.close();
-    let packed = "";
-    for (const byte of out) packed += String.fromCharCode(byte);
-    return [before, btoa(packed)];
-  }, native);
-  fs.writeFileSync(more[1], Buffer.from(changed, "base64"));
-  console.log(`files: state ${before} came in`);
+    return { before, after, changed: pack(out) };
+  }, name, native);
+  const changed = file.replace(".orrery", "-changed.orrery");
+  fs.writeFileSync(changed, Buffer.from(found.changed, "base64"));
+  return { ...found, changed };
+}
+
+async function files(page, folder) {
+  const [shell, python, script] = more;
+  const run = (...command) => execFileSync(command[0], command.slice(1), { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  const file = path.join(folder, "shell.orrery");
+  run(shell, file, "-c", "create table stock (id integer primary key, name text not null); insert into stock values (1, 'lamp')");
+  const { changed } = await moved(page, "moved.orrery", file);
+  const rows = run(shell, changed, "--format", "csv", "-c", "select id, name from stock order by id");
+  assert.match(rows, /1,lamp\n77,from a browser\n$/);
+  run(shell, "check", changed);
+  console.log("files: one of the shell's came in, was changed, and went back");
+  if (python === "") {
+    console.log("files: skipped Python's, which is not here");
+    return;
+  }
+  const made = path.join(folder, "python.orrery");
+  const state = run(python, script, "make", made).trim();
+  const found = await moved(page, "python.orrery", made);
+  assert.strictEqual(found.before, state, "the browser sees the state that Python left");
+  const looked = run(python, script, "look", found.changed);
+  assert.strictEqual(looked, `${found.after}\n1 lamp 19.90\n2 häß ✓ None\n77 from a browser None\n4903 Ada\n`);
+  run(shell, "check", found.changed);
+  console.log(`files: one of Python's came in (state ${state}), was changed, and went back (state ${found.after})`);
 }
 
 /** An origin without room: a typed error, what was committed stays, and after a delete or with more room it goes on. */
@@ -236,7 +294,7 @@ async function demo(browser, url) {
   assert.match(await text("status"), /^27,004 flights in opfs:flights.orrery, loaded in /);
   assert.match(await text("timing"), /^16 rows in /);
   assert.match(await text("plan"), /flights/);
-  await page.screenshot({ path: more[2] });
+  await page.screenshot({ path: more[3] });
   console.log(`demo: ${await text("status")}; ${await text("timing")}`);
   await page.$eval("#sql", (element) => (element.value = "select carier from flights"));
   await page.click("#run");
@@ -263,7 +321,8 @@ try {
     await conformance(page);
   } else {
     await secondTab(browser, page, `${url}tests/blank.html`);
-    await files(page);
+    await reload(page);
+    await files(page, profile);
     await spill(page);
     await fullDisk(page, url);
     for (let round = 0; round < 3; round++) await killedTab(browser, `${url}tests/blank.html`, round);

@@ -7,18 +7,27 @@ use std::process::{Command, Stdio};
 
 /// Why a step failed.
 #[derive(Debug)]
-pub struct Failure(String);
+pub struct Failure {
+    reason: String,
+    /// A tool could not be had: that says nothing of the project.
+    pub is_of_tools: bool,
+}
 
 impl Failure {
     /// A failure with its reason, for people.
     pub fn new(reason: impl Into<String>) -> Self {
-        Failure(reason.into())
+        Failure { reason: reason.into(), is_of_tools: false }
+    }
+
+    /// The same, of a tool that could not be had.
+    pub fn of_tools(self) -> Self {
+        Failure { is_of_tools: true, ..self }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -27,7 +36,8 @@ impl fmt::Display for Failure {
 pub enum Outcome {
     /// It ran and held.
     Passed,
-    /// Something it needs is missing here; says what. With CI=true a skipped step counts as failed.
+    /// Something it needs is missing here; says what. With CI=true a skipped step counts as failed, unless its tools are
+    /// other languages' ([`crate::step::Step::may_lack_tools`]).
     Skipped(String),
 }
 
@@ -94,6 +104,11 @@ impl Program {
             true => Ok(Outcome::Passed),
             false => Err(Failure::new(format!("{} ended with {status}", self.shown))),
         }
+    }
+
+    /// Runs what brings a tool here from elsewhere.
+    pub fn install(self) -> Result<Outcome, Failure> {
+        self.run().map_err(Failure::of_tools)
     }
 
     /// Runs it and gives its standard output; its standard error is shown.

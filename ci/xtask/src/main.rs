@@ -21,8 +21,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--full]      every check, with the time of each step; --full adds the slow ones
   tidy [--shrink]    layering, file heads, sizes, banned words, documents; --shrink lowers ci/ratchet.txt
   deny               licences, sources and duplicate versions of the dependencies
-  doors [c|python|node|browser]
-                     build the C library, the Python wheel and the npm package, and walk each from a clean environment
+  doors [c|python|node|browser|quick]
+                     build the C library, the Python wheel and the npm package, and walk each from a clean environment;
+                     quick: Node and browser with the module that `test` builds
   header             write capi/include/orrery.h anew
   wasm [core]        build the core for WASM, fail if it imports anything; then the npm package, and hold its size
   sim ARGS...        run the simulator (orrery-sim) with these arguments
@@ -62,6 +63,7 @@ fn run(arguments: &[String]) -> Result<Outcome, Failure> {
         ("doors", [door]) if door == "python" => doors::python::run(),
         ("doors", [door]) if door == "node" => doors::javascript::node(),
         ("doors", [door]) if door == "browser" => doors::javascript::browser(),
+        ("doors", [door]) if door == "quick" => doors::javascript::run_quickly(),
         ("header", []) => doors::header::update(),
         ("wasm", []) => match wasm::run()? {
             Outcome::Passed => wasm::package::run(),

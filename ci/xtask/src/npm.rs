@@ -33,6 +33,6 @@ pub fn install(from: &str, name: &str) -> Result<PathBuf, Failure> {
     for name in ["package.json", lock] {
         copy(&PathBuf::from(from).join(name), &folder.join(name))?;
     }
-    program("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).folder(&folder).run()?;
+    program("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).folder(&folder).install()?;
     Ok(folder)
 }

@@ -10,6 +10,8 @@ pub struct Step {
     pub name: &'static str,
     /// Runs only with `--full`.
     pub is_slow: bool,
+    /// It needs tools that are not Rust's, or files that are not ours, which may not be had, in CI either: then it is skipped, and the summary says so.
+    pub may_lack_tools: bool,
     /// What it does.
     pub run: fn() -> Result<Outcome, Failure>,
 }
@@ -27,7 +29,7 @@ pub fn run_all(steps: &[Step], full: bool) -> Result<Outcome, Failure> {
     for step in steps.iter().filter(|step| full || !step.is_slow) {
         println!("\n== {}", step.name);
         let start = Instant::now();
-        let result = skipping_fails_on_ci((step.run)(), is_ci());
+        let result = verdict((step.run)(), step.may_lack_tools, is_ci());
         let took = start.elapsed();
         match &result {
             Ok(Outcome::Passed) => println!("== {}: passed in {:.1} s", step.name, took.as_secs_f64()),
@@ -39,11 +41,12 @@ pub fn run_all(steps: &[Step], full: bool) -> Result<Outcome, Failure> {
     summarise(&lines)
 }
 
-fn skipping_fails_on_ci(result: Result<Outcome, Failure>, is_ci: bool) -> Result<Outcome, Failure> {
+fn verdict(result: Result<Outcome, Failure>, may_lack_tools: bool, is_ci: bool) -> Result<Outcome, Failure> {
     match result {
-        Ok(Outcome::Skipped(why)) if is_ci => {
+        Ok(Outcome::Skipped(why)) if is_ci && !may_lack_tools => {
             Err(Failure::new(format!("skipped, which CI does not allow: {why}")))
         }
+        Err(failure) if failure.is_of_tools && may_lack_tools => Ok(Outcome::Skipped(failure.to_string())),
         other => other,
     }
 }
@@ -56,7 +59,7 @@ fn summarise(lines: &[Line]) -> Result<Outcome, Failure> {
             Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
             Err(failure) => format!("FAILED: {failure}"),
         };
-        println!("{:<10} {:>7.1} s  {verdict}", line.name, line.took.as_secs_f64());
+        println!("{:<20} {:>7.1} s  {verdict}", line.name, line.took.as_secs_f64());
     }
     let total: Duration = lines.iter().map(|line| line.took).sum();
     let failed: Vec<&str> = lines.iter().filter(|line| line.result.is_err()).map(|line| line.name).collect();
@@ -84,9 +87,9 @@ mod tests {
     #[test]
     fn one_failure_fails_the_run_and_names_the_step() {
         let steps = [
-            Step { name: "good", is_slow: false, run: pass },
-            Step { name: "bad", is_slow: false, run: fail },
-            Step { name: "slow", is_slow: true, run: fail },
+            Step { name: "good", is_slow: false, may_lack_tools: false, run: pass },
+            Step { name: "bad", is_slow: false, may_lack_tools: false, run: fail },
+            Step { name: "slow", is_slow: true, may_lack_tools: false, run: fail },
         ];
         let failure = run_all(&steps, false).unwrap_err();
         assert_eq!(failure.to_string(), "failed: bad");
@@ -97,7 +100,12 @@ mod tests {
     #[test]
     fn a_skip_is_a_failure_on_ci_only() {
         let skip = || Ok(Outcome::Skipped("no tool".into()));
-        assert!(skipping_fails_on_ci(skip(), true).is_err());
-        assert!(skipping_fails_on_ci(skip(), false).is_ok());
+        assert!(verdict(skip(), false, true).is_err());
+        assert!(verdict(skip(), false, false).is_ok());
+        assert!(verdict(skip(), true, true).is_ok());
+        let lacks = || Err(Failure::new("no way there").of_tools());
+        assert!(matches!(verdict(lacks(), true, true), Ok(Outcome::Skipped(_))));
+        assert!(verdict(lacks(), false, true).is_err());
+        assert!(verdict(fail(), true, true).is_err());
     }
 }

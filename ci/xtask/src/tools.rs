@@ -18,9 +18,9 @@ pub fn install_debian(packages: &[&str]) -> Result<Outcome, Failure> {
             "needs the Debian packages {wanted}, and only root on Debian can install them"
         )));
     }
-    program("apt-get").args(["update", "-qq"]).run()?;
+    program("apt-get").args(["update", "-qq"]).install()?;
     let install = program("apt-get").args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
-    install.env("DEBIAN_FRONTEND", "noninteractive").run()
+    install.env("DEBIAN_FRONTEND", "noninteractive").install()
 }
 
 fn is_root() -> bool {

@@ -181,6 +181,33 @@ pub enum TableLock {
     AccessExclusive,
 }
 
+/// The name of an advisory lock: the two kinds of names never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdvisoryKey {
+    /// One number.
+    One(i64),
+    /// Two numbers.
+    Two(i32, i32),
+}
+
+/// How strong an advisory lock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdvisoryMode {
+    /// Others may have it in this mode, too.
+    Shared,
+    /// Nobody else has it.
+    Exclusive,
+}
+
+/// How long an advisory lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdvisoryScope {
+    /// Until it is given back as often as it was taken, whatever becomes of transactions.
+    Session,
+    /// Until the transaction ends, or is rolled back to before it.
+    Transaction,
+}
+
 /// What to do when a lock is held by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {

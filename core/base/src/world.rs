@@ -149,5 +149,9 @@ plants! {
     StaleFilter = "skip adding a key to the memtable's filter",
     HistoryForgetsDeletes = "keep no tombstone in the history, so that a deleted row stays in the past",
     HistoryForgetsChains = "keep of each key only the version that the tree had",
+    ShareLockIsForgotten = "let who wants to change a row have its lock, although one transaction shares it",
+    UpgradeForgetsWaiters = "a holder that waits for a stronger mode takes the places of those that waited already",
+    GivenUpWaitKeepsPlace = "leave the place in a lock's queue when the wait is given up",
+    AdvisoryUnlockTakesAll = "giving back one mode of an advisory lock gives back the other, too",
     HistoryHidesExpiry = "let a run of the history go and say nothing of it",
 }

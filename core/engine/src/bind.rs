@@ -29,6 +29,8 @@ pub(crate) struct Scope {
     pub(crate) temporary: Option<Arc<TemporarySpace>>,
     /// It reads at a time of the statement's choice.
     pub(crate) is_past: bool,
+    /// The statement only locks tables, and the snapshot is taken by the first one behind it.
+    pub(crate) is_locking: bool,
 }
 
 /// See [`Scope::own`].
@@ -73,6 +75,10 @@ pub(crate) async fn prepare_to_run(
         // Nobody changes the past: its tables need no lock, even when they are dropped meanwhile.
         if !scope.is_past && lock_tables(cx, &scope.txn, &bound).await? {
             // Whoever held the lock may have changed the data or the schema: a fresh snapshot, and the plan again.
+            if scope.is_locking {
+                scope.txn.restart_snapshot()?;
+                scope.own = OwnCatalog::default();
+            }
             continue;
         }
         if scope.isolation != Isolation::ReadCommitted {
@@ -126,6 +132,15 @@ pub(crate) async fn catalog(db: &Arc<Inner>, cx: &Cx, scope: &mut Scope) -> Resu
 /// Takes the statement's table locks; whether any had to wait.
 async fn lock_tables(cx: &Cx, txn: &Arc<Txn>, bound: &Bound) -> Result<bool> {
     let mut waited = false;
+    if let Bound::Control(Control::LockTable { tables, mode, nowait: true }) = bound {
+        for table in tables {
+            if !txn.try_lock_table(table.id, *mode)? {
+                let message = format!("could not obtain lock on relation \"{}\"", table.name);
+                return Err(Error::new(SqlState::LOCK_NOT_AVAILABLE, message));
+            }
+        }
+        return Ok(false);
+    }
     for (table, mode) in table_locks(bound) {
         if !txn.try_lock_table(table, mode)? {
             txn.lock_table(cx, table, mode, Wait::Block).await?;
@@ -138,7 +153,9 @@ async fn lock_tables(cx: &Cx, txn: &Arc<Txn>, bound: &Bound) -> Result<bool> {
 fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
     let mut locks = Vec::new();
     let reads = |plan: &Plan, locks: &mut Vec<_>| {
-        locks.extend(plan.tables.iter().map(|table| (table.id, TableLock::AccessShare)));
+        let locked = plan.locked_tables();
+        let mode = |id| if locked.contains(&id) { TableLock::RowShare } else { TableLock::AccessShare };
+        locks.extend(plan.tables.iter().map(|table| (table.id, mode(table.id))));
         locks.extend(plan.sequences.iter().map(|&id| (TreeId(id), TableLock::RowExclusive)));
     };
     for related in relations_of(bound).into_iter().flat_map(|relations| relations.tables.values()) {
@@ -189,7 +206,10 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
             | Ddl::Nothing(_),
         ) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
-        Bound::Control(Control::Analyze(tables) | Control::Vacuum { analyze: true, tables }) => {
+        Bound::Control(Control::LockTable { tables, mode, .. }) => {
+            locks.extend(tables.iter().map(|table| (table.id, *mode)));
+        }
+        Bound::Control(Control::Analyze(tables) | Control::Vacuum { tables, .. }) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::ShareUpdateExclusive)));
         }
         Bound::Control(_) => {}
@@ -233,9 +253,9 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             | Ddl::Nothing(_),
         ) => (Vec::new(), Vec::new()),
         Bound::Control(Control::Copy(copy)) => (vec![&copy.table], Vec::new()),
-        Bound::Control(Control::Analyze(tables) | Control::Vacuum { tables, .. }) => {
-            (tables.iter().collect(), Vec::new())
-        }
+        Bound::Control(
+            Control::Analyze(tables) | Control::Vacuum { tables, .. } | Control::LockTable { tables, .. },
+        ) => (tables.iter().collect(), Vec::new()),
         Bound::Control(_) => (Vec::new(), Vec::new()),
     }
 }

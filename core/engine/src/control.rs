@@ -381,6 +381,8 @@ pub(crate) async fn in_transaction(
         Control::TableAs(create) => table_as(running, create, ready).await,
         Control::Declare(declare) => cursors::declare(running, declare).await,
         Control::Reindex => Ok(Execution::Done(Tag::command("REINDEX"))),
+        // The locks were taken with those of its kind, before it came here.
+        Control::LockTable { .. } => Ok(Execution::Done(Tag::command("LOCK TABLE"))),
         Control::Copy(copy) => crate::copy::from_file(running, copy, ready).await,
         _ => Err(Error::internal("an immediate statement was run in a transaction")),
     }

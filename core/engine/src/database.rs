@@ -149,10 +149,12 @@ impl Database {
     pub fn close(&self) -> Task<Result<()>> {
         let db = self.0.clone();
         Task::new(self.0.world.clone(), move |cx| async move {
-            if !db.store.is_poisoned() {
-                sequences::give_back(&db, &cx).await?;
-            }
-            db.store.close(&cx).await
+            // Numbers that cannot be given back are lost, as after a crash; the store is closed all the same.
+            let given_back = match db.store.is_poisoned() {
+                true => Ok(()),
+                false => sequences::give_back(&db, &cx).await,
+            };
+            db.store.close(&cx).await.and(given_back)
         })
     }
 

@@ -6,6 +6,7 @@
 //! Life of a statement: [`Session::execute`] → `bind::prepare_to_run` (catalog, plan, table locks) → `run` (executor) →
 //! `transaction` (commit when implicit) → [`Execution`].
 
+mod advisory;
 mod bind;
 mod check;
 mod control;
@@ -13,6 +14,7 @@ mod copy;
 mod cursors;
 mod database;
 mod describe;
+mod duplicate;
 mod many;
 mod past;
 mod plans;
@@ -32,6 +34,7 @@ pub use database::{Database, DatabaseOptions};
 pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
 };
+pub use duplicate::{Duplicate, Piece};
 pub use plans::Prepared;
 pub use point::PointStep;
 pub use result::{Execution, Rows, Tag};

@@ -89,6 +89,7 @@ impl Running<'_> {
             // What is temporary has no past.
             temporary: None,
             is_past: true,
+            is_locking: false,
         })
     }
 }

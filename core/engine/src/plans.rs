@@ -2,11 +2,11 @@
 //! catalog.
 
 use orrery_base::task::lock;
-use orrery_base::{Error, Result};
+use orrery_base::{Error, Result, SqlState};
 use orrery_sql::bind::{self, BindSettings, Bound};
 use orrery_sql::catalog::Catalog;
 use orrery_sql::exec::point::PointPlan;
-use orrery_sql::parse::{self, Parsed, ast};
+use orrery_sql::parse::{self, AsOf, Parsed, ast};
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
 use std::collections::BTreeMap;
@@ -76,6 +76,18 @@ impl Prepared {
     /// Whether it ends the transaction by undoing it.
     pub fn is_rollback(&self) -> bool {
         matches!(self.parsed.statement, ast::Statement::Rollback { .. })
+    }
+
+    /// The same SELECT, reading at a moment in microseconds since the Unix epoch, as `AS OF SYSTEM TIME` in its text would. Errors:
+    /// 42601 for what is no SELECT, or has a time of its own.
+    pub fn as_of(&self, micros: u64) -> Result<Prepared> {
+        if !self.is_query() || self.parsed.as_of.is_some() {
+            let message = "only a SELECT without AS OF SYSTEM TIME of its own can be read at another time";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+        }
+        let text = format!("timestamptz 'epoch' + interval '{micros} microseconds'").into();
+        let parsed = Parsed { as_of: Some(AsOf { text, at: 0 }), ..(*self.parsed).clone() };
+        Ok(Prepared::new(Arc::new(parsed), self.declared.clone()))
     }
 
     /// The output columns of a SELECT under its latest plan, if it has one.

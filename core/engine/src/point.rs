@@ -222,6 +222,7 @@ impl Session {
             return self.db.store.begin(options, 0).ok();
         };
         let is_refused = explicit.failed
+            || explicit.only_locked
             || explicit.has_open_rows()
             || explicit.own.changed
             || (explicit.read_only && is_write);

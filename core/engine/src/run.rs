@@ -19,10 +19,10 @@ use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::eval;
 use orrery_sql::exec::point::{PointOutcome, PointPlan};
 use orrery_sql::exec::{self, Batch, DmlOutcome, ExecContext, Query};
-use orrery_sql::parse::ast::Level;
+use orrery_sql::parse::ast::{Level, Statement as Ast};
 use orrery_sql::plan::{Change, Field, Plan, Statement};
 use orrery_sql::types::SqlType;
-use orrery_store::TxnOptions;
+use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
 
 /// A statement may be restarted on a fresh snapshot so often before it gives up with 40001.
@@ -96,7 +96,14 @@ async fn within_transaction(
         temporary::claim(session, cx, state).await?;
     }
     let is_implicit = state.explicit.is_none();
+    let only_locks = matches!(prepared.parsed.statement, Ast::LockTable(_));
+    if only_locks && is_implicit {
+        let message = "LOCK TABLE can only be used in transaction blocks";
+        return Err(Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+    }
+    let keeps_snapshot = !only_locks || !transaction::may_take_snapshot_later(state);
     let mut scope = scope(session, cx, state)?;
+    scope.is_locking = !keeps_snapshot;
     let start = scope.txn.savepoint();
     let mut running = Running { session, cx, state, scope: &mut scope, deadline, is_implicit };
     let outcome = running.prepared(prepared, params).await;
@@ -104,7 +111,10 @@ async fn within_transaction(
         state.last_snapshot = Some(scope.txn.snapshot_timestamp());
     }
     match (&outcome, &mut state.explicit) {
-        (Ok(_), Some(explicit)) => explicit.own = scope.own,
+        (Ok(_), Some(explicit)) => {
+            explicit.own = scope.own;
+            explicit.only_locked = !keeps_snapshot;
+        }
         // Gathering changes nothing, but a statement that fails half-way through applying must leave nothing (L6).
         (Err(_), Some(_)) => scope.txn.rollback_to(start),
         (Err(_), None) => scope.txn.rollback(),
@@ -120,9 +130,23 @@ async fn within_transaction(
 pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
     let settings = state.settings.bind_settings();
     let temporary = state.temporary.clone();
+    let advisory = state.advisory.known();
+    let lock_timeout = Some(state.settings.lock_timeout_ms.saturating_mul(1000)).filter(|&it| it > 0);
+    let prepare = |txn: Arc<Txn>| {
+        txn.set_lock_timeout(lock_timeout);
+        if let Some(advisory) = &advisory {
+            txn.set_session(advisory);
+        }
+        txn
+    };
     if let Some(explicit) = &mut state.explicit {
+        let txn = prepare(explicit.txn(&session.db, cx.now())?);
+        if std::mem::take(&mut explicit.only_locked) {
+            txn.restart_snapshot()?;
+            explicit.own = bind::OwnCatalog::default();
+        }
         return Ok(Scope {
-            txn: explicit.txn(&session.db, cx.now())?,
+            txn,
             isolation: explicit.level.isolation(),
             read_only: explicit.read_only,
             settings,
@@ -130,12 +154,23 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
             own: explicit.own.clone(),
             temporary,
             is_past: false,
+            is_locking: false,
         });
     }
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
-    let txn = session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?;
+    let txn = prepare(session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?);
     let own = bind::OwnCatalog::default();
-    Ok(Scope { txn, isolation, read_only, settings, start: cx.now(), own, temporary, is_past: false })
+    Ok(Scope {
+        txn,
+        isolation,
+        read_only,
+        settings,
+        start: cx.now(),
+        own,
+        temporary,
+        is_past: false,
+        is_locking: false,
+    })
 }
 
 pub(crate) fn failed_transaction() -> Error {
@@ -194,6 +229,8 @@ impl Running<'_> {
             db: self.session.db.clone(),
             catalog: catalog.clone(),
             session: self.state.sequences.clone(),
+            advisory: self.state.advisory.clone(),
+            txn: self.scope.txn.clone(),
             read_only: self.scope.read_only,
         };
         let mut context = ExecContext {

@@ -8,6 +8,7 @@
 //! One run is under way at a time: it is noted under the lock of the sequence's value, and the next session to get that lock
 //! commits it once more instead of reserving another. So no run is overtaken, and none is lost when its task is dropped.
 
+use crate::advisory::Advisory;
 use crate::database::Inner;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Transaction, Wait};
 use orrery_base::task::lock;
@@ -15,7 +16,7 @@ use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
 use orrery_sql::catalog::{Catalog, Sequence};
 use orrery_sql::ddl::SEQUENCE_VALUES;
 use orrery_sql::exec::Environment;
-use orrery_sql::functions::{Run, SessionSequences};
+use orrery_sql::functions::{AdvisoryCall, Run, SessionSequences};
 use orrery_store::{Txn, TxnOptions};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -131,6 +132,8 @@ pub(crate) struct StatementEnvironment {
     pub(crate) db: Arc<Inner>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) session: Arc<SessionSequences>,
+    pub(crate) advisory: Advisory,
+    pub(crate) txn: Arc<Txn>,
     pub(crate) read_only: bool,
 }
 
@@ -217,6 +220,10 @@ impl Environment for StatementEnvironment {
 
     fn sequence_name(&self, sequence: u32) -> String {
         self.catalog.sequences.get(&sequence).and_then(|it| it.name.clone()).unwrap_or_default()
+    }
+
+    fn advisory<'a>(&'a self, cx: &'a Cx, call: &'a AdvisoryCall) -> BoxFuture<'a, Result<Vec<i64>>> {
+        Box::pin(self.advisory.call(&self.db, &self.txn, cx, call))
     }
 
     fn temp_file(&self) -> u64 {

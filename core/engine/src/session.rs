@@ -41,12 +41,22 @@ pub(crate) struct State {
     pub(crate) temporary: Option<Arc<crate::temporary::TemporarySpace>>,
     /// What `currval` and `lastval` tell.
     pub(crate) sequences: Arc<SessionSequences>,
+    /// The advisory locks it holds.
+    pub(crate) advisory: crate::advisory::Advisory,
     /// What `random()` draws from.
     pub(crate) random: orrery_sql::functions::Randomness,
     /// See [`Session::last_snapshot`]; of the newest statement outside a transaction block.
     pub(crate) last_snapshot: Option<Timestamp>,
     /// See [`Session::last_commit`].
     pub(crate) last_commit: Option<Timestamp>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // The transaction's own go with it.
+        self.explicit = None;
+        self.advisory.end();
+    }
 }
 
 /// Where the state rests; empty while a statement runs.
@@ -150,8 +160,9 @@ impl Session {
     pub(crate) fn new(db: Arc<Inner>, id: u64) -> Self {
         // Each session draws its own numbers, whatever the others do.
         let seed = orrery_base::hash::hash64(db.seed, &id.to_le_bytes());
-        let state = State { random: orrery_sql::functions::Randomness::new(seed), ..State::default() };
-        let slot = StateSlot(Arc::new(Mutex::new(Some(Box::new(state)))));
+        let mut state = Box::<State>::default();
+        state.random = orrery_sql::functions::Randomness::new(seed);
+        let slot = StateSlot(Arc::new(Mutex::new(Some(state))));
         Session { db, slot, cancel: Cancel::default(), id }
     }
 

@@ -17,6 +17,8 @@ pub struct Settings {
     pub read_only: bool,
     /// `statement_timeout` in milliseconds; 0 is none.
     pub statement_timeout_ms: u64,
+    /// `lock_timeout` in milliseconds; 0 is none.
+    pub lock_timeout_ms: u64,
     /// `work_mem`: bytes of a statement's sorts and hash tables before they spill.
     pub work_memory_bytes: usize,
     /// `TimeZone`, `DateStyle`, `IntervalStyle`, `extra_float_digits`, `bytea_output`.
@@ -33,6 +35,7 @@ impl Default for Settings {
             isolation: Level::ReadCommitted,
             read_only: false,
             statement_timeout_ms: 0,
+            lock_timeout_ms: 0,
             work_memory_bytes: 64 << 20,
             format: FormatSettings::default(),
             methods: Methods::default(),
@@ -91,6 +94,9 @@ impl Settings {
             "statement_timeout" => {
                 self.statement_timeout_ms = value.map_or(Ok(0), |value| milliseconds(name, value))?;
             }
+            "lock_timeout" => {
+                self.lock_timeout_ms = value.map_or(Ok(0), |value| milliseconds(name, value))?;
+            }
             "work_mem" => {
                 self.work_memory_bytes =
                     value.map_or(Ok(default.work_memory_bytes), |value| bytes(name, value))?;
@@ -131,6 +137,7 @@ impl Settings {
             "default_transaction_isolation" | "transaction_isolation" => self.isolation.name().to_owned(),
             "default_transaction_read_only" => on_off(self.read_only),
             "statement_timeout" => in_units(self.statement_timeout_ms, TIME_UNITS),
+            "lock_timeout" => in_units(self.lock_timeout_ms, TIME_UNITS),
             "work_mem" => in_units(self.work_memory_bytes as u64 >> 10, MEMORY_UNITS),
             "timezone" => self.format.zone.name(),
             "datestyle" => {
@@ -176,6 +183,7 @@ impl Settings {
             "intervalstyle",
             "default_transaction_isolation",
             "default_transaction_read_only",
+            "lock_timeout",
             "statement_timeout",
             "timezone",
             "work_mem",

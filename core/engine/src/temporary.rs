@@ -120,6 +120,7 @@ pub(crate) async fn claim(session: &Session, cx: &Cx, state: &mut StateGuard) ->
         own: bind::OwnCatalog::default(),
         temporary: None,
         is_past: false,
+        is_locking: false,
     };
     scope.txn.begin_statement()?;
     let (catalog, _) = bind::catalog(db, cx, &mut scope).await?;

@@ -21,6 +21,8 @@ pub(crate) struct Explicit {
     pub(crate) txn: Option<Arc<Txn>>,
     /// What it knows of the schema by itself.
     pub(crate) own: OwnCatalog,
+    /// Above READ COMMITTED: nothing but LOCK TABLE was run, and the snapshot is still to be taken.
+    pub(crate) only_locked: bool,
     /// A statement failed: only ROLLBACK is taken (25P02).
     pub(crate) failed: bool,
     savepoints: Vec<NamedSavepoint>,
@@ -30,6 +32,16 @@ pub(crate) struct Explicit {
     settings_session: Option<Box<Settings>>,
     /// A result of it is still being read while this is shared.
     pub(crate) open_rows: std::sync::Weak<()>,
+}
+
+/// Whether nothing but LOCK TABLE has been run in the open transaction, and it is to see all of what was committed before its
+/// first query.
+pub(crate) fn may_take_snapshot_later(state: &crate::session::State) -> bool {
+    let explicit = state.explicit.as_ref();
+    explicit.is_some_and(|explicit| {
+        let begun = explicit.txn.is_some() && !explicit.only_locked;
+        explicit.level.isolation() != orrery_base::kv::Isolation::ReadCommitted && !begun
+    })
 }
 
 struct NamedSavepoint {
@@ -54,6 +66,7 @@ impl Explicit {
             start,
             txn: None,
             own: OwnCatalog::default(),
+            only_locked: false,
             failed: false,
             savepoints: Vec::new(),
             settings_at_begin: None,

@@ -62,6 +62,8 @@ pub struct RowLayout {
     variable_count: usize,
     /// How every row begins: schema version and column count.
     beginning: [u8; 4],
+    /// A row of NULLs: what every row is begun from.
+    nulls: Vec<u8>,
 }
 
 /// Where one column lies.
@@ -86,7 +88,12 @@ impl RowLayout {
         };
         let columns = types.iter().map(place).collect();
         let ([a, b], [c, d]) = (schema_version.to_le_bytes(), (types.len() as u16).to_le_bytes());
-        RowLayout { columns, fixed_end, variable_count, beginning: [a, b, c, d] }
+        let mut nulls = vec![0; fixed_end + 4 * variable_count];
+        nulls[..NULL_BITS_AT].copy_from_slice(&[a, b, c, d]);
+        for column in 0..types.len() {
+            nulls[NULL_BITS_AT + column / 8] |= 1 << (column % 8);
+        }
+        RowLayout { columns, fixed_end, variable_count, beginning: [a, b, c, d], nulls }
     }
 
     /// How many columns.
@@ -156,14 +163,10 @@ pub struct RowWriter<'a> {
 
 impl<'a> RowWriter<'a> {
     /// Starts a row in `row`, which is cleared. All columns are NULL at first.
+    #[inline]
     pub fn new(layout: &'a RowLayout, row: &'a mut Vec<u8>) -> Self {
         row.clear();
-        row.resize(layout.variable_offset(), 0);
-        row[..4].copy_from_slice(&layout.beginning);
-        for column in 0..layout.columns.len() {
-            let (at, mask) = layout.null_bit(column);
-            row[at] |= mask;
-        }
+        row.extend_from_slice(&layout.nulls);
         RowWriter { layout, row, variable_written: 0 }
     }
 

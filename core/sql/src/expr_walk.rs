@@ -1,7 +1,7 @@
 //! Walks over bound expressions: children, rewriting, comparison of shapes. One place knows the variants.
 
 use crate::expr::{AggregateCall, Expr, FrameBound, SubqueryUse, WindowCall};
-use crate::functions::{Volatility, asks_sequence};
+use crate::functions::{Volatility, asks_advisory, asks_sequence};
 
 impl Expr {
     /// Calls `f` for each direct child.
@@ -105,6 +105,11 @@ impl Expr {
             false
         });
         count
+    }
+
+    /// Whether it calls advisory lock functions: no row more than is wanted may be asked about.
+    pub fn takes_advisory_locks(&self) -> bool {
+        self.any(&mut |expr| matches!(expr, Expr::Call { function, .. } if asks_advisory(function)))
     }
 
     /// Whether it has a column in it.

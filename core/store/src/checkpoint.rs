@@ -263,18 +263,21 @@ impl Store {
 
     /// Waits until no commit can get a timestamp up to `at` any more, and those that have one are published (I2).
     pub(crate) async fn close_time(&self, cx: &Cx, at: Timestamp) -> Result<()> {
-        let end = {
-            let mut sequencer = lock(&self.sequencer);
-            sequencer.check_poison()?;
-            sequencer.last_timestamp = sequencer.last_timestamp.max(at);
-            let is_idle = sequencer.pending.is_empty() && sequencer.flight.is_none();
-            let behind = u64::from(!sequencer.pending.is_empty());
-            let end = sequencer.log.as_ref().map_or(0, |log| log.end.batch_no + behind);
-            (!is_idle).then_some(end)
-        };
-        match end {
-            Some(end) => self.sync_log(cx, end).await,
-            None => Ok(()),
+        loop {
+            let end = {
+                let mut sequencer = lock(&self.sequencer);
+                sequencer.check_poison()?;
+                sequencer.last_timestamp = sequencer.last_timestamp.max(at);
+                let behind = u64::from(!sequencer.pending.is_empty());
+                let end = sequencer.log.as_ref().map_or(0, |log| log.end.batch_no + behind);
+                sequencer.has_commit_up_to(at).then_some(end)
+            };
+            // Who takes commits off the queue installs them under this lock.
+            self.install_landed();
+            let Some(end) = end else { return Ok(()) };
+            probe!(self.world, "history: a commit on its way is waited for");
+            // What is pending may be more than one batch: what this round leaves comes with the next.
+            self.sync_log(cx, end).await?;
         }
     }
 

@@ -19,6 +19,7 @@ mod recovery;
 mod store;
 mod txn;
 
+pub use lock::session::SessionLocks;
 pub use options::{Durability, StoreOptions, StoreStats, TxnOptions};
 pub use pages::{CheckFinding, CheckSummary, CheckpointReport};
 pub use store::Store;

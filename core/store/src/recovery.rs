@@ -93,6 +93,9 @@ impl Store {
         for used in end.used {
             log.space.add_used(used);
         }
+        if let Some(next) = end.next {
+            log.space.add_ready(next);
+        }
         for idle in end.idle {
             log.space.add_idle(idle);
         }

@@ -40,12 +40,19 @@ class _TypeObject:
         return "orrerydb." + self._name
 
 
-STRING = _TypeObject("STRING", "text", "character varying", "unknown", "uuid", "boolean")
+STRING = _TypeObject(
+    "STRING", "text", "character varying", "character", "bpchar", "name", "unknown", "uuid", "boolean", "json", "jsonb"
+)
 BINARY = _TypeObject("BINARY", "bytea")
 NUMBER = _TypeObject(
     "NUMBER", "smallint", "integer", "bigint", "real", "double precision", "numeric"
 )
 DATETIME = _TypeObject(
-    "DATETIME", "date", "timestamp without time zone", "timestamp with time zone", "interval"
+    "DATETIME",
+    "date",
+    "time without time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+    "interval",
 )
 ROWID = _TypeObject("ROWID")

@@ -5,6 +5,7 @@
 //! What the session knows for sure (its own writes, an error that may not happen) it checks on the spot; the rest it
 //! writes into the [`History`] for the checkers.
 
+use super::advisory;
 use crate::history::{History, Key, Outcome, Read, Seen, Statement, TxnRecord, ValueId};
 use crate::knobs::Mix;
 use crate::workload::rows;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub log: Mutex<Log>,
     /// Errors beyond the usual that this world may answer.
     pub legal: Mutex<Legal>,
+    /// Who holds which advisory lock.
+    pub advisory: Mutex<advisory::Held>,
     /// The checkpointer ends at its next look.
     pub stop_checkpoints: AtomicBool,
 }
@@ -185,6 +188,8 @@ struct Mark {
     savepoint: Savepoint,
     own_len: usize,
     locked_len: usize,
+    shared_len: usize,
+    advisory_len: usize,
 }
 
 struct Client {
@@ -201,10 +206,14 @@ struct Client {
     locked: Vec<(Key, u64)>,
     savepoints: Vec<Mark>,
     write_count: u64,
+    /// Rows that it shares, with how and what they were then.
+    shared_rows: Vec<(Key, RowLock, Option<ValueId>)>,
+    advisory: advisory::Client,
 }
 
 impl Client {
     fn new(cx: Cx, shared: Arc<Shared>, txn: Arc<Txn>, number: u64, record: usize, rng: Rng) -> Client {
+        let advisory = advisory::Client::new(shared.clone(), number);
         Client {
             cx,
             shared,
@@ -218,6 +227,8 @@ impl Client {
             locked: vec![],
             savepoints: vec![],
             write_count: 0,
+            shared_rows: vec![],
+            advisory,
         }
     }
 
@@ -247,11 +258,17 @@ impl Client {
     }
 
     fn roll_back(&mut self) {
+        self.advisory.ends();
         self.txn.rollback();
         self.with_record(|record| record.outcome = Outcome::RolledBack);
     }
 
     async fn commit(mut self) {
+        if let Err(error) = self.check_shared().await {
+            note_error(&self.shared, "statement", &error);
+            return self.roll_back();
+        }
+        self.advisory.ends();
         let mut writes = BTreeMap::new();
         for own in self.own.drain(..) {
             writes.insert(own.key, own.value);
@@ -296,7 +313,13 @@ impl Client {
         let mix = self.shared.mix.clone();
         if self.rng.chance(mix.savepoint_per_mille, 1000) {
             let savepoint = self.txn.savepoint();
-            self.savepoints.push(Mark { savepoint, own_len: self.own.len(), locked_len: self.locked.len() });
+            self.savepoints.push(Mark {
+                savepoint,
+                own_len: self.own.len(),
+                locked_len: self.locked.len(),
+                shared_len: self.shared_rows.len(),
+                advisory_len: self.advisory.len(),
+            });
         } else if !self.savepoints.is_empty() && self.rng.chance(mix.rollback_to_per_mille, 1000) {
             self.roll_back_to();
         }
@@ -311,6 +334,8 @@ impl Client {
         let keep = self.rng.below(self.savepoints.len() as u64) as usize;
         self.savepoints.truncate(keep + 1);
         let mark = &self.savepoints[keep];
+        self.advisory.rolled_back_to(mark.advisory_len);
+        self.shared_rows.truncate(mark.shared_len);
         self.txn.rollback_to(mark.savepoint);
         self.own.truncate(mark.own_len);
         self.locked.truncate(mark.locked_len);
@@ -321,7 +346,15 @@ impl Client {
         if self.rng.chance(mix.table_lock_per_mille, 1000) {
             return self.lock_tree(tree).await;
         }
+        if mix.advisory_per_mille > 0 && self.rng.chance(mix.advisory_per_mille, 1000) {
+            let wait = self.draw_wait();
+            let Client { cx, txn, rng, advisory, .. } = self;
+            return advisory.operation(cx, txn, rng, wait).await;
+        }
         let key = Key(tree, rows::draw_key(&mut self.rng, tree, mix));
+        if mix.share_per_mille > 0 && self.rng.chance(mix.share_per_mille, 1000) {
+            return self.share(key).await;
+        }
         match draw_weighted(&mut self.rng, &mix.weights) {
             0 => self.point_read(key).await,
             1 => self.range_read(tree, mix).await,
@@ -341,6 +374,33 @@ impl Client {
         let mode = *self.rng.pick(&modes);
         let wait = self.draw_wait();
         self.txn.lock_table(&self.cx, tree, mode, wait).await.map(drop)
+    }
+
+    /// Shares a row: until the transaction ends, nobody else changes it, or deletes it.
+    async fn share(&mut self, key: Key) -> Result<()> {
+        let mode = *self.rng.pick(&[RowLock::Share, RowLock::Share, RowLock::KeyShare, RowLock::NoKeyUpdate]);
+        let granted = self.txn.try_lock(key.0, &key.1, mode)? || {
+            let wait = self.draw_wait();
+            self.txn.lock(&self.cx, key.0, &key.1, mode, wait).await?
+        };
+        if granted {
+            let (value, _) = self.get(&key, ReadMode::Current).await?;
+            self.shared_rows.push((key, mode, value));
+        }
+        Ok(())
+    }
+
+    /// What it shares is still what it was, but for its own changes.
+    async fn check_shared(&mut self) -> Result<()> {
+        for (key, mode, before) in std::mem::take(&mut self.shared_rows) {
+            let (now, _) = self.get(&key, ReadMode::Current).await?;
+            let is_own = self.own.iter().any(|own| own.key == key);
+            // A key's share lets updates through that leave the key, as which the workload's changes may pass.
+            if !is_own && mode != RowLock::KeyShare && now != before {
+                self.fail(format!("{key:?}: locked {mode:?} as {before:?}, and is {now:?} now"));
+            }
+        }
+        Ok(())
     }
 
     async fn point_read(&mut self, key: Key) -> Result<()> {

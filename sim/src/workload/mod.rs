@@ -1,6 +1,7 @@
 //! What the sessions of a world do: `kv` works through the store's own transactions, `sql` through the engine's
 //! sessions. Both record the same history, and the same checkers read it.
 
+pub mod advisory;
 pub mod kv;
 pub mod rows;
 pub mod sql;

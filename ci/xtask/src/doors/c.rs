@@ -19,17 +19,13 @@ const VALGRIND: &[&str] = &[
 
 /// Builds and walks it.
 pub fn run() -> Result<Outcome, Failure> {
-    if !program("gcc").args(["--version"]).succeeds() || !program("g++").args(["--version"]).succeeds() {
-        return Ok(Outcome::Skipped("the C door needs gcc and g++".into()));
-    }
-    let missing = [("valgrind", "valgrind"), ("pkg-config", "pkgconf")]
-        .into_iter()
-        .filter(|(tool, _)| !program(tool).args(["--version"]).succeeds());
+    let wanted = [("gcc", "gcc"), ("g++", "g++"), ("valgrind", "valgrind"), ("pkg-config", "pkgconf")];
+    let missing = wanted.into_iter().filter(|(tool, _)| !program(tool).args(["--version"]).succeeds());
     let missing: Vec<&str> = missing.map(|(_, package)| package).collect();
     if !missing.is_empty()
         && let Outcome::Skipped(why) = tools::install_debian(&missing)?
     {
-        return Ok(Outcome::Skipped(why));
+        return Ok(Outcome::Skipped(format!("the C door: {why}")));
     }
     header::check()?;
     cargo(&["clippy", "--locked", "-p", "orrery-capi", "--all-targets", "--", "-D", "warnings"]).run()?;

@@ -20,7 +20,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("orrery-wasm-bind", &[]),
     ("orrery-cli", &["orrerydb", "orrery-sim"]),
     ("orrery-tests", &["orrerydb", "orrery-drivers", "orrery-engine", "orrery-sim"]),
-    ("orrery-bench", &["orrerydb"]),
+    ("orrery-bench", &["orrerydb", "orrery-tests"]),
     ("xtask", &[]),
     ("orrery-wasm-probe", &["orrery-engine"]),
 ];

@@ -27,23 +27,61 @@ enum Toolchain {
     Debian,
 }
 
-/// Builds the probe module and looks into it.
+/// How the modules are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Small, which takes minutes: what is shipped, and its size held.
+    Shipped,
+    /// In the profile of all other tests: quick, and with assertions.
+    Tests,
+}
+
+/// Builds the modules as they are shipped, and looks into the probe.
 pub fn run() -> Result<Outcome, Failure> {
-    let toolchain = match find_toolchain()? {
-        Ok(toolchain) => toolchain,
-        Err(missing) => return Ok(Outcome::Skipped(missing)),
+    look(Build::Shipped)
+}
+
+/// The same as the tests have them.
+pub fn run_quickly() -> Result<Outcome, Failure> {
+    look(Build::Tests)
+}
+
+fn look(build: Build) -> Result<Outcome, Failure> {
+    match find_toolchain()? {
+        Ok(toolchain) => {
+            check(&compile(&toolchain, build, "orrery-wasm-probe")?.join("orrery_wasm_probe.wasm"))
+        }
+        Err(missing) => Ok(Outcome::Skipped(missing)),
+    }
+}
+
+/// Looks at what depends on the target, where the compiler that has the lints can build for it.
+pub fn clippy() -> Result<(), Failure> {
+    if has_std("rustc") {
+        let crates = ["-p", "orrery-wasm", "-p", "orrerydb", "-p", "orrery-drivers", "--target", TARGET];
+        let clippy = cargo(&["clippy", "--locked"]).args(crates).args(["--", "-D", "warnings"]);
+        clippy.env("CARGO_TARGET_DIR", target_dir()).run()?;
+    }
+    Ok(())
+}
+
+/// Builds the module of a package; the folder it is in.
+fn compile(toolchain: &Toolchain, build: Build, package: &str) -> Result<PathBuf, Failure> {
+    // The tests want both modules, which share all of the core.
+    let (profile, folder, packages) = match build {
+        Build::Shipped => ("wasm", "wasm", vec!["-p", package]),
+        Build::Tests => ("dev", "debug", vec!["-p", "orrery-wasm-probe", "-p", "orrery-wasm"]),
     };
     let target_dir = target_dir();
-    let build = cargo(&["build", "--locked", "--release", "-p", "orrery-wasm-probe", "--target", TARGET])
+    let cargo = cargo(&["build", "--locked", "--profile", profile, "--target", TARGET])
+        .args(packages)
         .env("CARGO_TARGET_DIR", &target_dir)
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
+        .env("CARGO_PROFILE_DEV_DEBUG", "false");
     match toolchain {
-        Toolchain::Ours => build.run()?,
-        Toolchain::Debian => debian_pair(build).run()?,
+        Toolchain::Ours => cargo.run()?,
+        Toolchain::Debian => debian_pair(cargo).run()?,
     };
-    check(&target_dir.join(TARGET).join("release/orrery_wasm_probe.wasm"))
+    Ok(target_dir.join(TARGET).join(folder))
 }
 
 fn check(path: &Path) -> Result<Outcome, Failure> {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Toolchain, debian_pair, find_toolchain, gzip_bytes, target_dir};
+use super::{Build, compile, find_toolchain, gzip_bytes};
 use crate::command::{Failure, Outcome, cargo, program};
 use crate::npm;
 
@@ -13,8 +13,8 @@ const RATCHET: &str = "ci/wasm-size.txt";
 const SLACK_PER_MILLE: usize = 10;
 const MODULE: &str = "orrerydb_wasm_bg.wasm";
 
-/// Builds it and holds its size; the folder, or what is missing.
-pub fn build() -> Result<Result<PathBuf, String>, Failure> {
+/// Builds it, as it is shipped also makes it small and holds its size; the folder, or what is missing.
+pub fn build(how: Build) -> Result<Result<PathBuf, String>, Failure> {
     let toolchain = match find_toolchain()? {
         Ok(toolchain) => toolchain,
         Err(missing) => return Ok(Err(missing)),
@@ -22,38 +22,28 @@ pub fn build() -> Result<Result<PathBuf, String>, Failure> {
     if !npm::is_installed() {
         return Ok(Err("the JavaScript package needs node (20 or newer) and npm".into()));
     }
-    let tools = npm::tools()?;
-    let module = compile(&toolchain)?;
-    let package = crate::doors::folder("npm")?.join("orrerydb");
+    let module = compile(&toolchain, how, "orrery-wasm")?.join("orrerydb_wasm.wasm");
+    let name = if how == Build::Shipped { "npm" } else { "npm-tests" };
+    let package = crate::doors::folder(name)?.join("orrerydb");
     fs::create_dir_all(&package).map_err(|e| Failure::new(format!("{}: {e}", package.display())))?;
     let bind = cargo(&["run", "--locked", "-q", "-p", "orrery-wasm-bind", "--"]);
     bind.args([&module, &package]).run()?;
-    let bound = package.join(MODULE);
-    let smaller = tools.join("node_modules/.bin/wasm-opt");
-    program(&smaller.to_string_lossy()).args(["-Oz"]).args([&bound]).args(["-o"]).args([&bound]).run()?;
     copy_files("wasm/js", &package)?;
     for (from, to) in [("wasm/package.json", "package.json"), ("docs/javascript.md", "README.md")] {
         copy(Path::new(from), &package.join(to))?;
     }
-    check_size(&bound)?;
+    if how == Build::Shipped {
+        let bound = package.join(MODULE);
+        let smaller = npm::tools()?.join("node_modules/.bin/wasm-opt");
+        program(&smaller.to_string_lossy()).args(["-Oz"]).args([&bound]).args(["-o"]).args([&bound]).run()?;
+        check_size(&bound)?;
+    }
     Ok(Ok(package))
 }
 
 /// As [`build`], for the command.
 pub fn run() -> Result<Outcome, Failure> {
-    Ok(build()?.map_or_else(Outcome::Skipped, |_| Outcome::Passed))
-}
-
-fn compile(toolchain: &Toolchain) -> Result<PathBuf, Failure> {
-    let target_dir = target_dir();
-    let build = cargo(&["build", "--locked", "--profile", "wasm", "-p", "orrery-wasm"])
-        .args(["--target", super::TARGET])
-        .env("CARGO_TARGET_DIR", &target_dir);
-    match toolchain {
-        Toolchain::Ours => build.run()?,
-        Toolchain::Debian => debian_pair(build).run()?,
-    };
-    Ok(target_dir.join(super::TARGET).join("wasm/orrerydb_wasm.wasm"))
+    Ok(build(Build::Shipped)?.map_or_else(Outcome::Skipped, |_| Outcome::Passed))
 }
 
 /// Copies the files of a folder, not of those in it.

@@ -22,6 +22,7 @@ mod foreign_key;
 mod from;
 mod group;
 mod index;
+mod lock_table;
 mod locking;
 mod names;
 mod query;
@@ -59,6 +60,7 @@ pub(crate) use binder::RELATION_COUNT_MAX;
 pub(crate) use ddl::{derived_name, first_free};
 pub(crate) use dml::without_positions;
 pub(crate) use foreign_key::ITSELF;
+use orrery_base::kv::TableLock;
 use orrery_base::{Error, Result, SqlState};
 pub(crate) use sequence::serial_default;
 use std::rc::Rc;
@@ -172,6 +174,15 @@ pub enum Control {
     TableAs(TableAs),
     /// CHECKPOINT
     Checkpoint,
+    /// LOCK TABLE
+    LockTable {
+        /// Which.
+        tables: Vec<Arc<Table>>,
+        /// How.
+        mode: TableLock,
+        /// NOWAIT
+        nowait: bool,
+    },
     /// COPY FROM
     Copy(CopyFrom),
 }
@@ -323,6 +334,10 @@ pub fn bind(
             control(binder.table_as(create, parsed)?)
         }
         ast::Statement::Checkpoint => control(Control::Checkpoint),
+        ast::Statement::LockTable(lock) => {
+            let tables = lock_table::tables(&mut binder, &lock.names)?;
+            control(Control::LockTable { tables, mode: lock.mode, nowait: lock.nowait })
+        }
     }
 }
 

@@ -3,20 +3,26 @@
 mod records;
 
 use crate::bind::CopyFrom;
-use crate::datum::Datum;
-use crate::exec::{self, DmlOutcome, ExecContext};
+use crate::columns::ColumnBuilder;
+use crate::exec::{self, Batch, ExecContext};
 use crate::expr::Expr;
 use crate::plan::{Field, Insert, Op, Plan, PlanNode};
 use crate::text;
+use crate::types::SqlType;
 use orrery_base::{Cx, Error, Result, SqlState, limits};
-use records::{Cell, Records};
+use records::{Cells, Records};
 
 /// A COPY under way.
 pub struct CopyIn {
     copy: CopyFrom,
     context: ExecContext,
+    /// INSERT of one row: what the text gives are its parameters.
+    insert: Insert,
     records: Records,
-    rows: Vec<Vec<Expr>>,
+    cells: Cells,
+    /// The rows that are not inserted yet, by column of the text.
+    columns: Vec<ColumnBuilder>,
+    pending_count: usize,
     line: u64,
     row_count: u64,
     skip_header: bool,
@@ -26,7 +32,18 @@ impl CopyIn {
     /// Starts one. The context's transaction and settings are the statement's.
     pub fn new(copy: CopyFrom, context: ExecContext) -> Self {
         let (records, skip_header) = (Records::new(copy.format.clone()), copy.format.header);
-        CopyIn { copy, context, records, rows: Vec::new(), line: 0, row_count: 0, skip_header }
+        CopyIn {
+            insert: insert_of(&copy),
+            columns: builders_of(&copy),
+            cells: Cells::default(),
+            pending_count: 0,
+            copy,
+            context,
+            records,
+            line: 0,
+            row_count: 0,
+            skip_header,
+        }
     }
 
     /// Takes the next bytes of the text, cut anywhere. Errors: 22P04 for text that is no such file, 22P02 and its kin for
@@ -47,85 +64,57 @@ impl CopyIn {
     async fn take_records(&mut self, cx: &Cx) -> Result<()> {
         loop {
             let first_line = self.records.line();
-            let Some(cells) = self.records.next_record().map_err(|error| self.in_line(error, first_line))?
-            else {
+            let read = self.records.next_record(&mut self.cells);
+            if !read.map_err(|error| self.in_line(error, first_line))? {
                 return Ok(());
-            };
+            }
             self.line = first_line;
             if std::mem::take(&mut self.skip_header) {
                 continue;
             }
-            let row = self.row(&cells).map_err(|error| self.in_line(error, first_line))?;
-            self.rows.push(row);
-            if self.rows.len() >= limits::BATCH_ROW_COUNT {
+            self.take_row().map_err(|error| self.in_line(error, first_line))?;
+            if self.pending_count >= limits::BATCH_ROW_COUNT {
                 self.flush(cx).await?;
             }
         }
     }
 
-    fn row(&self, cells: &[Cell]) -> Result<Vec<Expr>> {
-        let columns = &self.copy.columns;
-        if cells.len() > columns.len() {
+    fn take_row(&mut self) -> Result<()> {
+        let ordinals = &self.copy.columns;
+        if self.cells.len() > ordinals.len() {
             return Err(bad_file("extra data after last expected column"));
         }
-        if let Some(&missing) = columns.get(cells.len()) {
+        if let Some(&missing) = ordinals.get(self.cells.len()) {
             let name = &self.copy.table.columns[missing].name;
             return Err(bad_file(format!("missing data for column \"{name}\"")));
         }
         let settings = self.context.settings();
-        let mut row = self.copy.defaults.clone();
-        for (&ordinal, cell) in columns.iter().zip(cells) {
-            let column = &self.copy.table.columns[ordinal];
-            let value = match cell {
-                None => Datum::Null,
-                Some(cell) => text::parse_with(cell, column.assigned(), settings)?,
-            };
-            row[ordinal] = Expr::Literal { value, ty: column.ty };
+        for (at, (&ordinal, builder)) in ordinals.iter().zip(&mut self.columns).enumerate() {
+            match (self.cells.get(at), self.copy.table.columns[ordinal].assigned()) {
+                (None, _) => builder.push_null(),
+                (Some(cell), SqlType::Text | SqlType::Varchar(None)) => {
+                    builder.push_bytes(cell.as_bytes())?
+                }
+                (Some(cell), ty) => builder.push(&text::parse_with(cell, ty, settings)?)?,
+            }
         }
-        Ok(row)
-    }
-
-    async fn flush(&mut self, cx: &Cx) -> Result<()> {
-        let rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let insert = self.insert(rows);
-        match exec::insert(cx, &self.context, &insert)
-            .await
-            .map_err(|error| self.in_line(error, self.line))?
-        {
-            DmlOutcome::Done { row_count, .. } => self.row_count += row_count,
-            // COPY reads no row, so there is nothing that a fresh snapshot would show anew.
-            DmlOutcome::Restart => return Err(Error::internal("COPY was asked to start again")),
-        }
-        // A later batch must see the rows of this one when it checks for duplicates, which current reads do.
+        self.pending_count += 1;
         Ok(())
     }
 
-    fn insert(&self, rows: Vec<Vec<Expr>>) -> Insert {
-        let table = self.copy.table.clone();
-        let fields =
-            table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect();
-        let count = rows.len() as f64;
-        let root = PlanNode { op: Op::Values { rows }, fields, row_estimate: count, cost_estimate: 0.0 };
-        let source = Plan {
-            root,
-            subqueries: Vec::new(),
-            param_types: Vec::new(),
-            tables: Vec::new(),
-            sequences: Vec::new(),
-        };
-        Insert {
-            table,
-            source,
-            generated: self.copy.generated.clone(),
-            checks: self.copy.checks.clone(),
-            skip: None,
-            conflict_update: None,
-            relations: self.copy.relations.clone(),
-            returning: None,
+    async fn flush(&mut self, cx: &Cx) -> Result<()> {
+        let row_count = std::mem::take(&mut self.pending_count);
+        if row_count == 0 {
+            return Ok(());
         }
+        let columns = std::mem::replace(&mut self.columns, builders_of(&self.copy));
+        let columns = columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
+        let batch = Batch { columns, row_count };
+        // A later batch sees the rows of this one when it checks for duplicates, which current reads do.
+        let inserted = exec::insert_many(cx, &self.context, &self.insert, &batch).await;
+        let inserted = inserted.map_err(|error| self.in_line(error, self.line))?;
+        self.row_count += inserted.ok_or_else(|| Error::internal("COPY is an INSERT of one row"))?;
+        Ok(())
     }
 
     fn in_line(&self, error: Error, line: u64) -> Error {
@@ -139,6 +128,41 @@ impl CopyIn {
             placed = placed.with_hint(hint);
         }
         placed
+    }
+}
+
+fn builders_of(copy: &CopyFrom) -> Vec<ColumnBuilder> {
+    let column =
+        |&ordinal: &usize| ColumnBuilder::new(copy.table.columns[ordinal].ty, limits::BATCH_ROW_COUNT);
+    copy.columns.iter().map(column).collect()
+}
+
+/// The INSERT that takes the text's values as parameters, in the text's order.
+fn insert_of(copy: &CopyFrom) -> Insert {
+    let table = copy.table.clone();
+    let fields =
+        table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect();
+    let mut row = copy.defaults.clone();
+    for (index, &ordinal) in copy.columns.iter().enumerate() {
+        row[ordinal] = Expr::Param { index, ty: table.columns[ordinal].ty };
+    }
+    let root = PlanNode { op: Op::Values { rows: vec![row] }, fields, row_estimate: 1.0, cost_estimate: 0.0 };
+    let source = Plan {
+        root,
+        subqueries: Vec::new(),
+        param_types: copy.columns.iter().map(|&ordinal| table.columns[ordinal].ty).collect(),
+        tables: Vec::new(),
+        sequences: Vec::new(),
+    };
+    Insert {
+        table,
+        source,
+        generated: copy.generated.clone(),
+        checks: copy.checks.clone(),
+        skip: None,
+        conflict_update: None,
+        relations: copy.relations.clone(),
+        returning: None,
     }
 }
 

@@ -4,8 +4,31 @@
 use crate::bind::CopyFormat;
 use orrery_base::{Error, Result, SqlState};
 
-/// A value's text; `None` is NULL.
-pub(super) type Cell = Option<String>;
+/// The values' texts of one record. One lives through a whole COPY.
+#[derive(Default)]
+pub(super) struct Cells {
+    text: String,
+    /// Where in `text` each value begins, and whether it is NULL.
+    starts: Vec<(usize, bool)>,
+}
+
+impl Cells {
+    pub(super) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// A value's text; `None` is NULL.
+    pub(super) fn get(&self, at: usize) -> Option<&str> {
+        let (start, is_null) = self.starts[at];
+        let end = self.starts.get(at + 1).map_or(self.text.len(), |next| next.0);
+        (!is_null).then(|| &self.text[start..end])
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.starts.clear();
+    }
+}
 
 /// The text so far, and where in it we are.
 pub(super) struct Records {
@@ -38,26 +61,30 @@ impl Records {
         self.ended = true;
     }
 
-    /// The next whole record; `None` until there is one. Errors: 22P04, 22021.
-    pub(super) fn next_record(&mut self) -> Result<Option<Vec<Cell>>> {
+    /// Reads the next whole record; `false` until there is one. Errors: 22P04, 22021.
+    pub(super) fn next_record(&mut self, into: &mut Cells) -> Result<bool> {
+        into.clear();
         if self.is_over {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some((len, next)) = self.record_end()? else { return Ok(None) };
+        let Some((len, next)) = self.record_end()? else { return Ok(false) };
         let record = &self.bytes[self.start..self.start + len];
         let line_count = record.iter().filter(|&&byte| byte == b'\n').count() as u64 + 1;
         if record == b"\\." {
             self.is_over = true;
-            return Ok(None);
+            return Ok(false);
         }
         let text = std::str::from_utf8(record).map_err(|_| {
             let message = "invalid byte sequence for encoding \"UTF8\"";
             Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
         })?;
-        let cells = if self.format.csv { self.csv_cells(text)? } else { self.text_cells(text)? };
+        match self.format.csv {
+            true => self.csv_cells(text, into),
+            false => self.text_cells(text, into)?,
+        }
         self.line += line_count;
         self.start = next;
-        Ok(Some(cells))
+        Ok(true)
     }
 
     /// The record's length and where the next one begins (both relative: length from `start`, place in `bytes`).
@@ -97,34 +124,31 @@ impl Records {
         Ok(Some((end, self.bytes.len())))
     }
 
-    fn csv_cells(&self, record: &str) -> Result<Vec<Cell>> {
+    fn csv_cells(&self, record: &str, into: &mut Cells) {
         let format = &self.format;
         let bytes = record.as_bytes();
-        let (mut cells, mut cell, mut quoted, mut at) = (Vec::new(), Vec::new(), false, 0);
-        let mut finish = |cell: &mut Vec<u8>, quoted: &mut bool| {
-            let text = String::from_utf8(std::mem::take(cell)).expect("cut at ASCII bytes of valid UTF-8");
-            let is_null = !std::mem::take(quoted) && text == format.null;
-            cells.push((!is_null).then_some(text));
-        };
-        while at < bytes.len() {
-            let byte = bytes[at];
-            if byte == format.quote {
+        let (mut start, mut quoted, mut at) = (0, false, 0);
+        loop {
+            let is_plain = |byte: &u8| *byte != format.quote && *byte != format.delimiter;
+            let plain = bytes[at..].iter().take_while(|byte| is_plain(byte)).count();
+            into.text.push_str(&record[at..at + plain]);
+            at += plain;
+            if bytes.get(at) == Some(&format.quote) {
                 quoted = true;
-                at = quoted_part(bytes, at + 1, format, &mut cell);
-            } else if byte == format.delimiter {
-                finish(&mut cell, &mut quoted);
-                at += 1;
-            } else {
-                cell.push(byte);
-                at += 1;
+                at = quoted_part(record, at + 1, format, &mut into.text);
+                continue;
             }
+            let is_null = !std::mem::take(&mut quoted) && into.text[start..] == format.null;
+            into.starts.push((start, is_null));
+            start = into.text.len();
+            if at >= bytes.len() {
+                return;
+            }
+            at += 1;
         }
-        finish(&mut cell, &mut quoted);
-        Ok(cells)
     }
 
-    fn text_cells(&self, record: &str) -> Result<Vec<Cell>> {
-        let mut cells = Vec::new();
+    fn text_cells(&self, record: &str, into: &mut Cells) -> Result<()> {
         let bytes = record.as_bytes();
         let mut start = 0;
         let mut at = 0;
@@ -132,9 +156,14 @@ impl Records {
             let ends = at >= bytes.len();
             if ends || bytes[at] == self.format.delimiter {
                 let raw = &record[start..at.min(bytes.len())];
-                cells.push(if raw == self.format.null { None } else { Some(unescape(raw)?) });
+                let is_null = raw == self.format.null;
+                into.starts.push((into.text.len(), is_null));
+                match raw.contains('\\') && !is_null {
+                    true => into.text.push_str(&unescape(raw)?),
+                    false => into.text.push_str(raw),
+                }
                 if ends {
-                    return Ok(cells);
+                    return Ok(());
                 }
                 start = at + 1;
             }
@@ -143,19 +172,23 @@ impl Records {
     }
 }
 
-/// Copies a quoted part into `cell`; gives the place after its closing quote.
-fn quoted_part(bytes: &[u8], mut at: usize, format: &CopyFormat, cell: &mut Vec<u8>) -> usize {
+/// Copies a quoted part; gives the place after its closing quote.
+fn quoted_part(record: &str, mut at: usize, format: &CopyFormat, into: &mut String) -> usize {
+    let bytes = record.as_bytes();
     while at < bytes.len() {
-        let next = bytes.get(at + 1);
-        if bytes[at] == format.escape
-            && next.is_some_and(|&next| next == format.quote || next == format.escape)
-        {
-            cell.push(bytes[at + 1]);
+        let is_plain = |byte: &u8| *byte != format.quote && *byte != format.escape;
+        let plain = bytes[at..].iter().take_while(|byte| is_plain(byte)).count();
+        into.push_str(&record[at..at + plain]);
+        at += plain;
+        let (Some(&byte), next) = (bytes.get(at), bytes.get(at + 1)) else { return at };
+        let is_escaped = |next: &u8| *next == format.quote || *next == format.escape;
+        if byte == format.escape && next.is_some_and(is_escaped) {
+            into.push_str(&record[at + 1..at + 2]);
             at += 2;
-        } else if bytes[at] == format.quote {
+        } else if byte == format.quote {
             return at + 1;
         } else {
-            cell.push(bytes[at]);
+            into.push_str(&record[at..at + 1]);
             at += 1;
         }
     }
@@ -164,9 +197,6 @@ fn quoted_part(bytes: &[u8], mut at: usize, format: &CopyFormat, cell: &mut Vec<
 
 /// The text format's escapes (PostgreSQL documentation, COPY, "Text Format").
 fn unescape(raw: &str) -> Result<String> {
-    if !raw.contains('\\') {
-        return Ok(raw.to_owned());
-    }
     let mut out = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes().peekable();
     while let Some(byte) = bytes.next() {
@@ -223,17 +253,19 @@ mod tests {
     fn check(format: &CopyFormat, text: &str, expected: &[&[Option<&str>]]) {
         for cut in 0..=text.len() {
             let mut records = Records::new(format.clone());
-            let mut all = Vec::new();
+            let (mut all, mut cells) = (Vec::new(), Cells::default());
+            let mut take = |records: &mut Records| {
+                while records.next_record(&mut cells).unwrap() {
+                    let owned = |at| cells.get(at).map(str::to_owned);
+                    all.push((0..cells.len()).map(owned).collect::<Vec<_>>());
+                }
+            };
             for piece in [&text.as_bytes()[..cut], &text.as_bytes()[cut..]] {
                 records.push(piece);
-                while let Some(record) = records.next_record().unwrap() {
-                    all.push(record);
-                }
+                take(&mut records);
             }
             records.end();
-            while let Some(record) = records.next_record().unwrap() {
-                all.push(record);
-            }
+            take(&mut records);
             let shown: Vec<Vec<Option<&str>>> =
                 all.iter().map(|record| record.iter().map(Option::as_deref).collect()).collect();
             assert_eq!(shown, expected, "cut at {cut}");
@@ -251,7 +283,10 @@ mod tests {
         let mut records = Records::new(csv());
         records.push(b"\"open");
         records.end();
-        assert_eq!(records.next_record().unwrap_err().code(), SqlState::BAD_COPY_FILE_FORMAT);
+        assert_eq!(
+            records.next_record(&mut Cells::default()).unwrap_err().code(),
+            SqlState::BAD_COPY_FILE_FORMAT
+        );
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub fn in_list(value: &Value, ty: SqlType, list: &[Datum], row_count: usize) -> 
                     sorted.binary_search_by(|item| text_order(item, values.value(row))).is_ok()
                 })
             }
+            DataType::Utf8 if matches!(ty, SqlType::Char(_)) => {
+                let values = array.as_string::<i32>();
+                let trimmed = |row| values.value(row).trim_end_matches(' ');
+                bools(&shape, |row| sorted.binary_search_by(|item| text_order(item, trimmed(row))).is_ok())
+            }
             _ => {
                 let mut hits = Vec::with_capacity(shape.rows);
                 for row in 0..shape.rows {

@@ -134,6 +134,7 @@ impl Shared {
                 let name = || Some(environment.sequence_name(*sequence));
                 vec![session.current(*sequence).ok_or_else(|| undefined(name()))?]
             }
+            SequenceRequest::Advisory(call) => environment.advisory(cx, call).await?,
             SequenceRequest::Last => vec![session.last().ok_or_else(|| undefined(None))?],
             SequenceRequest::Set(sequence, values) => {
                 environment.set_value(cx, *sequence, values).await?;

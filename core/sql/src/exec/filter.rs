@@ -11,14 +11,49 @@ use orrery_base::{BoxFuture, Cx, Result};
 
 /// See the module.
 pub struct Filter {
-    input: BoxOperator,
+    input: OneByOne,
     predicate: Expr,
     place: Place,
+}
+
+/// An input whose rows are given one by one where what is done with them has effects: no row is asked about that a LIMIT above
+/// does not come to.
+pub struct OneByOne {
+    input: BoxOperator,
+    by_row: bool,
+    /// What is left to give, from this row on.
+    rest: Option<(Batch, usize)>,
+}
+
+impl OneByOne {
+    /// Over `input`; whole batches unless `by_row`.
+    pub fn new(input: BoxOperator, by_row: bool) -> Self {
+        OneByOne { input, by_row, rest: None }
+    }
+
+    /// The next rows.
+    pub async fn next(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        if !self.by_row {
+            return self.input.next(cx).await;
+        }
+        loop {
+            if let Some((batch, at)) = &mut self.rest
+                && *at < batch.row_count
+            {
+                let columns = batch.columns.iter().map(|column| column.slice(*at, 1)).collect();
+                *at += 1;
+                return Ok(Some(Batch { columns, row_count: 1 }));
+            }
+            let Some(batch) = self.input.next(cx).await? else { return Ok(None) };
+            self.rest = Some((batch, 0));
+        }
+    }
 }
 
 impl Filter {
     /// Over `input`.
     pub fn new(input: BoxOperator, predicate: Expr, place: Place) -> Self {
+        let input = OneByOne::new(input, predicate.takes_advisory_locks());
         Filter { input, predicate, place }
     }
 

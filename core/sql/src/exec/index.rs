@@ -82,6 +82,16 @@ impl RowSink for EntrySink {
     }
 }
 
+/// Sees whether there is a row.
+struct First(bool);
+
+impl RowSink for First {
+    fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
+        self.0 |= !rows.is_empty();
+        Ok(if self.0 { Flow::Full } else { Flow::More })
+    }
+}
+
 /// Fetches rows by primary key, in order. Errors: XX002 when an entry has no row.
 async fn fetch(cx: &Cx, context: &ExecContext, table: &Table, keys: &Arena) -> Result<Arena> {
     let mut rows = Arena::default();
@@ -346,9 +356,35 @@ impl IndexJoin {
         cx.charge(128).await
     }
 
+    /// Whether a prefix has an inner row; which is not read.
+    async fn exists(&mut self, cx: &Cx, prefix: &[u8]) -> Result<bool> {
+        let (tree, key_columns) = self.tree();
+        let context = &self.shared.context;
+        cx.charge(128).await?;
+        if self.index.is_none() && self.keys.len() == key_columns.len() {
+            let found = get(cx, context, tree, prefix, ReadMode::Snapshot, &mut |_| {}).await?;
+            return Ok(matches!(found, Lookup::Found { .. }));
+        }
+        let mut scan = context.txn.scan(tree, KeyRange::prefix(prefix), ReadMode::Snapshot, false)?;
+        let mut first = First(false);
+        while !first.0 && scan.next_batch(cx, &mut first).await? {}
+        Ok(first.0)
+    }
+
     async fn join(&mut self, cx: &Cx, outer: Batch) -> Result<()> {
         let prefixes = self.prefixes(&outer)?;
         let mut matched = vec![false; outer.row_count];
+        if self.residual.is_none() && matches!(self.kind, JoinKind::Semi | JoinKind::Anti) {
+            for (matched, prefix) in matched.iter_mut().zip(&prefixes) {
+                if let Some(prefix) = prefix {
+                    *matched = self.exists(cx, prefix).await?;
+                    if let Some(counters) = &self.counters {
+                        counters.looked_up(usize::from(*matched));
+                    }
+                }
+            }
+            return self.finish(outer, &matched);
+        }
         let (mut keys, mut rows, mut owners) = (Arena::default(), Arena::default(), Vec::new());
         for (row, prefix) in prefixes.iter().enumerate() {
             if let Some(prefix) = prefix {

@@ -3,12 +3,15 @@
 //! A batch is one row, so that a LIMIT above leaves all others unlocked. A row that another transaction changed after the
 //! snapshot is read again and judged again (READ COMMITTED), or is 40001 (above). One that is gone is left out; a row whose
 //! primary key was changed counts as gone.
+//!
+//! FOR UPDATE locks the row's unique keys, too: a reference to one of them waits, as if the row were about to go.
 
 use super::Batch;
 use super::dml::{Newest, Target, changed_concurrently};
 use super::query::{BoxOperator, Operator, Place};
-use crate::catalog::Table;
+use crate::catalog::{Index, Table};
 use crate::columns::array_of;
+use crate::encode;
 use crate::eval;
 use crate::expr::Expr;
 use crate::functions::EvalContext;
@@ -82,8 +85,15 @@ impl LockRows {
             return Ok(None);
         }
         let newest = match target.newest(cx, tree, key, ReadMode::Current).await? {
-            Newest::Row(_, false) => return Ok(Some(row)),
-            Newest::Row(bytes, true) => Some(bytes),
+            Newest::Row(bytes, is_newer) => {
+                if !lock_keys(cx, &self.spec, &target, &bytes, key).await? {
+                    return Ok(None);
+                }
+                if !is_newer {
+                    return Ok(Some(row));
+                }
+                Some(bytes)
+            }
             Newest::Gone => None,
         };
         if context.txn.isolation() != Isolation::ReadCommitted {
@@ -101,6 +111,23 @@ impl LockRows {
         let still_qualifies = self.place.shared.evaluate(cx, mask).await?.value(0);
         Ok(still_qualifies.then_some(Batch { columns, row_count: 1 }))
     }
+}
+
+/// FOR UPDATE: locks what other tables may refer to the row by; `false`: it is left out.
+async fn lock_keys(cx: &Cx, spec: &Spec, target: &Target<'_>, bytes: &[u8], key: &[u8]) -> Result<bool> {
+    let Spec { table, lock, wait, .. } = spec;
+    let is_key = |index: &Index| index.unique && index.predicate.is_none();
+    if *lock != RowLock::Update || !table.indexes.iter().any(is_key) {
+        return Ok(true);
+    }
+    let txn = &target.context.txn;
+    for (tree, entry, _) in encode::index_entries(table, &target.decode(bytes)?, key)? {
+        let is_key = table.indexes.iter().any(|index| index.tree == tree && is_key(index));
+        if is_key && !txn.try_lock(tree, &entry, *lock)? && !txn.lock(cx, tree, &entry, *lock, *wait).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Operator for LockRows {

@@ -39,7 +39,7 @@ mod window;
 
 use crate::catalog::Sequence;
 use crate::datum::Datum;
-use crate::functions::{EvalContext, Run, SequencePool, SessionSequences};
+use crate::functions::{AdvisoryCall, EvalContext, Run, SequencePool, SessionSequences};
 use arrow_array::ArrayRef;
 pub use build::{build_index, refuse_newer_rows};
 pub use dml::{check_foreign_key, delete, insert, insert_many, update};
@@ -115,6 +115,10 @@ pub trait Environment: Send + Sync {
 
     /// A sequence's name, for messages.
     fn sequence_name(&self, sequence: u32) -> String;
+
+    /// Does something with the session's advisory locks, for each key in order; 0 or 1 for each. Suspends for locks. Errors:
+    /// 40P01, 55P03, 57014.
+    fn advisory<'a>(&'a self, cx: &'a Cx, call: &'a AdvisoryCall) -> BoxFuture<'a, Result<Vec<i64>>>;
 
     /// A number for `FileId::Temp` that no other statement uses while this one runs. No I/O.
     fn temp_file(&self) -> u64;

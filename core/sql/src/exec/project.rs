@@ -1,5 +1,6 @@
 //! Computes columns.
 
+use super::filter::OneByOne;
 use super::query::{BoxOperator, Operator, Place, batch_bytes, reserve_sequences};
 use super::{Batch, Shared};
 use crate::eval;
@@ -11,7 +12,7 @@ use orrery_base::{BoxFuture, Cx, Result};
 
 /// See the module.
 pub struct Project {
-    input: BoxOperator,
+    input: OneByOne,
     exprs: Vec<Expr>,
     /// Several calls of sequence functions: each row's come before the next row's.
     by_row: bool,
@@ -22,6 +23,7 @@ impl Project {
     /// Over `input`.
     pub fn new(input: BoxOperator, exprs: Vec<Expr>, place: Place) -> Self {
         let by_row = exprs.iter().map(Expr::sequence_call_count).sum::<usize>() > 1;
+        let input = OneByOne::new(input, exprs.iter().any(Expr::takes_advisory_locks));
         Project { input, exprs, by_row, place }
     }
 

@@ -127,6 +127,13 @@ impl Environment for Counting {
     fn sequence_name(&self, _: u32) -> String {
         String::new()
     }
+    fn advisory<'a>(
+        &'a self,
+        _: &'a Cx,
+        _: &'a crate::functions::AdvisoryCall,
+    ) -> BoxFuture<'a, Result<Vec<i64>>> {
+        Box::pin(async { none() })
+    }
     fn temp_file(&self) -> u64 {
         self.0.fetch_add(1, Atomic::Relaxed)
     }

@@ -4,6 +4,7 @@
 //!
 //! Argument type [`SqlType::Unknown`] in a signature means "any type, passed as it is".
 
+mod advisory;
 pub mod aggregates;
 mod arithmetic;
 pub mod arrays;
@@ -39,6 +40,7 @@ mod times;
 pub mod unbuilt;
 
 use crate::types::SqlType;
+pub use advisory::{AdvisoryAction, AdvisoryCall, asks_advisory};
 pub use aggregates::{is_ordered_set, takes_order};
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
@@ -312,7 +314,7 @@ static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
         moment_pattern::ENTRIES,
     ]);
     let mut index: Index<Scalar> = BTreeMap::new();
-    for scalar in all.into_iter().flatten() {
+    for scalar in all.into_iter().flatten().chain(advisory::entries()) {
         index.entry(scalar.name).or_default().push(scalar);
     }
     index

@@ -115,7 +115,7 @@ impl SequencePool {
     }
 }
 
-/// What an evaluation asks of sequences.
+/// What an evaluation asks of sequences, and of advisory locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SequenceRequest {
     /// So many further values.
@@ -126,6 +126,8 @@ pub enum SequenceRequest {
     Set(u32, Vec<(i64, bool)>),
     /// The last value this session got of any.
     Last,
+    /// Something of the session's advisory locks.
+    Advisory(super::AdvisoryCall),
 }
 
 macro_rules! call {
@@ -173,9 +175,12 @@ pub fn sequence_function(name: &str, arg_count: usize) -> Option<&'static Scalar
     })
 }
 
-/// Whether it is one of those that users call.
+/// Whether it is one of those that users call, or an advisory lock's, which is asked for in the same way.
 pub fn asks_sequence(function: &Scalar) -> bool {
-    [&NEXTVAL, &CURRVAL, &LASTVAL, &SETVAL, &SETVAL_CALLED].iter().any(|it| std::ptr::eq(*it, function))
+    super::asks_advisory(function)
+        || [&NEXTVAL, &CURRVAL, &LASTVAL, &SETVAL, &SETVAL_CALLED]
+            .iter()
+            .any(|it| std::ptr::eq(*it, function))
 }
 
 fn sequence_of(args: &[Value]) -> Result<u32> {

@@ -4,7 +4,7 @@ use super::access::{key_columns, prune, rows_per_lookup};
 use super::bounds::{as_key, column_bound};
 use super::paths::{Lookup, Path, PathOp};
 use super::statistics::Tables;
-use super::{ColumnSet, Planner, Wanted, cost, rules};
+use super::{ColumnSet, Planner, Wanted, cost, disjunct, rules};
 use crate::catalog::Table;
 use crate::expr::Expr;
 use crate::plan::JoinKind;
@@ -76,7 +76,14 @@ impl Planner {
                         bits |= 1 << leaf;
                     }
                 });
-                let share = self.selectivity(std::slice::from_ref(&expr), &tables);
+                let mut share = self.selectivity(std::slice::from_ref(&expr), &tables);
+                // What a disjunction says of one relation was asked there already.
+                for leaf in &leaves {
+                    if let Some(own) = disjunct::restriction(&expr, &|id| leaf.columns.contains(id)) {
+                        share /= self.selectivity(std::slice::from_ref(&own), &tables).max(1e-9);
+                    }
+                }
+                let share = share.min(1.0);
                 Condition { expr, leaves: bits, share }
             })
             .collect();

@@ -6,6 +6,7 @@
 
 mod access;
 mod bounds;
+mod disjunct;
 mod emit;
 mod hidden;
 mod join;

@@ -1,7 +1,7 @@
 //! Rules: predicates go down to where their columns come from, outer joins whose made-up rows a predicate refuses
 //! become inner joins, equalities with constants spread over joined columns, impossible conditions become no rows.
 
-use super::ColumnSet;
+use super::{ColumnSet, disjunct};
 use crate::datum::Datum;
 use crate::expr::{Expr, SubqueryUse};
 use crate::plan::JoinKind;
@@ -193,6 +193,9 @@ fn push_inner(left: Logical, right: Logical, pool: Vec<Expr>) -> Logical {
         } else if predicate.has_correlated() {
             above.push(predicate);
         } else {
+            for (set, own) in columns.iter().zip(&mut own) {
+                own.extend(disjunct::restriction(&predicate, &|id| set.contains(id)));
+            }
             on.push(predicate);
         }
     }

@@ -147,7 +147,8 @@ fn scalar(value: &Datum) -> Option<f64> {
 fn compare(a: &Datum, b: &Datum) -> Option<Ordering> {
     match (a, b) {
         (Datum::Int8(a), Datum::Int8(b)) => Some(a.cmp(b)),
-        (Datum::Text(a), Datum::Text(b)) => Some(a.cmp(b)),
+        // Of character(n) one side may be padded; for an estimate blanks at the end never matter.
+        (Datum::Text(a), Datum::Text(b)) => Some(a.trim_end_matches(' ').cmp(b.trim_end_matches(' '))),
         (Datum::Bytea(a), Datum::Bytea(b)) => Some(a.cmp(b)),
         (Datum::Uuid(a), Datum::Uuid(b)) => Some(a.cmp(b)),
         (Datum::Jsonb(_), Datum::Jsonb(_)) | (Datum::Array(_), Datum::Array(_)) => Some(a.order(b)),

@@ -4,6 +4,7 @@
 //!
 //! Each rule asks that nothing that may raise is computed for rows that the subquery would not have come to.
 
+use super::statistics::Tables;
 use super::{ColumnSet, Methods, Planner, Wanted, paths, rules, simplify};
 use crate::datum::Datum;
 use crate::eval::may_raise;
@@ -29,8 +30,12 @@ pub(super) fn statement(columns: &mut Vec<ColumnInfo>, subqueries: &mut Vec<Quer
             false
         });
     }
-    let mut unnest =
-        Unnest { columns, subqueries: std::mem::take(subqueries).into_iter().map(Some).collect(), uses };
+    let mut unnest = Unnest {
+        columns,
+        subqueries: std::mem::take(subqueries).into_iter().map(Some).collect(),
+        uses,
+        beside: Vec::new(),
+    };
     // Each subquery refers to those before it only.
     for index in 0..unnest.subqueries.len() {
         if let Some(mut query) = unnest.subqueries[index].take() {
@@ -53,6 +58,8 @@ struct Unnest<'a> {
     subqueries: Vec<Option<Query>>,
     /// How often each is named: one that is named twice stays.
     uses: Vec<usize>,
+    /// The conditions beside the one that is looked at, which leave fewer rows for it.
+    beside: Vec<Expr>,
 }
 
 /// The arguments of a subquery: parameters and what they stand for.
@@ -82,6 +89,8 @@ impl Unnest<'_> {
     fn filter(&mut self, node: &mut Logical) {
         let Logical::Filter { input, predicates } = node else { return };
         let mut kept = Vec::with_capacity(predicates.len());
+        let is_plain = |it: &&Expr| !it.any(&mut |part| matches!(part, Expr::Subquery { .. }));
+        self.beside = predicates.iter().filter(is_plain).cloned().collect();
         for mut predicate in std::mem::take(predicates) {
             if let Some(joined) = self.membership(input, &predicate) {
                 **input = joined;
@@ -90,6 +99,7 @@ impl Unnest<'_> {
             self.scalars(input, &mut predicate);
             kept.push(predicate);
         }
+        self.beside.clear();
         *predicates = kept;
         if predicates.is_empty() {
             *node = std::mem::replace(&mut **input, Logical::one_row());
@@ -266,7 +276,7 @@ impl Unnest<'_> {
         }
         let right =
             Logical::Aggregate { input: Box::new(rows), groups: keys, aggregates: aggregates.clone() };
-        if !self.pays(input, query, &right) {
+        if !self.pays(input, query, &right, args) {
             return None;
         }
         Some((right, on, substituted(value, args)))
@@ -285,8 +295,8 @@ impl Unnest<'_> {
         }
     }
 
-    /// Whether grouping all rows once is cheaper than to run the subquery for each row outside.
-    fn pays(&mut self, input: &Logical, query: &Query, grouped: &Logical) -> bool {
+    /// Whether grouping all rows once is cheaper than to run the subquery for each of the values it sees outside.
+    fn pays(&mut self, input: &Logical, query: &Query, grouped: &Logical, args: &Args) -> bool {
         let planner = Planner {
             columns: std::mem::take(self.columns),
             methods: Methods::default(),
@@ -301,11 +311,14 @@ impl Unnest<'_> {
             let best = paths::cheapest(&planner.paths(&node, &Wanted::default(), &used), None);
             (best.rows, best.total)
         };
-        let (rows, _) = cost(input);
+        let left = Logical::Filter { input: Box::new(input.clone()), predicates: self.beside.clone() };
+        let (rows, _) = cost(&left);
         let (_, each) = cost(&query.root);
         let (_, once) = cost(grouped);
+        let values: Vec<&Expr> = args.iter().map(|it| &it.1).collect();
+        let runs = planner.group_count(&values, rows, &Tables::of(input, &planner));
         *self.columns = planner.columns;
-        once < rows * (each + super::cost::ROW_FETCH)
+        once < runs * (each + super::cost::ROW_FETCH)
     }
 
     /// The row that a unique key names: a left join finds it, or none.
@@ -382,7 +395,7 @@ fn substituted(mut expr: Expr, args: &Args) -> Expr {
 }
 
 /// Whether evaluating it could raise for some row; a cast to a larger type cannot.
-fn raises(expr: &Expr) -> bool {
+pub(super) fn raises(expr: &Expr) -> bool {
     match expr {
         Expr::Cast { input, ty, .. } => {
             let widens = matches!(

@@ -135,6 +135,8 @@ pub enum Statement {
     /// CREATE TABLE AS, SELECT INTO
     CreateTableAs(CreateTableAs),
     Checkpoint,
+    /// LOCK TABLE
+    LockTable(LockTable),
 }
 
 /// An isolation level as it was named.

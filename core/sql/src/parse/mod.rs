@@ -19,6 +19,7 @@ mod insert;
 mod keywords;
 mod lexer;
 mod literal;
+mod lock;
 mod parser;
 mod query;
 mod search_cycle;

@@ -32,6 +32,7 @@ impl Parser<'_> {
             "alter" => self.alter(token.at),
             "truncate" => self.truncate(),
             "vacuum" => self.vacuum(),
+            "lock" => self.lock_table(),
             "copy" => self.copy().map(Statement::Copy),
             "begin" | "start" => self.begin(word == "start"),
             "commit" | "end" => self.transaction_end().map(|chain| Statement::Commit { chain }),

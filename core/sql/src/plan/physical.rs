@@ -43,6 +43,19 @@ impl Plan {
         }
         std::iter::once(&self.root).chain(&self.subqueries).any(locks)
     }
+
+    /// The tables of the rows it locks.
+    pub fn locked_tables(&self) -> Vec<TreeId> {
+        fn collect(node: &PlanNode, into: &mut Vec<TreeId>) {
+            if let Op::LockRows { table, .. } = &node.op {
+                into.push(table.id);
+            }
+            crate::exec::query::inputs(node).into_iter().for_each(|input| collect(input, into));
+        }
+        let mut tables = Vec::new();
+        std::iter::once(&self.root).chain(&self.subqueries).for_each(|node| collect(node, &mut tables));
+        tables
+    }
 }
 
 /// An operator with what is known of it.

@@ -227,6 +227,14 @@ impl Sequencer {
         flying.chain(landed).chain(&self.pending).any(|it| it.txn == txn && it.commit.is_some())
     }
 
+    /// Whether a commit with a timestamp up to this one is sequenced and not yet taken to be installed.
+    pub fn has_commit_up_to(&self, at: Timestamp) -> bool {
+        let flying = self.flight.iter().flat_map(|flight| &flight.items);
+        let landed = self.landed.iter().flat_map(|landed| &landed.items);
+        let mut commits = flying.chain(landed).chain(&self.pending).filter_map(|it| it.commit.as_ref());
+        commits.any(|commit| commit.timestamp <= at)
+    }
+
     /// Whether there is work that no waiter will do.
     fn is_orphaned(&self) -> bool {
         match &self.flight {

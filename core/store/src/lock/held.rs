@@ -2,7 +2,9 @@
 //! ROLLBACK TO gives back, and what the end of the transaction releases.
 
 use super::private::{HeldRow, PrivateRows};
+use super::session::{HeldAdvisory, SessionLocks};
 use super::{LockId, LockTable, Modes, SHARD_COUNT};
+use orrery_base::kv::{AdvisoryKey, AdvisoryMode};
 use orrery_base::{TreeId, TxnId, buggify};
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ pub struct HeldLocks {
     rows: Vec<HeldRow>,
     private: Option<Arc<PrivateRows>>,
     tables: Vec<HeldTable>,
+    advisory: Option<Box<HeldAdvisory>>,
 }
 
 impl HeldLocks {
@@ -54,7 +57,19 @@ impl HeldLocks {
             LockId::Table(table) => {
                 self.tables.push(HeldTable { table, sequence, before, modes: before | (1 << mode) });
             }
+            LockId::Advisory(_) => debug_assert!(false, "a session holds it: see note_advisory"),
         }
+    }
+
+    /// Notes an advisory lock that the session holds for this transaction.
+    pub fn note_advisory(
+        &mut self,
+        session: &Arc<SessionLocks>,
+        key: AdvisoryKey,
+        mode: AdvisoryMode,
+        sequence: u32,
+    ) {
+        self.advisory.get_or_insert_default().push(session.clone(), key, mode, sequence);
     }
 
     /// Whether this table lock is known to be held in just this mode: spares the lock table.
@@ -73,6 +88,9 @@ impl HeldLocks {
         while let Some(held) = self.tables.pop_if(|it| it.sequence >= sequence) {
             table.reduce(LockId::Table(held.table), txn, held.before);
         }
+        if let Some(advisory) = &mut self.advisory {
+            advisory.release_from(sequence);
+        }
     }
 
     /// Releases all.
@@ -85,6 +103,9 @@ impl HeldLocks {
         }
         for held in self.tables.drain(..) {
             table.reduce(LockId::Table(held.table), txn, 0);
+        }
+        if let Some(mut advisory) = self.advisory.take() {
+            advisory.release_from(0);
         }
     }
 }

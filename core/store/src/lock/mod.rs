@@ -10,14 +10,18 @@
 //!
 //! While a single transaction has row locks it keeps them to itself ([`private`]).
 //!
+//! Advisory locks ([`session`]) belong to sessions, which hold them beyond their transactions; in the wait-for graph a session is
+//! the transaction in which it waits.
+//!
 //! Waiting is by `Waker` alone. Which locks a transaction holds is its own list ([`held`]).
 
 pub mod held;
 mod private;
 mod queue;
+pub mod session;
 
 use crate::mem::key_hash;
-use orrery_base::kv::{RowLock, TableLock};
+use orrery_base::kv::{AdvisoryKey, RowLock, TableLock};
 use orrery_base::task::lock;
 use orrery_base::{Error, Result, SqlState, TreeId, TxnId, World, plant, probe};
 use private::Privacy;
@@ -36,6 +40,8 @@ pub enum LockId {
     Row(u64),
     /// A table.
     Table(TreeId),
+    /// What only its users know the meaning of.
+    Advisory(AdvisoryKey),
 }
 
 /// A set of modes, one bit each.
@@ -43,6 +49,8 @@ pub type Modes = u8;
 
 /// What each row-lock mode conflicts with.
 const ROW_CONFLICTS: [Modes; 4] = [0b1000, 0b1100, 0b1110, 0b1111];
+/// What an advisory lock conflicts with: shared, exclusive.
+const ADVISORY_CONFLICTS: [Modes; 2] = [0b10, 0b11];
 /// What each table-lock mode conflicts with.
 const TABLE_CONFLICTS: [Modes; 8] =
     [0b1000_0000, 0b1100_0000, 0b1111_0000, 0b1111_1000, 0b1110_1100, 0b1111_1100, 0b1111_1110, 0b1111_1111];
@@ -63,13 +71,23 @@ impl LockId {
         match self {
             LockId::Row(_) => ROW_CONFLICTS[usize::from(mode)],
             LockId::Table(_) => TABLE_CONFLICTS[usize::from(mode)],
+            LockId::Advisory(_) => ADVISORY_CONFLICTS[usize::from(mode)],
+        }
+    }
+
+    fn mode_count(self) -> u8 {
+        match self {
+            LockId::Row(_) => 4,
+            LockId::Table(_) => 8,
+            LockId::Advisory(_) => 2,
         }
     }
 
     /// Whether holding `held` already gives everything that `mode` does.
     fn covers(self, held: Modes, mode: u8) -> bool {
         let wanted = self.conflicts(mode);
-        held != 0 && (0..8).any(|it| held & (1 << it) != 0 && wanted & !self.conflicts(it) == 0)
+        held != 0
+            && (0..self.mode_count()).any(|it| held & (1 << it) != 0 && wanted & !self.conflicts(it) == 0)
     }
 }
 
@@ -81,6 +99,17 @@ pub fn row_mode(mode: RowLock) -> u8 {
 /// The number of a table-lock mode.
 pub fn table_mode(mode: TableLock) -> u8 {
     mode as u8
+}
+
+/// Who asks for a lock, and may wait for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// Who will hold it.
+    pub owner: TxnId,
+    /// The transaction that waits meanwhile.
+    pub txn: TxnId,
+    /// Who else waits with it: the session it belongs to, if that holds locks of its own.
+    pub session: Option<TxnId>,
 }
 
 /// The answer to a request that does not wait.
@@ -177,6 +206,10 @@ impl LockTable {
             thin.modes |= 1 << mode;
             return Ok(Attempt::Granted(before));
         }
+        if thin.modes == 1 << RowLock::Share as u8 && plant!(self.world, ShareLockIsForgotten) {
+            *thin = Thin { holder: txn, modes: 1 << mode };
+            return Ok(Attempt::Granted(0));
+        }
         if thin.holder != FAT && id.conflicts(mode) & thin.modes != 0 {
             return Ok(Attempt::Conflict);
         }
@@ -186,15 +219,16 @@ impl LockTable {
     }
 
     /// Takes a lock or joins its queue. Errors: 40P01 when waiting would close a cycle whose youngest member is `txn`.
-    pub fn enqueue(&self, id: LockId, txn: TxnId, mode: u8) -> Result<Result<Attempt, Arc<WaitSlot>>> {
+    pub fn enqueue(&self, id: LockId, asker: Asker, mode: u8) -> Result<Result<Attempt, Arc<WaitSlot>>> {
         let _request = self.request();
-        let attempt = self.attempt(id, txn, mode)?;
+        let Asker { owner, txn, .. } = asker;
+        let attempt = self.attempt(id, owner, mode)?;
         if attempt != Attempt::Conflict {
             return Ok(Ok(attempt));
         }
         let mut shard = match id {
             LockId::Row(hash) => Some((hash, lock(self.shard(hash)))),
-            LockId::Table(_) => None,
+            LockId::Table(_) | LockId::Advisory(_) => None,
         };
         let mut contended = lock(&self.contended);
         if let Some((hash, shard)) = &mut shard {
@@ -207,12 +241,21 @@ impl LockTable {
                 }
             }
         }
-        let attempt = contended.fat(id).attempt(id, txn, mode);
+        let attempt = contended.fat(id).attempt(id, owner, mode);
         if attempt != Attempt::Conflict {
             return Ok(Ok(attempt));
         }
         probe!(self.world, "lock: somebody waits");
-        let slot = contended.enqueue(id, txn, mode);
+        if contended.fat(id).modes_of(owner) != 0 {
+            probe!(self.world, "lock: a holder waits for a stronger mode");
+            if plant!(self.world, UpgradeForgetsWaiters) {
+                contended.fat(id).forget_waiters();
+            }
+        }
+        if matches!(id, LockId::Advisory(_)) {
+            probe!(self.world, "lock: somebody waits for an advisory lock");
+        }
+        let slot = contended.enqueue(id, asker, mode);
         drop(shard);
         let (wakers, is_victim) = match plant!(self.world, SkipDeadlockCheck) {
             true => (Vec::new(), false),
@@ -227,6 +270,9 @@ impl LockTable {
     pub fn leave(&self, id: LockId, txn: TxnId, slot: &Arc<WaitSlot>) -> Option<Modes> {
         let mut contended = lock(&self.contended);
         let outcome = slot.outcome();
+        if plant!(self.world, GivenUpWaitKeepsPlace) {
+            return if let WaitOutcome::Granted(before) = outcome { Some(before) } else { None };
+        }
         let mut wakers = Vec::new();
         if outcome == WaitOutcome::Waiting {
             wakers = contended.leave(id, txn, slot);
@@ -273,6 +319,19 @@ impl LockTable {
         }
     }
 
+    /// Takes modes away from `owner`, who may keep others: `keep` are those it is entitled to.
+    pub fn exchange(&self, id: LockId, owner: TxnId, remove: Modes, keep: Modes) {
+        if keep != 0 {
+            probe!(self.world, "lock: an advisory lock kept in its other mode");
+        }
+        let (remove, keep) = match plant!(self.world, AdvisoryUnlockTakesAll) {
+            true => (!0, 0),
+            false => (remove, keep),
+        };
+        let wakers = lock(&self.contended).exchange(id, owner, remove, keep);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// How many transactions wait.
     pub fn waiting_count(&self) -> usize {
         lock(&self.contended).waiting_count()
@@ -295,6 +354,11 @@ fn fatten(contended: &mut Contended, id: LockId, thin: &mut Thin) {
 /// 55P03.
 pub fn not_available() -> Error {
     Error::new(SqlState::LOCK_NOT_AVAILABLE, "could not obtain lock: it is held by another transaction")
+}
+
+/// 55P03, because of `lock_timeout`.
+pub fn timed_out() -> Error {
+    Error::new(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout")
 }
 
 /// 40P01.

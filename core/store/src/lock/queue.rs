@@ -1,6 +1,6 @@
 //! Contended locks: holders, fair queues, and the wait-for graph, all under one mutex, so that a cycle is seen whole.
 
-use super::{Attempt, LockId, Modes};
+use super::{Asker, Attempt, LockId, Modes};
 use orrery_base::task::lock;
 use orrery_base::{TxnId, World, probe};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,7 +44,10 @@ impl WaitSlot {
 }
 
 struct Waiter {
+    /// Who will hold the lock.
     txn: TxnId,
+    /// The transaction that waits.
+    waits: TxnId,
     mode: u8,
     slot: Arc<WaitSlot>,
 }
@@ -61,7 +64,7 @@ impl Fat {
         Fat { holders: vec![(txn, modes)], queue: VecDeque::new() }
     }
 
-    fn modes_of(&self, txn: TxnId) -> Modes {
+    pub(super) fn modes_of(&self, txn: TxnId) -> Modes {
         self.holders.iter().find(|it| it.0 == txn).map_or(0, |it| it.1)
     }
 
@@ -78,6 +81,11 @@ impl Fat {
 
     fn is_blocked_by_holders(&self, txn: TxnId, conflicts: Modes) -> bool {
         self.holders.iter().any(|it| it.0 != txn && it.1 & conflicts != 0)
+    }
+
+    /// For a planted bug.
+    pub(super) fn forget_waiters(&mut self) {
+        self.queue.clear();
     }
 
     pub(super) fn attempt(&mut self, id: LockId, txn: TxnId, mode: u8) -> Attempt {
@@ -111,7 +119,7 @@ impl Fat {
             let waiter = self.queue.remove(index).expect("the index was just read");
             self.set_modes(waiter.txn, before | (1 << waiter.mode));
             let waker = waiter.slot.settle(WaitOutcome::Granted(before));
-            granted.push((waiter.txn, waiter.slot, waker));
+            granted.push((waiter.waits, waiter.slot, waker));
         }
         granted
     }
@@ -123,6 +131,8 @@ pub(super) struct Contended {
     locks: BTreeMap<LockId, Fat>,
     /// Who waits, where. A transaction waits at several places only when its sub-tasks do.
     waiting: BTreeMap<TxnId, Vec<(LockId, Arc<WaitSlot>)>>,
+    /// Sessions that hold locks of their own, while a transaction of theirs waits: what they hold is held up by it.
+    sessions: BTreeMap<TxnId, TxnId>,
 }
 
 impl Contended {
@@ -136,22 +146,32 @@ impl Contended {
         self.waiting.len()
     }
 
+    /// Whether nobody waits, and nothing of a wait is left.
+    #[cfg(test)]
+    fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.sessions.is_empty()
+    }
+
     pub(super) fn has(&self, id: LockId) -> bool {
         self.locks.contains_key(&id)
     }
 
     /// Joins the queue: at its head (behind others like it) when a weaker mode is held already.
-    pub(super) fn enqueue(&mut self, id: LockId, txn: TxnId, mode: u8) -> Arc<WaitSlot> {
+    pub(super) fn enqueue(&mut self, id: LockId, asker: Asker, mode: u8) -> Arc<WaitSlot> {
         let slot = Arc::new(WaitSlot(Mutex::new((WaitOutcome::Waiting, None))));
+        let Asker { owner, txn, session } = asker;
         let fat = self.fat(id);
-        let waiter = Waiter { txn, mode, slot: slot.clone() };
-        if fat.modes_of(txn) != 0 {
+        let waiter = Waiter { txn: owner, waits: txn, mode, slot: slot.clone() };
+        if fat.modes_of(owner) != 0 {
             let behind = fat.queue.iter().take_while(|it| fat.modes_of(it.txn) != 0).count();
             fat.queue.insert(behind, waiter);
         } else {
             fat.queue.push_back(waiter);
         }
         self.waiting.entry(txn).or_default().push((id, slot.clone()));
+        if let Some(session) = session {
+            self.sessions.insert(session, txn);
+        }
         slot
     }
 
@@ -168,6 +188,13 @@ impl Contended {
     pub(super) fn reduce(&mut self, id: LockId, txn: TxnId, modes: Modes) -> Vec<Waker> {
         let Some(fat) = self.locks.get_mut(&id) else { return Vec::new() };
         fat.set_modes(txn, modes);
+        self.settle(id)
+    }
+
+    /// See [`super::LockTable::exchange`]; gives the wakers of those granted by that.
+    pub(super) fn exchange(&mut self, id: LockId, owner: TxnId, remove: Modes, keep: Modes) -> Vec<Waker> {
+        let Some(fat) = self.locks.get_mut(&id) else { return Vec::new() };
+        fat.set_modes(owner, (fat.modes_of(owner) & !remove) | keep);
         self.settle(id)
     }
 
@@ -190,6 +217,7 @@ impl Contended {
             places.retain(|(_, it)| !Arc::ptr_eq(it, slot));
             if places.is_empty() {
                 self.waiting.remove(&txn);
+                self.sessions.retain(|_, waits| *waits != txn);
             }
         }
     }
@@ -211,13 +239,22 @@ impl Contended {
         for (id, slot) in self.waiting.get(&txn).into_iter().flatten() {
             let Some(fat) = self.locks.get(id) else { continue };
             let Some(place) = fat.queue.iter().position(|it| Arc::ptr_eq(&it.slot, slot)) else { continue };
-            let conflicts = id.conflicts(fat.queue[place].mode);
-            let holders = fat.holders.iter().filter(|it| it.1 & conflicts != 0).map(|it| it.0);
+            let Waiter { txn: owner, mode, .. } = fat.queue[place];
+            let conflicts = id.conflicts(mode);
+            let holders = fat.holders.iter().filter(|it| it.1 & conflicts != 0 && it.0 != owner);
+            // Who holds a weaker mode already passes those that wait.
+            let is_passed = fat.modes_of(owner) != 0;
             let ahead =
-                fat.queue.iter().take(place).filter(|it| conflicts & (1 << it.mode) != 0).map(|it| it.txn);
-            others.extend(holders.chain(ahead).filter(|&it| it != txn));
+                fat.queue.iter().take(place).filter(|it| !is_passed && conflicts & (1 << it.mode) != 0);
+            others.extend(holders.map(|it| self.who(it.0)).chain(ahead.map(|it| it.waits)));
         }
+        others.remove(&txn);
         others
+    }
+
+    /// The transaction that holds up what `owner` holds.
+    fn who(&self, owner: TxnId) -> TxnId {
+        self.sessions.get(&owner).copied().unwrap_or(owner)
     }
 
     /// Breaks every cycle through `txn` by its youngest member. Gives wakers, and whether `txn` itself is a victim.
@@ -269,8 +306,12 @@ mod tests {
         LockTable::new(1 << 20, World::quiet())
     }
 
+    fn asker(txn: u64) -> Asker {
+        Asker { owner: TxnId(txn), txn: TxnId(txn), session: None }
+    }
+
     fn wait(table: &LockTable, id: LockId, txn: u64, mode: RowLock) -> Arc<WaitSlot> {
-        match table.enqueue(id, TxnId(txn), row_mode(mode)).expect("no deadlock") {
+        match table.enqueue(id, asker(txn), row_mode(mode)).expect("no deadlock") {
             Err(slot) => slot,
             Ok(attempt) => panic!("{attempt:?} without waiting"),
         }
@@ -335,7 +376,7 @@ mod tests {
         assert_eq!(old.outcome(), WaitOutcome::Granted(0));
         take(&table, LockId::Row(5), 3, Update);
         wait(&table, LockId::Row(5), 1, Update);
-        let error = table.enqueue(OTHER, TxnId(3), row_mode(Update)).err().expect("a cycle");
+        let error = table.enqueue(OTHER, asker(3), row_mode(Update)).err().expect("a cycle");
         assert_eq!(error.code(), SqlState::DEADLOCK_DETECTED);
     }
 
@@ -345,9 +386,35 @@ mod tests {
         take(&table, ROW, 1, Share);
         take(&table, ROW, 2, Share);
         let first = wait(&table, ROW, 1, Update);
-        assert!(table.enqueue(ROW, TxnId(2), row_mode(Update)).is_err());
+        assert!(table.enqueue(ROW, asker(2), row_mode(Update)).is_err());
         table.reduce(ROW, TxnId(2), 0);
         assert!(matches!(first.outcome(), WaitOutcome::Granted(_)));
+    }
+
+    #[test]
+    fn what_a_session_holds_is_held_up_by_its_transaction() {
+        let table = table();
+        let advisory = LockId::Advisory(AdvisoryKey::One(7));
+        let (session, other) = (TxnId(1), TxnId(2));
+        assert_eq!(table.attempt(advisory, session, 1).expect("room"), Attempt::Granted(0));
+        // The session's transaction 10 waits for a row of 11, which waits for the session.
+        take(&table, ROW, 11, Update);
+        let of_session = Asker { owner: TxnId(10), txn: TxnId(10), session: Some(session) };
+        let older =
+            table.enqueue(ROW, of_session, row_mode(Share)).expect("no cycle yet").expect_err("a wait");
+        let asks = Asker { owner: other, txn: TxnId(11), session: Some(other) };
+        assert_eq!(
+            table.enqueue(advisory, asks, 0).err().expect("a cycle").code(),
+            SqlState::DEADLOCK_DETECTED
+        );
+        table.reduce(ROW, TxnId(11), 0);
+        assert!(matches!(older.outcome(), WaitOutcome::Granted(_)));
+        assert!(lock(&table.contended).is_quiet());
+        // Nobody waits any more, so the session may be waited for.
+        let asks = Asker { owner: other, txn: TxnId(12), session: None };
+        assert!(table.enqueue(advisory, asks, 0).expect("no cycle").is_err());
+        table.exchange(advisory, session, 0b10, 0);
+        assert_eq!(table.attempt(advisory, other, 0).expect("room"), Attempt::Held);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct LogEnd {
     pub position: LogPosition,
     /// Segments with batches that were read, oldest first.
     pub used: Vec<UsedSegment>,
+    /// The segment that the position is the beginning of: the next superblock may name it, so it is the next to be written.
+    pub next: Option<Segment>,
     /// The other segments.
     pub idle: Vec<Segment>,
     /// The largest salt seen anywhere.
@@ -57,22 +59,27 @@ pub async fn read_log(
     let found = find_segments(cx, database).await?;
     let mut reader =
         Reader { cx, database, found, at: position, used: Vec::new(), window: Window::default() };
-    if reader.successor().is_some() {
-        // The position is the end of a segment that nobody needs any more.
-        probe!(cx.world(), "recovery: replay begins with the next segment");
-    } else if !clean {
-        reader.check_connection()?;
-        if position.offset > 0 {
-            reader.note_use(position.segment, position.batch_no);
-        }
-    } else {
+    let has_successor = reader.successor().is_some();
+    if !has_successor && clean {
         // Cleanly closed: what lies about is left over from before the close.
         return Ok(reader.finish(0, position.salt));
+    }
+    let connection = reader.check_connection();
+    if connection.is_ok() && position.offset > 0 {
+        // The next superblock may name this very place, so its segment stays until the next one's first batch is durable.
+        reader.note_use(position.segment, position.batch_no);
+    }
+    if has_successor {
+        // The position is the end of a segment that nobody may need any more.
+        probe!(cx.world(), "recovery: replay begins with the next segment");
     }
     let mut batch_count = 0;
     while let Some((header, batch)) = reader.next_batch().await? {
         replay(&header, &batch)?;
         batch_count += 1;
+    }
+    if batch_count == 0 && !clean {
+        connection?;
     }
     let salt_max = reader.look_behind(replay).await?;
     reader.keep_older(position.batch_no, keep_from);
@@ -132,22 +139,24 @@ impl Reader<'_> {
 
     /// The batch at the current position, or at the start of the segment that follows.
     async fn next_batch(&mut self) -> Result<Option<(BatchHeader, AlignedBuf)>> {
+        let mut at = self.at;
         if let Some((salt, file)) = self.successor() {
-            (self.at.segment, self.at.salt, self.at.offset) = (file, salt, 0);
+            (at.segment, at.salt, at.offset) = (file, salt, 0);
         }
-        let Some((header, batch)) = self.batch_at(self.at.segment, self.at.offset).await? else {
+        // Where the batch is torn the old place stays: its segment is in use, the torn one is not.
+        let Some((header, batch)) = self.batch_at(at.segment, at.offset).await? else {
             return Ok(None);
         };
-        let expected = header.salt == self.at.salt
-            && header.batch_no == self.at.batch_no
-            && header.previous == self.at.chain_checksum;
+        let expected =
+            header.salt == at.salt && header.batch_no == at.batch_no && header.previous == at.chain_checksum;
         if !expected {
             return Ok(None);
         }
-        self.note_use(self.at.segment, header.batch_no);
-        self.at.offset += round_up_to_sector(u64::from(header.length));
-        self.at.batch_no += 1;
-        self.at.chain_checksum = header.checksum;
+        self.note_use(at.segment, header.batch_no);
+        at.offset += round_up_to_sector(u64::from(header.length));
+        at.batch_no += 1;
+        at.chain_checksum = header.checksum;
+        self.at = at;
         Ok(Some((header, batch)))
     }
 
@@ -260,12 +269,15 @@ impl Reader<'_> {
 
     fn finish(self, batch_count: u64, salt_max: u64) -> LogEnd {
         let is_used = |file: u64| self.used.iter().any(|it| it.segment.file == file);
-        let idle = self.found.iter().filter(|&(&file, _)| !is_used(file));
+        let is_next = |file: u64| self.at.offset == 0 && file == self.at.segment && !is_used(file);
+        let idle = self.found.iter().filter(|&(&file, _)| !is_used(file) && !is_next(file));
+        let next = self.found.iter().find(|&(&file, _)| is_next(file));
         let heads = self.found.values().filter_map(|found| found.head.map(|head| head.salt));
         LogEnd {
             position: self.at,
             salt_max: heads.max().unwrap_or(0).max(salt_max).max(self.at.salt),
             next_file: self.found.keys().max().map_or(1, |file| file + 1),
+            next: next.map(|(&file, found)| Segment { file, len: found.len }),
             idle: idle.map(|(&file, found)| Segment { file, len: found.len }).collect(),
             used: self.used,
             batch_count,

@@ -91,6 +91,11 @@ impl LogSpace {
         self.used.push_back(used);
     }
 
+    /// Adds the segment that is to be written next.
+    pub fn add_ready(&mut self, segment: Segment) {
+        self.ready.push_back(segment);
+    }
+
     /// Adds a segment without anything of worth in it.
     pub fn add_idle(&mut self, segment: Segment) {
         self.idle.push(segment);

@@ -95,6 +95,7 @@ impl TreeWrites {
     fn newest(&self, key: &[u8]) -> Option<u32> {
         match self.search_sorted(key) {
             Ok(index) => Some(self.sorted[index]),
+            Err(_) if self.newest.is_empty() => None,
             Err(_) => self.number(hash_of(key), key).map(|number| self.newest[number as usize]),
         }
     }

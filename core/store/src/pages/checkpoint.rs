@@ -199,7 +199,8 @@ impl Attempt<'_, '_> {
                 new.dropped_at.extend(&plan.dropped_at);
                 replaced.is_over()
             }
-            None => new.since.is_some(),
+            // A part of a checkpoint has versions of commits behind the state's.
+            None => new.since.is_some() || plan.to > self.state.commit_timestamp,
         };
         if everything_goes {
             gone.extend(new.runs.iter().map(|run| run.tree));

@@ -377,15 +377,22 @@ impl Pool {
         let recent = queues.recent.iter().filter_map(|&id| self.frame_of(id));
         // SAFETY: under the mutex, as in `copy_into`.
         let recent_bytes: u64 = recent.map(|frame| unsafe { frame.head() }.page_bytes as u64).sum();
-        // How many pages of the small queue were passed over in a row: it may hold nothing but those loaded last.
-        let mut passed = 0;
+        // How many pages of each queue were passed over in a row: it may hold nothing but those loaded last, however few
+        // bytes the other one has.
+        let (mut small_passed, mut main_passed) = (0, 0);
         while queues.used_bytes > bytes.max(recent_bytes) {
-            let wants_small = queues.small_bytes > bytes / 10 && passed < queues.small.len();
-            let from_small = wants_small || queues.main.is_empty();
-            let evicted = if from_small { self.evict_small(queues) } else { self.evict_main(queues) };
-            passed = if evicted || !from_small { 0 } else { passed + 1 };
-            if !evicted && queues.small.is_empty() && queues.main.is_empty() {
+            let is_small_left = small_passed < queues.small.len();
+            // A page is passed over once for each of its uses.
+            let is_main_left = main_passed < (usize::from(FREQUENCY_MAX) + 1) * queues.main.len();
+            if !is_small_left && !is_main_left {
                 return;
+            }
+            if is_small_left && (queues.small_bytes > bytes / 10 || !is_main_left) {
+                let main_len = queues.main.len();
+                small_passed = if self.evict_small(queues) { 0 } else { small_passed + 1 };
+                main_passed = if queues.main.len() > main_len { 0 } else { main_passed };
+            } else {
+                main_passed = if self.evict_main(queues) { 0 } else { main_passed + 1 };
             }
         }
     }
@@ -547,6 +554,22 @@ mod tests {
             pool.insert(&ptr(page_no, 1), &page(page_no, 1), true);
         }
         assert!(pool.stats().used_bytes <= 10 * 8192);
+    }
+
+    /// A few bytes in the small queue, and in the main queue only what was loaded last: there is an end.
+    #[test]
+    fn pages_of_all_sizes_find_room() {
+        let pool = Arc::new(Pool::new(64 << 10));
+        let (reader, mut rng) = (Reader::new(&pool), Rng::new(7));
+        for _ in 0..100_000 {
+            let ptr = ptr(rng.range(0..40), 1);
+            let len = *rng.pick(&[512, 512, 512, 4096, 16384, 65536]);
+            if pool.lookup(&reader.pin(), &ptr).is_none() {
+                pool.insert(&ptr, &vec![1; len], rng.chance(1, 2));
+            }
+        }
+        let stats = pool.stats();
+        assert!(stats.page_count > 0 && stats.used_bytes <= (64 << 10) + 8 * 65536);
     }
 
     #[test]

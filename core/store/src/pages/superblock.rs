@@ -23,7 +23,7 @@
 //! | 46–47 | reserved, 0 |
 //! | 48–71 | pointer to the meta tree's root; zero bytes: no tree |
 //! | 72–95 | pointer to the free-space root; zero bytes: all is free |
-//! | 96–119 | pointer to the history list: reserved, zero bytes |
+//! | 96–119 | reserved, zero bytes (the list of history runs is a tree: `history.rs`) |
 //! | 120–123 | levels of the meta tree |
 //! | 124–127 | encryption epoch: reserved, 0 |
 //! | 128–135 | the file's units at the time (a clean close may cut unused ones off behind it) |

@@ -1,18 +1,21 @@
 //! [`Transaction`] for [`Txn`]: the door through which SQL comes in.
 
 use super::Txn;
+use crate::lock::session::SessionLocks;
 use crate::lock::{
-    Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode,
+    Asker, Attempt, LockId, Modes, WaitOutcome, WaitSlot, deadlock, not_available, row_mode, table_mode,
+    timed_out,
 };
 use crate::mem::write_set::OwnWrite;
 use orrery_base::kv::{
-    Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint, Scan, TableLock, Transaction, Wait,
+    AdvisoryKey, AdvisoryMode, AdvisoryScope, Isolation, KeyRange, Lookup, ReadMode, RowLock, Savepoint,
+    Scan, TableLock, Transaction, Wait,
 };
 use orrery_base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use orrery_base::task::lock;
 use orrery_base::{BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 impl Transaction for Txn {
@@ -46,7 +49,7 @@ impl Transaction for Txn {
         Box::pin(async move {
             if self.is_past && missing.unit_count > 1 {
                 let long = self.store.pages.read_long(cx, missing).await?;
-                lock(&self.long).push(long);
+                lock(&self.lookups).long.push(long);
                 return Ok(());
             }
             self.store.pages.load(cx, missing).await
@@ -238,7 +241,7 @@ impl Txn {
             Wait::Skip => return Ok(false),
             Wait::Block => {}
         }
-        let slot = match self.store.locks.enqueue(id, self.id, mode)? {
+        let slot = match self.store.locks.enqueue(id, self.asker(self.id), mode)? {
             Ok(attempt) => {
                 if let Attempt::Granted(before) = attempt {
                     self.note_lock(id, mode, before);
@@ -247,20 +250,95 @@ impl Txn {
             }
             Err(slot) => slot,
         };
-        let waiting = LockWait { txn: self, id, mode, slot };
+        self.wait(cx, LockWait::new(self, id, Hold::Own(mode), slot)).await
+    }
+
+    fn asker(&self, owner: TxnId) -> Asker {
+        Asker { owner, txn: self.id, session: self.session.get().map(|session| session.owner()) }
+    }
+
+    /// Takes an advisory lock in the session's name, for the session or for this transaction. `Ok(false)` only under
+    /// [`Wait::Skip`]. Errors: 40P01, 55P03, 57014. Dropping the future gives the wait up; a lock granted by then is held.
+    pub async fn lock_advisory(
+        &self,
+        cx: &Cx,
+        session: &Arc<SessionLocks>,
+        (key, mode, scope): (AdvisoryKey, AdvisoryMode, AdvisoryScope),
+        wait: Wait,
+    ) -> Result<bool> {
+        self.check_open()?;
+        self.set_session(session);
+        if session.attempt(key, mode, scope)? {
+            self.note_advisory(session, key, mode, scope);
+            return Ok(true);
+        }
+        match wait {
+            Wait::Nowait => return Err(not_available()),
+            Wait::Skip => return Ok(false),
+            Wait::Block => {}
+        }
+        let id = LockId::Advisory(key);
+        let hold = Hold::Session(session, key, mode, scope);
+        match self.store.locks.enqueue(id, self.asker(session.owner()), mode as u8)? {
+            Ok(_) => {
+                self.hold(hold, id, 0);
+                Ok(true)
+            }
+            Err(slot) => self.wait(cx, LockWait::new(self, id, hold, slot)).await,
+        }
+    }
+
+    fn note_advisory(
+        &self,
+        session: &Arc<SessionLocks>,
+        key: AdvisoryKey,
+        mode: AdvisoryMode,
+        scope: AdvisoryScope,
+    ) {
+        if scope == AdvisoryScope::Session {
+            return;
+        }
+        let mut held = lock(&self.held);
+        if self.is_open() {
+            held.note_advisory(session, key, mode, self.mark.load(Ordering::Relaxed));
+        } else {
+            session.release_of_txn(key, mode);
+        }
+    }
+
+    /// Notes a lock that was granted.
+    fn hold(&self, hold: Hold<'_>, id: LockId, before: Modes) {
+        match hold {
+            Hold::Own(mode) => self.note_lock(id, mode, before),
+            Hold::Session(session, key, mode, scope) => {
+                session.granted(key, mode, scope);
+                self.note_advisory(session, key, mode, scope);
+            }
+        }
+    }
+
+    async fn wait(&self, cx: &Cx, waiting: LockWait<'_>) -> Result<bool> {
+        let timeout = self.lock_timeout_micros.load(Ordering::Relaxed);
+        let until = (timeout > 0).then(|| cx.now().saturating_add(timeout));
         std::future::poll_fn(|context| {
             cx.wake_on_cancel(context.waker());
             let outcome = waiting.slot.poll(context.waker());
             match outcome {
-                WaitOutcome::Granted(_) => return Poll::Ready(Ok(true)),
+                WaitOutcome::Granted(_) => return waiting.granted(),
                 WaitOutcome::Victim => return Poll::Ready(Err(deadlock())),
                 WaitOutcome::Waiting => {}
             }
             cx.check_cancel()?;
+            if let Some(until) = until {
+                if cx.now() >= until {
+                    return Poll::Ready(Err(timed_out()));
+                }
+                cx.wake_no_later_than(until);
+            }
             // The holder may be a commit whose task was dropped.
             self.store.drive_if_orphaned(cx, context.waker());
             match waiting.slot.outcome() {
-                WaitOutcome::Granted(_) => Poll::Ready(Ok(true)),
+                WaitOutcome::Granted(_) => waiting.granted(),
                 _ => Poll::Pending,
             }
         })
@@ -268,19 +346,47 @@ impl Txn {
     }
 }
 
-/// Leaves the queue when dropped; a lock granted by then is noted as held.
+/// Leaves the queue when dropped; a lock granted by then is noted as held, but not one for the session that nobody was told of.
 struct LockWait<'a> {
     txn: &'a Txn,
     id: LockId,
-    mode: u8,
+    hold: Hold<'a>,
     slot: Arc<WaitSlot>,
+    is_answered: AtomicBool,
+}
+
+impl<'a> LockWait<'a> {
+    fn new(txn: &'a Txn, id: LockId, hold: Hold<'a>, slot: Arc<WaitSlot>) -> Self {
+        LockWait { txn, id, hold, slot, is_answered: AtomicBool::new(false) }
+    }
+
+    fn granted(&self) -> Poll<Result<bool>> {
+        self.is_answered.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(true))
+    }
+}
+
+/// Who will hold a lock that is waited for.
+#[derive(Clone, Copy)]
+enum Hold<'a> {
+    /// The transaction, in this mode.
+    Own(u8),
+    /// The session.
+    Session(&'a Arc<SessionLocks>, AdvisoryKey, AdvisoryMode, AdvisoryScope),
 }
 
 impl Drop for LockWait<'_> {
     fn drop(&mut self) {
         let store = &self.txn.store;
         match store.locks.leave(self.id, self.txn.id, &self.slot) {
-            Some(before) => self.txn.note_lock(self.id, self.mode, before),
+            Some(before) => {
+                self.txn.hold(self.hold, self.id, before);
+                if let Hold::Session(session, key, mode, AdvisoryScope::Session) = self.hold
+                    && !self.is_answered.load(Ordering::Relaxed)
+                {
+                    session.unlock(key, mode);
+                }
+            }
             None => probe!(store.world, "lock: wait given up"),
         }
         store.kick_if_orphaned();

@@ -12,17 +12,20 @@ pub mod scan;
 use crate::commit::conflict::ReadSet;
 use crate::commit::prepare::Prepared;
 use crate::lock::held::HeldLocks;
+use crate::lock::session::SessionLocks;
 use crate::mem::view::{Snapshot, View};
 use crate::mem::write_set::WriteSet;
 use crate::options::{Durability, TxnOptions};
-use crate::pages::{LongValue, Reader};
+use crate::pages::Reader;
 use crate::recovery::ADOPT_BYTES_MIN;
 use crate::store::Store;
 use orrery_base::kv::Isolation;
 use orrery_base::task::lock;
-use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TxnId, probe};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use orrery_base::time::Micros;
+use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId, TxnId, probe};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const OPEN: u8 = 0;
 const COMMITTING: u8 = 1;
@@ -50,11 +53,15 @@ pub struct Txn {
     pub(crate) writes: Arc<Mutex<WriteSet>>,
     pub(crate) has_writes: AtomicBool,
     pub(crate) held: Mutex<HeldLocks>,
+    /// The session it belongs to, if that holds locks of its own.
+    pub(crate) session: OnceLock<Arc<SessionLocks>>,
+    /// A wait for a lock ends after so long; 0: never.
+    pub(crate) lock_timeout_micros: AtomicU64,
     pub(crate) reads: Option<Mutex<ReadSet>>,
     /// Whether the snapshot lies at a time of the caller's choice.
     pub(crate) is_past: bool,
-    /// Of a past one: the long values read for the key that is looked up, which may not fit into the pool.
-    pub(crate) long: Mutex<Vec<LongValue>>,
+    /// Of a past one.
+    pub(crate) lookups: Mutex<past::PastLookups>,
 }
 
 impl Txn {
@@ -94,15 +101,53 @@ impl Txn {
             writes: Arc::default(),
             has_writes: AtomicBool::new(false),
             held: Mutex::default(),
+            session: OnceLock::new(),
+            lock_timeout_micros: AtomicU64::new(0),
             reads: is_validated.then(Mutex::default),
             is_past,
-            long: Mutex::default(),
+            lookups: Mutex::default(),
         })
     }
 
     /// When this transaction's commit answers, instead of the store's setting.
     pub fn set_durability(&self, durability: Durability) {
         *lock(&self.durability) = Some(durability);
+    }
+
+    /// Waits for locks end after so long, with 55P03; `None`: never.
+    pub fn set_lock_timeout(&self, micros: Option<Micros>) {
+        self.lock_timeout_micros.store(micros.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Says to which session the transaction belongs: whoever waits for what that holds waits for this transaction, while
+    /// this waits. The first session counts.
+    pub fn set_session(&self, session: &Arc<SessionLocks>) {
+        self.session.get_or_init(|| session.clone());
+    }
+
+    /// Reads from now on, at any level: nothing was read or written so far but by who says so here. For a transaction that
+    /// has only taken locks. Errors: 25000.
+    pub fn restart_snapshot(&self) -> Result<()> {
+        self.check_open()?;
+        let is_validated = self.reads.is_some();
+        let fresh = self.store.views.snapshot(is_validated);
+        let fresh = Reading { timestamp: fresh.timestamp, view: fresh.view, epoch: fresh.epoch };
+        let old = self.reading_mut().replace(fresh);
+        if let Some(reads) = &self.reads {
+            *lock(reads) = ReadSet::default();
+        }
+        if let Some(old) = old {
+            self.store.views.release(old.timestamp, is_validated);
+        }
+        Ok(())
+    }
+
+    /// The trees that may have a row in its snapshot, in order.
+    pub fn trees(&self) -> Vec<TreeId> {
+        let Some(view) = self.reading().as_ref().map(|it| it.view.clone()) else { return Vec::new() };
+        let mut trees: BTreeSet<TreeId> = view.tree.trees().collect();
+        view.layers.iter().for_each(|layer| trees.extend(layer.trees()));
+        trees.into_iter().collect()
     }
 
     /// Errors: 25000 when the transaction has ended.

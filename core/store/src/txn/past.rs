@@ -16,7 +16,7 @@ use orrery_base::kv::{Flow, KeyRange, Lookup, RowRef, RowSink, SINK_ROW_COUNT_MA
 use orrery_base::task::lock;
 use orrery_base::{BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, probe};
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -71,6 +71,26 @@ fn history_key(tree: TreeId, key: &[u8]) -> Vec<u8> {
     [&tree.0.to_be_bytes()[..], key].concat()
 }
 
+/// Lookups that wait for a page, at most; more are of tasks that were cancelled.
+const LOOKUPS_MAX: usize = 64;
+
+/// The lookups of a past transaction that wait for a page.
+#[derive(Default)]
+pub(crate) struct PastLookups {
+    begun: BTreeMap<(TreeId, Vec<u8>), PastLookup>,
+    /// The long values read for them, which may not fit into the pool.
+    pub(crate) long: Vec<LongValue>,
+}
+
+/// A lookup on its way through the tree and the runs.
+#[derive(Default)]
+struct PastLookup {
+    /// How many sources were asked: the tree, then the runs.
+    source_count: usize,
+    /// The newest version found; its value is `None` when it was deleted.
+    newest: Option<(Timestamp, Option<Vec<u8>>)>,
+}
+
 impl Txn {
     /// What the tree and the runs know of a key, where the layers know nothing.
     pub(crate) fn read_past(
@@ -81,54 +101,72 @@ impl Txn {
         key: &[u8],
         found: &mut dyn FnMut(&[u8]),
     ) -> Result<Lookup> {
-        let lookup = self.look_up_past(view, at, tree, key, found);
-        if !matches!(lookup, Ok(Lookup::Missing(_))) {
-            lock(&self.long).clear();
-        }
-        lookup
-    }
-
-    fn look_up_past(
-        &self,
-        view: &View,
-        at: Timestamp,
-        tree: TreeId,
-        key: &[u8],
-        found: &mut dyn FnMut(&[u8]),
-    ) -> Result<Lookup> {
-        let dropped = dropped_before(view, tree, at)?;
-        let reader = self.reader.as_ref().expect("an open transaction has its reader");
-        let pin = reader.pin();
-        let pages = &self.store.pages;
-        let long = lock(&self.long);
-        match pages.get_with(&view.tree, &pin, (tree, key), &long)? {
-            TreeGet::Found { value, timestamp } if timestamp <= at => {
-                found(value);
-                return Ok(Lookup::Found { newer: false });
+        let name = (tree, key.to_vec());
+        let begun = lock(&self.lookups).begun.remove(&name);
+        let mut lookup = begun.unwrap_or_default();
+        let missing = self.look_up_past(view, at, (tree, key), &mut lookup)?;
+        let mut lookups = lock(&self.lookups);
+        if let Some(page) = missing {
+            if lookups.begun.len() >= LOOKUPS_MAX {
+                // Whoever began them may never come back; who does begins anew.
+                lookups.begun.clear();
             }
-            TreeGet::Missing(page) => return Ok(Lookup::Missing(page)),
-            TreeGet::Found { .. } | TreeGet::Absent => {}
+            lookups.begun.insert(name, lookup);
+            return Ok(Lookup::Missing(page));
         }
-        let run_key = history_key(tree, key);
-        let mut newest: Option<(Timestamp, Option<&[u8]>)> = None;
-        for run in view.tree.history().runs.iter().filter(|run| run.to > at) {
-            match pages.get_with(&view.tree, &pin, (run.tree, &run_key), &long)? {
-                TreeGet::Found { value, .. } => {
-                    let version = version_at(value, at)?.filter(|(timestamp, _)| *timestamp > dropped);
-                    newest = newest.max_by_time(version);
-                }
-                TreeGet::Absent => {}
-                TreeGet::Missing(page) => return Ok(Lookup::Missing(page)),
-            }
+        if lookups.begun.is_empty() {
+            lookups.long.clear();
         }
-        Ok(match newest {
+        drop(lookups);
+        Ok(match lookup.newest {
             Some((_, Some(value))) => {
-                probe!(self.store.world, "history: a replaced version read");
-                found(value);
+                found(&value);
                 Lookup::Found { newer: false }
             }
             _ => Lookup::Absent { newer: false },
         })
+    }
+
+    /// Goes on with a lookup. Answers a page that is missing: with it in the pool, the next call gets further, even when
+    /// the pool cannot hold the pages of all runs together.
+    fn look_up_past(
+        &self,
+        view: &View,
+        at: Timestamp,
+        (tree, key): (TreeId, &[u8]),
+        lookup: &mut PastLookup,
+    ) -> Result<Option<PagePtr>> {
+        let dropped = dropped_before(view, tree, at)?;
+        let reader = self.reader.as_ref().expect("an open transaction has its reader");
+        let pin = reader.pin();
+        let pages = &self.store.pages;
+        let lookups = lock(&self.lookups);
+        if lookup.source_count == 0 {
+            match pages.get_with(&view.tree, &pin, (tree, key), &lookups.long)? {
+                TreeGet::Found { value, timestamp } if timestamp <= at => {
+                    lookup.newest = Some((timestamp, Some(value.to_vec())));
+                    return Ok(None);
+                }
+                TreeGet::Missing(page) => return Ok(Some(page)),
+                TreeGet::Found { .. } | TreeGet::Absent => lookup.source_count = 1,
+            }
+        }
+        let run_key = history_key(tree, key);
+        let runs = view.tree.history().runs.iter().filter(|run| run.to > at);
+        for run in runs.skip(lookup.source_count - 1) {
+            match pages.get_with(&view.tree, &pin, (run.tree, &run_key), &lookups.long)? {
+                TreeGet::Found { value, .. } => {
+                    let version = version_at(value, at)?.filter(|(timestamp, _)| *timestamp > dropped);
+                    let version = version.map(|(timestamp, value)| (timestamp, value.map(<[u8]>::to_vec)));
+                    lookup.newest = lookup.newest.take().max_by_time(version);
+                    probe!(self.store.world, "history: a replaced version read");
+                }
+                TreeGet::Absent => {}
+                TreeGet::Missing(page) => return Ok(Some(page)),
+            }
+            lookup.source_count += 1;
+        }
+        Ok(None)
     }
 
     /// A scan of the past.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 /// A table being written to.
 pub(in crate::exec) struct Target<'a> {
-    pub(super) context: &'a ExecContext,
+    pub(in crate::exec) context: &'a ExecContext,
     pub(super) table: &'a Arc<Table>,
     pub(super) layout: RowLayout,
     pub(in crate::exec) types: Vec<SqlType>,

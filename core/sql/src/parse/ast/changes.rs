@@ -427,3 +427,14 @@ pub enum CopyValue {
     /// A string.
     String(String),
 }
+
+/// LOCK TABLE
+#[derive(Clone, Debug)]
+pub struct LockTable {
+    /// Which.
+    pub names: Vec<Name>,
+    /// How.
+    pub mode: orrery_base::kv::TableLock,
+    /// NOWAIT
+    pub nowait: bool,
+}
