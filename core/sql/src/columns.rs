@@ -3,8 +3,8 @@
 //! Invariant C1: an array built here has exactly the layout of [`SqlType::arrow`].
 
 use crate::array::ArrayValue;
-use crate::record::RecordValue;
 use crate::datum::{Datum, Interval};
+use crate::record::RecordValue;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types as arrow;

@@ -8,7 +8,6 @@
 //!   primary key. Its value is the primary key's bytes.
 
 use crate::array::ArrayValue;
-use crate::record::RecordValue;
 use crate::catalog::{Index, Table};
 use crate::civil::interval_key;
 use crate::columns::{self, ColumnBuilder, Values};
@@ -19,6 +18,7 @@ use crate::functions::kernel::Arg;
 use crate::functions::{EvalContext, Value};
 use crate::json;
 use crate::plan::KeyBounds;
+use crate::record::RecordValue;
 use crate::types::SqlType;
 use arrow_array::Array;
 use arrow_buffer::NullBuffer;
@@ -211,9 +211,7 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
         | SqlType::Name
         | SqlType::Char(_)
         | SqlType::Enum(_)
-        | SqlType::Json => {
-            Datum::Text(utf8(view.bytes(column)?)?.into())
-        }
+        | SqlType::Json => Datum::Text(utf8(view.bytes(column)?)?.into()),
         SqlType::Jsonb => Datum::Jsonb(utf8(view.bytes(column)?)?.into()),
         SqlType::Array(_) => Datum::Array(std::sync::Arc::new(ArrayValue::decode(view.bytes(column)?)?)),
         SqlType::Record(_) => Datum::Record(std::sync::Arc::new(RecordValue::decode(view.bytes(column)?)?)),

@@ -93,9 +93,11 @@ impl RecordValue {
     /// See [`Datum::identical`].
     pub fn identical(&self, other: &RecordValue) -> bool {
         self.fields.len() == other.fields.len()
-            && self.fields.iter().zip(&other.fields).all(|(a, b)| {
-                a.name == b.name && a.ty == b.ty && a.value.identical(&b.value)
-            })
+            && self
+                .fields
+                .iter()
+                .zip(&other.fields)
+                .all(|(a, b)| a.name == b.name && a.ty == b.ty && a.value.identical(&b.value))
     }
 
     /// Its text: `(1,,"a b")`.
@@ -124,7 +126,8 @@ fn take_type(bytes: &mut &[u8], arrays: bool) -> Option<SqlType> {
 }
 
 fn quote_into(into: &mut String, item: &str) {
-    let special = |c: char| matches!(c, '"' | '\\' | '(' | ')' | ',') || c.is_ascii_whitespace() || c == '\u{b}';
+    let special =
+        |c: char| matches!(c, '"' | '\\' | '(' | ')' | ',') || c.is_ascii_whitespace() || c == '\u{b}';
     if !item.is_empty() && !item.contains(special) {
         into.push_str(item);
         return;

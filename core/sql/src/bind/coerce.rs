@@ -106,6 +106,12 @@ impl Binder<'_> {
         {
             return self.coerce_enum(expr, id, context, at);
         }
+        if let Some(SqlType::Enum(id)) = target.element()
+            && !matches!(&expr, Expr::Literal { value: Datum::Null, .. })
+            && (from == SqlType::Unknown || from.base() == SqlType::Text)
+        {
+            return self.coerce_enums(expr, id, context, at);
+        }
         if let SqlType::Fitted(fitted) = target {
             let plain = self.coerce(expr, fitted.layout(), context, at)?;
             let explicit = context == CastContext::Explicit;

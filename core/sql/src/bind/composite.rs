@@ -226,18 +226,12 @@ impl Binder<'_> {
     }
 
     /// All fields of what stands before `.*`, with their names.
-    pub(super) fn all_fields(
-        &mut self,
-        scope: &Rc<Scope>,
-        input: &ast::Expr,
-    ) -> Result<Vec<(String, Expr)>> {
+    pub(super) fn all_fields(&mut self, scope: &Rc<Scope>, input: &ast::Expr) -> Result<Vec<(String, Expr)>> {
         if let ExprKind::Column { table: None, name } = &input.kind
             && scope.has_table(&name.text)
         {
             let own = scope.columns.iter().filter(|it| it.table.as_deref() == Some(name.text.as_str()));
-            return Ok(own
-                .map(|it| (it.name.to_string(), Expr::Column { id: it.id, ty: it.ty }))
-                .collect());
+            return Ok(own.map(|it| (it.name.to_string(), Expr::Column { id: it.id, ty: it.ty })).collect());
         }
         let at = location(input);
         let row = self.expr(scope, input)?;
@@ -279,13 +273,7 @@ impl Binder<'_> {
     }
 
     /// A value as a row of the type `id`: field by field. Errors: 42846, 22P02.
-    pub(super) fn coerce_row(
-        &mut self,
-        expr: Expr,
-        id: u32,
-        context: CastContext,
-        at: u32,
-    ) -> Result<Expr> {
+    pub(super) fn coerce_row(&mut self, expr: Expr, id: u32, context: CastContext, at: u32) -> Result<Expr> {
         let target = SqlType::Record(id);
         let cannot = |detail: &str| {
             let message = format!("cannot cast type {} to a composite type", expr.ty().base_name());
@@ -353,8 +341,7 @@ impl Binder<'_> {
             }
             _ => return Err(cannot("")),
         };
-        let is_made =
-            matches!(&expr, Expr::Call { function, .. } if std::ptr::eq(*function, &records::ROW));
+        let is_made = matches!(&expr, Expr::Call { function, .. } if std::ptr::eq(*function, &records::ROW));
         let is_literal = matches!(&expr, Expr::Literal { .. });
         let (mut names, mut values) = (Vec::new(), Vec::new());
         let domains = self.field_domains(id);

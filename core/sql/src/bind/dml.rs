@@ -608,6 +608,7 @@ impl Binder<'_> {
                 self.default_value(column)?
             });
         }
+        let read = self.read_texts(&table, &targets)?;
         let scope = TableScope::new(self, &table, &name.text);
         let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
@@ -620,6 +621,7 @@ impl Binder<'_> {
         Ok(CopyFrom {
             table,
             columns: targets,
+            read,
             defaults,
             generated,
             checks,

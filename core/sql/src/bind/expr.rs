@@ -627,7 +627,8 @@ impl Binder<'_> {
             let (arg, at_arg) = bound.pop().expect("there is one");
             return self.coerce(arg, ty, CastContext::Explicit, at_arg);
         }
-        if matches!(name.text.as_str(), "json_populate_record" | "jsonb_populate_record") && bound.len() == 2 {
+        if matches!(name.text.as_str(), "json_populate_record" | "jsonb_populate_record") && bound.len() == 2
+        {
             let (fields, id) = self.populated_fields(&bound[0].0, &[], at)?;
             let (object, base) = (bound.pop().expect("two"), bound.pop().expect("two"));
             let no_object = Expr::IsNull(Box::new(object.0.clone()));

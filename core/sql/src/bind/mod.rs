@@ -63,6 +63,7 @@ pub(crate) use foreign_key::ITSELF;
 use orrery_base::kv::TableLock;
 use orrery_base::{Error, Result, SqlState};
 pub(crate) use sequence::serial_default;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -203,6 +204,8 @@ pub struct CopyFrom {
     pub table: Arc<Table>,
     /// The ordinals the text gives, in its order.
     pub columns: Vec<usize>,
+    /// Of columns of users' types, by their places in the text: the value, made of the text as a parameter of that number.
+    pub read: BTreeMap<usize, Expr>,
     /// For every column of the table, what it gets when the text does not give it (cast already; no columns in it).
     pub defaults: Vec<Expr>,
     /// Generated columns over the table's columns.

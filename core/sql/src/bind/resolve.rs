@@ -320,7 +320,7 @@ impl Binder<'_> {
         }
         let Some((value, at)) = args.pop() else { return Ok((name, args)) };
         let name = match value.ty() {
-            SqlType::Array(_) if name == "json_agg" => "json_agg array",
+            SqlType::Array(_) | SqlType::Record(_) if name == "json_agg" => "json_agg array",
             _ => name,
         };
         let value = self.known(value, at)?;

@@ -70,7 +70,12 @@ impl Binder<'_> {
     }
 
     /// An aggregate call in other words. `None`: as it is.
-    pub(super) fn rewritten_aggregate(&self, scope: &Rc<Scope>, call: &FunctionCall, at: u32) -> Option<Expr> {
+    pub(super) fn rewritten_aggregate(
+        &self,
+        scope: &Rc<Scope>,
+        call: &FunctionCall,
+        at: u32,
+    ) -> Option<Expr> {
         let build = Build { at };
         match (call.name.text.as_str(), call.args.as_slice()) {
             ("percentile_cont" | "percentile_disc", [Expr { kind: ExprKind::Array(items), .. }])
@@ -153,8 +158,7 @@ impl Build {
         let smaller = self.op(op, expr.clone(), arg.clone());
         let nulls_first = nulls_first.unwrap_or(*descending);
         // Of a NULL and another value, which one is first.
-        let by_null =
-            self.all(vec![self.is_null(expr, !nulls_first), self.is_null(arg, nulls_first)]);
+        let by_null = self.all(vec![self.is_null(expr, !nulls_first), self.is_null(arg, nulls_first)]);
         self.any(vec![smaller, by_null])
     }
 

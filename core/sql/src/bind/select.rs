@@ -272,7 +272,10 @@ impl Binder<'_> {
         for item in items {
             match item {
                 SelectItem::Star { table, at } => self.star(scope, table.as_ref(), *at, &mut outputs)?,
-                SelectItem::Expr { expr: ast::Expr { kind: ExprKind::AllFields(input), .. }, alias: None } => {
+                SelectItem::Expr {
+                    expr: ast::Expr { kind: ExprKind::AllFields(input), .. },
+                    alias: None,
+                } => {
                     self.expand_fields(scope, input, &mut outputs)?;
                 }
                 SelectItem::Expr { expr, alias } => {

@@ -178,6 +178,23 @@ impl Binder<'_> {
         Ok(Expr::Call { function: &enums::READ, args: vec![text, labels, name], ty, position: at })
     }
 
+    /// The text of an array as an array of an enum. Errors: 22P02, 42846.
+    pub(super) fn coerce_enums(
+        &mut self,
+        expr: Expr,
+        id: u32,
+        context: CastContext,
+        at: u32,
+    ) -> Result<Expr> {
+        let texts = SqlType::Text.array().ok_or_else(|| Error::internal("text has no arrays"))?;
+        let ty = SqlType::Enum(id).array().ok_or_else(|| Error::internal("enums have no arrays"))?;
+        let (labels, name) = self.labels(id)?;
+        let name = Expr::Literal { value: Datum::Text(name.into()), ty: SqlType::Text };
+        let value = self.coerce(expr, texts, context, at)?;
+        let args = vec![value, labels, name];
+        self.fold(Expr::Call { function: &enums::READ_ALL, args, ty, position: at })
+    }
+
     /// Where a label stands among the labels; anything else as it is.
     pub(super) fn ranked(&self, expr: Expr) -> Result<Expr> {
         let SqlType::Enum(id) = expr.ty() else { return Ok(expr) };
@@ -186,12 +203,7 @@ impl Binder<'_> {
     }
 
     /// A comparison of enums. `None`: it is none.
-    pub(super) fn enum_operator(
-        &mut self,
-        op: &str,
-        args: &[Located],
-        at: u32,
-    ) -> Result<Option<Expr>> {
+    pub(super) fn enum_operator(&mut self, op: &str, args: &[Located], at: u32) -> Result<Option<Expr>> {
         let [(a, at_a), (b, at_b)] = args else { return Ok(None) };
         let ty = match (a.ty(), b.ty()) {
             (ty @ SqlType::Enum(_), SqlType::Unknown) | (SqlType::Unknown, ty @ SqlType::Enum(_)) => ty,

@@ -517,8 +517,7 @@ impl<'a> Reader<'a> {
                 Datum::Array(std::sync::Arc::new(array))
             }
             24 => {
-                let record =
-                    crate::record::RecordValue::decode(self.bytes()?).map_err(|_| damaged())?;
+                let record = crate::record::RecordValue::decode(self.bytes()?).map_err(|_| damaged())?;
                 Datum::Record(std::sync::Arc::new(record))
             }
             _ => return Err(damaged()),

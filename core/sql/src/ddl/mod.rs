@@ -28,8 +28,8 @@ mod views;
 
 pub use apply::{execute, set_statistics};
 pub use load::load_catalog;
-pub(crate) use user_types::domain_mark;
 pub use sequences::{apply_options, names_sequence, stored_name};
+pub(crate) use user_types::domain_mark;
 
 use crate::catalog::{Column, ForeignKey, IndexColumn, Sequence, Table, UserType, View, ViewColumn};
 use crate::parse::ast::{AlterTable, SequenceOptions};

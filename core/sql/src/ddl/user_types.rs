@@ -51,20 +51,20 @@ impl Change {
 
     /// What is of this type. Views are asked by their texts: a cast in one names the type.
     fn user_of(&self, ty: &UserType) -> Option<String> {
-        let is_it = |it: SqlType| {
-            matches!(it.element().unwrap_or(it), SqlType::Record(id) | SqlType::Enum(id) if id == ty.id)
-        };
+        let is_it = |it: SqlType| matches!(it.element().unwrap_or(it), SqlType::Record(id) | SqlType::Enum(id) if id == ty.id);
         let names_it = |text: &str| text.contains(&ty.name);
         let mark = domain_mark(&ty.name);
         for table in self.catalog.tables.values() {
             for (_, column) in table.visible() {
-                let in_text = [&column.default, &column.generated].into_iter().flatten().any(|it| names_it(it));
+                let in_text =
+                    [&column.default, &column.generated].into_iter().flatten().any(|it| names_it(it));
                 if is_it(column.ty) || in_text {
                     return Some(format!("column {} of table {}", column.name, table.name));
                 }
             }
             let check = table.checks.iter().find(|it| it.name.starts_with(&mark) || names_it(&it.expression));
-            if check.is_some() || table.indexes.iter().any(|it| it.predicate.as_ref().is_some_and(|it| names_it(it)))
+            if check.is_some()
+                || table.indexes.iter().any(|it| it.predicate.as_ref().is_some_and(|it| names_it(it)))
             {
                 return Some(format!("table {}", table.name));
             }

@@ -202,9 +202,7 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
         | SqlType::Name
         | SqlType::Char(_)
         | SqlType::Enum(_)
-        | SqlType::Json => {
-            Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into())
-        }
+        | SqlType::Json => Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into()),
         SqlType::Bytea => Datum::Bytea(take_bytes(bytes)?.into()),
         SqlType::Interval => Datum::Interval(columns::interval_from(take(bytes, 16)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes)?),

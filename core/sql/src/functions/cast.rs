@@ -155,9 +155,7 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
         | SqlType::Name
         | SqlType::Char(_)
         | SqlType::Enum(_)
-        | SqlType::Json => {
-            Datum::Text(row.text(0)?.into())
-        }
+        | SqlType::Json => Datum::Text(row.text(0)?.into()),
         SqlType::Bytea => Datum::Bytea(row.bytes(0)?.into()),
         SqlType::Date => Datum::Date(row.i32(0)?),
         SqlType::Timestamp => Datum::Timestamp(row.i64(0)?),

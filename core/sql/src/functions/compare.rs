@@ -4,9 +4,9 @@
 use super::kernel::{self, Arg, Shape};
 use super::{Scalar, Value, scalar};
 use crate::array::ArrayValue;
-use crate::record::RecordValue;
 use crate::civil::interval_key;
 use crate::columns::interval_from;
+use crate::record::RecordValue;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;

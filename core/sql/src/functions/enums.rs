@@ -33,6 +33,22 @@ pub static READ: Scalar = entry("enum read", &[Text, SqlType::ANY_ARRAY, Text], 
     })
 });
 
+/// The texts of an array as labels: the array, the labels, the type's name.
+pub static READ_ALL: Scalar =
+    entry("enums read", &[SqlType::ANY_ARRAY, SqlType::ANY_ARRAY, Text], Unknown, true, |call| {
+        let element = call.result.element().unwrap_or(Text);
+        call.rows(true, |values| {
+            let (mut array, labels) = ((**array_of(&values[0])?).clone(), array_of(&values[1])?);
+            if let Some(Datum::Text(stray)) =
+                array.items.iter().find(|it| !it.is_null() && !labels.items.contains(it))
+            {
+                return Err(no_label(text_of(&values[2])?, stray));
+            }
+            array.element = element;
+            Ok(Datum::Array(array.into()))
+        })
+    });
+
 /// A value that has passed a constraint: the value, whether it does, the domain, the constraint's name (NULL: NOT NULL).
 pub static CHECKED: Scalar = entry("domain check", &[Unknown, Bool, Text, Text], Unknown, false, |call| {
     call.rows(false, |values| match &values[1] {

@@ -307,7 +307,8 @@ impl Parser<'_> {
             if matches!(token.kind, Kind::Word | Kind::Quoted) && parser.peek_at(1)?.kind == Kind::Punct(b'.')
             {
                 let third = parser.peek_at(2)?;
-                if third.kind == Kind::Operator && parser.slice(third) == "*" {
+                let is_cast = parser.peek_at(3)?.kind == Kind::DoubleColon;
+                if third.kind == Kind::Operator && parser.slice(third) == "*" && !is_cast {
                     let table = parser.name()?;
                     parser.take()?;
                     parser.take()?;

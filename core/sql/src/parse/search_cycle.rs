@@ -1,9 +1,7 @@
 //! SEARCH DEPTH FIRST and CYCLE of a WITH RECURSIVE query, said by means of columns that hold the rows on the way: as the standard
 //! defines them. Both terms become derived tables with the query's column names, beside which the new columns are computed.
 
-use super::ast::{
-    Alias, Expr, ExprKind, Name, Query, Select, SelectItem, SetExpr, SetKind, TableExpr,
-};
+use super::ast::{Alias, Expr, ExprKind, Name, Query, Select, SelectItem, SetExpr, SetKind, TableExpr};
 use super::expr::plain_call;
 use super::parser::Parser;
 use orrery_base::{Error, Result, SqlState};
@@ -102,7 +100,7 @@ impl Clauses {
         self.search.iter().map(|it| it.1.clone()).chain(cycle).collect()
     }
 
-    /// Errors: 42601.
+    /// Errors: 42601, 42701.
     fn check(&self, columns: &[Name]) -> Result<()> {
         let wrong = |message: String, at: u32| Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         let lists = self.search.iter().map(|it| ("search", &it.0));
@@ -116,7 +114,8 @@ impl Clauses {
                     );
                 }
                 if list[..place].iter().any(|it| it.text == column.text) {
-                    return wrong(format!("{what} column \"{}\" specified more than once", column.text), self.at);
+                    let message = format!("{what} column \"{}\" specified more than once", column.text);
+                    return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(self.at));
                 }
             }
         }
@@ -136,7 +135,8 @@ impl Clauses {
         let refuse = || Error::unsupported("SEARCH or CYCLE of a query of this form").at(self.at);
         let Query { body, with, .. } = &query;
         let SetExpr::SetOperation { kind: SetKind::Union, all, left, right, at } = body else {
-            let message = "with a SEARCH or CYCLE clause, the left and right sides of the UNION must be SELECTs";
+            let message =
+                "with a SEARCH or CYCLE clause, the left and right sides of the UNION must be SELECTs";
             return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message));
         };
         let (SetExpr::Select(_), SetExpr::Select(inner)) = (&**left, &**right) else {
@@ -155,8 +155,7 @@ impl Clauses {
         if let Some(cycle) = &self.cycle {
             let (left, right) = (self.column(&alias, &cycle.mark), cycle.values.0.clone());
             let op = "<>".to_owned();
-            let goes_on =
-                self.expr(ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) });
+            let goes_on = self.expr(ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) });
             inner.filter = Some(match inner.filter.take() {
                 None => goes_on,
                 Some(filter) => self.expr(ExprKind::And(vec![filter, goes_on])),
@@ -222,8 +221,7 @@ impl Clauses {
                 all: false,
                 array: Box::new(self.column(&self.term(), path)),
             });
-            let (branches, otherwise) =
-                (vec![(seen, values.0.clone())], Some(Box::new(values.1.clone())));
+            let (branches, otherwise) = (vec![(seen, values.0.clone())], Some(Box::new(values.1.clone())));
             new.push(self.expr(ExprKind::Case { operand: None, branches, otherwise }));
             new.push(longer(path, by));
         }

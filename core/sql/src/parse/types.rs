@@ -98,7 +98,11 @@ impl Parser<'_> {
             return self.refuse("type \"char\"");
         }
         let name = self.function_name()?;
-        if matches!(name.text.as_str(), "pg_catalog" | "public") && self.accept_punct(b'.')? { self.label() } else { Ok(name) }
+        if matches!(name.text.as_str(), "pg_catalog" | "public") && self.accept_punct(b'.')? {
+            self.label()
+        } else {
+            Ok(name)
+        }
     }
 
     /// What follows a type to make it an array's: `[]`, `[3]`, `ARRAY`. Sizes and the number of dimensions are not kept.
