@@ -268,16 +268,12 @@ pub fn bind(
         ast::Statement::DropView { names, if_exists, cascade } => {
             binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
         }
-        ast::Statement::CreateType(create) => binder.create_type(create).map(Bound::Ddl),
-        ast::Statement::AlterType(alter) => binder.alter_type(alter).map(Bound::Ddl),
-        ast::Statement::DropType { names, if_exists, domain } => {
-            binder.drop_types(names, *if_exists, *domain).map(Bound::Ddl)
-        }
-        ast::Statement::CreateSequence(create) => binder.create_sequence(create).map(Bound::Ddl),
-        ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter).map(Bound::Ddl),
-        ast::Statement::DropSequence { names, if_exists, cascade } => {
-            binder.drop_sequence(names, *if_exists, *cascade).map(Bound::Ddl)
-        }
+        ast::Statement::CreateType(_)
+        | ast::Statement::AlterType(_)
+        | ast::Statement::DropType { .. }
+        | ast::Statement::CreateSequence(_)
+        | ast::Statement::AlterSequence(_)
+        | ast::Statement::DropSequence { .. } => bind_definition(binder, &parsed.statement).map(Bound::Ddl),
         ast::Statement::AlterTable(alter) => binder.alter_table(alter).map(Bound::Ddl),
         ast::Statement::RenameIndex { name, if_exists, to } => {
             binder.rename_index(name, *if_exists, to).map(Bound::Ddl)
@@ -341,6 +337,23 @@ pub fn bind(
             let tables = lock_table::tables(&mut binder, &lock.names)?;
             control(Control::LockTable { tables, mode: lock.mode, nowait: lock.nowait })
         }
+    }
+}
+
+/// Statements that define what is no table.
+fn bind_definition(mut binder: Binder<'_>, statement: &ast::Statement) -> Result<Ddl> {
+    match statement {
+        ast::Statement::CreateType(create) => binder.create_type(create),
+        ast::Statement::AlterType(alter) => binder.alter_type(alter),
+        ast::Statement::DropType { names, if_exists, domain } => {
+            binder.drop_types(names, *if_exists, *domain)
+        }
+        ast::Statement::CreateSequence(create) => binder.create_sequence(create),
+        ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter),
+        ast::Statement::DropSequence { names, if_exists, cascade } => {
+            binder.drop_sequence(names, *if_exists, *cascade)
+        }
+        _ => Err(Error::internal("a statement that defines nothing")),
     }
 }
 
