@@ -147,7 +147,7 @@ class Record:
             counted = re.fullmatch(r"(?:INSERT 0|UPDATE|DELETE|COPY) (\d+)", tag)
             return before + [f"statement count {counted[1]}" if counted else "statement ok"] + sql
         modes = [word for word in self.head[2:] if word.endswith("sort")] if self.head[0] == "query" else []
-        letters = "".join(TYPE_LETTERS.get(oid, "?") for oid in oids) or "?"
+        letters = "".join(TYPE_LETTERS.get(oid, "T" if oid >= 16384 or oid in (2249, 2287) else "?") for oid in oids) or "?"
         shown = sort_rows([[show(value) for value in row] for row in rows], modes[0] if modes else None)
         return before + [" ".join(["query", letters] + modes)] + sql + ["----"] + [" ".join(row).rstrip() for row in shown]
 

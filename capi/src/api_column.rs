@@ -62,6 +62,8 @@ fn kind(ty: SqlType) -> orrery_type {
         | SqlType::Json
         | SqlType::Jsonb
         | SqlType::Time
+        | SqlType::Record(_)
+        | SqlType::Enum(_)
         | SqlType::Array(_) => orrery_type::ORRERY_TYPE_TEXT,
         SqlType::Bytea => orrery_type::ORRERY_TYPE_BYTEA,
         SqlType::Date => orrery_type::ORRERY_TYPE_DATE,

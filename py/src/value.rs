@@ -184,6 +184,12 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<B
             let lengths: Vec<u32> = array.dimensions.iter().map(|it| it.length).collect();
             level(py, &lengths, &mut items)?.into_any()
         }
+        // Rows are shown as texts, so one only comes as a part of something else.
+        ValueRef::Record(record) => {
+            let mut text = String::new();
+            record.format_into(&mut text, Default::default());
+            PyString::new(py, &text).into_any()
+        }
         ValueRef::Bytea(value) => PyBytes::new(py, value).into_any(),
         ValueRef::Numeric(value) => classes(py)?.decimal.bind(py).call1((value.to_string(),))?,
         ValueRef::Uuid(value) => {

@@ -196,7 +196,15 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
             let targets = new.foreign_keys.iter().map(|key| TreeId(key.target));
             locks.extend(targets.filter(|id| id.0 != 0).map(|id| (id, TableLock::ShareRowExclusive)));
         }
-        Bound::Ddl(Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) | Ddl::Nothing(_)) => {}
+        Bound::Ddl(
+            Ddl::CreateView(_)
+            | Ddl::DropView { .. }
+            | Ddl::CreateSequence(_)
+            | Ddl::CreateType(_)
+            | Ddl::AlterType(_)
+            | Ddl::DropTypes { .. }
+            | Ddl::Nothing(_),
+        ) => {}
         Bound::Control(Control::Copy(copy)) => locks.push((copy.table.id, TableLock::RowExclusive)),
         Bound::Control(Control::LockTable { tables, mode, .. }) => {
             locks.extend(tables.iter().map(|table| (table.id, *mode)));
@@ -238,6 +246,9 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             | Ddl::CreateView(_)
             | Ddl::DropView { .. }
             | Ddl::CreateSequence(_)
+            | Ddl::CreateType(_)
+            | Ddl::AlterType(_)
+            | Ddl::DropTypes { .. }
             | Ddl::DropSequence { .. }
             | Ddl::Nothing(_),
         ) => (Vec::new(), Vec::new()),

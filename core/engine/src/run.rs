@@ -13,7 +13,7 @@ use crate::transaction::{self, Explicit};
 use orrery_base::kv::{Isolation, Transaction};
 use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::bind::Bound;
-use orrery_sql::catalog::Catalog;
+use orrery_sql::catalog::{Catalog, UserTypeKind};
 use orrery_sql::datum::Datum;
 use orrery_sql::ddl::{self, Ddl};
 use orrery_sql::eval;
@@ -439,6 +439,11 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
     match ddl {
         Ddl::CreateTable(_) => "CREATE TABLE",
         Ddl::DropTable { .. } => "DROP TABLE",
+        Ddl::CreateType(new) if matches!(new.kind, UserTypeKind::Domain(_)) => "CREATE DOMAIN",
+        Ddl::CreateType(_) => "CREATE TYPE",
+        Ddl::AlterType(_) => "ALTER TYPE",
+        Ddl::DropTypes { domain: true, .. } => "DROP DOMAIN",
+        Ddl::DropTypes { .. } => "DROP TYPE",
         Ddl::CreateView(_) => "CREATE VIEW",
         Ddl::DropView { .. } => "DROP VIEW",
         Ddl::AlterTable { .. } => "ALTER TABLE",

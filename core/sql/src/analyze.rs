@@ -96,6 +96,9 @@ fn width(value: &Datum) -> usize {
         Datum::Numeric(_) | Datum::Interval(_) | Datum::Uuid(_) => 16,
         Datum::Text(text) | Datum::Jsonb(text) => text.len(),
         Datum::Array(array) => 16 + array.items.iter().map(width).sum::<usize>(),
+        Datum::Record(record) => {
+            16 + record.fields.iter().map(|field| 8 + width(&field.value)).sum::<usize>()
+        }
         Datum::Bytea(bytes) => bytes.len(),
     }
 }

@@ -21,6 +21,8 @@ pub struct Catalog {
     pub index_owner: BTreeMap<String, String>,
     /// By sequence id.
     pub sequences: BTreeMap<u32, Sequence>,
+    /// Users' types, by id.
+    pub types: BTreeMap<u32, Arc<UserType>>,
     /// The next free tree id and object id.
     pub next_tree: u32,
     /// What the names of the session's temporary tables begin with, in the view of a session that has some: see
@@ -67,6 +69,42 @@ pub struct Table {
     pub foreign_keys: Vec<ForeignKey>,
     /// What ANALYZE found.
     pub statistics: Option<Arc<TableStatistics>>,
+}
+
+/// A user's type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserType {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: UserTypeKind,
+}
+
+/// What a user's type is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UserTypeKind {
+    /// Its labels, in order.
+    Enum(Vec<String>),
+    /// The names and types of its fields; of a field of a domain, with the domain's id.
+    Composite(Vec<(String, SqlType, Option<u32>)>),
+    /// A domain.
+    Domain(Domain),
+}
+
+/// A domain: a type with constraints. Columns and expressions are of its base type; the constraints are looked at where a value is
+/// cast to it, and are constraints of the tables that have columns of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Domain {
+    /// The type under it.
+    pub base: SqlType,
+    /// NOT NULL
+    pub not_null: bool,
+    /// DEFAULT, as SQL text.
+    pub default: Option<String>,
+    /// CHECK: names and texts, in which the value is called `value`.
+    pub checks: Vec<(String, String)>,
 }
 
 /// A view: a query under a name. Its text is bound anew wherever it is used.
@@ -372,6 +410,12 @@ impl Catalog {
             || self.views.contains_key(name)
             || self.has_index_named(name)
             || self.sequence(name).is_some()
+            || self.user_type(name).is_some()
+    }
+
+    /// The user's type of this name.
+    pub fn user_type(&self, name: &str) -> Option<&Arc<UserType>> {
+        self.types.values().find(|it| it.name == name)
     }
 
     /// Whether an index or a primary key constraint has this name.

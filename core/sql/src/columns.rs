@@ -4,6 +4,7 @@
 
 use crate::array::ArrayValue;
 use crate::datum::{Datum, Interval};
+use crate::record::RecordValue;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types as arrow;
@@ -81,6 +82,8 @@ impl ColumnBuilder {
             | SqlType::Json
             | SqlType::Jsonb
             | SqlType::Array(_)
+            | SqlType::Record(_)
+            | SqlType::Enum(_)
             | SqlType::Bytea => {
                 let mut offsets = Vec::with_capacity(capacity + 1);
                 offsets.push(0);
@@ -170,6 +173,7 @@ impl ColumnBuilder {
                 return self.push_bytes(value.as_bytes());
             }
             (Values::Bytes(..), Datum::Array(value)) => return self.push_bytes(&value.encode()),
+            (Values::Bytes(..), Datum::Record(value)) => return self.push_bytes(&value.encode()),
             (Values::Bytes(..), Datum::Bytea(value)) => return self.push_bytes(value),
             (Values::Bytes(..), Datum::Numeric(value)) => return self.push_bytes(&value.to_wide()),
             _ => return Err(wrong_type(self.ty)),
@@ -202,7 +206,7 @@ impl ColumnBuilder {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 let bytes = Buffer::from_vec(bytes);
                 match self.ty {
-                    SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => {
+                    SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) | SqlType::Record(_) => {
                         Arc::new(BinaryArray::new(offsets, bytes, nulls))
                     }
                     _ => Arc::new(StringArray::try_new(offsets, bytes, nulls).map_err(not_utf8)?),
@@ -293,6 +297,9 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
         (SqlType::Array(_), DataType::Binary) => {
             Datum::Array(Arc::new(ArrayValue::decode(array.as_binary::<i32>().value(row))?))
         }
+        (SqlType::Record(_), DataType::Binary) => {
+            Datum::Record(Arc::new(RecordValue::decode(array.as_binary::<i32>().value(row))?))
+        }
         (SqlType::Time, DataType::Time64(_)) => {
             Datum::Time(array.as_primitive::<arrow::Time64MicrosecondType>().value(row))
         }
@@ -302,6 +309,7 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
             | SqlType::Name
             | SqlType::Char(_)
             | SqlType::Json
+            | SqlType::Enum(_)
             | SqlType::Unknown,
             DataType::Utf8,
         ) => Datum::Text(array.as_string::<i32>().value(row).into()),

@@ -1,6 +1,7 @@
 //! A single SQL value.
 
 use crate::array::ArrayValue;
+use crate::record::RecordValue;
 use crate::types::SqlType;
 use orrery_row::numeric::Numeric;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub enum Datum {
     Jsonb(Arc<str>),
     /// An array.
     Array(Arc<ArrayValue>),
+    /// A row value.
+    Record(Arc<RecordValue>),
 }
 
 /// An interval: three parts that do not convert into one another (PostgreSQL documentation, 8.5.4).
@@ -65,6 +68,7 @@ impl Datum {
             (Datum::Float8(a), Datum::Float8(b)) => a.to_bits() == b.to_bits(),
             (Datum::Numeric(a), Datum::Numeric(b)) => a == b && a.scale() == b.scale(),
             (Datum::Array(a), Datum::Array(b)) => a.identical(b),
+            (Datum::Record(a), Datum::Record(b)) => a.identical(b),
             (a, b) => a == b,
         }
     }
@@ -90,6 +94,7 @@ impl Datum {
             Datum::Time(_) => SqlType::Time,
             Datum::Jsonb(_) => SqlType::Jsonb,
             Datum::Array(array) => array.element.array().unwrap_or(SqlType::Unknown),
+            Datum::Record(_) => SqlType::Record(0),
         }
     }
 

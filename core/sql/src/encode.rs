@@ -18,6 +18,7 @@ use crate::functions::kernel::Arg;
 use crate::functions::{EvalContext, Value};
 use crate::json;
 use crate::plan::KeyBounds;
+use crate::record::RecordValue;
 use crate::types::SqlType;
 use arrow_array::Array;
 use arrow_buffer::NullBuffer;
@@ -46,6 +47,8 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
         | SqlType::Json
         | SqlType::Jsonb
         | SqlType::Array(_)
+        | SqlType::Record(_)
+        | SqlType::Enum(_)
         | SqlType::Bytea
         | SqlType::Unknown => PhysicalType::Bytes,
         SqlType::Fitted(fitted) => physical_type(fitted.layout()),
@@ -133,6 +136,7 @@ pub fn push_key(key: &mut Vec<u8>, value: &Datum, ty: SqlType, descending: bool)
         Datum::Text(value) => writer.bytes(value.as_bytes(), descending),
         Datum::Jsonb(value) => writer.bytes(&json::key(value), descending),
         Datum::Array(value) => writer.bytes(&value.key(), descending),
+        Datum::Record(value) => writer.bytes(&value.key(), descending),
         Datum::Bytea(value) => writer.bytes(value, descending),
         Datum::Interval(value) => writer.i128(interval_key(*value), descending),
         Datum::Uuid(value) => writer.fixed(value, descending),
@@ -158,6 +162,7 @@ pub fn write_column(writer: &mut RowWriter<'_>, column: usize, value: &Datum, ty
         Datum::Numeric(value) => writer.bytes(column, &value.to_wide()),
         Datum::Text(value) | Datum::Jsonb(value) => writer.bytes(column, value.as_bytes()),
         Datum::Array(value) => writer.bytes(column, &value.encode()),
+        Datum::Record(value) => writer.bytes(column, &value.encode()),
         Datum::Bytea(value) => writer.bytes(column, value),
         Datum::Interval(value) => writer.fixed(column, &columns::interval_bytes(*value)),
         Datum::Uuid(value) => writer.fixed(column, value),
@@ -201,11 +206,15 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
             Datum::Numeric(orrery_row::numeric::Numeric::from_decimal128(coefficient, scale.into()))
         }
         SqlType::Numeric => Datum::Numeric(columns::numeric_from(view.bytes(column)?)?),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
-            Datum::Text(utf8(view.bytes(column)?)?.into())
-        }
+        SqlType::Text
+        | SqlType::Varchar(_)
+        | SqlType::Name
+        | SqlType::Char(_)
+        | SqlType::Enum(_)
+        | SqlType::Json => Datum::Text(utf8(view.bytes(column)?)?.into()),
         SqlType::Jsonb => Datum::Jsonb(utf8(view.bytes(column)?)?.into()),
         SqlType::Array(_) => Datum::Array(std::sync::Arc::new(ArrayValue::decode(view.bytes(column)?)?)),
+        SqlType::Record(_) => Datum::Record(std::sync::Arc::new(RecordValue::decode(view.bytes(column)?)?)),
         SqlType::Time => Datum::Time(i64::from_le_bytes(view.fixed(column))),
         SqlType::Bytea | SqlType::Unknown => Datum::Bytea(view.bytes(column)?.into()),
         SqlType::Interval => Datum::Interval(columns::interval_from(&view.fixed::<16>(column))),
@@ -455,7 +464,7 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Decimal { scale, .. } => reader
             .i128(descending)?
             .map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into()))),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Json => {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Json | SqlType::Enum(_) => {
             match reader.bytes(descending)? {
                 Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
                 None => None,

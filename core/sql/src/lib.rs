@@ -25,6 +25,7 @@ pub mod json;
 pub mod optimize;
 pub mod parse;
 pub mod plan;
+pub mod record;
 pub mod regex;
 pub mod text;
 pub mod types;

@@ -84,6 +84,7 @@ pub fn format_into(into: &mut String, value: &Datum, _ty: SqlType, settings: For
         Datum::Time(micros) => civil::format_time(into, *micros),
         Datum::Jsonb(text) => into.push_str(text),
         Datum::Array(array) => array.format_into(into, settings),
+        Datum::Record(record) => record.format_into(into, settings),
     }
 }
 
@@ -236,6 +237,10 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
             Datum::Text(text.into())
         }
         SqlType::Jsonb => Datum::Jsonb(json::normalize(text)?.into()),
+        // Their labels and fields are the catalog's: the binder reads them.
+        SqlType::Record(_) | SqlType::Enum(_) => {
+            return Err(Error::unsupported("this text as a value of a user's type"));
+        }
         SqlType::Array(element) => Datum::Array(ArrayValue::parse(text, element.ty(), settings)?.into()),
         SqlType::Interval => {
             let read = civil::parse_interval(text, settings.interval_style);

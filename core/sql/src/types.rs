@@ -58,6 +58,10 @@ pub enum SqlType {
     Jsonb,
     /// `name`: a text of at most 63 bytes; longer ones are cut, as identifiers are.
     Name,
+    /// A row value, of the composite type or table with this id; 0: of no type in particular. See [`crate::record`].
+    Record(u32),
+    /// An enum type, by its id: its values are their labels' texts. Their order is known to the binder alone.
+    Enum(u32),
     /// An array of any number of dimensions. Of [`Element::ANY`]: any array, in the signatures of functions.
     Array(Element),
     /// A type with a modifier that counts when a value is given to a column or cast, and nowhere else: no column and no
@@ -177,6 +181,8 @@ impl Element {
             SqlType::Varchar(Some(limit)) => (10, limit + 1),
             SqlType::Char(None) => (18, 0),
             SqlType::Char(Some(limit)) => (18, limit + 1),
+            SqlType::Record(id) => (24, id),
+            SqlType::Enum(id) => (25, id),
             other => (other.tag(), 0),
         };
         Some(Element { tag, modifier })
@@ -189,6 +195,8 @@ impl Element {
             8 => SqlType::Decimal { precision: (self.modifier >> 8) as u8, scale: self.modifier as u8 },
             10 => SqlType::Varchar(limit),
             18 => SqlType::Char(limit),
+            24 => SqlType::Record(self.modifier),
+            25 => SqlType::Enum(self.modifier),
             tag => match SqlType::of_tag(tag) {
                 Some(ty) => ty,
                 None => SqlType::Unknown,
@@ -228,6 +236,8 @@ impl SqlType {
             SqlType::Array(_) => 21,
             SqlType::Name => 22,
             SqlType::Fitted(_) => 23,
+            SqlType::Record(_) => 24,
+            SqlType::Enum(_) => 25,
         }
     }
 
@@ -253,6 +263,8 @@ impl SqlType {
             19 => SqlType::Json,
             20 => SqlType::Jsonb,
             22 => SqlType::Name,
+            24 => SqlType::Record(0),
+            25 => SqlType::Enum(0),
             _ => return None,
         })
     }
@@ -272,7 +284,7 @@ impl SqlType {
 
     /// Whether values compare by [`crate::functions::compare::value_key`], not by their bytes in an array.
     pub fn is_keyed(&self) -> bool {
-        matches!(self, SqlType::Char(_) | SqlType::Jsonb | SqlType::Array(_))
+        matches!(self, SqlType::Char(_) | SqlType::Jsonb | SqlType::Array(_) | SqlType::Record(_))
     }
 
     /// PostgreSQL's full name, with the modifier.
@@ -312,6 +324,8 @@ impl SqlType {
             SqlType::Json => "json",
             SqlType::Jsonb => "jsonb",
             SqlType::Name => "name",
+            SqlType::Record(_) => "record",
+            SqlType::Enum(_) => "enum",
             SqlType::Fitted(fitted) => fitted.layout().base_name(),
             SqlType::Array(element) => match element.ty() {
                 SqlType::Unknown => "anyarray",
@@ -336,6 +350,8 @@ impl SqlType {
                 SqlType::Json => "json[]",
                 SqlType::Jsonb => "jsonb[]",
                 SqlType::Name => "name[]",
+                SqlType::Record(_) => "record[]",
+                SqlType::Enum(_) => "enum[]",
                 SqlType::Array(_) | SqlType::Fitted(_) => "array of arrays",
             },
         }
@@ -348,6 +364,7 @@ impl SqlType {
             SqlType::Decimal { .. } => SqlType::Numeric,
             SqlType::Varchar(_) | SqlType::Name => SqlType::Text,
             SqlType::Char(_) => SqlType::Char(None),
+            SqlType::Record(_) => SqlType::Record(0),
             SqlType::Fitted(fitted) => fitted.layout(),
             SqlType::Array(element) => element.ty().base().array().unwrap_or(*self),
             other => *other,
@@ -378,13 +395,14 @@ impl SqlType {
             SqlType::Int8 => DataType::Int64,
             SqlType::Float4 => DataType::Float32,
             SqlType::Float8 => DataType::Float64,
-            SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) => DataType::Binary,
+            SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) | SqlType::Record(_) => DataType::Binary,
             SqlType::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
             SqlType::Text
             | SqlType::Varchar(_)
             | SqlType::Name
             | SqlType::Char(_)
             | SqlType::Json
+            | SqlType::Enum(_)
             | SqlType::Jsonb => DataType::Utf8,
             SqlType::Time => DataType::Time64(TimeUnit::Microsecond),
             SqlType::Date => DataType::Date32,

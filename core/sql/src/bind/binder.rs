@@ -45,6 +45,12 @@ pub(super) struct Binder<'a> {
     pub(super) level: Level,
     relation_count: usize,
     /// WITH RECURSIVE queries being bound, innermost last, and how many there were.
+    /// Rows of tables that were asked for and not put into a plan yet.
+    pub(super) whole_rows: Vec<super::composite::WholeRow>,
+    /// Columns of row values whose fields are known.
+    pub(super) row_shapes: Vec<(ColumnId, super::composite::Shape)>,
+    /// A table's row is put together where it is named: no outer join makes rows up there.
+    pub(super) inline_rows: bool,
     pub(super) recursions: Vec<Recursion>,
     pub(super) recursion_count: usize,
     /// Sides of outer joins being bound whose rows may be made up.
@@ -153,6 +159,9 @@ impl<'a> Binder<'a> {
             slots: Vec::new(),
             level: Level::default(),
             relation_count: 0,
+            whole_rows: Vec::new(),
+            row_shapes: Vec::new(),
+            inline_rows: false,
             recursions: Vec::new(),
             recursion_count: 0,
             nullable_count: 0,

@@ -30,6 +30,7 @@ pub(super) fn category(ty: SqlType) -> Category {
         SqlType::Interval => Category::Timespan,
         SqlType::Unknown => Category::Unknown,
         SqlType::Bytea | SqlType::Uuid | SqlType::Json | SqlType::Jsonb => Category::User,
+        SqlType::Record(_) | SqlType::Enum(_) => Category::User,
         _ => Category::Numeric,
     }
 }
@@ -96,6 +97,20 @@ impl Binder<'_> {
         let from = expr.ty();
         if from == target {
             return Ok(expr);
+        }
+        if let SqlType::Record(id @ 1..) = target {
+            return self.coerce_row(expr, id, context, at);
+        }
+        if let SqlType::Enum(id) = target
+            && !matches!(&expr, Expr::Literal { value: Datum::Null, .. })
+        {
+            return self.coerce_enum(expr, id, context, at);
+        }
+        if let Some(SqlType::Enum(id)) = target.element()
+            && !matches!(&expr, Expr::Literal { value: Datum::Null, .. })
+            && (from == SqlType::Unknown || from.base() == SqlType::Text)
+        {
+            return self.coerce_enums(expr, id, context, at);
         }
         if let SqlType::Fitted(fitted) = target {
             let plain = self.coerce(expr, fitted.layout(), context, at)?;

@@ -1,8 +1,30 @@
-//! COPY's options.
+//! COPY's options, and how it reads users' types.
 
 use super::CopyFormat;
+use super::binder::Binder;
+use crate::catalog::Table;
+use crate::expr::Expr;
+use crate::functions::CastContext;
 use crate::parse::ast::{CopyValue, Name};
+use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
+use std::collections::BTreeMap;
+
+impl Binder<'_> {
+    /// How the columns of users' types are made of their texts, which are parameters: what their labels and fields are, the catalog
+    /// says.
+    pub(super) fn read_texts(&mut self, table: &Table, targets: &[usize]) -> Result<BTreeMap<usize, Expr>> {
+        let mut read = BTreeMap::new();
+        for (index, &ordinal) in targets.iter().enumerate() {
+            let ty = table.columns[ordinal].ty;
+            if matches!(ty.element().unwrap_or(ty), SqlType::Record(_) | SqlType::Enum(_)) {
+                let text = Expr::Param { index, ty: SqlType::Text };
+                read.insert(index, self.coerce(text, ty, CastContext::Explicit, 0)?);
+            }
+        }
+        Ok(read)
+    }
+}
 
 /// COPY's options. Errors: 42601 for unknown ones and bad values, 0A000 for those not built.
 pub(super) fn copy_format(options: &[(Name, CopyValue)]) -> Result<CopyFormat> {

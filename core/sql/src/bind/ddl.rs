@@ -87,6 +87,9 @@ impl Binder<'_> {
             let message = format!("column \"{}\" specified more than once", name.text);
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(name.at));
         }
+        let super::user_types::Meant { ty, domain } = self.meant(ty)?;
+        self.refuse_row_type(ty, name.at)?;
+        let ty = &ty;
         if *serial {
             let sequence = self.column_sequence(*ty, &ast::SequenceOptions::default(), name.at)?;
             table.sequences.push(NewColumnSequence { column: table.columns.len(), identity: None, sequence });
@@ -100,6 +103,19 @@ impl Binder<'_> {
         if let Some((text, tree)) = default {
             self.validate_default(&column, tree)?;
             column.default = Some(self.stored_default(text)?);
+        }
+        if let Some(domain) = domain
+            && let crate::catalog::UserTypeKind::Domain(of) = &domain.kind
+        {
+            column.not_null |= of.not_null;
+            if column.default.is_none() && generated.is_none() {
+                column.default.clone_from(&of.default);
+            }
+            let mark = crate::ddl::domain_mark(&domain.name);
+            for (check, text) in &of.checks {
+                let shown = format!("{mark}{check}\u{1}{}", table.columns.len());
+                table.checks.push((shown, text.clone()));
+            }
         }
         column.generated = generated.as_ref().map(|(text, _)| text.clone());
         table.columns.push(column);

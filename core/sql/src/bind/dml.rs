@@ -355,7 +355,16 @@ impl Binder<'_> {
         let mut checks = Vec::with_capacity(table.checks.len());
         for check in &table.checks {
             let tree = crate::parse::expression(&check.expression)?;
-            let predicate = self.as_stored(|it| it.condition(&scope.scope, &tree, "CHECK"))?;
+            let of_domain = check.name.split_once('\u{1}').and_then(|it| it.1.split_once('\u{1}'));
+            let seen = match of_domain.and_then(|it| it.1.parse::<usize>().ok()) {
+                // A domain's: it sees the one column.
+                Some(ordinal) if table.columns[ordinal].hidden => continue,
+                Some(ordinal) => {
+                    super::user_types::value_scope(scope.ids[ordinal], table.columns[ordinal].ty)
+                }
+                None => scope.scope.clone(),
+            };
+            let predicate = self.as_stored(|it| it.condition(&seen, &tree, "CHECK"))?;
             let predicate = without_positions(predicate);
             checks.push((check.name.clone(), scope.by_ordinal(predicate, table)));
         }
@@ -405,6 +414,7 @@ impl Binder<'_> {
         let scope = TableScope::new(self, &table, &shown.text);
         let beside = self.beside(&scope, from)?;
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
+        self.inline_rows = beside.is_none();
         self.level.forbidden = Some("UPDATE");
         let bound = self.assignments(&table, &seen, assignments)?;
         self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
@@ -476,6 +486,7 @@ impl Binder<'_> {
     ) -> Result<BoundChange> {
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
         let mut predicate = None;
+        self.inline_rows = beside.is_none();
         if let Some(filter) = filter {
             self.level.forbidden = Some("WHERE");
             predicate = Some(self.condition(&seen, filter, "WHERE")?);
@@ -597,6 +608,7 @@ impl Binder<'_> {
                 self.default_value(column)?
             });
         }
+        let read = self.read_texts(&table, &targets)?;
         let scope = TableScope::new(self, &table, &name.text);
         let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
@@ -609,6 +621,7 @@ impl Binder<'_> {
         Ok(CopyFrom {
             table,
             columns: targets,
+            read,
             defaults,
             generated,
             checks,

@@ -29,7 +29,10 @@ pub(super) fn location(expr: &ast::Expr) -> u32 {
         | ExprKind::Quantified { input, .. }
         | ExprKind::QuantifiedArray { input, .. }
         | ExprKind::Subscript { input, .. }
+        | ExprKind::Field { input, .. }
+        | ExprKind::AllFields(input)
         | ExprKind::Like { input, .. }
+        | ExprKind::NamedCast { input, .. }
         | ExprKind::Cast { input, .. } => location(input),
         ExprKind::And(parts) | ExprKind::Or(parts) => parts.first().map_or(expr.at, location),
         _ => expr.at,
@@ -74,7 +77,8 @@ impl Binder<'_> {
             }
             ExprKind::IsNull { input, negated } => match parts(input) {
                 Some(parts) => self.row_null(scope, parts, *negated),
-                None => Ok(negate_if(self.null_test(scope, input)?, *negated)),
+                None if *negated => self.not_null_test(scope, input),
+                None => self.null_test(scope, input),
             },
             ExprKind::IsTruth { input, value, negated } => self.truth_test(scope, input, *value, *negated),
             ExprKind::IsDistinct { left, right, negated } => {
@@ -103,7 +107,9 @@ impl Binder<'_> {
             ExprKind::Array(items) => self.array_constructor(scope, items, None, at),
             ExprKind::ArrayQuery(query) => self.array_query(scope, query, at),
             ExprKind::Subscript { input, subscripts } => self.subscript(scope, input, subscripts, at),
-            ExprKind::Row(_) => Err(Error::unsupported("row constructor").at(at)),
+            ExprKind::Row(parts) => self.row_value(scope, parts, at),
+            ExprKind::Field { input, name } => self.field(scope, input, name),
+            ExprKind::AllFields(input) => self.expr(scope, input),
             ExprKind::Like { input, pattern, escape, negated, fold_case } => {
                 self.like(scope, (input, pattern, escape.as_deref()), *negated, *fold_case, at)
             }
@@ -111,6 +117,7 @@ impl Binder<'_> {
                 self.case(scope, operand.as_deref(), branches, otherwise.as_deref())
             }
             ExprKind::Cast { input, ty } => self.cast(scope, input, *ty, at),
+            ExprKind::NamedCast { input, named } => self.named_cast(scope, input, named, at),
             ExprKind::Regclass(_) => Err(Error::unsupported("regclass").at(at)),
             ExprKind::Function(function) => self.function_call(scope, function, at),
             ExprKind::Coalesce(args) => {
@@ -161,8 +168,20 @@ impl Binder<'_> {
         };
         Ok(match inner {
             Expr::Literal { value, .. } => Expr::bool(value.is_null()),
+            inner if matches!(inner.ty(), SqlType::Record(_)) => self.all_null(inner, true)?,
             inner => Expr::IsNull(Box::new(inner)),
         })
+    }
+
+    /// IS NOT NULL: of a row value, that no field is.
+    fn not_null_test(&mut self, scope: &Rc<Scope>, input: &ast::Expr) -> Result<Expr> {
+        let test = self.null_test(scope, input)?;
+        match test {
+            Expr::Call { ref args, .. } if matches!(args[0].ty(), SqlType::Record(_)) => {
+                self.all_null(args[0].clone(), false)
+            }
+            test => Ok(negate(test)),
+        }
     }
 
     /// `IS [NOT] TRUE`, `FALSE` or (`None`) `UNKNOWN`.
@@ -259,8 +278,10 @@ impl Binder<'_> {
         if let Some(table) = table {
             return Err(no_from_entry(table));
         }
-        if table.is_none() && scope.has_table(&name.text) {
-            return Err(Error::unsupported("whole-row reference").at(name.at));
+        if table.is_none()
+            && let Some(row) = self.whole_row(scope, name)?
+        {
+            return Ok(row);
         }
         Err(no_column(table, name))
     }
@@ -552,10 +573,13 @@ impl Binder<'_> {
             return self.window_call(scope, function, over, at);
         }
         if !functions::aggregates(&name.text).is_empty() {
+            if let Some(other) = self.rewritten_aggregate(scope, function, at) {
+                return self.expr(scope, &other);
+            }
             return self.aggregate_call(scope, function, at);
         }
         if !within.is_empty() && super::window::is_window_function(&name.text) {
-            return Err(Error::unsupported(format!("hypothetical-set aggregate {}", name.text)).at(at));
+            return self.hypothetical(scope, function, at);
         }
         if super::window::is_window_function(&name.text) {
             let message = format!("window function {} requires an OVER clause", name.text);
@@ -602,6 +626,23 @@ impl Binder<'_> {
         {
             let (arg, at_arg) = bound.pop().expect("there is one");
             return self.coerce(arg, ty, CastContext::Explicit, at_arg);
+        }
+        if matches!(name.text.as_str(), "json_populate_record" | "jsonb_populate_record") && bound.len() == 2
+        {
+            let (fields, id) = self.populated_fields(&bound[0].0, &[], at)?;
+            let (object, base) = (bound.pop().expect("two"), bound.pop().expect("two"));
+            let no_object = Expr::IsNull(Box::new(object.0.clone()));
+            let row = self.populated(base.clone(), object, &fields, id, at)?;
+            if matches!(&no_object, Expr::IsNull(it) if matches!(**it, Expr::Literal { .. })) {
+                return Ok(row);
+            }
+            let ty = row.ty();
+            let base = self.coerce(base.0, ty, CastContext::Implicit, at)?;
+            let branches = vec![(no_object, base)];
+            return Ok(Expr::Case { branches, otherwise: Box::new(row), ty });
+        }
+        if let Some(call) = self.enum_function(&name.text, &bound, at)? {
+            return Ok(call);
         }
         match self.function(&name.text, bound, at)? {
             Some(call) => Ok(call),

@@ -51,7 +51,8 @@ impl Binder<'_> {
                 continue;
             };
             let right = self.bind_beside(&left.scope, item)?;
-            let (root, free) = join(left.root, right.root, JoinKind::Inner, Vec::new(), right.free);
+            let left_root = self.place_whole_rows(left.root)?;
+            let (root, free) = join(left_root, right.root, JoinKind::Inner, Vec::new(), right.free);
             all = Some(Item { root, scope: left.scope.join(right.scope, table_at(item))?, free });
         }
         Ok(all.unwrap_or_else(|| (Logical::one_row(), Scope::default()).into()))
@@ -216,11 +217,12 @@ impl Binder<'_> {
         args: &[ast::Expr],
         ordinality: bool,
         alias: Option<&Alias>,
-        definitions: &[(Name, SqlType)],
+        definitions: &[(Name, ast::TypeName)],
     ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
         let is_record = super::record::is_record_function(&name.text);
-        if is_record && definitions.is_empty() {
+        let populates = name.text.contains("_populate_");
+        if is_record && definitions.is_empty() && !populates {
             return Err(super::record::needs_definitions(name.at));
         }
         if !is_record && let Some((first, _)) = definitions.first() {
@@ -243,7 +245,9 @@ impl Binder<'_> {
         let shown = alias.map_or(name, |alias| &alias.name);
         if is_record {
             let (root, columns) = self.record_function(name, bound, definitions)?;
-            let scope = named(shown, columns.into_iter(), &[])?;
+            let columns = columns.iter().map(|(name, id, ty)| (name.as_str(), *id, *ty));
+            let renamed: &[Name] = if populates { alias.map_or(&[], |alias| &alias.columns) } else { &[] };
+            let scope = named(shown, columns, renamed)?;
             return Ok((root, scope));
         }
         // Without column names the column is called as the alias.
@@ -351,7 +355,8 @@ impl Binder<'_> {
                 self.join_using(left_scope, right_scope, &names, kind, at)?
             }
         };
-        let left_columns = left.root.columns();
+        let left_root = self.place_whole_rows(left.root)?;
+        let left_columns = left_root.columns();
         let sees_left =
             |it: &(usize, Expr)| it.1.has_columns() && it.1.columns_all(|id| left_columns.contains(&id));
         if matches!(kind, ast::JoinKind::Right | ast::JoinKind::Full) && right.free.iter().any(sees_left) {
@@ -360,16 +365,16 @@ impl Binder<'_> {
         }
         let (root, mut free) = match kind {
             ast::JoinKind::Inner | ast::JoinKind::Cross => {
-                join(left.root, right.root, JoinKind::Inner, on, right.free)
+                join(left_root, right.root, JoinKind::Inner, on, right.free)
             }
-            ast::JoinKind::Left => join(left.root, right.root, JoinKind::Left, on, right.free),
+            ast::JoinKind::Left => join(left_root, right.root, JoinKind::Left, on, right.free),
             // The columns are found by id, so the sides may change places.
             ast::JoinKind::Right => {
-                let (root, _) = join(right.root, left.root, JoinKind::Left, on, Vec::new());
+                let (root, _) = join(right.root, left_root, JoinKind::Left, on, Vec::new());
                 (root, right.free)
             }
             ast::JoinKind::Full => {
-                let (root, _) = join(left.root, right.root, JoinKind::Full, on, Vec::new());
+                let (root, _) = join(left_root, right.root, JoinKind::Full, on, Vec::new());
                 (root, right.free)
             }
         };

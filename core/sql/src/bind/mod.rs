@@ -11,6 +11,7 @@ mod binder;
 mod changes;
 mod coerce;
 mod comparable;
+mod composite;
 mod conflict;
 mod copy;
 mod create_as;
@@ -28,6 +29,7 @@ mod query;
 mod record;
 mod recursive;
 mod resolve;
+mod rewritten;
 mod row;
 mod scope;
 mod select;
@@ -35,6 +37,7 @@ mod sequence;
 mod series;
 mod subquery;
 mod temporary;
+mod user_types;
 mod views;
 mod window;
 
@@ -60,6 +63,7 @@ pub(crate) use foreign_key::ITSELF;
 use orrery_base::kv::TableLock;
 use orrery_base::{Error, Result, SqlState};
 pub(crate) use sequence::serial_default;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -200,6 +204,8 @@ pub struct CopyFrom {
     pub table: Arc<Table>,
     /// The ordinals the text gives, in its order.
     pub columns: Vec<usize>,
+    /// Of columns of users' types, by their places in the text: the value, made of the text as a parameter of that number.
+    pub read: BTreeMap<usize, Expr>,
     /// For every column of the table, what it gets when the text does not give it (cast already; no columns in it).
     pub defaults: Vec<Expr>,
     /// Generated columns over the table's columns.
@@ -262,11 +268,12 @@ pub fn bind(
         ast::Statement::DropView { names, if_exists, cascade } => {
             binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
         }
-        ast::Statement::CreateSequence(create) => binder.create_sequence(create).map(Bound::Ddl),
-        ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter).map(Bound::Ddl),
-        ast::Statement::DropSequence { names, if_exists, cascade } => {
-            binder.drop_sequence(names, *if_exists, *cascade).map(Bound::Ddl)
-        }
+        ast::Statement::CreateType(_)
+        | ast::Statement::AlterType(_)
+        | ast::Statement::DropType { .. }
+        | ast::Statement::CreateSequence(_)
+        | ast::Statement::AlterSequence(_)
+        | ast::Statement::DropSequence { .. } => bind_definition(binder, &parsed.statement).map(Bound::Ddl),
         ast::Statement::AlterTable(alter) => binder.alter_table(alter).map(Bound::Ddl),
         ast::Statement::RenameIndex { name, if_exists, to } => {
             binder.rename_index(name, *if_exists, to).map(Bound::Ddl)
@@ -333,6 +340,23 @@ pub fn bind(
     }
 }
 
+/// Statements that define what is no table.
+fn bind_definition(mut binder: Binder<'_>, statement: &ast::Statement) -> Result<Ddl> {
+    match statement {
+        ast::Statement::CreateType(create) => binder.create_type(create),
+        ast::Statement::AlterType(alter) => binder.alter_type(alter),
+        ast::Statement::DropType { names, if_exists, domain } => {
+            binder.drop_types(names, *if_exists, *domain)
+        }
+        ast::Statement::CreateSequence(create) => binder.create_sequence(create),
+        ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter),
+        ast::Statement::DropSequence { names, if_exists, cascade } => {
+            binder.drop_sequence(names, *if_exists, *cascade)
+        }
+        _ => Err(Error::internal("a statement that defines nothing")),
+    }
+}
+
 /// Settings are named without regard to case, quoted or not.
 fn setting(name: &ast::Name) -> String {
     name.text.to_lowercase()
@@ -357,6 +381,7 @@ fn defines(statement: &ast::Statement) -> bool {
             | ast::Statement::CreateView(_)
             | ast::Statement::CreateIndex(_)
             | ast::Statement::AlterTable(_)
+            | ast::Statement::CreateType(_)
     )
 }
 
@@ -364,6 +389,9 @@ fn defines(statement: &ast::Statement) -> bool {
 fn finish(binder: Binder<'_>, query: &crate::plan::logical::Query) -> Result<optimize::Input> {
     if !binder.is_part {
         binder.check_params()?;
+    }
+    if !binder.whole_rows.is_empty() {
+        return Err(Error::unsupported("a table's row as a value in this place"));
     }
     comparable::check(&binder.statement.columns, &query.root)?;
     for subquery in &binder.statement.subqueries {
@@ -373,7 +401,8 @@ fn finish(binder: Binder<'_>, query: &crate::plan::logical::Query) -> Result<opt
 }
 
 fn bind_query(mut binder: Binder<'_>, query: &ast::Query) -> Result<Bound> {
-    let query = binder.query(query)?;
+    let mut query = binder.query(query)?;
+    binder.show_rows(&mut query)?;
     let changes = std::mem::take(&mut binder.changes);
     let plan = optimize::plan(finish(binder, &query)?, query)?;
     changes::with_changes(changes, plan::Statement::Query(plan))

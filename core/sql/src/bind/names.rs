@@ -25,6 +25,13 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         ExprKind::Extreme { greatest, .. } => strong(if *greatest { "greatest" } else { "least" }),
         ExprKind::Exists(_) => strong("exists"),
         ExprKind::Bool(_) => weak("bool"),
+        ExprKind::NamedCast { input, named } => match figure(input) {
+            Some((name, true)) => Some((name, true)),
+            _ => weak(&named.name.text),
+        },
+        ExprKind::Field { name, .. } => strong(&name.text),
+        ExprKind::Row(_) => weak("row"),
+        ExprKind::AllFields(input) => figure(input),
         ExprKind::Cast { input, ty } => match figure(input) {
             Some((name, true)) => Some((name, true)),
             _ => weak(type_name(*ty)),
@@ -77,6 +84,8 @@ fn type_name(ty: SqlType) -> &'static str {
         SqlType::Jsonb => "jsonb",
         // An array is called as its elements.
         SqlType::Array(element) => type_name(element.ty()),
+        SqlType::Record(_) => "row",
+        SqlType::Enum(_) => "enum",
         SqlType::Fitted(fitted) => type_name(fitted.layout()),
     }
 }

@@ -177,6 +177,9 @@ fn type_list(types: &[SqlType]) -> String {
 impl Binder<'_> {
     /// An operator: one argument is a prefix operator, two an infix one. Errors: 42883, 42725.
     pub(super) fn operator(&mut self, op: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
+        if let Some(call) = self.enum_operator(op, &args, at)? {
+            return Ok(call);
+        }
         if let Some((function, args)) = self.polymorphic(functions::scalars(op), &args)? {
             return self.call_as_is(function, args, at);
         }
@@ -317,7 +320,7 @@ impl Binder<'_> {
         }
         let Some((value, at)) = args.pop() else { return Ok((name, args)) };
         let name = match value.ty() {
-            SqlType::Array(_) if name == "json_agg" => "json_agg array",
+            SqlType::Array(_) | SqlType::Record(_) if name == "json_agg" => "json_agg array",
             _ => name,
         };
         let value = self.known(value, at)?;

@@ -76,6 +76,7 @@ impl Binder<'_> {
         let mut keys = self.order_items(&scope, &outputs, order_by)?;
         self.level.allows_series = false;
         let mut on = self.distinct_keys(&scope, &outputs, distinct_on)?;
+        root = self.place_whole_rows(root)?;
         let grouped = !group_by.is_empty()
             || !self.level.aggregates.is_empty()
             || !self.level.groupings.is_empty()
@@ -271,6 +272,12 @@ impl Binder<'_> {
         for item in items {
             match item {
                 SelectItem::Star { table, at } => self.star(scope, table.as_ref(), *at, &mut outputs)?,
+                SelectItem::Expr {
+                    expr: ast::Expr { kind: ExprKind::AllFields(input), .. },
+                    alias: None,
+                } => {
+                    self.expand_fields(scope, input, &mut outputs)?;
+                }
                 SelectItem::Expr { expr, alias } => {
                     let name = alias.as_ref().map_or_else(|| output_name(expr), |alias| alias.text.clone());
                     outputs.push(Output { expr: self.expr(scope, expr)?, name, at: location(expr) });
@@ -343,6 +350,7 @@ impl Binder<'_> {
         let mut fields = Vec::with_capacity(outputs.len());
         for Output { expr, name, at } in outputs {
             let expr = self.known(expr, at)?;
+            let expr = self.shown(expr)?;
             fields.push(Field { name, ty: expr.ty() });
             exprs.push(expr);
         }
@@ -372,14 +380,23 @@ impl Binder<'_> {
         clause: &str,
     ) -> Result<SortBy> {
         if let Some(index) = output_by_name(outputs, expr, clause)? {
-            return Ok(SortBy::Output(index));
+            return self.sort_output(outputs, index);
         }
         let at = location(expr);
         let bound = self.expr(scope, expr)?;
         let bound = self.known(bound, at)?;
         Ok(match outputs.iter().position(|output| output.expr.same(&bound)) {
-            Some(index) => SortBy::Output(index),
-            None => SortBy::Expr(bound, at),
+            Some(index) => self.sort_output(outputs, index)?,
+            None => SortBy::Expr(self.ranked(bound)?, at),
+        })
+    }
+
+    /// By an output column; an enum's by its labels' places.
+    fn sort_output(&self, outputs: &[Output], index: usize) -> Result<SortBy> {
+        let output = &outputs[index];
+        Ok(match output.expr.ty() {
+            SqlType::Enum(_) => SortBy::Expr(self.ranked(output.expr.clone())?, output.at),
+            _ => SortBy::Output(index),
         })
     }
 

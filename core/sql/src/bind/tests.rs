@@ -213,7 +213,8 @@ fn refused_with_code_and_position() {
         ("copy t from stdin with (nosuch 1)", "42601", 25),
         ("select * from (select 1)", "42601", 15),
         ("select a from t limit 'x'", "22P02", 23),
-        ("select t from t", "0A000", 8),
+        ("select u from t", "42703", 8),
+        ("select 1::nosuch", "42704", 11),
         ("select count(distinct *) from t", "42601", 23),
         ("select lower(distinct b) from t", "42809", 8),
     ] {

@@ -92,6 +92,7 @@ impl CopyIn {
         for (at, (&ordinal, builder)) in ordinals.iter().zip(&mut self.columns).enumerate() {
             match (self.cells.get(at), self.copy.table.columns[ordinal].assigned()) {
                 (None, _) => builder.push_null(),
+                (Some(cell), _) if self.copy.read.contains_key(&at) => builder.push_bytes(cell.as_bytes())?,
                 (Some(cell), SqlType::Text | SqlType::Varchar(None)) => {
                     builder.push_bytes(cell.as_bytes())?
                 }
@@ -132,9 +133,16 @@ impl CopyIn {
 }
 
 fn builders_of(copy: &CopyFrom) -> Vec<ColumnBuilder> {
-    let column =
-        |&ordinal: &usize| ColumnBuilder::new(copy.table.columns[ordinal].ty, limits::BATCH_ROW_COUNT);
-    copy.columns.iter().map(column).collect()
+    text_types(copy).map(|ty| ColumnBuilder::new(ty, limits::BATCH_ROW_COUNT)).collect()
+}
+
+/// What is kept of each of the text's values until it is inserted.
+fn text_types(copy: &CopyFrom) -> impl Iterator<Item = SqlType> {
+    let column = |(place, &ordinal): (usize, &usize)| match copy.read.contains_key(&place) {
+        true => SqlType::Text,
+        false => copy.table.columns[ordinal].ty,
+    };
+    copy.columns.iter().enumerate().map(column)
 }
 
 /// The INSERT that takes the text's values as parameters, in the text's order.
@@ -144,13 +152,14 @@ fn insert_of(copy: &CopyFrom) -> Insert {
         table.columns.iter().map(|column| Field { name: column.name.clone(), ty: column.ty }).collect();
     let mut row = copy.defaults.clone();
     for (index, &ordinal) in copy.columns.iter().enumerate() {
-        row[ordinal] = Expr::Param { index, ty: table.columns[ordinal].ty };
+        let param = || Expr::Param { index, ty: table.columns[ordinal].ty };
+        row[ordinal] = copy.read.get(&index).cloned().unwrap_or_else(param);
     }
     let root = PlanNode { op: Op::Values { rows: vec![row] }, fields, row_estimate: 1.0, cost_estimate: 0.0 };
     let source = Plan {
         root,
         subqueries: Vec::new(),
-        param_types: copy.columns.iter().map(|&ordinal| table.columns[ordinal].ty).collect(),
+        param_types: text_types(copy).collect(),
         tables: Vec::new(),
         sequences: Vec::new(),
     };

@@ -34,9 +34,12 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
             }
             (TableLock::AccessExclusive, vec![table])
         }
-        Ddl::CreateView(_) | Ddl::DropView { .. } | Ddl::CreateSequence(_) => {
-            (TableLock::AccessShare, Vec::new())
-        }
+        Ddl::CreateView(_)
+        | Ddl::DropView { .. }
+        | Ddl::CreateSequence(_)
+        | Ddl::CreateType(_)
+        | Ddl::AlterType(_)
+        | Ddl::DropTypes { .. } => (TableLock::AccessShare, Vec::new()),
         Ddl::AlterSequence(change, table) => {
             ctx.txn.lock_table(cx, TreeId(change.id), TableLock::AccessExclusive, Wait::Block).await?;
             (TableLock::ShareRowExclusive, table.iter().collect())
@@ -68,6 +71,9 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         Ddl::CreateSequence(new) => drop(change.create_sequence(cx, ctx, new).await?),
         Ddl::AlterSequence(alter, _) => change.alter_sequence(cx, ctx, *alter).await?,
         Ddl::DropSequence { ids, cascade } => change.drop_sequences(&ids, cascade)?,
+        Ddl::CreateType(new) => change.create_type(new)?,
+        Ddl::AlterType(changed) => change.alter_type(changed)?,
+        Ddl::DropTypes { types, domain } => change.drop_types(&types, domain)?,
         Ddl::CreateView(new) => change.create_view(new)?,
         Ddl::DropView { views, cascade } => change.drop_views(&views, cascade)?,
         Ddl::DropTable { tables, cascade } => {

@@ -4,7 +4,7 @@
 //! ```text
 //! type        u8 tag: 0 unknown, 1 boolean, 2 smallint, 3 integer, 4 bigint, 5 real, 6 double, 7 numeric,
 //!             8 numeric(p,s) + u8 p + u8 s, 9 text, 10 varchar + opt u32, 11 bytea, 12 date, 13 timestamp,
-//!             14 timestamptz, 15 interval, 16 uuid
+//!             14 timestamptz, 15 interval, 16 uuid, …, 24 row + u32 id, 25 enum + u32 id
 //! table       u8 version = 2, u32 id, u32 tree, str name, u32 schema version, list column, list u32 primary key,
 //!             opt str primary key name, opt u32 row-id sequence, list index, list check; version 1 ends here;
 //!             list column more, list index more, list foreign key
@@ -19,6 +19,8 @@
 //! sequence    u8 version = 2, u32 id, i64 start, i64 increment, u32 cache; version 1 ends here; u32 value id, opt str name,
 //!             type, i64 min, i64 max, bool cycle, opt (u32 owning table, u32 column), i64 last value, bool is called
 //! view        u8 version = 1, u32 id, str name, list (str name, str inner name, type), str text, list u32 depends
+//! user's type u8 version = 1, u32 id, str name, u8 kind: 0 enum + list str labels; 1 composite + list (str name, type, opt u32
+//!             domain); 2 domain + type, bool not null, opt str default, list (str name, str check)
 //! statistics  u8 version = 1, u64 rows, u64 bytes, list column statistics
 //! column st.  f64 null fraction, f64 distinct, f64 width, list (datum, f64), list datum, f64 correlation
 //! datum       u8 tag: 0 NULL, 1 boolean u8, 2 i16, 3 i32, 4 i64, 5 f32, 6 f64, 7 numeric (str of its wide form),
@@ -35,8 +37,10 @@ use orrery_base::{Error, Result, TreeId};
 use orrery_row::numeric::Numeric;
 
 mod more;
+mod types;
 
 pub(super) use more::{decode_sequence, encode_sequence};
+pub(super) use types::{decode_type, encode_type};
 
 const VERSION: u8 = 1;
 /// Of tables and sequences.
@@ -297,6 +301,7 @@ impl Writer {
                 self.opt(limit.as_ref(), |out, limit| out.u32(*limit));
             }
             SqlType::Array(element) => self.ty(element.ty()),
+            SqlType::Record(id) | SqlType::Enum(id) => self.u32(id),
             SqlType::Fitted(fitted) => {
                 let (tag, precision, scale) = fitted.parts();
                 self.0.push(tag);
@@ -331,6 +336,10 @@ impl Writer {
             }
             Datum::Array(value) => {
                 self.0.push(21);
+                self.bytes(&value.encode());
+            }
+            Datum::Record(value) => {
+                self.0.push(24);
                 self.bytes(&value.encode());
             }
             Datum::Interval(Interval { months, days, micros }) => {
@@ -478,6 +487,8 @@ impl<'a> Reader<'a> {
                     (u16::from_le_bytes(self.array()?), i16::from_le_bytes(self.array()?));
                 SqlType::Fitted(Fitted::of_parts(tag, precision, scale).ok_or_else(damaged)?)
             }
+            24 => SqlType::Record(self.u32()?),
+            25 => SqlType::Enum(self.u32()?),
             tag => SqlType::of_tag(tag).ok_or_else(damaged)?,
         })
     }
@@ -504,6 +515,10 @@ impl<'a> Reader<'a> {
             21 => {
                 let array = crate::array::ArrayValue::decode(self.bytes()?).map_err(|_| damaged())?;
                 Datum::Array(std::sync::Arc::new(array))
+            }
+            24 => {
+                let record = crate::record::RecordValue::decode(self.bytes()?).map_err(|_| damaged())?;
+                Datum::Record(std::sync::Arc::new(record))
             }
             _ => return Err(damaged()),
         })

@@ -1,6 +1,6 @@
 //! Reading the catalog's rows.
 
-use super::{SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, VIEWS, codec};
+use super::{SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, TYPES, VIEWS, codec};
 use crate::bind::{derived_name, first_free};
 use crate::catalog::{Catalog, Table, TableStatistics};
 use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink, Transaction};
@@ -42,6 +42,13 @@ pub(super) async fn load(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -> Resu
             return Err(Error::corrupt(format!("view \"{}\" lies under another view's key", view.name)));
         }
         catalog.views.insert(view.name.clone(), Arc::new(view));
+    }
+    for (key, value) in rows(cx, txn, TYPES, mode).await? {
+        let ty = codec::decode_type(&value)?;
+        if key != ty.id.to_be_bytes() {
+            return Err(Error::corrupt(format!("type \"{}\" lies under another type's key", ty.name)));
+        }
+        catalog.types.insert(ty.id, Arc::new(ty));
     }
     Ok(catalog)
 }

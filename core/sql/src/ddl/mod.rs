@@ -8,6 +8,7 @@
 //! | 13 state | one zero byte | u8 version = 1, u64 schema version, u32 next free id |
 //! | 14 sequence values | value id, u32 big-endian | i64 the last value reserved and u8 1; or i64 the next one (and u8 0) |
 //! | 15 views | view id, u32 big-endian | the view |
+//! | 16 types | type id, u32 big-endian | the user's type |
 //!
 //! Invariants:
 //! 1. Whoever changes the catalog holds the lock on the state row until the end of the transaction: changes are serial, and
@@ -22,13 +23,15 @@ mod constraints;
 mod load;
 mod rewrite;
 mod sequences;
+mod user_types;
 mod views;
 
 pub use apply::{execute, set_statistics};
 pub use load::load_catalog;
 pub use sequences::{apply_options, names_sequence, stored_name};
+pub(crate) use user_types::domain_mark;
 
-use crate::catalog::{Column, ForeignKey, IndexColumn, Sequence, Table, View, ViewColumn};
+use crate::catalog::{Column, ForeignKey, IndexColumn, Sequence, Table, UserType, View, ViewColumn};
 use crate::parse::ast::{AlterTable, SequenceOptions};
 use orrery_base::TreeId;
 use std::sync::Arc;
@@ -40,12 +43,13 @@ pub(crate) const STATE: TreeId = TreeId(13);
 /// The one key of [`STATE`].
 pub(crate) const STATE_KEY: &[u8] = &[0];
 pub(crate) const VIEWS: TreeId = TreeId(15);
+pub(crate) const TYPES: TreeId = TreeId(16);
 /// Where the sequences' values lie: key = value id (u32, big-endian), value = a position (i64, little-endian) and whether that
 /// value was handed out (u8; not there in old files: no). Written by the engine's reservations, removed with the sequence.
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);
 
 /// The catalog's trees that are part of a database's logical state (statistics are not: they are derived).
-pub const STATE_TREES: [TreeId; 5] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES, VIEWS];
+pub const STATE_TREES: [TreeId; 6] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES, VIEWS, TYPES];
 
 /// A bound schema change.
 #[derive(Clone, Debug)]
@@ -67,6 +71,17 @@ pub enum Ddl {
         views: Vec<Arc<View>>,
         /// CASCADE: views that use them go, too.
         cascade: bool,
+    },
+    /// CREATE TYPE, CREATE DOMAIN: its id is handed out by [`execute`].
+    CreateType(UserType),
+    /// ALTER TYPE: what it is now.
+    AlterType(UserType),
+    /// DROP TYPE, DROP DOMAIN
+    DropTypes {
+        /// Which.
+        types: Vec<Arc<UserType>>,
+        /// DROP DOMAIN
+        domain: bool,
     },
     /// CREATE SEQUENCE: its ids are handed out by [`execute`].
     CreateSequence(Sequence),

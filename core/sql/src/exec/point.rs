@@ -89,6 +89,7 @@ pub enum PointValue<'a> {
     Time(i64),
     Jsonb(&'a str),
     Array(Arc<crate::array::ArrayValue>),
+    Record(Arc<crate::record::RecordValue>),
 }
 
 impl<'a> From<&'a Datum> for PointValue<'a> {
@@ -112,6 +113,7 @@ impl<'a> From<&'a Datum> for PointValue<'a> {
             Datum::Time(value) => PointValue::Time(*value),
             Datum::Jsonb(value) => PointValue::Jsonb(value),
             Datum::Array(value) => PointValue::Array(value.clone()),
+            Datum::Record(value) => PointValue::Record(value.clone()),
         }
     }
 }
@@ -137,6 +139,7 @@ impl From<PointValue<'_>> for Datum {
             PointValue::Time(value) => Datum::Time(value),
             PointValue::Jsonb(value) => Datum::Jsonb(value.into()),
             PointValue::Array(value) => Datum::Array(value),
+            PointValue::Record(value) => Datum::Record(value),
         }
     }
 }
@@ -211,9 +214,15 @@ impl PointRow<'_> {
             SqlType::Array(_) => {
                 PointValue::Array(Arc::new(crate::array::ArrayValue::decode(view.bytes(column)?)?))
             }
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
-                PointValue::Text(encode::utf8(view.bytes(column)?)?)
+            SqlType::Record(_) => {
+                PointValue::Record(Arc::new(crate::record::RecordValue::decode(view.bytes(column)?)?))
             }
+            SqlType::Text
+            | SqlType::Varchar(_)
+            | SqlType::Name
+            | SqlType::Char(_)
+            | SqlType::Enum(_)
+            | SqlType::Json => PointValue::Text(encode::utf8(view.bytes(column)?)?),
             SqlType::Bytea | SqlType::Unknown => PointValue::Bytea(view.bytes(column)?),
             SqlType::Interval => {
                 PointValue::Interval(crate::columns::interval_from(&view.fixed::<16>(column)))

@@ -161,6 +161,7 @@ pub fn write_datum(into: &mut Vec<u8>, value: &Datum) {
         Datum::Numeric(value) => push_bytes(into, &value.to_wide()),
         Datum::Text(value) | Datum::Jsonb(value) => push_bytes(into, value.as_bytes()),
         Datum::Array(value) => push_bytes(into, &value.encode()),
+        Datum::Record(value) => push_bytes(into, &value.encode()),
         Datum::Bytea(value) => push_bytes(into, value),
         Datum::Interval(value) => into.extend_from_slice(&columns::interval_bytes(*value)),
         Datum::Uuid(value) => into.extend_from_slice(value),
@@ -192,9 +193,16 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
             let array = crate::array::ArrayValue::decode(take_bytes(bytes)?).ok()?;
             Datum::Array(std::sync::Arc::new(array))
         }
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
-            Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into())
+        SqlType::Record(_) => {
+            let record = crate::record::RecordValue::decode(take_bytes(bytes)?).ok()?;
+            Datum::Record(std::sync::Arc::new(record))
         }
+        SqlType::Text
+        | SqlType::Varchar(_)
+        | SqlType::Name
+        | SqlType::Char(_)
+        | SqlType::Enum(_)
+        | SqlType::Json => Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into()),
         SqlType::Bytea => Datum::Bytea(take_bytes(bytes)?.into()),
         SqlType::Interval => Datum::Interval(columns::interval_from(take(bytes, 16)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes)?),

@@ -150,9 +150,12 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
         SqlType::Float4 => Datum::Float4(row.f32(0)?),
         SqlType::Float8 => Datum::Float8(row.f64(0)?),
         SqlType::Numeric | SqlType::Decimal { .. } => Datum::Numeric(row.numeric(0)?),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) | SqlType::Json => {
-            Datum::Text(row.text(0)?.into())
-        }
+        SqlType::Text
+        | SqlType::Varchar(_)
+        | SqlType::Name
+        | SqlType::Char(_)
+        | SqlType::Enum(_)
+        | SqlType::Json => Datum::Text(row.text(0)?.into()),
         SqlType::Bytea => Datum::Bytea(row.bytes(0)?.into()),
         SqlType::Date => Datum::Date(row.i32(0)?),
         SqlType::Timestamp => Datum::Timestamp(row.i64(0)?),
@@ -162,6 +165,7 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
         SqlType::Time => Datum::Time(row.i64(0)?),
         SqlType::Jsonb => Datum::Jsonb(row.text(0)?.into()),
         SqlType::Array(_) => Datum::Array(row.array(0)?.into()),
+        SqlType::Record(_) => Datum::Record(crate::record::RecordValue::decode(row.bytes(0)?)?.into()),
     })
 }
 
@@ -253,6 +257,7 @@ fn is_already(value: &Datum, to: SqlType) -> bool {
             | (Datum::Uuid(_), SqlType::Uuid)
             | (Datum::Time(_), SqlType::Time)
             | (Datum::Jsonb(_), SqlType::Jsonb)
+            | (Datum::Record(_), SqlType::Record(_))
     )
 }
 

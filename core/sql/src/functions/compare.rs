@@ -6,6 +6,7 @@ use super::{Scalar, Value, scalar};
 use crate::array::ArrayValue;
 use crate::civil::interval_key;
 use crate::columns::interval_from;
+use crate::record::RecordValue;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
@@ -233,7 +234,8 @@ macro_rules! keyed {
 }
 
 /// Comparisons of what has an order of its own.
-pub(super) static KEYED: [Scalar; 18] = keyed!(SqlType::Char(None), SqlType::Jsonb, SqlType::ANY_ARRAY);
+pub(super) static KEYED: [Scalar; 24] =
+    keyed!(SqlType::Char(None), SqlType::Jsonb, SqlType::Record(0), SqlType::ANY_ARRAY);
 
 /// Bytes in a value's order, for types whose array bytes are not: see [`SqlType::is_keyed`].
 pub fn value_key<'a>(arg: &Arg<'a>, row: usize, ty: SqlType) -> Result<Cow<'a, [u8]>> {
@@ -244,6 +246,9 @@ pub fn value_key<'a>(arg: &Arg<'a>, row: usize, ty: SqlType) -> Result<Cow<'a, [
         }
         (Arg::Bytes(array, mask), SqlType::Array(_)) => {
             Cow::Owned(ArrayValue::decode(array.value(row & mask))?.key())
+        }
+        (Arg::Bytes(array, mask), SqlType::Record(_)) => {
+            Cow::Owned(RecordValue::decode(array.value(row & mask))?.key())
         }
         _ => return Err(orrery_base::Error::internal("a key of a type that has none")),
     })
@@ -305,6 +310,7 @@ impl crate::datum::Datum {
             (Time(a), Time(b)) => a.cmp(b),
             (Jsonb(a), Jsonb(b)) => crate::json::key(a).cmp(&crate::json::key(b)),
             (Array(a), Array(b)) => a.order(b),
+            (Record(a), Record(b)) => a.key().cmp(&b.key()),
             (Bytea(a), Bytea(b)) => a.cmp(b),
             (Interval(a), Interval(b)) => interval_key(*a).cmp(&interval_key(*b)),
             (Uuid(a), Uuid(b)) => a.cmp(b),

@@ -6,6 +6,7 @@ use crate::array::{ArrayValue, subscript_error};
 use crate::civil::DateStyle;
 use crate::datum::Datum;
 use crate::json;
+use crate::record::RecordValue;
 use crate::text::{self, FormatSettings};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
@@ -24,6 +25,7 @@ fn write_value(into: &mut String, value: &Datum, ty: SqlType, settings: FormatSe
             let mut items = array.items.iter();
             write_level(into, array, 0, &mut items, settings);
         }
+        (Datum::Record(record), _) => write_record(into, record, ",", settings),
         (value, _) => {
             // Moments are written by the standard, whatever the session's style.
             let settings = FormatSettings { date_style: DateStyle::Iso, ..settings };
@@ -52,6 +54,33 @@ fn write_value(into: &mut String, value: &Datum, ty: SqlType, settings: FormatSe
             json::quote(into, &shown);
         }
     }
+}
+
+/// Appends a row value as an object, with what stands between its members.
+fn write_record(into: &mut String, record: &RecordValue, between: &str, settings: FormatSettings) {
+    into.push('{');
+    for (index, field) in record.fields.iter().enumerate() {
+        if index > 0 {
+            into.push_str(between);
+        }
+        json::quote(into, &field.name);
+        into.push(':');
+        write_value(into, &field.value, field.ty, settings);
+    }
+    into.push('}');
+}
+
+/// `row_to_json`; pretty: the members each on a line.
+pub(super) fn row_to_json(call: &TypedCall<'_>) -> Result<Value> {
+    call.rows(true, |values| {
+        let Datum::Record(record) = &values[0] else {
+            return Err(Error::internal("row_to_json of what is no row"));
+        };
+        let pretty = matches!(values.get(1), Some(Datum::Bool(true)));
+        let mut text = String::new();
+        write_record(&mut text, record, if pretty { ",\n " } else { "," }, call.settings());
+        finish(text, false)
+    })
 }
 
 fn write_level(

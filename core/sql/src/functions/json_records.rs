@@ -57,6 +57,17 @@ pub(super) static SETS: [SetFunction; 4] = [
     }),
 ];
 
+/// Whether an object has a member of this name. Errors: 22023 for what is no object.
+fn has(call: &TypedCall<'_>) -> Result<Value> {
+    call.rows(true, |values| {
+        let node = json::parse(source(&values[0])?)?;
+        if !matches!(node.value, Json::Object(_)) {
+            return Err(bad(format!("cannot call populate_composite on {}", kind(&node))));
+        }
+        Ok(Datum::Bool(node.member(super::arrays::text_of(&values[1])?).is_some()))
+    })
+}
+
 fn member(values: &[Datum], write: impl Fn(&str, &Node) -> Result<Datum>) -> Result<Datum> {
     let text = source(&values[0])?;
     let node = json::parse(text)?;
@@ -139,6 +150,8 @@ const TEXT: ResultType = ResultType::Fixed(T);
 pub(super) static ENTRIES: &[Scalar] = &[
     entry("json field", &[J, T], JSON, field),
     entry("json field", &[B, T], JSONB, field),
+    entry("json has", &[J, T], ResultType::Fixed(SqlType::Bool), has),
+    entry("json has", &[B, T], ResultType::Fixed(SqlType::Bool), has),
     entry("json field array", &[J, T], TEXT, |call| array_field(call, false)),
     entry("json field array", &[B, T], TEXT, |call| array_field(call, false)),
     entry("json field of json", &[J, T], TEXT, |call| array_field(call, true)),

@@ -14,6 +14,7 @@ pub mod compare;
 mod dates;
 mod digests;
 mod double;
+pub mod enums;
 mod exact_sum;
 mod json_build;
 mod json_records;
@@ -28,6 +29,7 @@ pub mod numeric;
 mod pattern;
 pub mod quantified;
 mod randoms;
+pub mod records;
 mod regexps;
 mod sequence;
 pub mod sets;
@@ -308,6 +310,7 @@ static SCALARS: LazyLock<Index<Scalar>> = LazyLock::new(|| {
         number_reading::ENTRIES,
         spread::ENTRIES,
         json_records::ENTRIES,
+        records::ENTRIES,
         moment_pattern::ENTRIES,
     ]);
     let mut index: Index<Scalar> = BTreeMap::new();

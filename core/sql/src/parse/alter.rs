@@ -15,6 +15,9 @@ impl Parser<'_> {
         if self.accept("sequence")? {
             return self.alter_sequence();
         }
+        if self.accept("type")? {
+            return self.alter_type();
+        }
         if self.accept("table")? {
             return self.alter_table().map(Statement::AlterTable);
         }

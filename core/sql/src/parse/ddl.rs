@@ -35,6 +35,12 @@ impl Parser<'_> {
         if self.accept("view")? {
             return Ok(Statement::CreateView(self.create_view(or_replace)?));
         }
+        if !or_replace && self.accept("type")? {
+            return self.create_type();
+        }
+        if !or_replace && self.accept("domain")? {
+            return self.create_domain();
+        }
         if !or_replace && self.accept("sequence")? {
             return Ok(Statement::CreateSequence(self.create_sequence()?));
         }
@@ -52,6 +58,11 @@ impl Parser<'_> {
 
     /// What follows DROP.
     pub(super) fn drop(&mut self, at: u32) -> Result<Statement> {
+        for (word, domain) in [("type", false), ("domain", true)] {
+            if self.accept(word)? {
+                return self.drop_type(domain);
+            }
+        }
         let table = self.accept("table")?;
         let view = !table && self.accept("view")?;
         let sequence = !table && !view && self.accept("sequence")?;

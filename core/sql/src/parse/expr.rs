@@ -199,7 +199,7 @@ impl Parser<'_> {
             }
             Infix::Cast => match left.kind {
                 ExprKind::String(name) if self.accept("regclass")? => ExprKind::Regclass(name),
-                _ => ExprKind::Cast { input: Box::new(left), ty: self.type_name()? },
+                _ => self.cast_to_type(Box::new(left))?,
             },
         };
         Ok(Expr { kind, at })
@@ -338,8 +338,19 @@ impl Parser<'_> {
             return Ok(Expr { kind: ExprKind::Row(parts), at });
         }
         self.expect_punct(b')')?;
-        if self.is_punct(b'.')? {
-            return self.refuse("composite type");
+        self.fields(expr)
+    }
+
+    /// `.field` behind what stands in parentheses or brackets, one or several, or `.*`.
+    fn fields(&mut self, mut expr: Expr) -> Result<Expr> {
+        while self.is_punct(b'.')? {
+            let at = self.take()?.at;
+            if self.accept_operator("*")? {
+                return Ok(Expr { kind: ExprKind::AllFields(Box::new(expr)), at });
+            }
+            let name = self.label()?;
+            expr = Expr { kind: ExprKind::Field { input: Box::new(expr), name }, at };
+            self.grow(at)?;
         }
         Ok(expr)
     }
@@ -483,8 +494,9 @@ impl Parser<'_> {
         if !self.accept_punct(b'.')? {
             return Ok(Expr { kind: ExprKind::Column { table: None, name }, at });
         }
-        if self.is_operator("*")? {
-            return self.refuse("row expression");
+        if self.accept_operator("*")? {
+            let table = Expr { kind: ExprKind::Column { table: None, name }, at };
+            return Ok(Expr { kind: ExprKind::AllFields(Box::new(table)), at });
         }
         let column = self.label()?;
         if self.is_punct(b'(')? {
@@ -605,6 +617,11 @@ impl Parser<'_> {
             || self.is_word("fetch")?);
         if plain { Ok(first) } else { self.query_from(first) }
     }
+}
+
+/// A call of a function.
+pub(crate) fn plain_call(name: Name, args: Vec<Expr>) -> ExprKind {
+    call(name, args, None)
 }
 
 pub(super) fn call(name: Name, args: Vec<Expr>, label: Option<&'static str>) -> ExprKind {

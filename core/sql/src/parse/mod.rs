@@ -22,16 +22,19 @@ mod literal;
 mod lock;
 mod parser;
 mod query;
+mod search_cycle;
 mod sequence;
 mod special;
 mod statement;
 mod types;
+mod user_types;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use as_of::AsOf;
+pub(crate) use expr::plain_call as call;
 pub use keywords::is_keyword;
 use orrery_base::{Error, Result, SqlState, limits};
 pub(crate) use query::unnamed_subquery;

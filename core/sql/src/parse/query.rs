@@ -6,13 +6,12 @@ use super::ast::{
 };
 use super::lexer::Kind;
 use super::parser::Parser;
-use crate::types::SqlType;
 use orrery_base::kv::{RowLock, Wait};
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
 /// Columns that the query defines for a function: names and types.
-type Definitions = Vec<(Name, SqlType)>;
+type Definitions = Vec<(Name, super::ast::TypeName)>;
 
 impl Parser<'_> {
     /// A query with WITH, ORDER BY and LIMIT.
@@ -120,7 +119,7 @@ impl Parser<'_> {
         let recursive = self.accept("recursive")?;
         self.list(|parser| {
             let name = parser.name()?;
-            let columns = if parser.is_punct(b'(')? { parser.name_list()? } else { Vec::new() };
+            let mut columns = if parser.is_punct(b'(')? { parser.name_list()? } else { Vec::new() };
             parser.expect("as")?;
             // Whether it is kept or inlined changes no answer.
             if !parser.accept("materialized")? {
@@ -129,13 +128,12 @@ impl Parser<'_> {
             parser.expect_punct(b'(')?;
             let at = parser.at()?;
             let change = parser.change()?.map(Arc::new);
-            let query = Arc::new(if change.is_some() { Query::empty(at) } else { parser.query()? });
+            let mut query = if change.is_some() { Query::empty(at) } else { parser.query()? };
             parser.expect_punct(b')')?;
-            for word in ["search", "cycle"] {
-                if recursive {
-                    parser.refuse_word(word, &word.to_uppercase())?;
-                }
+            if recursive && change.is_none() {
+                query = parser.search_and_cycle(&name, &mut columns, query)?;
             }
+            let query = Arc::new(query);
             Ok(CommonTable { name, columns, query, change, recursive })
         })
     }
@@ -309,7 +307,8 @@ impl Parser<'_> {
             if matches!(token.kind, Kind::Word | Kind::Quoted) && parser.peek_at(1)?.kind == Kind::Punct(b'.')
             {
                 let third = parser.peek_at(2)?;
-                if third.kind == Kind::Operator && parser.slice(third) == "*" {
+                let is_cast = parser.peek_at(3)?.kind == Kind::DoubleColon;
+                if third.kind == Kind::Operator && parser.slice(third) == "*" && !is_cast {
                     let table = parser.name()?;
                     parser.take()?;
                     parser.take()?;
@@ -467,7 +466,7 @@ impl Parser<'_> {
     fn function_alias(&mut self) -> Result<(Option<Alias>, Definitions)> {
         let definitions = |parser: &mut Self| {
             parser.expect_punct(b'(')?;
-            let all = parser.list(|parser| Ok((parser.name()?, parser.type_name()?)))?;
+            let all = parser.list(|parser| Ok((parser.name()?, parser.any_type_name()?)))?;
             parser.expect_punct(b')')?;
             Ok::<_, Error>(all)
         };

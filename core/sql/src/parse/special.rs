@@ -19,7 +19,7 @@ impl Parser<'_> {
                 self.open()?;
                 let input = Box::new(self.expr()?);
                 self.expect("as")?;
-                ExprKind::Cast { input, ty: self.type_name()? }
+                self.cast_to_type(input)?
             }
             "row" => {
                 self.open()?;

@@ -1,6 +1,6 @@
 //! Type names.
 
-use super::ast::Name;
+use super::ast::{Expr, ExprKind, Name, NamedType, TypeName};
 use super::lexer::Kind;
 use super::parser::Parser;
 use crate::types::{Fitted, SqlType};
@@ -33,7 +33,7 @@ const UNSUPPORTED: &[&str] = &[
 
 /// A type as a column definition may have it.
 pub(super) struct ColumnType {
-    pub(super) ty: SqlType,
+    pub(super) ty: TypeName,
     /// `serial` and its kin.
     pub(super) serial: bool,
 }
@@ -83,17 +83,13 @@ impl Parser<'_> {
             "bigserial" | "serial8" => Some(SqlType::Int8),
             _ => None,
         };
-        let ty = match serial {
-            Some(ty) => ty,
-            None => self.type_after(&name)?,
-        };
-        if serial.is_some() {
+        if let Some(ty) = serial {
             if self.is_punct(b'[')? || self.is_word("array")? {
                 return self.refuse("array of serial");
             }
-            return Ok(ColumnType { ty, serial: true });
+            return Ok(ColumnType { ty: ty.into(), serial: true });
         }
-        Ok(ColumnType { ty: self.array_of(ty)?, serial: false })
+        Ok(ColumnType { ty: self.any_type_after(name)?, serial: false })
     }
 
     fn type_word(&mut self) -> Result<Name> {
@@ -102,11 +98,53 @@ impl Parser<'_> {
             return self.refuse("type \"char\"");
         }
         let name = self.function_name()?;
-        if name.text == "pg_catalog" && self.accept_punct(b'.')? { self.label() } else { Ok(name) }
+        if matches!(name.text.as_str(), "pg_catalog" | "public") && self.accept_punct(b'.')? {
+            self.label()
+        } else {
+            Ok(name)
+        }
     }
 
     /// What follows a type to make it an array's: `[]`, `[3]`, `ARRAY`. Sizes and the number of dimensions are not kept.
     fn array_of(&mut self, ty: SqlType) -> Result<SqlType> {
+        if !self.is_array_type()? {
+            return Ok(ty);
+        }
+        match ty.array() {
+            Some(array) => Ok(array),
+            None => self.refuse(&format!("array of {ty}")),
+        }
+    }
+
+    /// A type name, a user's type too.
+    pub(super) fn any_type_name(&mut self) -> Result<TypeName> {
+        let name = self.type_word()?;
+        self.any_type_after(name)
+    }
+
+    fn any_type_after(&mut self, name: Name) -> Result<TypeName> {
+        match self.type_after(&name) {
+            Ok(ty) => Ok(self.array_of(ty)?.into()),
+            Err(error) if error.code() == SqlState::UNDEFINED_OBJECT => {
+                let is_array = self.is_array_type()?;
+                let named = Some(Box::new(NamedType { name, is_array }));
+                Ok(TypeName { ty: SqlType::Unknown, named })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A cast to the type that follows.
+    pub(super) fn cast_to_type(&mut self, input: Box<Expr>) -> Result<ExprKind> {
+        let TypeName { ty, named } = self.any_type_name()?;
+        Ok(match named {
+            None => ExprKind::Cast { input, ty },
+            Some(named) => ExprKind::NamedCast { input, named },
+        })
+    }
+
+    /// Takes what makes a type an array's.
+    fn is_array_type(&mut self) -> Result<bool> {
         let mut is_array = false;
         let by_word = self.accept("array")?;
         while self.is_punct(b'[')? && !(by_word && is_array) {
@@ -117,13 +155,7 @@ impl Parser<'_> {
             self.expect_punct(b']')?;
             is_array = true;
         }
-        if !is_array && !by_word {
-            return Ok(ty);
-        }
-        match ty.array() {
-            Some(array) => Ok(array),
-            None => self.refuse(&format!("array of {ty}")),
-        }
+        Ok(is_array || by_word)
     }
 
     fn type_after(&mut self, name: &Name) -> Result<SqlType> {

@@ -51,8 +51,14 @@ impl<'a> Checks<'a> {
             let outcome = outcome.as_any().downcast_ref::<BooleanArray>();
             if outcome.is_some_and(|outcome| outcome.is_valid(at) && !outcome.value(at)) {
                 let relation = &target.table.name;
-                let message =
-                    format!("new row for relation \"{relation}\" violates check constraint \"{name}\"");
+                let message = match name.split_once('\u{1}') {
+                    Some((domain, own)) => {
+                        format!("{domain}\"{}\"", own.split('\u{1}').next().unwrap_or(own))
+                    }
+                    None => {
+                        format!("new row for relation \"{relation}\" violates check constraint \"{name}\"")
+                    }
+                };
                 return Err(
                     Error::new(SqlState::CHECK_VIOLATION, message).with_detail(failing(row, target.table))
                 );

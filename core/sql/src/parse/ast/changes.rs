@@ -172,7 +172,7 @@ pub struct ColumnDef {
     /// Its name.
     pub name: Name,
     /// Its type.
-    pub ty: SqlType,
+    pub ty: super::TypeName,
     /// NOT NULL (serial too).
     pub not_null: bool,
     /// serial
