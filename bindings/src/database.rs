@@ -66,8 +66,8 @@ impl Default for Options {
     }
 }
 
-/// Options as words: `create=off durability=none seed=7 now=1700000000000000 memory=4294967296 pool=… memtable=… history=3600
-/// history_bytes=…`, split by blanks.
+/// Options as words: `create=off durability=none seed=7 now=1700000000000000 memory=512MB pool=… memtable=… history=3600
+/// history_bytes=…`, split by blanks; bytes may have a unit, as PostgreSQL's settings (`kB`, `MB`, `GB`, `TB`).
 /// `durability` is `full`, `none` or `interval` (`interval:MILLISECONDS`); `threads=off`. Errors: 22023.
 impl FromStr for Options {
     type Err = Error;
@@ -82,6 +82,7 @@ impl FromStr for Options {
             };
             let (name, value) = word.split_once('=').ok_or_else(invalid)?;
             let number = || value.parse::<u64>().map_err(|_| invalid());
+            let bytes = || bytes(value).ok_or_else(invalid);
             match (name, value) {
                 ("create", "on" | "off") => options.create = value == "on",
                 ("read_only", "on" | "off") => options.read_only = value == "on",
@@ -97,11 +98,11 @@ impl FromStr for Options {
                 }
                 ("seed", _) => options.seed = Some(number()?),
                 ("now", _) => options.now = Some(number()?),
-                ("memory", _) => options.memory_bytes = number()?,
-                ("pool", _) => options.pool_bytes = Some(number()?),
-                ("memtable", _) => options.memtable_bytes = Some(number()?),
+                ("memory", _) => options.memory_bytes = bytes()?,
+                ("pool", _) => options.pool_bytes = Some(bytes()?),
+                ("memtable", _) => options.memtable_bytes = Some(bytes()?),
                 ("history", _) => options.history_seconds = number()?,
-                ("history_bytes", _) => options.history_bytes = Some(number()?),
+                ("history_bytes", _) => options.history_bytes = Some(bytes()?),
                 _ => return Err(invalid()),
             }
         }
@@ -113,6 +114,20 @@ impl FromStr for Options {
 const HISTORY_SECONDS: u64 = 3600;
 /// Between two syncs under `durability=interval`.
 const INTERVAL_MILLIS: u32 = 10;
+
+/// A number of bytes, with a unit or without.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" | "B" => 0,
+        "kB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
 
 /// The machine's memory in bytes; 1 GiB where it cannot be told.
 fn system_memory_bytes() -> u64 {

@@ -45,6 +45,9 @@ pub struct ShellArguments {
     /// Only read; another process may have the database open
     #[arg(long)]
     pub read_only: bool,
+    /// An option of the database, as `memory=512MB` or `durability=interval:10`; may be given more than once
+    #[arg(short = 'o', long = "option", value_name = "NAME=VALUE")]
+    pub options: Vec<String>,
 }
 
 /// The verbs.

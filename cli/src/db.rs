@@ -63,12 +63,17 @@ pub fn open(path: &str, create: bool) -> Result<Box<dyn Session>> {
     open_with(path, &Options { create, ..Options::default() })
 }
 
-/// Opens the database at `path` to read only, beside whoever has it open.
+/// Opens the database at `path` as the words in `options` say, to read only if `read_only`, which goes beside whoever has
+/// it open.
 ///
 /// # Errors
-/// As [`open`].
-pub fn open_to_read(path: &str) -> Result<Box<dyn Session>> {
-    open_with(path, &Options { create: false, read_only: true, ..Options::default() })
+/// As [`open`]; 22023 for a word that is no option.
+pub fn open_as_told(path: &str, options: &[String], read_only: bool) -> Result<Box<dyn Session>> {
+    let options: Options = options.join(" ").parse().map_err(from_database)?;
+    match read_only {
+        true => open_with(path, &Options { create: false, read_only, ..options }),
+        false => open_with(path, &options),
+    }
 }
 
 fn open_with(path: &str, options: &Options) -> Result<Box<dyn Session>> {

@@ -147,10 +147,7 @@ fn one_line(bytes: &[u8]) -> String {
 
 fn run_shell(arguments: &ShellArguments, scripts: &[Script]) -> Result<()> {
     let database = arguments.database.as_deref().expect("clap requires DB where there is no verb");
-    let mut session = match arguments.read_only {
-        true => db::open_to_read(database)?,
-        false => db::open(database, true)?,
-    };
+    let mut session = db::open_as_told(database, &arguments.options, arguments.read_only)?;
     let interrupts = Interrupts::install()?;
     let out = BufWriter::new(io::stdout());
     let mut shell = Shell::new(session.as_mut(), out, io::stderr(), arguments.format, interrupts);

@@ -83,6 +83,33 @@ fn errors_have_their_place_and_the_session_goes_on() {
     assert_eq!(run(home.path(), &["a.db", "--format", "xml"], "").status, 2);
 }
 
+/// I7: what a transaction changes may be many times its memory.
+#[test]
+fn a_transaction_larger_than_memory() {
+    let home = tempfile::tempdir().unwrap();
+    let script = "CREATE TABLE t (id integer PRIMARY KEY, k integer, x text);
+        BEGIN;
+        INSERT INTO t SELECT i, i % 1000, 'row ' || i FROM generate_series(1, 60000) AS i;
+        SAVEPOINT s;
+        UPDATE t SET x = 'gone';
+        ROLLBACK TO s;
+        UPDATE t SET k = k + 1 WHERE id % 2 = 0;
+        DELETE FROM t WHERE id % 10 = 0;
+        CREATE INDEX t_by_k ON t (k, x);
+        SELECT count(*), sum(k), count(DISTINCT x) FROM t;
+        COMMIT;
+        SELECT count(*), sum(k), count(DISTINCT x) FROM t;
+        SELECT count(*) FROM t WHERE k = 7;";
+    let told = ["a.db", "-o", "memory=8MB", "-o", "durability=none", "--format", "csv"];
+    let out = run(home.path(), &told, script).ok();
+    let sums = "count,sum,count\n54000,27024000,54000\n";
+    assert_eq!(out, format!("{sums}{sums}count\n120\n"));
+    let checked = run(home.path(), &["check", "a.db"], "");
+    assert_eq!(checked.status, 0, "{checked:?}");
+    let wrong = run(home.path(), &["a.db", "-o", "memory=8XB", "-c", "SELECT 1"], "");
+    assert!(wrong.status != 0 && wrong.err.contains("\"memory=8XB\" is no option of a database"), "{wrong:?}");
+}
+
 #[test]
 fn formats() {
     let home = tempfile::tempdir().unwrap();

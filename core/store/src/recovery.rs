@@ -213,7 +213,8 @@ impl LogReplay<'_> {
         }
         let Some(frozen) = chunks.writes.freeze() else { return Ok(()) };
         probe!(store.world, "recovery: a replayed commit leaves memory");
-        match Piece::write(&store.pages, self.cx, &frozen).await {
+        let filter_bytes_max = store.piece_filter_bytes_max(chunks.writes.piece_bytes());
+        match Piece::write(&store.pages, self.cx, &frozen, filter_bytes_max).await {
             Ok(piece) => chunks.writes.settle(&frozen, piece),
             // A full disk must not keep a database from being opened (I6).
             Err(error) if error.code() == SqlState::DISK_FULL => {

@@ -288,6 +288,11 @@ impl Store {
         }
     }
 
+    /// Bytes that the filter of one more piece may take beside those that there are.
+    pub(crate) fn piece_filter_bytes_max(&self, piece_bytes: usize) -> usize {
+        (self.write_set_budget() / 8).saturating_sub(piece_bytes)
+    }
+
     /// Whether replaced versions are kept, so that the past can be read.
     pub fn keeps_history(&self) -> bool {
         self.options.history_micros > 0

@@ -53,6 +53,15 @@ impl FrozenWrites {
         self.trees.keys().copied()
     }
 
+    /// The least and the greatest key of each tree.
+    pub fn spans(&self) -> BTreeMap<TreeId, (Vec<u8>, Vec<u8>)> {
+        let span = |frozen: &FrozenTree| {
+            let end = |id: Option<&u32>| frozen.writes.key(*id.expect("a frozen tree has a key")).to_vec();
+            (end(frozen.order.first()), end(frozen.order.last()))
+        };
+        self.trees.iter().map(|(tree, frozen)| (*tree, span(frozen))).collect()
+    }
+
     /// Hands every key to `each`.
     pub fn each_key(&self, each: &mut dyn FnMut(TreeId, &[u8])) {
         for (&tree, frozen) in &self.trees {

@@ -13,8 +13,8 @@ use crate::pages::{
     TreeVersion, encode_version, versions,
 };
 use orrery_base::kv::KeyRange;
-use orrery_base::{Cx, PagePtr, Result, Timestamp, TreeId};
-use std::collections::VecDeque;
+use orrery_base::{Cx, PagePtr, Result, Timestamp, TreeId, probe};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Pages of a piece that are read together.
@@ -54,7 +54,10 @@ pub fn visible_version<'a>(bytes: &'a [u8], limit: u32, undone: &Undone) -> Resu
 /// A part of a transaction's writes on the disk. It never changes.
 pub struct Piece {
     trees: SpilledTrees,
-    filter: Filter,
+    /// `None`: there are too many pieces to have one for each.
+    filter: Option<Filter>,
+    /// The least and the greatest key of each tree: what a sorted load adds lies behind all pieces.
+    spans: BTreeMap<TreeId, (Vec<u8>, Vec<u8>)>,
     /// The least and the greatest number of its writes.
     pub marks: (u32, u32),
     /// What it will take in the trees, about.
@@ -62,13 +65,25 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// Writes frozen writes out. Errors: as [`PageStore::spill`].
-    pub async fn write(pages: &Arc<PageStore>, cx: &Cx, frozen: &Arc<FrozenWrites>) -> Result<Piece> {
+    /// Writes frozen writes out; with a filter if that takes no more than `filter_bytes_max`. Errors: as
+    /// [`PageStore::spill`].
+    pub async fn write(
+        pages: &Arc<PageStore>,
+        cx: &Cx,
+        frozen: &Arc<FrozenWrites>,
+        filter_bytes_max: usize,
+    ) -> Result<Piece> {
         let filter = Filter::with_capacity(frozen.key_count());
-        frozen.each_key(&mut |tree, key| filter.insert(key_hash(tree, key)));
+        let filter = (filter.byte_count() <= filter_bytes_max).then_some(filter);
+        if let Some(filter) = &filter {
+            frozen.each_key(&mut |tree, key| filter.insert(key_hash(tree, key)));
+        } else {
+            probe!(cx.world(), "spill: a piece without a filter");
+        }
         let mut run = FrozenRun::new(frozen.clone());
         let trees = pages.spill(cx, &mut run).await?;
-        Ok(Piece { trees, filter, marks: frozen.marks(), footprint: frozen.footprint() })
+        let (marks, footprint) = (frozen.marks(), frozen.footprint());
+        Ok(Piece { trees, filter, spans: frozen.spans(), marks, footprint })
     }
 
     /// How its trees are read.
@@ -78,13 +93,16 @@ impl Piece {
 
     /// Whether it may have this key.
     #[inline]
-    pub fn may_contain(&self, hash: u64) -> bool {
-        self.filter.may_contain(hash)
+    pub fn may_contain(&self, tree: TreeId, key: &[u8], hash: u64) -> bool {
+        let Some((least, greatest)) = self.spans.get(&tree) else { return false };
+        key <= greatest.as_slice()
+            && key >= least.as_slice()
+            && self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
 
     /// Bytes of memory taken.
     pub fn byte_count(&self) -> usize {
-        self.filter.byte_count()
+        self.filter.as_ref().map_or(0, Filter::byte_count)
     }
 
     /// What it says of a key to who may see writes below `limit`. Errors: XX001.

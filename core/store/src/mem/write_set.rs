@@ -325,11 +325,15 @@ impl WriteSet {
     fn count_bytes(&mut self) {
         let memory: usize = self.trees.values().map(TreeWrites::byte_count).sum();
         let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.footprint().bytes as usize);
-        let pieces: usize = self.pieces.iter().map(|piece| piece.byte_count()).sum();
-        self.byte_count = memory + frozen + pieces;
+        self.byte_count = memory + frozen;
     }
 
-    /// Bytes of memory taken, about.
+    /// Bytes of memory that the pieces take.
+    pub fn piece_bytes(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.byte_count()).sum()
+    }
+
+    /// Bytes of memory taken by what is not in pieces, about.
     pub fn byte_count(&self) -> usize {
         self.byte_count
     }

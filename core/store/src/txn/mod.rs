@@ -233,9 +233,10 @@ impl Txn {
         }
         let Some(frozen) = lock(&self.writes).freeze() else { return Ok(false) };
         probe!(self.store.world, "spill: a piece of a write set");
+        let filter_bytes_max = self.store.piece_filter_bytes_max(lock(&self.writes).piece_bytes());
         let reserved = self.store.reserve_for_spill(cx, frozen.footprint()).await;
         let written = match reserved {
-            Ok(()) => Piece::write(&self.store.pages, cx, &frozen).await,
+            Ok(()) => Piece::write(&self.store.pages, cx, &frozen, filter_bytes_max).await,
             Err(error) => Err(error),
         };
         match written {

@@ -102,7 +102,7 @@ impl Txn {
         newer: bool,
         found: &mut dyn FnMut(&[u8]),
     ) -> Result<Option<Lookup>> {
-        if !piece.may_contain(hash) {
+        if !piece.may_contain(tree, key, hash) {
             return Ok(None);
         }
         let reader = self.reader.as_ref().expect("an open transaction has its reader");
