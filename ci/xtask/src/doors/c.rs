@@ -2,7 +2,7 @@
 //! address sanitizer.
 
 use super::{STEPS, blocks, compare, folder, header, read, target_folder, write};
-use crate::command::{Failure, Outcome, cargo, program};
+use crate::command::{Failure, Outcome, program};
 use crate::tools;
 use std::fs;
 use std::path::Path;
@@ -28,9 +28,7 @@ pub fn run() -> Result<Outcome, Failure> {
         return Ok(Outcome::Skipped(format!("the C door: {why}")));
     }
     header::check()?;
-    cargo(&["clippy", "--locked", "-p", "orrery-capi", "--all-targets", "--", "-D", "warnings"]).run()?;
-    cargo(&["test", "--locked", "-p", "orrery-capi"]).run()?;
-    cargo(&["build", "--locked", "-p", "orrery-capi"]).run()?;
+    super::build_native()?;
     let prefix = folder("prefix")?;
     install(&prefix)?;
     walk(&prefix)

@@ -157,7 +157,7 @@ fn site(built: &Path) -> Result<PathBuf, Failure> {
 
 /// The shell, built like everything else of the native side.
 fn native_shell() -> Result<PathBuf, Failure> {
-    cargo(&["build", "--locked", "-q", "-p", "orrery-cli"]).run()?;
+    super::build_native()?;
     Ok(target_folder().join("debug/orrery"))
 }
 

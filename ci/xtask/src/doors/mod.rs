@@ -6,7 +6,7 @@ pub mod header;
 pub mod javascript;
 pub mod python;
 
-use crate::command::{Failure, Outcome};
+use crate::command::{Failure, Outcome, cargo};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,12 @@ pub fn run() -> Result<Outcome, Failure> {
         })
         .collect();
     Ok(if skipped.is_empty() { Outcome::Passed } else { Outcome::Skipped(skipped.join("; ")) })
+}
+
+/// Builds what the plain `cargo build` builds, the C library and the shell among it. One package alone would have other features of
+/// the crates below, and so another build of everything.
+fn build_native() -> Result<(), Failure> {
+    cargo(&["build", "--locked"]).run().map(drop)
 }
 
 /// An empty scratch folder below the target directory, as an absolute path.
