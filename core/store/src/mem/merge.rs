@@ -209,7 +209,7 @@ impl Patches {
         self.items.clear();
         self.hidden.clear();
         self.next = 0;
-        let mut window = Window { horizon: None, filled_count: 0, rank: 0 };
+        let mut window = Window { horizon: self.feeds_horizon(), filled_count: 0, rank: 0 };
         if let Some((writes, limit)) = sources.own {
             let (pieces, undone) = writes.pieces();
             let done = self.gather(window.rank, |tree, bounds, reverse, take| {
@@ -287,11 +287,20 @@ impl Patches {
         let rank = window.rank;
         window.rank += 1;
         let Some(index) = self.feeds.iter().position(|feed| feed.is_of(piece)) else { return Ok(()) };
-        let Patches { bytes, items, feeds, chunk_count, .. } = self;
+        let Patches { bytes, items, feeds, reverse, .. } = self;
         let feed = &feeds[index];
         let (first, byte_limit) = (items.len(), bytes.len() + CHUNK_BYTES_MAX);
+        // What lies behind the horizon would only be copied to be forgotten, for each window again.
+        let is_near = |key: &[u8], horizon: &Option<Vec<u8>>| {
+            horizon.as_ref().is_none_or(|it| in_direction(*reverse, key, it) != Ordering::Greater)
+        };
         let mut taken = 0;
-        while taken < feed.len().min(*chunk_count) && (taken == 0 || bytes.len() < byte_limit) {
+        while taken < feed.len() && is_near(feed.row(taken).0, &window.horizon) {
+            if taken > 0 && bytes.len() >= byte_limit {
+                // It lies before the horizon.
+                window.horizon = Some(feed.row(taken - 1).0.to_vec());
+                break;
+            }
             let (key, versions) = feed.row(taken);
             taken += 1;
             if let Some(value) = visible_version(versions, visible.limit, visible.undone)? {
@@ -300,13 +309,18 @@ impl Patches {
             }
         }
         window.filled_count += usize::from(items.len() > first);
-        let is_all = taken == feed.len() && feed.is_done();
-        // Rows that do not count are dealt with too.
-        let last = (!is_all).then(|| feed.row(taken - 1).0.to_vec());
-        if let Some(last) = last {
-            self.bring_nearer(&mut window.horizon, last);
-        }
         Ok(())
+    }
+
+    /// Up to where the feeds have everything; `None`: to the end.
+    fn feeds_horizon(&self) -> Option<Vec<u8>> {
+        let last = |feed: &Feed| {
+            let count = feed.len().min(self.chunk_count);
+            let is_all = count == feed.len() && feed.is_done();
+            (!is_all).then(|| count - 1)
+        };
+        let ends = self.feeds.iter().filter_map(|feed| last(feed).map(|index| feed.row(index).0));
+        ends.min_by(|one, other| self.in_direction(one, other)).map(<[u8]>::to_vec)
     }
 
     fn bring_nearer(&self, horizon: &mut Option<Vec<u8>>, key: Vec<u8>) {
