@@ -22,6 +22,7 @@ mod expr_walk;
 pub mod functions;
 pub mod gather;
 pub mod json;
+pub mod names;
 pub mod optimize;
 pub mod parse;
 pub mod plan;

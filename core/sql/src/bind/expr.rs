@@ -592,6 +592,9 @@ impl Binder<'_> {
         if is_plain && let Some(call) = self.sequence_call(scope, name, args, at)? {
             return Ok(call);
         }
+        if is_plain && super::schemas::is_session_function(&name.text) {
+            return self.session_call(scope, name, args, at);
+        }
         let is_set = functions::sets::is_set_function(&name.text);
         if !is_set && functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
             return Err(Error::unsupported(format!("function {}", name.text)).at(at));

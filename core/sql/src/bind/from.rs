@@ -119,7 +119,7 @@ impl Binder<'_> {
 
     fn bind_from_table(&mut self, name: &Name, alias: Option<&Alias>) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
-        let shown = alias.map_or(name, |alias| &alias.name);
+        let shown = &alias.map_or_else(|| name.own(), |alias| alias.name.clone());
         let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
         if let Some(position) = self.ctes.iter().rposition(|cte| cte.definition.name.text == name.text) {
             let query = self.cte_query(position)?;

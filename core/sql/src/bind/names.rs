@@ -27,7 +27,7 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         ExprKind::Bool(_) => weak("bool"),
         ExprKind::NamedCast { input, named } => match figure(input) {
             Some((name, true)) => Some((name, true)),
-            _ => weak(&named.name.text),
+            _ => weak(crate::names::last(&named.name.text)),
         },
         ExprKind::Field { name, .. } => strong(&name.text),
         ExprKind::Row(_) => weak("row"),

@@ -429,8 +429,14 @@ impl Parser<'_> {
                 let ty = super::types::rounded(ty, self.digits_of_seconds(&folded.to_uppercase())?);
                 return simple(ExprKind::Cast { input: Box::new(Expr { kind: now, at }), ty });
             }
-            "current_time" | "current_user" | "session_user" | "user" | "current_role"
-            | "current_catalog" => return self.refuse(&folded.to_uppercase()),
+            "current_time" => return self.refuse("CURRENT_TIME"),
+            "current_user" | "session_user" | "user" | "current_role" | "current_catalog"
+            | "current_schema"
+                if next.kind != Kind::Punct(b'(') =>
+            {
+                self.take()?;
+                return simple(call(Name { text: folded, at }, Vec::new(), None));
+            }
             _ => {}
         }
         if next.kind == Kind::Punct(b'(')
@@ -505,8 +511,10 @@ impl Parser<'_> {
             }
             return self.function(Name { at, ..column });
         }
-        if self.is_punct(b'.')? {
-            return Err(Error::unsupported("column name with schema").at(at));
+        // A schema before the table only says which table of that name is meant, and there is one in FROM.
+        if self.accept_punct(b'.')? {
+            let table = Some(Name { at, ..column });
+            return Ok(Expr { kind: ExprKind::Column { table, name: self.label()? }, at });
         }
         Ok(Expr { kind: ExprKind::Column { table: Some(name), name: column }, at })
     }

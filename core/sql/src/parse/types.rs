@@ -98,11 +98,14 @@ impl Parser<'_> {
             return self.refuse("type \"char\"");
         }
         let name = self.function_name()?;
-        if matches!(name.text.as_str(), "pg_catalog" | "public") && self.accept_punct(b'.')? {
-            self.label()
-        } else {
-            Ok(name)
+        if !self.accept_punct(b'.')? {
+            return Ok(name);
         }
+        let of = self.label()?;
+        if name.text == "pg_catalog" {
+            return Ok(of);
+        }
+        Ok(Name { at: name.at, text: crate::names::written(&name.text, &of.text) })
     }
 
     /// What follows a type to make it an array's: `[]`, `[3]`, `ARRAY`. Sizes and the number of dimensions are not kept.
