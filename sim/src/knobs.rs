@@ -112,6 +112,8 @@ impl Knobs {
         let rng = &mut Rng::fork(seed, "lock knobs");
         knobs.mix.share_per_mille = *rng.pick(&[0, 50, 200]);
         knobs.mix.advisory_per_mille = *rng.pick(&[0, 0, 50, 200]);
+        let rng = &mut Rng::fork(seed, "spill knobs");
+        knobs.store.spill_bytes_min = *rng.pick(&[0, 0, 1, 500]);
         knobs
     }
 

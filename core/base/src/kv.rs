@@ -268,6 +268,26 @@ pub trait Transaction: Send + Sync {
     /// Drops the whole tree at commit. The caller holds an `AccessExclusive` lock on its table.
     fn drop_tree(&self, tree: TreeId) -> Result<()>;
 
+    /// Whether the write set should leave memory ([`Transaction::relieve`]), or row locks should become one table lock
+    /// ([`Transaction::cover_rows`]).
+    fn wants_relief(&self) -> bool {
+        false
+    }
+
+    /// If the transaction has very many row locks and an `Exclusive` lock on this table can be had at once, takes that: from then on, until
+    /// it is rolled back to before, row locks in these trees, which are the table's, are as good as held. Whoever locks rows of the table holds a table lock that this one keeps out.
+    fn cover_rows(&self, table: TreeId, trees: &[TreeId]) -> Result<()> {
+        let _ = (table, trees);
+        Ok(())
+    }
+
+    /// Writes the write set out if it has grown large. To be called now and then by whoever writes much, between writes. Errors:
+    /// 53100, the disk's; the writes stay where they are, and more may follow until the budget is used up.
+    fn relieve<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        let _ = cx;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Where [`Transaction::rollback_to`] can go back to.
     fn savepoint(&self) -> Savepoint;
 

@@ -153,5 +153,8 @@ plants! {
     UpgradeForgetsWaiters = "a holder that waits for a stronger mode takes the places of those that waited already",
     GivenUpWaitKeepsPlace = "leave the place in a lock's queue when the wait is given up",
     AdvisoryUnlockTakesAll = "giving back one mode of an advisory lock gives back the other, too",
+    SpillForgetsRollback = "commit writes of a piece that were rolled back to a savepoint",
+    SpillShowsOwnStatement = "let a statement see its own writes once they have left memory",
+    SpillPiecesReversed = "commit the pieces of a write set as if the oldest were the newest",
     HistoryHidesExpiry = "let a run of the history go and say nothing of it",
 }

@@ -16,7 +16,7 @@ use crate::log::space::Segment;
 use crate::mem::Footprint;
 use crate::mem::merge::MergedRun;
 use crate::mem::view::Layer;
-use crate::pages::{CheckpointReport, HistoryPlan, RunCursor, RunEntry, StoreState};
+use crate::pages::{CheckpointReport, HistoryPlan, PageStore, RunCursor, RunEntry, StoreState};
 use crate::recovery::remove_segments;
 use crate::store::Store;
 use orrery_base::disk::{DiskErrorKind, DiskOp, FileId};
@@ -61,6 +61,14 @@ impl RunCursor for PartOf<'_> {
     fn advance(&mut self) {
         self.run.advance();
         self.left -= 1;
+    }
+
+    fn is_hungry(&self) -> bool {
+        self.run.is_hungry()
+    }
+
+    fn feed<'a>(&'a mut self, store: &'a PageStore, cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        self.run.feed(store, cx)
     }
 }
 
@@ -143,6 +151,19 @@ impl Store {
             probe!(self.world, "log: less is admitted on a full disk");
         }
         Err(Error::internal("the last amount is tried and answered"))
+    }
+
+    /// Makes sure that a piece of a write set of this size leaves the room that rule 1 promised. Errors: 53100, the disk's.
+    pub(crate) async fn reserve_for_spill(&self, cx: &Cx, piece: Footprint) -> Result<()> {
+        let mut unfolded = self.views.current().0.footprint();
+        let admitted = {
+            let sequencer = lock(&self.sequencer);
+            unfolded += sequencer.uninstalled();
+            sequencer.log.as_ref().map_or(0, |log| log.space.room())
+        };
+        unfolded += piece;
+        let page_bytes = unfolded.page_bytes(self.pages.page_unit_bytes() as u64);
+        self.pages.reserve(cx, page_bytes + 4 * admitted.min(ADMITTED_BYTES_FIRST)).await
     }
 
     /// The segment to be made; `None` when there is room, or an idle one was taken.
@@ -243,6 +264,7 @@ impl Store {
         // A checkpoint that failed has freed nothing, but the one before it may have.
         self.level_generations(cx).await?;
         let mut run = MergedRun::new(layers.to_vec());
+        self.skip(cx, &mut run, 0).await?;
         let mut dropped: Vec<TreeId> = run.dropped_trees().keys().copied().collect();
         // The history goes first: it is what the disk can do without.
         let plan = HistoryPlan { to: state.commit_timestamp, ..HistoryPlan::default() };
@@ -264,7 +286,7 @@ impl Store {
                 Err(error) if error.code() == SqlState::DISK_FULL && taken_count > 1 => {
                     part_count = (taken_count / 8).max(1);
                     run = MergedRun::new(layers.to_vec());
-                    (0..done_count).for_each(|_| run.advance());
+                    self.skip(cx, &mut run, done_count).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -274,6 +296,19 @@ impl Store {
         let report = self.merge_part(cx, &mut nothing, (&[], &plan), state.clone(), batch_no).await?;
         self.show_merged(layers);
         Ok(CheckpointReport { entry_count: done_count, ..report })
+    }
+
+    /// Goes over the first entries of a run.
+    async fn skip(&self, cx: &Cx, run: &mut MergedRun, count: u64) -> Result<()> {
+        for index in 0..=count {
+            if index > 0 {
+                run.advance();
+            }
+            if run.is_hungry() {
+                run.feed(&self.pages, cx).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn merge_part(

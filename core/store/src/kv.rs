@@ -159,6 +159,9 @@ impl<K: Key, V: Value> Map<K, V> {
         self.lock_newest(cx, txn, &key).await?;
         let mut bytes = Vec::new();
         value.encode(&mut bytes);
+        if txn.wants_relief() {
+            txn.relieve(cx).await?;
+        }
         txn.put(self.tree, &key, &bytes)?;
         txn.begin_own_statement()
     }
@@ -168,6 +171,9 @@ impl<K: Key, V: Value> Map<K, V> {
         let key = encoded(key);
         let existed = self.lock_newest(cx, txn, &key).await?;
         if existed {
+            if txn.wants_relief() {
+                txn.relieve(cx).await?;
+            }
             txn.delete(self.tree, &key)?;
             txn.begin_own_statement()?;
         }

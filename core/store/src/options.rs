@@ -51,6 +51,8 @@ pub struct StoreOptions {
     pub log_budget_bytes: u64,
     /// Bytes of one transaction's writes; 0: half of the memory.
     pub write_set_budget_bytes: u64,
+    /// Bytes of one transaction's writes from which on they leave memory where they can; 0: a quarter of their budget.
+    pub spill_bytes_min: u64,
     /// When commits answer, unless a transaction says otherwise.
     pub durability: Durability,
     /// `:memory:`: there is no log device.
@@ -78,6 +80,7 @@ impl Default for StoreOptions {
             log_segment_max_bytes: 64 << 20,
             log_budget_bytes: 0,
             write_set_budget_bytes: 0,
+            spill_bytes_min: 0,
             durability: Durability::Full,
             in_memory: false,
             seed: 0,

@@ -4,16 +4,20 @@
 //! A commit that the trees hold already (its timestamp is not above the superblock's) is skipped: a position may lie
 //! before such commits, because the chunks of a later one begin there. Chunks without their commit are dead.
 
-use crate::log::format::{BatchHeader, ChunkHeader, CommitHeader, FrameKind, Operation, frames, operations};
-use crate::log::read::{LogEnd, read_log};
-use crate::mem::write_set::{SealedWrites, WriteSet};
+use crate::log::format::{
+    BatchHeader, ChunkHeader, CommitHeader, FrameKind, Operation, first_operation, frames, operations,
+};
+use crate::log::read::{LogEnd, Replay, read_log};
+use crate::mem::sealed::SealedWrites;
+use crate::mem::spill::Piece;
+use crate::mem::write_set::WriteSet;
 use crate::options::StoreOptions;
 use crate::pages::{PageStore, StoreState};
 use crate::store::{Store, page_options};
 use orrery_base::disk::{DiskOp, FileId};
-use orrery_base::hash::checksum;
+use orrery_base::hash::checksum_chain;
 use orrery_base::task::lock;
-use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TxnId, plant, probe};
+use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, Timestamp, TxnId, plant, probe};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,9 +58,8 @@ impl Store {
         }
         let database = lock(&store.sequencer).log.as_ref().expect("it has a log").database;
         let keep_from = lock(&store.generations).older;
-        let mut replay = Replay { store: &store, chunks: BTreeMap::new(), txn_id_max: TxnId(0) };
-        let mut each = |header: &BatchHeader, batch: &[u8]| replay.batch(header, batch);
-        let end = read_log(cx, state.log_position, database, state.clean, keep_from, &mut each).await?;
+        let mut replay = LogReplay { store: &store, cx, chunks: BTreeMap::new(), txn_id_max: TxnId(0) };
+        let end = read_log(cx, state.log_position, database, state.clean, keep_from, &mut replay).await?;
         if !replay.chunks.is_empty() {
             probe!(store.world, "recovery: unsealed chunks are dead");
         }
@@ -111,45 +114,114 @@ impl Store {
 struct Chunks {
     next_no: u32,
     is_whole: bool,
-    bytes: Vec<u8>,
+    /// The beginning of an operation that is not whole yet.
+    rest: Vec<u8>,
+    writes: WriteSet,
+    /// Of everything so far, as the seal has them.
+    checksum: u32,
+    length: u64,
+    operation_count: u64,
+    /// The disk is full: what came later stays in memory.
+    stays: bool,
 }
 
 impl Chunks {
     fn new() -> Self {
-        Chunks { next_no: 0, is_whole: true, bytes: Vec::new() }
+        Chunks {
+            next_no: 0,
+            is_whole: true,
+            rest: Vec::new(),
+            writes: WriteSet::default(),
+            checksum: 0,
+            length: 0,
+            operation_count: 0,
+            stays: false,
+        }
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.next_no += 1;
+        self.checksum = checksum_chain(self.checksum, part);
+        self.length += part.len() as u64;
+        self.rest.extend_from_slice(part);
+        let mut bytes = &self.rest[..];
+        while let Some((operation, behind)) = first_operation(bytes) {
+            apply(&mut self.writes, operation);
+            self.operation_count += 1;
+            bytes = behind;
+        }
+        let done = self.rest.len() - bytes.len();
+        self.rest.drain(..done);
+    }
+
+    /// Whether the seal of `header` fits.
+    fn is_sealed_by(&self, header: &CommitHeader) -> bool {
+        self.rest.is_empty()
+            && self.checksum == header.operations_checksum
+            && self.length == header.operations_length
+            && self.operation_count == header.operation_count
     }
 }
 
-struct Replay<'a> {
-    store: &'a Store,
+fn apply(set: &mut WriteSet, operation: Operation<'_>) {
+    match operation {
+        Operation::Put { tree, key, value } => set.write(tree, key, Some(value), 0),
+        Operation::Delete { tree, key } => set.write(tree, key, None, 0),
+        Operation::DropTree { tree } => set.drop_tree(tree, 0),
+    }
+}
+
+struct LogReplay<'a> {
+    store: &'a Arc<Store>,
+    cx: &'a Cx,
     chunks: BTreeMap<TxnId, Chunks>,
     txn_id_max: TxnId,
 }
 
-impl Replay<'_> {
-    fn batch(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<()> {
-        let at = |error: Error| error.with_detail(format!("in log batch {}", header.batch_no));
-        for frame in frames(batch) {
-            let frame = frame.map_err(at)?;
-            match frame.kind {
-                FrameKind::Chunk => self.chunk(frame.payload).map_err(at)?,
-                FrameKind::Commit => self.commit(frame.payload).map_err(at)?,
-                other => return Err(at(Error::unsupported(format!("a log frame of kind {other:?}")))),
+impl Replay for LogReplay<'_> {
+    fn batch<'a>(&'a mut self, header: &'a BatchHeader, batch: &'a [u8]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let at = |error: Error| error.with_detail(format!("in log batch {}", header.batch_no));
+            for frame in frames(batch) {
+                let frame = frame.map_err(at)?;
+                match frame.kind {
+                    FrameKind::Chunk => self.chunk(frame.payload).await.map_err(at)?,
+                    FrameKind::Commit => self.commit(frame.payload).map_err(at)?,
+                    other => return Err(at(Error::unsupported(format!("a log frame of kind {other:?}")))),
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
+}
 
-    fn chunk(&mut self, payload: &[u8]) -> Result<()> {
+impl LogReplay<'_> {
+    async fn chunk(&mut self, payload: &[u8]) -> Result<()> {
         let (header, part) = ChunkHeader::decode(payload)?;
         let chunks = self.chunks.entry(header.txn).or_insert_with(Chunks::new);
         if header.chunk_no == 0 {
             *chunks = Chunks::new();
         }
         chunks.is_whole &= header.chunk_no == chunks.next_no;
-        if chunks.is_whole {
-            chunks.next_no += 1;
-            chunks.bytes.extend_from_slice(part);
+        if !chunks.is_whole {
+            return Ok(());
+        }
+        chunks.add(part);
+        let store = self.store;
+        if chunks.writes.byte_count() < store.spill_bytes_min() || store.options.read_only || chunks.stays {
+            return Ok(());
+        }
+        let Some(frozen) = chunks.writes.freeze() else { return Ok(()) };
+        probe!(store.world, "recovery: a replayed commit leaves memory");
+        match Piece::write(&store.pages, self.cx, &frozen).await {
+            Ok(piece) => chunks.writes.settle(&frozen, piece),
+            // A full disk must not keep a database from being opened (I6).
+            Err(error) if error.code() == SqlState::DISK_FULL => {
+                drop(frozen);
+                chunks.writes.thaw();
+                chunks.stays = true;
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -161,25 +233,27 @@ impl Replay<'_> {
         if header.timestamp <= self.store.views.published() {
             return Ok(());
         }
-        let joined = match chunks {
+        let set = match chunks.filter(|_| header.chunk_count > 0) {
             Some(chunks) if !chunks.is_whole || chunks.next_no != header.chunk_count => {
                 return Err(Error::corrupt("a chunk of a commit is missing from the log"));
             }
-            chunks => chunks.map_or(Vec::new(), |chunks| chunks.bytes),
+            Some(chunks) if !chunks.is_sealed_by(&header) => {
+                return Err(Error::corrupt("the chunks of a commit do not match its seal"));
+            }
+            Some(chunks) => chunks.writes,
+            None if header.chunk_count > 0 => {
+                return Err(Error::corrupt("a chunk of a commit is missing from the log"));
+            }
+            None => parse(inline, &header)?,
         };
-        let bytes = if header.chunk_count == 0 { inline } else { joined.as_slice() };
-        let is_sealed = header.chunk_count == 0 || checksum(bytes) == header.operations_checksum;
-        if !is_sealed || bytes.len() as u64 != header.operations_length {
-            return Err(Error::corrupt("the chunks of a commit do not match its seal"));
-        }
-        let writes = Arc::new(parse(bytes, &header)?);
-        self.install(writes, header.timestamp);
+        let is_adopted = set.has_spilled() || set.byte_count() >= ADOPT_BYTES_MIN;
+        self.install(Arc::new(set.seal(is_adopted)), is_adopted, header.timestamp);
         Ok(())
     }
 
-    fn install(&self, writes: Arc<SealedWrites>, timestamp: Timestamp) {
+    fn install(&self, writes: Arc<SealedWrites>, is_adopted: bool, timestamp: Timestamp) {
         let _installing = lock(&self.store.install);
-        if writes.byte_count() >= ADOPT_BYTES_MIN {
+        if is_adopted {
             self.store.adopt(writes, timestamp);
         } else {
             let (view, published) = self.store.views.current();
@@ -190,22 +264,20 @@ impl Replay<'_> {
     }
 }
 
-fn parse(bytes: &[u8], header: &CommitHeader) -> Result<SealedWrites> {
+fn parse(bytes: &[u8], header: &CommitHeader) -> Result<WriteSet> {
+    if bytes.len() as u64 != header.operations_length {
+        return Err(Error::corrupt("a commit of the log has another length than it says"));
+    }
     let mut set = WriteSet::default();
     let mut count = 0;
     for operation in operations(bytes) {
-        match operation? {
-            Operation::Put { tree, key, value } => set.write(tree, key, Some(value), 0),
-            Operation::Delete { tree, key } => set.write(tree, key, None, 0),
-            Operation::DropTree { tree } => set.drop_tree(tree, 0),
-        }
+        apply(&mut set, operation?);
         count += 1;
     }
     if count != header.operation_count {
         return Err(Error::corrupt("a commit of the log holds another number of operations than it says"));
     }
-    let is_adopted = set.byte_count() >= ADOPT_BYTES_MIN;
-    Ok(set.seal(is_adopted))
+    Ok(set)
 }
 
 /// Removes log files: those that are not needed any more, best effort after the point where it matters.

@@ -280,6 +280,14 @@ impl Store {
         }
     }
 
+    /// Bytes of a write set from which on it is written out, if its transaction gets to it.
+    pub(crate) fn spill_bytes_min(&self) -> usize {
+        match self.options.spill_bytes_min {
+            0 => self.write_set_budget() / 4,
+            bytes => bytes as usize,
+        }
+    }
+
     /// Whether replaced versions are kept, so that the past can be read.
     pub fn keeps_history(&self) -> bool {
         self.options.history_micros > 0

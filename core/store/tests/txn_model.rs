@@ -147,6 +147,9 @@ async fn one_txn(cx: &Cx, store: &Arc<Store>, history: &Mutex<History>, rng: &mu
         }
         let mark = txn.savepoint();
         let size = if rng.chance(1, 20) { 5000 } else { rng.below(80) as usize };
+        if rng.chance(1, 4) {
+            txn.relieve(cx).await?;
+        }
         let value = (!rng.chance(1, 4)).then(|| [&marker.to_be_bytes()[..], &vec![7; size]].concat());
         match &value {
             Some(value) => txn.put(TREE, &key, value)?,
@@ -180,6 +183,7 @@ fn options(rng: &mut Rng) -> StoreOptions {
         log_segment_first_bytes: 4096 << rng.below(4),
         log_segment_max_bytes: 32 << 10,
         memory_bytes: 64 << 20,
+        spill_bytes_min: *rng.pick(&[0, 1, 200]),
         durability: Durability::Full,
         ..StoreOptions::default()
     }

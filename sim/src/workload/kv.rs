@@ -439,6 +439,9 @@ impl Client {
             }
         }
         let Some(puts) = decide(value.is_some()) else { return Ok(()) };
+        if self.txn.wants_relief() {
+            self.txn.relieve(&self.cx).await?;
+        }
         self.write_count += 1;
         let id = ValueId(self.number << 16 | self.write_count);
         if puts {

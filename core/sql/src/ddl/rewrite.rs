@@ -117,6 +117,7 @@ pub(super) async fn rewrite(
         for (fill, &ty) in fills.iter_mut().zip(&types) {
             fill_column(cx, &runtime, fill, ty, (&rows, &input), &mut made).await?;
         }
+        context.relieve(cx, new).await?;
         for (old_key, row) in keys.iter().zip(&made) {
             row_count += 1;
             cx.charge(256).await?;

@@ -42,6 +42,7 @@ pub async fn build_index(cx: &Cx, context: &ExecContext, table: &Table, index: &
     while more {
         let mut run = Run::default();
         more = scan.next_batch(cx, &mut run).await?;
+        context.relieve(cx, table).await?;
         for (key, value) in run.0 {
             cx.charge(value.len() + 128).await?;
             let row = rows.decode(&layout, &value)?;

@@ -37,7 +37,7 @@ mod tests;
 mod values;
 mod window;
 
-use crate::catalog::Sequence;
+use crate::catalog::{Sequence, Table};
 use crate::datum::Datum;
 use crate::functions::{AdvisoryCall, EvalContext, Run, SequencePool, SessionSequences};
 use arrow_array::ArrayRef;
@@ -46,7 +46,7 @@ pub use dml::{check_foreign_key, delete, insert, insert_many, update};
 pub use metrics::{NodeMetrics, RunMetrics};
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
-use orrery_base::{BoxFuture, Cx, Error, Result};
+use orrery_base::{BoxFuture, Cx, Error, Result, TreeId};
 pub use query::{Operator, Query, Shared};
 pub use scan::get;
 use std::sync::Arc;
@@ -172,6 +172,18 @@ impl SubqueryResults {
 }
 
 impl ExecContext {
+    /// To be called now and then by whoever writes much to a table: lets the transaction's writes leave memory, and makes very many row locks
+    /// one of the table, if nobody minds (I7). Errors: 53100, the disk's. Suspends.
+    pub async fn relieve(&self, cx: &Cx, table: &Table) -> Result<()> {
+        if !self.txn.wants_relief() {
+            return Ok(());
+        }
+        let trees: Vec<TreeId> =
+            std::iter::once(table.tree).chain(table.indexes.iter().map(|index| index.tree)).collect();
+        self.txn.cover_rows(table.id, &trees)?;
+        self.txn.relieve(cx).await
+    }
+
     /// Counts what the operators do. Clones made afterwards count into the same place.
     #[must_use]
     pub fn with_metrics(mut self) -> Self {

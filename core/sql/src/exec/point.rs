@@ -469,6 +469,10 @@ impl PointPlan {
         params: &[Datum],
         scratch: &mut PointScratch,
     ) -> Result<PointOutcome> {
+        // The general path gives the transaction's memory relief.
+        if txn.wants_relief() {
+            return Ok(PointOutcome::Fallback);
+        }
         let mut writer = RowWriter::new(&self.layout, &mut scratch.new);
         for (column, operand) in values.iter().enumerate() {
             let value = self.constant(operand, params)?;
@@ -509,6 +513,9 @@ impl PointPlan {
         params: &[Datum],
         scratch: &mut PointScratch,
     ) -> Result<PointOutcome> {
+        if txn.wants_relief() {
+            return Ok(PointOutcome::Fallback);
+        }
         let PointScratch { key, old, new } = scratch;
         let tree = self.table.tree;
         // What the snapshot does not have is not changed, and not locked.

@@ -5,7 +5,7 @@
 //! copy. Over its budget the oldest entries go, and transactions older than them get 40001.
 
 use crate::mem::bounds_of;
-use crate::mem::write_set::{SealedTree, SealedWrites};
+use crate::mem::sealed::{SealedTree, SealedWrites};
 use orrery_base::kv::KeyRange;
 use orrery_base::{Error, Result, SqlState, Timestamp, TreeId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,6 +50,8 @@ impl ReadSet {
     fn conflicts(&self, writes: &SealedWrites) -> bool {
         self.trees.iter().any(|(tree, reads)| {
             writes.dropped().binary_search(tree).is_ok()
+                // Of what lies on the disk it is only known which trees.
+                || writes.pieces().0.iter().any(|piece| piece.version().has_rows(*tree))
                 || writes.trees().get(tree).is_some_and(|sealed| reads.conflicts(sealed))
         })
     }

@@ -4,8 +4,8 @@
 
 use super::queue::{Commit, Landed};
 use crate::mem::memtable::Memtable;
+use crate::mem::sealed::SealedWrites;
 use crate::mem::view::{Layer, View};
-use crate::mem::write_set::SealedWrites;
 use crate::store::Store;
 use orrery_base::task::lock;
 use orrery_base::{Timestamp, probe};
@@ -68,7 +68,8 @@ impl Store {
 
     fn install_commit(&self, commit: &Commit) {
         let (view, _) = self.views.current();
-        if commit.is_adopted && view.layers.len() < LAYER_COUNT_MAX {
+        let has_pieces = !commit.writes.pieces().0.is_empty();
+        if has_pieces || (commit.is_adopted && view.layers.len() < LAYER_COUNT_MAX) {
             self.adopt(commit.writes.clone(), commit.timestamp);
         } else {
             let oldest = self.oldest_readable();
@@ -82,7 +83,8 @@ impl Store {
         probe!(self.world, "memtable: large commit adopted as a run");
         let budget = self.memtable_budget();
         self.views.replace(|view| {
-            let mut layers = vec![self.new_memtable(budget), Arc::new(Layer::Run { writes, timestamp })];
+            let mut layers = vec![self.new_memtable(budget)];
+            layers.extend(Layer::of_commit(&writes, timestamp));
             layers.extend(view.layers.iter().filter(|layer| !is_empty(layer)).cloned());
             View { layers, tree: view.tree.clone() }
         });

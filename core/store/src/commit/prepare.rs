@@ -7,7 +7,10 @@ use crate::full_disk::Growth;
 use crate::lock::held::HeldLocks;
 use crate::log::format::{CommitHeader, EncodedFrame, Operation};
 use crate::mem::Footprint;
-use crate::mem::write_set::SealedWrites;
+use crate::mem::merge::MergedRun;
+use crate::mem::sealed::SealedWrites;
+use crate::mem::view::Layer;
+use crate::pages::{RunCursor, RunEntry};
 use crate::store::Store;
 use orrery_base::hash::checksum_chain;
 use orrery_base::limits::CHUNK_BYTES_MAX;
@@ -68,20 +71,74 @@ fn makes_room(writes: &SealedWrites, log_bytes: u64) -> bool {
     log_bytes <= EMERGENCY_BYTES_MAX && (!writes.dropped().is_empty() || operations(writes).all(is_delete))
 }
 
+/// Operations on their way into chunk frames.
+struct Chunks<'s> {
+    store: &'s Arc<Store>,
+    /// What the pages will take.
+    unfolded: Footprint,
+    buffer: Vec<u8>,
+    header: CommitHeader,
+}
+
+impl<'s> Chunks<'s> {
+    fn new(store: &'s Arc<Store>, txn: TxnId, unfolded: Footprint) -> Self {
+        let header = CommitHeader {
+            txn,
+            timestamp: Timestamp::ZERO,
+            wall_micros: 0,
+            chunk_count: 0,
+            operations_checksum: 0,
+            operations_length: 0,
+            operation_count: 0,
+        };
+        Chunks { store, unfolded, buffer: Vec::with_capacity(CHUNK_ITEM_BYTES + (64 << 10)), header }
+    }
+
+    fn push(&mut self, operation: &Operation<'_>) {
+        let (at, len) = (self.buffer.len(), operation_len(operation));
+        self.buffer.resize(at + len, 0);
+        operation.encode(&mut self.buffer[at..]);
+        self.header.operation_count += 1;
+        self.header.operations_length += len as u64;
+    }
+
+    fn is_full(&self) -> bool {
+        self.buffer.len() >= CHUNK_ITEM_BYTES
+    }
+
+    /// Writes what was pushed. Errors: as [`Store::encode`].
+    async fn flush(&mut self, cx: &Cx) -> Result<()> {
+        // One value may be larger than an item: chunks are cut anywhere.
+        for part in self.buffer.chunks(CHUNK_ITEM_BYTES) {
+            let header = &mut self.header;
+            header.operations_checksum = checksum_chain(header.operations_checksum, part);
+            let frame = EncodedFrame::chunks(header.txn, header.chunk_count, part, CHUNK_BYTES_MAX);
+            header.chunk_count += part.len().div_ceil(CHUNK_BYTES_MAX) as u32;
+            cx.charge(part.len()).await?;
+            self.store.write_chunk_item(cx, header.txn, frame, self.unfolded).await?;
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
 impl Store {
     /// The commit frame of `writes`; a large write set is written ahead as chunks. Suspends for the latter.
     pub(crate) async fn encode(
         self: &Arc<Self>,
         cx: &Cx,
         txn: TxnId,
-        writes: &SealedWrites,
+        writes: &Arc<SealedWrites>,
     ) -> Result<EncodedFrame> {
+        if !writes.pieces().0.is_empty() {
+            return self.encode_pieces(cx, txn, writes).await;
+        }
         let (mut length, mut operation_count) = (0, 0);
         for operation in operations(writes) {
             length += operation_len(&operation);
             operation_count += 1;
         }
-        let mut header = CommitHeader {
+        let header = CommitHeader {
             txn,
             timestamp: Timestamp::ZERO,
             wall_micros: 0,
@@ -101,40 +158,55 @@ impl Store {
                 }
             }));
         }
-        (header.chunk_count, header.operations_checksum) = self.write_chunks(cx, txn, writes).await?;
-        Ok(EncodedFrame::commit(&header, 0, |_| {}))
+        self.encode_in_chunks(cx, txn, writes).await
     }
 
-    /// Writes all operations as chunk frames. Gives their number and the checksum over all.
-    async fn write_chunks(
+    /// Writes the operations of a commit that is not in memory, pieces and all, as chunk frames.
+    async fn encode_pieces(
+        self: &Arc<Self>,
+        cx: &Cx,
+        txn: TxnId,
+        writes: &Arc<SealedWrites>,
+    ) -> Result<EncodedFrame> {
+        probe!(self.world, "log: commit of a spilled write set");
+        let mut chunks = Chunks::new(self, txn, writes.footprint());
+        writes.dropped().iter().for_each(|&tree| chunks.push(&Operation::DropTree { tree }));
+        let mut run = MergedRun::new(Layer::of_commit(writes, Timestamp::ZERO));
+        loop {
+            if run.is_hungry() {
+                run.feed(&self.pages, cx).await?;
+            }
+            let Some(RunEntry { tree, key, value, .. }) = run.entry() else { break };
+            chunks.push(&match value {
+                Some(value) => Operation::Put { tree, key, value },
+                None => Operation::Delete { tree, key },
+            });
+            run.advance();
+            if chunks.is_full() {
+                chunks.flush(cx).await?;
+            }
+        }
+        chunks.flush(cx).await?;
+        Ok(EncodedFrame::commit(&chunks.header, 0, |_| {}))
+    }
+
+    /// Writes all operations as chunk frames.
+    async fn encode_in_chunks(
         self: &Arc<Self>,
         cx: &Cx,
         txn: TxnId,
         writes: &SealedWrites,
-    ) -> Result<(u32, u32)> {
+    ) -> Result<EncodedFrame> {
         probe!(self.world, "log: commit in chunks");
-        let mut all = operations(writes).peekable();
-        let mut buffer = Vec::with_capacity(CHUNK_ITEM_BYTES + (64 << 10));
-        let (mut chunk_no, mut checksum) = (0, 0);
-        while all.peek().is_some() {
-            while buffer.len() < CHUNK_ITEM_BYTES
-                && let Some(operation) = all.next()
-            {
-                let at = buffer.len();
-                buffer.resize(at + operation_len(&operation), 0);
-                operation.encode(&mut buffer[at..]);
+        let mut chunks = Chunks::new(self, txn, writes.footprint());
+        for operation in operations(writes) {
+            chunks.push(&operation);
+            if chunks.is_full() {
+                chunks.flush(cx).await?;
             }
-            // One value may be larger than an item: chunks are cut anywhere.
-            for part in buffer.chunks(CHUNK_ITEM_BYTES) {
-                checksum = checksum_chain(checksum, part);
-                let frame = EncodedFrame::chunks(txn, chunk_no, part, CHUNK_BYTES_MAX);
-                chunk_no += part.len().div_ceil(CHUNK_BYTES_MAX) as u32;
-                cx.charge(part.len()).await?;
-                self.write_chunk_item(cx, txn, frame, writes.footprint()).await?;
-            }
-            buffer.clear();
         }
-        Ok((chunk_no, checksum))
+        chunks.flush(cx).await?;
+        Ok(EncodedFrame::commit(&chunks.header, 0, |_| {}))
     }
 
     async fn write_chunk_item(

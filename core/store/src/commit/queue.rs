@@ -11,7 +11,7 @@ use crate::lock::held::HeldLocks;
 use crate::log::format::{BATCH_HEADER_BYTES, BatchHeader, EncodedFrame, round_up_to_sector};
 use crate::log::space::LogSpace;
 use crate::mem::Footprint;
-use crate::mem::write_set::SealedWrites;
+use crate::mem::sealed::SealedWrites;
 use crate::pages::LogPosition;
 use crate::store::Store;
 use orrery_base::disk::{DiskError, DiskErrorKind, DiskOp, DiskReply, FileId};

@@ -27,9 +27,29 @@ pub struct HeldLocks {
     private: Option<Arc<PrivateRows>>,
     tables: Vec<HeldTable>,
     advisory: Option<Box<HeldAdvisory>>,
+    /// Trees of which no row need be locked, and since when: a table lock keeps everybody else's locks out.
+    covered: Vec<(TreeId, u32)>,
 }
 
 impl HeldLocks {
+    /// Whether row locks of this tree are held already, all of them.
+    #[inline]
+    pub fn covers(&self, tree: TreeId) -> bool {
+        self.covered.iter().any(|(covered, _)| *covered == tree)
+    }
+
+    /// The table lock just taken covers these trees.
+    pub fn cover(&mut self, trees: &[TreeId], sequence: u32) {
+        self.covered.extend(trees.iter().map(|tree| (*tree, sequence)));
+    }
+
+    /// Whether there are so many row locks that the lock table could fill up.
+    pub fn are_many(&self, table: &LockTable) -> bool {
+        let count = self.rows.len() + self.private.as_ref().map_or(0, |private| private.len());
+        count >= table.shard_row_count_max * SHARD_COUNT / 4
+            || (count > 0 && buggify!(table.world, "lock: a table for few rows"))
+    }
+
     /// Takes a row lock that nobody else needs to hear of; `false`: ask the lock table.
     #[inline]
     pub fn take_private(&self, hash: u64, mode: u8, sequence: u32, table: &LockTable) -> bool {
@@ -88,6 +108,7 @@ impl HeldLocks {
         while let Some(held) = self.tables.pop_if(|it| it.sequence >= sequence) {
             table.reduce(LockId::Table(held.table), txn, held.before);
         }
+        self.covered.retain(|(_, since)| *since < sequence);
         if let Some(advisory) = &mut self.advisory {
             advisory.release_from(sequence);
         }
@@ -101,6 +122,7 @@ impl HeldLocks {
         if let Some(private) = self.private.take() {
             table.release_private(&private);
         }
+        self.covered.clear();
         for held in self.tables.drain(..) {
             table.reduce(LockId::Table(held.table), txn, 0);
         }

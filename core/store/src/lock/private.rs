@@ -100,6 +100,13 @@ impl PrivateRows {
     }
 }
 
+impl PrivateRows {
+    /// How many row locks.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.0).rows.len()
+    }
+}
+
 impl LockTable {
     /// Before looking into the shared table.
     #[inline]

@@ -328,6 +328,11 @@ impl Operation<'_> {
     }
 }
 
+/// The first operation in `bytes` and what lies behind it; `None` while it is not whole.
+pub fn first_operation(bytes: &[u8]) -> Option<(Operation<'_>, &[u8])> {
+    split_operation(bytes)
+}
+
 /// The operations in `bytes`. Errors: XX001 when they do not add up.
 pub fn operations(bytes: &[u8]) -> impl Iterator<Item = Result<Operation<'_>>> {
     let mut rest = bytes;

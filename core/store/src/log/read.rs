@@ -14,7 +14,7 @@ use super::format::{
 use super::space::{Segment, UsedSegment};
 use crate::pages::LogPosition;
 use orrery_base::disk::{DiskOp, DiskReply, FileId};
-use orrery_base::{AlignedBuf, Cx, Error, Result, plant, probe};
+use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, Result, plant, probe};
 use std::collections::BTreeMap;
 
 /// What reading found.
@@ -36,6 +36,12 @@ pub struct LogEnd {
     pub batch_count: u64,
 }
 
+/// Who is given the batches.
+pub trait Replay: Send {
+    /// The next batch. Errors end the reading.
+    fn batch<'a>(&'a mut self, header: &'a BatchHeader, batch: &'a [u8]) -> BoxFuture<'a, Result<()>>;
+}
+
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 1 << 20;
 
@@ -54,7 +60,7 @@ pub async fn read_log(
     database: u64,
     clean: bool,
     keep_from: u64,
-    replay: &mut (dyn FnMut(&BatchHeader, &[u8]) -> Result<()> + Send),
+    replay: &mut dyn Replay,
 ) -> Result<LogEnd> {
     let found = find_segments(cx, database).await?;
     let mut reader =
@@ -75,7 +81,7 @@ pub async fn read_log(
     }
     let mut batch_count = 0;
     while let Some((header, batch)) = reader.next_batch().await? {
-        replay(&header, &batch)?;
+        replay.batch(&header, &batch).await?;
         batch_count += 1;
     }
     if batch_count == 0 && !clean {
@@ -208,10 +214,7 @@ impl Reader<'_> {
 
     /// Looks through everything behind the stop for a batch that proves that the missing one was durable. Gives the
     /// largest salt seen.
-    async fn look_behind(
-        &mut self,
-        replay: &mut (dyn FnMut(&BatchHeader, &[u8]) -> Result<()> + Send),
-    ) -> Result<u64> {
+    async fn look_behind(&mut self, replay: &mut dyn Replay) -> Result<u64> {
         let missing = self.at;
         let mut salt_max = missing.salt;
         let files: Vec<(u64, u64)> = self.found.iter().map(|(&file, found)| (file, found.len)).collect();
@@ -236,12 +239,7 @@ impl Reader<'_> {
         Ok(salt_max)
     }
 
-    async fn judge(
-        &mut self,
-        header: &BatchHeader,
-        file: u64,
-        replay: &mut (dyn FnMut(&BatchHeader, &[u8]) -> Result<()> + Send),
-    ) -> Result<()> {
+    async fn judge(&mut self, header: &BatchHeader, file: u64, replay: &mut dyn Replay) -> Result<()> {
         let missing = self.at;
         if header.batch_no <= missing.batch_no {
             return Ok(());
@@ -249,7 +247,7 @@ impl Reader<'_> {
         probe!(self.cx.world(), "recovery: a batch lies behind the torn one");
         if plant!(self.cx.world(), ResurrectCutBatch) && header.salt == missing.salt {
             if let Some((header, batch)) = self.batch_at(file, header.offset).await? {
-                replay(&header, &batch)?;
+                replay.batch(&header, &batch).await?;
             }
             return Ok(());
         }

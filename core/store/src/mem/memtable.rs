@@ -5,7 +5,8 @@
 
 use super::filter::Filter;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, wanted_bounds};
-use super::write_set::{SealedWrites, bounds_inverted};
+use super::sealed::SealedWrites;
+use super::write_set::bounds_inverted;
 use super::{Footprint, KeyBounds, Version, key_hash};
 use orrery_base::prefetch::{CACHE_LINE_BYTES, prefetch_bytes};
 use orrery_base::{Timestamp, TreeId, World, plant};

@@ -1,15 +1,18 @@
 //! What lies in memory over the trees: write sets, the memtable, runs, and the views that bind them together.
 //!
-//! A *write set* is private to a transaction. Sealed, it is an immutable sorted run. Small ones are copied into the
+//! A *write set* is private to a transaction; what does not fit into memory leaves it as *pieces*. Sealed, it is an immutable sorted run. Small ones are copied into the
 //! active *memtable* at install; large ones are adopted whole as a frozen layer. A *view* is the active memtable, the
 //! frozen layers newest first, and a tree version: all that a snapshot reads.
 
 pub mod arena;
 pub mod filter;
+pub mod frozen;
 mod index_key;
 mod key_table;
 pub mod memtable;
 pub mod merge;
+pub mod sealed;
+pub mod spill;
 pub mod view;
 pub mod write_set;
 
@@ -62,6 +65,16 @@ pub struct Version<'a> {
     /// Whether it replaced another one in the same place.
     pub has_older: bool,
 }
+
+impl<'a> Version<'a> {
+    /// Not committed yet: newer than everything.
+    fn own(value: Option<&'a [u8]>) -> Self {
+        Version { timestamp: Timestamp::MAX, value, has_older: false }
+    }
+}
+
+/// Takes a key and its value (`None`: deleted), or answers that it did not.
+pub type EachWrite<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> bool + 'a;
 
 /// The ends of a range of keys, borrowed.
 pub type KeyBounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);

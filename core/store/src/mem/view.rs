@@ -5,7 +5,8 @@
 //! here under one short lock; a commit is published only after its writes are in the view's layers.
 
 use super::memtable::Memtable;
-use super::write_set::SealedWrites;
+use super::sealed::SealedWrites;
+use super::spill::{Piece, Undone};
 use super::{Footprint, KeyBounds, Version};
 use crate::pages::TreeVersion;
 use orrery_base::task::lock;
@@ -25,10 +26,40 @@ pub enum Layer {
         /// When it was committed.
         timestamp: Timestamp,
     },
+    /// A piece of a commit that was too large for memory. It is read through [`Layer::piece`].
+    Spilled {
+        /// The whole commit.
+        writes: Arc<SealedWrites>,
+        /// Which of its pieces.
+        index: usize,
+        /// When it was committed.
+        timestamp: Timestamp,
+    },
 }
 
 impl Layer {
-    /// See [`Memtable::get`].
+    /// The piece that the layer is, with the writes in it that do not count, and when it was committed.
+    #[inline]
+    pub fn piece(&self) -> Option<(&Arc<Piece>, &Undone, Timestamp)> {
+        match self {
+            Layer::Spilled { writes, index, timestamp } => {
+                let (pieces, undone) = writes.pieces();
+                Some((&pieces[*index], undone, *timestamp))
+            }
+            Layer::Memtable(_) | Layer::Run { .. } => None,
+        }
+    }
+
+    /// The layers of a large commit, newest first: what it has in memory, then its pieces.
+    pub fn of_commit(writes: &Arc<SealedWrites>, timestamp: Timestamp) -> Vec<Arc<Layer>> {
+        let piece = |index| Arc::new(Layer::Spilled { writes: writes.clone(), index, timestamp });
+        let pieces = (0..writes.pieces().0.len()).rev().map(piece);
+        let run = (pieces.len() == 0 || !writes.trees().is_empty())
+            .then(|| Arc::new(Layer::Run { writes: writes.clone(), timestamp }));
+        run.into_iter().chain(pieces).collect()
+    }
+
+    /// See [`Memtable::get`]. Not for pieces.
     #[inline]
     pub fn get<R>(
         &self,
@@ -48,6 +79,7 @@ impl Layer {
                     .get(tree, key)
                     .map(|value| found(Version { timestamp: *timestamp, value, has_older: false }))
             }
+            Layer::Spilled { .. } => unreachable!("pieces are read from pages"),
         }
     }
 
@@ -56,13 +88,13 @@ impl Layer {
     pub fn dropped(&self, tree: TreeId, at: Timestamp) -> Option<Timestamp> {
         match self {
             Layer::Memtable(table) => table.dropped(tree, at),
-            Layer::Run { writes, timestamp } => {
+            Layer::Run { writes, timestamp } | Layer::Spilled { writes, timestamp, .. } => {
                 (*timestamp <= at && writes.dropped().binary_search(&tree).is_ok()).then_some(*timestamp)
             }
         }
     }
 
-    /// See [`Memtable::gather`].
+    /// See [`Memtable::gather`]. Not for pieces.
     pub fn gather(
         &self,
         tree: TreeId,
@@ -74,6 +106,7 @@ impl Layer {
         let (writes, timestamp) = match self {
             Layer::Memtable(table) => return table.gather(tree, bounds, reverse, at, each),
             Layer::Run { writes, timestamp } => (writes, *timestamp),
+            Layer::Spilled { .. } => unreachable!("pieces are read from pages"),
         };
         let Some(sealed) = writes.trees().get(&tree).filter(|_| timestamp <= at) else { return true };
         let (low, high) = sealed.span(bounds);
@@ -84,7 +117,7 @@ impl Layer {
         if reverse { (low..high).rev().all(&mut take) } else { (low..high).all(&mut take) }
     }
 
-    /// See [`Memtable::versions`].
+    /// See [`Memtable::versions`]. Not for pieces.
     pub fn versions(&self, tree: TreeId, key: &[u8], each: &mut dyn FnMut(Version<'_>)) {
         match self {
             Layer::Memtable(table) => table.versions(tree, key, each),
@@ -93,6 +126,7 @@ impl Layer {
                     each(Version { timestamp: *timestamp, value, has_older: false });
                 }
             }
+            Layer::Spilled { .. } => unreachable!("pieces are read from pages"),
         }
     }
 
@@ -101,6 +135,7 @@ impl Layer {
         match self {
             Layer::Memtable(table) => table.byte_count(),
             Layer::Run { writes, .. } => writes.byte_count() as u64,
+            Layer::Spilled { .. } => self.piece().map_or(0, |(piece, ..)| piece.byte_count() as u64),
         }
     }
 
@@ -109,6 +144,9 @@ impl Layer {
         match self {
             Layer::Memtable(table) => table.footprint(),
             Layer::Run { writes, .. } => writes.footprint(),
+            Layer::Spilled { .. } => {
+                self.piece().map_or_else(Footprint::default, |(piece, ..)| piece.footprint)
+            }
         }
     }
 
@@ -122,6 +160,13 @@ impl Layer {
                 trees.sort_unstable();
                 trees
             }
+            Layer::Spilled { writes, index, .. } => {
+                let in_piece = writes.pieces().0[*index].version().trees();
+                let mut trees: Vec<TreeId> = in_piece.chain(writes.dropped().iter().copied()).collect();
+                trees.sort_unstable();
+                trees.dedup();
+                trees
+            }
         }
     }
 
@@ -130,6 +175,7 @@ impl Layer {
         match self {
             Layer::Memtable(table) => table.entry_count(tree),
             Layer::Run { writes, .. } => writes.trees().get(&tree).map_or(0, |it| it.len() as u64),
+            Layer::Spilled { .. } => self.piece().map_or(0, |(piece, ..)| piece.version().row_count(tree)),
         }
     }
 }
@@ -148,7 +194,9 @@ impl View {
     pub fn active(&self) -> &Memtable {
         match &*self.layers[0] {
             Layer::Memtable(table) => table,
-            Layer::Run { .. } => unreachable!("the first layer is the active memtable"),
+            Layer::Run { .. } | Layer::Spilled { .. } => {
+                unreachable!("the first layer is the active memtable")
+            }
         }
     }
 

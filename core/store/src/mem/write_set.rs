@@ -7,40 +7,43 @@
 //! Keys that come in order (a sorted load) are only appended. The others get numbers and are found by hash; they are
 //! brought into order when a scan asks for it (a B-tree) or when the set is sealed (one sort).
 //!
-//! Nothing is spilled: beyond its budget a write set is refused with 53200 (I7).
+//! A set that grows too large for memory is frozen and leaves it as a piece ([`super::spill`]), and the set goes on empty over its pieces (I7).
 
 use super::arena::{Arena, ArenaAt};
-use super::filter::Filter;
+use super::frozen::FrozenWrites;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, head_of, wanted_bounds};
 use super::key_table::KeyTable;
-use super::{Footprint, KeyBounds, key_hash};
+use super::sealed::{SealedTree, SealedWrites};
+use super::spill::{Piece, Undone};
+use super::{Footprint, KeyBounds};
 use orrery_base::TreeId;
 use orrery_base::hash::hash64;
 use orrery_base::limits::INLINE_VALUE_BYTES_MAX;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
-const NONE: u32 = u32::MAX;
-const TOMBSTONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
+pub(super) const TOMBSTONE: u32 = u32::MAX;
 /// Keys from which on a scattered write set is copied into key order when it is sealed.
 const COMPACT_COUNT_MIN: usize = 4096;
 /// Bytes counted for an entry beside its key and value.
 const ENTRY_BYTES: usize = std::mem::size_of::<Entry>() + 8;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    at: ArenaAt,
-    value_len: u32,
-    sequence: u32,
-    older: u32,
-    key_len: u16,
+pub(super) struct Entry {
+    pub(super) at: ArenaAt,
+    pub(super) value_len: u32,
+    pub(super) sequence: u32,
+    pub(super) older: u32,
+    pub(super) key_len: u16,
 }
 
 /// The writes of one tree.
 #[derive(Debug, Default)]
-struct TreeWrites {
+pub(super) struct TreeWrites {
     arena: Arena,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// The newest entry of each key that came in order, in key order.
     sorted: Vec<u32>,
     /// The newest entry of each other key, by its number: numbered as they came.
@@ -52,12 +55,18 @@ struct TreeWrites {
 }
 
 /// See the file's head.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct WriteSet {
     trees: BTreeMap<TreeId, TreeWrites>,
     dropped: Vec<(TreeId, u32)>,
     byte_count: usize,
     long: Footprint,
+    /// Older writes, on their way out of the memory.
+    frozen: Option<Arc<FrozenWrites>>,
+    /// Still older writes, oldest first.
+    pieces: Vec<Arc<Piece>>,
+    /// Which of these two do not count.
+    undone: Undone,
 }
 
 /// What a write set says of a key.
@@ -73,12 +82,12 @@ pub enum OwnWrite<'a> {
 
 impl TreeWrites {
     #[inline]
-    fn key(&self, id: u32) -> &[u8] {
+    pub(super) fn key(&self, id: u32) -> &[u8] {
         let entry = &self.entries[id as usize];
         self.arena.get(entry.at, 0, usize::from(entry.key_len))
     }
 
-    fn value(&self, id: u32) -> Option<&[u8]> {
+    pub(super) fn value(&self, id: u32) -> Option<&[u8]> {
         let entry = &self.entries[id as usize];
         (entry.value_len != TOMBSTONE)
             .then(|| self.arena.get(entry.at, usize::from(entry.key_len), entry.value_len as usize))
@@ -92,7 +101,7 @@ impl TreeWrites {
         }
     }
 
-    fn newest(&self, key: &[u8]) -> Option<u32> {
+    pub(super) fn newest(&self, key: &[u8]) -> Option<u32> {
         match self.search_sorted(key) {
             Ok(index) => Some(self.sorted[index]),
             Err(_) if self.newest.is_empty() => None,
@@ -115,10 +124,15 @@ impl TreeWrites {
     }
 
     /// The newest entry of the chain from `id` on that is numbered below `limit`.
-    fn visible(&self, mut id: u32, limit: u32) -> Option<u32> {
+    fn visible(&self, id: u32, limit: u32) -> Option<u32> {
+        self.first_of_chain(id, |sequence| sequence < limit)
+    }
+
+    /// The newest entry of the chain from `id` on whose number is as wanted.
+    pub(super) fn first_of_chain(&self, mut id: u32, is_wanted: impl Fn(u32) -> bool) -> Option<u32> {
         while id != NONE {
             let entry = &self.entries[id as usize];
-            if entry.sequence < limit {
+            if is_wanted(entry.sequence) {
                 return Some(id);
             }
             id = entry.older;
@@ -187,7 +201,7 @@ impl TreeWrites {
         true
     }
 
-    fn byte_count(&self) -> usize {
+    pub(super) fn byte_count(&self) -> usize {
         let indexed = self.numbers.byte_count() + self.ordered.len() * 48;
         self.arena.reserved_bytes() + self.entries.len() * ENTRY_BYTES + indexed
     }
@@ -217,7 +231,7 @@ impl TreeWrites {
         SealedTree { arena, entries, order: None }
     }
 
-    fn merged_order(&self) -> Vec<u32> {
+    pub(super) fn merged_order(&self) -> Vec<u32> {
         let mut order = Vec::with_capacity(self.sorted.len() + self.newest.len());
         let mut sorted = self.sorted.iter().copied().peekable();
         for id in self.sorted_newest() {
@@ -253,7 +267,66 @@ impl TreeWrites {
 impl WriteSet {
     /// Whether nothing is to be committed.
     pub fn is_empty(&self) -> bool {
-        self.dropped.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty())
+        self.dropped.is_empty() && !self.has_spilled() && self.is_memory_empty()
+    }
+
+    fn is_memory_empty(&self) -> bool {
+        self.trees.values().all(|tree| tree.entries.is_empty())
+    }
+
+    /// Whether older writes lie elsewhere than in the set itself.
+    #[inline]
+    pub fn has_spilled(&self) -> bool {
+        self.frozen.is_some() || !self.pieces.is_empty()
+    }
+
+    /// The writes on their way out, older than what is in the set itself.
+    pub fn frozen(&self) -> Option<&Arc<FrozenWrites>> {
+        self.frozen.as_ref()
+    }
+
+    /// The pieces, older than all others, oldest first; and which writes in them and in the frozen ones do not count.
+    pub fn pieces(&self) -> (&[Arc<Piece>], &Undone) {
+        (&self.pieces, &self.undone)
+    }
+
+    /// Makes the writes so far ready to be written out, unless others are under way already; `None`: there are none.
+    pub fn freeze(&mut self) -> Option<Arc<FrozenWrites>> {
+        if self.frozen.is_none() && !self.is_memory_empty() {
+            let footprint = Footprint { bytes: self.byte_count as u64, ..self.long };
+            let trees = std::mem::take(&mut self.trees);
+            self.frozen = Some(Arc::new(FrozenWrites::new(trees, footprint)));
+            self.long = Footprint::default();
+            self.count_bytes();
+        }
+        self.frozen.clone()
+    }
+
+    /// The frozen writes could not be written out: they are as before. Nothing was written since they were frozen, and nobody else holds them.
+    pub fn thaw(&mut self) {
+        if self.is_memory_empty()
+            && let Some(frozen) = self.frozen.take().and_then(Arc::into_inner)
+        {
+            self.long = Footprint { bytes: 0, ..frozen.footprint() };
+            self.trees = frozen.into_trees();
+            self.count_bytes();
+        }
+    }
+
+    /// The frozen writes are in this piece. They may have been rolled back meanwhile.
+    pub fn settle(&mut self, frozen: &Arc<FrozenWrites>, piece: Piece) {
+        if self.frozen.as_ref().is_some_and(|it| Arc::ptr_eq(it, frozen)) {
+            self.frozen = None;
+            self.pieces.push(Arc::new(piece));
+            self.count_bytes();
+        }
+    }
+
+    fn count_bytes(&mut self) {
+        let memory: usize = self.trees.values().map(TreeWrites::byte_count).sum();
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.footprint().bytes as usize);
+        let pieces: usize = self.pieces.iter().map(|piece| piece.byte_count()).sum();
+        self.byte_count = memory + frozen + pieces;
     }
 
     /// Bytes of memory taken, about.
@@ -284,25 +357,44 @@ impl WriteSet {
         self.dropped.iter().any(|&(it, sequence)| it == tree && sequence < limit)
     }
 
-    /// What the writes numbered below `limit` say of a key.
+    /// What the writes numbered below `limit` say of a key; the pieces must be asked apart, after the answer `None`.
     pub fn get(&self, tree: TreeId, key: &[u8], limit: u32) -> OwnWrite<'_> {
         if self.is_dropped(tree, limit) {
             return OwnWrite::Deleted;
         }
-        let Some(writes) = self.trees.get(&tree) else { return OwnWrite::None };
-        match writes.newest(key).and_then(|id| writes.visible(id, limit)) {
-            None => OwnWrite::None,
-            Some(id) => writes.value(id).map_or(OwnWrite::Deleted, OwnWrite::Value),
+        let own = self.trees.get(&tree).and_then(|writes| {
+            let id = writes.newest(key).and_then(|id| writes.visible(id, limit))?;
+            Some(writes.value(id).map_or(OwnWrite::Deleted, OwnWrite::Value))
+        });
+        match (own, &self.frozen) {
+            (Some(own), _) => own,
+            (None, None) => OwnWrite::None,
+            (None, Some(frozen)) => match frozen.get(tree, key, limit, &self.undone) {
+                None => OwnWrite::None,
+                Some(value) => value.map_or(OwnWrite::Deleted, OwnWrite::Value),
+            },
         }
     }
 
-    /// Undoes every write numbered `limit` or above.
-    pub fn rollback_to(&mut self, limit: u32) {
+    /// Undoes every write numbered `limit` or above. `true`: some of them keep their numbers, which must not be given to
+    /// others.
+    pub fn rollback_to(&mut self, limit: u32) -> bool {
         for writes in self.trees.values_mut() {
             while writes.undo_one(limit) {}
         }
         self.dropped.retain(|&(_, sequence)| sequence < limit);
-        self.byte_count = self.trees.values().map(TreeWrites::byte_count).sum();
+        if self.frozen.as_ref().is_some_and(|frozen| frozen.marks().0 >= limit) {
+            self.frozen = None;
+        }
+        self.pieces.retain(|piece| piece.marks.0 < limit);
+        let frozen = self.frozen.iter().map(|frozen| frozen.marks().1);
+        let last = frozen.chain(self.pieces.iter().map(|piece| piece.marks.1)).max();
+        let keeps_some = last.is_some_and(|last| last >= limit);
+        if let Some(last) = last.filter(|_| keeps_some) {
+            self.undone.add(limit, last);
+        }
+        self.count_bytes();
+        keeps_some
     }
 
     /// Makes a tree ready for [`WriteSet::gather`], after writes.
@@ -314,7 +406,7 @@ impl WriteSet {
 
     /// Hands own writes of a range to `each`, in scan order; only those numbered below `limit`. `each` answers whether
     /// it took the write; the first it did not take ends the walk. Answers whether all were taken. Call
-    /// [`WriteSet::put_in_order`] before.
+    /// [`WriteSet::put_in_order`] before. What is frozen or in pieces is read apart.
     pub fn gather<'a>(
         &'a self,
         tree: TreeId,
@@ -349,8 +441,14 @@ impl WriteSet {
         let mut dropped: Vec<TreeId> = self.dropped.iter().map(|&(tree, _)| tree).collect();
         dropped.sort_unstable();
         dropped.dedup();
-        let mut sealed =
-            SealedWrites { byte_count: self.byte_count, long: self.long, ..SealedWrites::default() };
+        assert!(self.frozen.is_none(), "what is on its way out arrives or comes back before the end");
+        let mut sealed = SealedWrites {
+            byte_count: self.byte_count,
+            long: self.long,
+            pieces: self.pieces,
+            undone: self.undone,
+            ..SealedWrites::default()
+        };
         for (tree, writes) in self.trees {
             // A dropped tree ends empty, whatever was written to it before or after.
             if !writes.entries.is_empty() && dropped.binary_search(&tree).is_err() {
@@ -448,120 +546,6 @@ where
             let next = self.pull_b();
             std::mem::replace(&mut self.next_b, next)
         }
-    }
-}
-
-/// The sealed writes of one tree: sorted, each key once.
-#[derive(Debug)]
-pub struct SealedTree {
-    arena: Arena,
-    entries: Vec<Entry>,
-    /// Which entries, in key order; `None`: all, as they lie.
-    order: Option<Vec<u32>>,
-}
-
-impl SealedTree {
-    /// How many keys.
-    pub fn len(&self) -> usize {
-        self.order.as_ref().map_or(self.entries.len(), Vec::len)
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    #[inline]
-    fn entry(&self, index: usize) -> &Entry {
-        match &self.order {
-            None => &self.entries[index],
-            Some(order) => &self.entries[order[index] as usize],
-        }
-    }
-
-    /// The key at `index`.
-    #[inline]
-    pub fn key(&self, index: usize) -> &[u8] {
-        let entry = self.entry(index);
-        self.arena.get(entry.at, 0, usize::from(entry.key_len))
-    }
-
-    /// The key and the value at `index`; `None` is a tombstone.
-    #[inline]
-    pub fn pair(&self, index: usize) -> (&[u8], Option<&[u8]>) {
-        let entry = self.entry(index);
-        let key_len = usize::from(entry.key_len);
-        if entry.value_len == TOMBSTONE {
-            return (self.arena.get(entry.at, 0, key_len), None);
-        }
-        let (key, value) = self.arena.get(entry.at, 0, key_len + entry.value_len as usize).split_at(key_len);
-        (key, Some(value))
-    }
-
-    /// The indexes of the keys within `bounds`.
-    pub fn span(&self, bounds: KeyBounds<'_>) -> (usize, usize) {
-        sorted_span(self.len(), bounds, |index| self.key(index))
-    }
-
-    /// The index of `key`.
-    pub fn find(&self, key: &[u8]) -> Option<usize> {
-        let (low, high) = self.span((Bound::Included(key), Bound::Included(key)));
-        (low < high).then_some(low)
-    }
-}
-
-/// A write set that will not change any more.
-#[derive(Default)]
-pub struct SealedWrites {
-    trees: BTreeMap<TreeId, SealedTree>,
-    dropped: Vec<TreeId>,
-    byte_count: usize,
-    long: Footprint,
-    filter: Option<Filter>,
-}
-
-impl SealedWrites {
-    fn build_filter(&mut self) {
-        let filter = Filter::with_capacity(self.trees.values().map(SealedTree::len).sum());
-        for (&tree, writes) in &self.trees {
-            for index in 0..writes.len() {
-                filter.insert(key_hash(tree, writes.key(index)));
-            }
-        }
-        self.byte_count += filter.byte_count();
-        self.filter = Some(filter);
-    }
-
-    /// Its trees.
-    pub fn trees(&self) -> &BTreeMap<TreeId, SealedTree> {
-        &self.trees
-    }
-
-    /// Trees it drops, sorted.
-    pub fn dropped(&self) -> &[TreeId] {
-        &self.dropped
-    }
-
-    /// Bytes of memory taken, about.
-    pub fn byte_count(&self) -> usize {
-        self.byte_count
-    }
-
-    /// What it will take in the trees, about; values that were replaced within it count too.
-    pub fn footprint(&self) -> Footprint {
-        Footprint { bytes: self.byte_count as u64, ..self.long }
-    }
-
-    /// Whether it may write this key.
-    #[inline]
-    pub fn may_contain(&self, hash: u64) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
-    }
-
-    /// What it says of a key: `None` nothing, `Some(None)` deleted.
-    pub fn get(&self, tree: TreeId, key: &[u8]) -> Option<Option<&[u8]>> {
-        let writes = self.trees.get(&tree)?;
-        writes.find(key).map(|index| writes.pair(index).1)
     }
 }
 

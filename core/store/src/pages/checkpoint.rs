@@ -170,6 +170,9 @@ impl Attempt<'_, '_> {
             }
         }
         let mut last = None;
+        if run.is_hungry() {
+            run.feed(writer.store(), writer.cx()).await?;
+        }
         while let Some(tree) = run.entry().map(|entry| entry.tree) {
             if last.replace(tree).is_some_and(|last| last >= tree) || history::is_history(tree) {
                 return Err(Error::internal(format!("{tree} reached a merge out of order")));

@@ -34,7 +34,7 @@ pub const HISTORY_FIRST: TreeId = TreeId(0xC000_0000);
 /// The length of a version that deletes.
 pub const TOMBSTONE: u32 = u32::MAX;
 /// Bytes of a version beside its value.
-const VERSION_HEAD_BYTES: usize = 12;
+pub const VERSION_HEAD_BYTES: usize = 12;
 /// Bytes of the tree's id in front of a run's key.
 pub const KEY_PREFIX_BYTES: usize = 4;
 /// A run up to this size is merged into the next one whatever that one's is.

@@ -12,7 +12,7 @@
 //! pins pages across awaits nor washes the pool out.
 
 use super::assemble::{Assembler, Cut, Next};
-use super::history::{self, KEY_PREFIX_BYTES, Replaced};
+use super::history::{self, KEY_PREFIX_BYTES, Replaced, VERSION_HEAD_BYTES};
 use super::inner::InnerView;
 use super::leaf::{LeafValue, LeafView};
 use super::page::{self, PTR_BYTES, PageKind};
@@ -328,7 +328,7 @@ impl TreeMerge<'_, '_> {
             self.keep_replaced(is_same.then_some((&leaf, at))).await?;
             if is_same {
                 if plant!(self.writer.cx().world(), MissTombstoneInMerge) && self.run_is_at_tombstone() {
-                    self.run.advance();
+                    self.advance().await?;
                     self.taken_count += 1;
                     continue;
                 }
@@ -440,9 +440,18 @@ impl TreeMerge<'_, '_> {
                 self.levels[0].push([entry.key, &[]], value, false, entry.timestamp)?;
             }
         }
-        self.run.advance();
+        self.advance().await?;
         if self.levels[0].is_swollen() {
             self.emit_swollen(0).await?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    async fn advance(&mut self) -> Result<()> {
+        self.run.advance();
+        if self.run.is_hungry() {
+            return self.run.feed(self.writer.store(), self.writer.cx()).await;
         }
         Ok(())
     }
@@ -451,7 +460,7 @@ impl TreeMerge<'_, '_> {
     async fn take_long_value(&mut self) -> Result<()> {
         let entry = self.run.entry().expect("the caller saw it");
         let value = entry.value.expect("the caller saw it");
-        if value.len() > VALUE_BYTES_MAX {
+        if value.len() > VALUE_BYTES_MAX + VERSION_HEAD_BYTES {
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a value is too long"));
         }
         let (key, timestamp, len) = (entry.key.to_vec(), entry.timestamp, value.len());

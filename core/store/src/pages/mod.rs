@@ -24,15 +24,19 @@ mod merge;
 mod open;
 mod page;
 mod pool;
+mod spill;
 mod superblock;
 mod tree;
 mod writer;
 
 pub use cursor::{LeafRows, TreeCursor};
 pub use history::{History, HistoryPlan, HistoryRun, is_history};
-pub(crate) use history::{KEY_PREFIX_BYTES as HISTORY_KEY_PREFIX_BYTES, version_at};
+pub(crate) use history::{
+    KEY_PREFIX_BYTES as HISTORY_KEY_PREFIX_BYTES, encode_version, version_at, versions,
+};
 pub use leaf::LeafValue;
 pub use pool::{Pin, Reader};
+pub use spill::SpilledTrees;
 pub use tree::TreeVersion;
 
 use free_space::FreeSpace;
@@ -141,6 +145,16 @@ pub trait RunCursor: Send {
     }
     /// The versions that the entry under the cursor replaces in the same run, newest first.
     fn older(&self, _each: &mut dyn FnMut(Timestamp, Option<&[u8]>)) {}
+    /// Whether pages must be read before the cursor stands anywhere: it is asked nothing else until
+    /// [`RunCursor::feed`] read them. To be asked after each [`RunCursor::advance`], and of a new cursor.
+    #[inline]
+    fn is_hungry(&self) -> bool {
+        false
+    }
+    /// Reads them. Errors: XX001, disk errors.
+    fn feed<'a>(&'a mut self, _store: &'a PageStore, _cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A long value outside of the pool.
@@ -440,6 +454,11 @@ impl PageStore {
         before_superblock: BoxFuture<'_, Result<()>>,
     ) -> Result<CheckpointReport> {
         checkpoint::checkpoint(self, cx, run, (dropped_trees, history), state, before_superblock).await
+    }
+
+    /// Writes a run as trees that no superblock reaches; see [`SpilledTrees`]. It may run beside a checkpoint. Errors: 53100, 58030, disk errors.
+    pub async fn spill(self: &Arc<Self>, cx: &Cx, run: &mut dyn RunCursor) -> Result<SpilledTrees> {
+        spill::spill(self, cx, run).await
     }
 
     /// Rewrites the other generation, so that both are at one root with the newest one's trees; it gets `state`. A clean

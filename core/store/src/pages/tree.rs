@@ -53,6 +53,11 @@ impl TreeVersion {
         self.root(tree).is_some()
     }
 
+    /// The rows of a tree.
+    pub fn row_count(&self, tree: TreeId) -> u64 {
+        self.root(tree).map_or(0, |root| root.entry_count)
+    }
+
     #[inline]
     pub(super) fn root(&self, tree: TreeId) -> Option<&TreeRoot> {
         let index = self.roots.binary_search_by_key(&tree, |(tree, _)| *tree).ok()?;

@@ -322,6 +322,12 @@ impl<'s> PageWriter<'s> {
         self.is_settled = true;
     }
 
+    /// Nothing points to what was written, and its owner frees it: answers the units.
+    pub fn settle_unpublished(mut self) -> Vec<Extent> {
+        self.is_settled = true;
+        std::mem::take(&mut self.taken).into_iter().filter(|extent| extent.count > 0).collect()
+    }
+
     /// The attempt is durable and published: answers what it freed.
     pub fn settle(mut self) -> Vec<Extent> {
         self.is_settled = true;

@@ -103,6 +103,38 @@ impl Transaction for Txn {
         Ok(())
     }
 
+    #[inline]
+    fn wants_relief(&self) -> bool {
+        self.has_writes.load(Ordering::Relaxed)
+            && (lock(&self.writes).byte_count() >= self.store.spill_bytes_min()
+                || lock(&self.held).are_many(&self.store.locks))
+    }
+
+    fn cover_rows(&self, table: TreeId, trees: &[TreeId]) -> Result<()> {
+        let is_due = {
+            let held = lock(&self.held);
+            held.are_many(&self.store.locks) && !trees.iter().all(|tree| held.covers(*tree))
+        };
+        if is_due && self.try_lock_table(table, TableLock::Exclusive)? {
+            probe!(self.store.world, "lock: a table instead of rows");
+            let mut held = lock(&self.held);
+            if self.is_open() {
+                held.cover(trees, self.mark.load(Ordering::Relaxed));
+                self.has_cover.store(true, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn relieve<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if lock(&self.writes).byte_count() >= self.store.spill_bytes_min() {
+                self.spill(cx).await?;
+            }
+            Ok(())
+        })
+    }
+
     fn savepoint(&self) -> Savepoint {
         Savepoint(u64::from(self.mark.fetch_add(1, Ordering::Relaxed) + 1))
     }
@@ -114,11 +146,19 @@ impl Transaction for Txn {
 
     fn undo_writes_to(&self, savepoint: Savepoint) {
         if !plant!(self.store.world, RollbackKeepsWrites) {
-            lock(&self.writes).rollback_to(mark_of(savepoint));
+            let keeps_some = lock(&self.writes).rollback_to(mark_of(savepoint));
+            if keeps_some {
+                probe!(self.store.world, "spill: rolled back to a savepoint within a piece");
+                // What comes next must not be taken for what was undone.
+                self.mark.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
     fn try_lock(&self, tree: TreeId, key: &[u8], mode: RowLock) -> Result<bool> {
+        if self.covers(tree)? {
+            return Ok(true);
+        }
         self.attempt(LockId::of_row(tree, key), row_mode(mode))
     }
 
@@ -130,7 +170,12 @@ impl Transaction for Txn {
         mode: RowLock,
         wait: Wait,
     ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.acquire(cx, LockId::of_row(tree, key), row_mode(mode), wait))
+        Box::pin(async move {
+            if self.covers(tree)? {
+                return Ok(true);
+            }
+            self.acquire(cx, LockId::of_row(tree, key), row_mode(mode), wait).await
+        })
     }
 
     fn try_lock_table(&self, table: TreeId, mode: TableLock) -> Result<bool> {
@@ -199,6 +244,16 @@ impl Txn {
         drop(writes);
         self.has_writes.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether row locks of a tree need not be taken. Errors: 25000.
+    #[inline]
+    fn covers(&self, tree: TreeId) -> Result<bool> {
+        if !self.has_cover.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.check_open()?;
+        Ok(lock(&self.held).covers(tree))
     }
 
     fn attempt(&self, id: LockId, mode: u8) -> Result<bool> {

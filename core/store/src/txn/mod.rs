@@ -13,6 +13,7 @@ use crate::commit::conflict::ReadSet;
 use crate::commit::prepare::Prepared;
 use crate::lock::held::HeldLocks;
 use crate::lock::session::SessionLocks;
+use crate::mem::spill::Piece;
 use crate::mem::view::{Snapshot, View};
 use crate::mem::write_set::WriteSet;
 use crate::options::{Durability, TxnOptions};
@@ -22,7 +23,7 @@ use crate::store::Store;
 use orrery_base::kv::Isolation;
 use orrery_base::task::lock;
 use orrery_base::time::Micros;
-use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId, TxnId, probe};
+use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -53,6 +54,8 @@ pub struct Txn {
     pub(crate) writes: Arc<Mutex<WriteSet>>,
     pub(crate) has_writes: AtomicBool,
     pub(crate) held: Mutex<HeldLocks>,
+    /// A table lock covers rows, or did.
+    pub(crate) has_cover: AtomicBool,
     /// The session it belongs to, if that holds locks of its own.
     pub(crate) session: OnceLock<Arc<SessionLocks>>,
     /// A wait for a lock ends after so long; 0: never.
@@ -101,6 +104,7 @@ impl Txn {
             writes: Arc::default(),
             has_writes: AtomicBool::new(false),
             held: Mutex::default(),
+            has_cover: AtomicBool::new(false),
             session: OnceLock::new(),
             lock_timeout_micros: AtomicU64::new(0),
             reads: is_validated.then(Mutex::default),
@@ -191,14 +195,23 @@ impl Txn {
         }
         let ending = Ending(self);
         let snapshot = self.reading().as_ref().map_or(Timestamp::ZERO, |it| it.timestamp);
-        let writes = std::mem::take(&mut *lock(&self.writes));
-        if writes.is_empty() {
+        if lock(&self.writes).is_empty() {
             return Ok(snapshot);
         }
         probe!(self.store.world, "commit: asked for");
         self.store.make_room(cx).await?;
-        let is_adopted = writes.byte_count() >= ADOPT_BYTES_MIN;
-        let writes = Arc::new(writes.seal(is_adopted));
+        // A commit lies in memory or in pieces, never in both.
+        while lock(&self.writes).has_spilled() && self.spill(cx).await? {}
+        let writes = std::mem::take(&mut *lock(&self.writes));
+        let is_adopted = writes.has_spilled() || writes.byte_count() >= ADOPT_BYTES_MIN;
+        let mut sealed = writes.seal(is_adopted);
+        if plant!(self.store.world, SpillForgetsRollback) {
+            sealed.forget_rollbacks();
+        }
+        if plant!(self.store.world, SpillPiecesReversed) {
+            sealed.reverse_pieces();
+        }
+        let writes = Arc::new(sealed);
         let frame = self.store.encode(cx, self.id, &writes).await?;
         let durability = lock(&self.durability).unwrap_or_else(|| self.store.durability());
         let needs_sync = durability == Durability::Full;
@@ -210,6 +223,30 @@ impl Txn {
         // The point of no return: what is left to end here is the snapshot.
         drop(ending);
         self.store.wait_for(cx, slot).await
+    }
+
+    /// Writes out what the write set has in memory. `false`: there is nothing, or nowhere to put it. Errors: 53100, 58030, the disk's; the writes stay
+    /// where they are.
+    async fn spill(&self, cx: &Cx) -> Result<bool> {
+        if self.store.options.in_memory {
+            return Ok(false);
+        }
+        let Some(frozen) = lock(&self.writes).freeze() else { return Ok(false) };
+        probe!(self.store.world, "spill: a piece of a write set");
+        let reserved = self.store.reserve_for_spill(cx, frozen.footprint()).await;
+        let written = match reserved {
+            Ok(()) => Piece::write(&self.store.pages, cx, &frozen).await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(piece) => lock(&self.writes).settle(&frozen, piece),
+            Err(error) => {
+                drop(frozen);
+                lock(&self.writes).thaw();
+                return Err(error);
+            }
+        }
+        Ok(true)
     }
 
     /// Rolls back. No effect on a transaction that has ended or is past its point of no return.

@@ -287,7 +287,9 @@ impl Scan for PastScan {
                         cx.charge(std::mem::take(&mut byte_count)).await?;
                         continue;
                     }
-                    self.take_rows();
+                    if let Some(page) = self.take_rows()? {
+                        self.store.pages.load(cx, page).await?;
+                    }
                 }
                 let rows =
                     self.out.iter().map(|(key, value)| RowRef { key_prefix: &[], key_suffix: key, value });
@@ -365,13 +367,19 @@ impl PastScan {
         Ok(None)
     }
 
-    /// Takes rows until a source is used up or there are enough.
-    fn take_rows(&mut self) {
+    /// Takes rows until a source is used up or there are enough. Answers a page that the layers miss.
+    fn take_rows(&mut self) -> Result<Option<PagePtr>> {
+        let reader = self.reader.as_ref().expect("a scan has its reader");
+        let pin = reader.pin();
         while self.out.len() < SINK_ROW_COUNT_MAX {
             if self.sources.iter().any(|it| it.rows.is_empty() && !it.is_done) {
-                return;
+                break;
             }
-            self.patches.refill(Sources { own: None, layers: &self.view.layers[..self.depth] });
+            let sources = Sources { own: None, layers: &self.view.layers[..self.depth] };
+            let missing = self.patches.refill(sources, &self.store.pages, &pin)?;
+            if missing.is_some() {
+                return Ok(missing);
+            }
             let patch = self.patches.peek();
             let heads = self.sources.iter().filter_map(|it| it.rows.front()).map(|row| &row.key[..]);
             let keys = heads.chain(patch.map(|index| self.patches.key(index)));
@@ -379,7 +387,7 @@ impl PastScan {
             let order = |a: &&[u8], b: &&[u8]| if reverse { b.cmp(a) } else { a.cmp(b) };
             let Some(key) = keys.min_by(order).map(<[u8]>::to_vec) else {
                 self.is_done = true;
-                return;
+                break;
             };
             let mut newest: Option<(Timestamp, Option<Vec<u8>>)> = None;
             if let Some(index) = patch.filter(|index| self.patches.key(*index).cmp(&key) == Ordering::Equal) {
@@ -397,5 +405,6 @@ impl PastScan {
                 self.out.push((key, value));
             }
         }
+        Ok(None)
     }
 }

@@ -2,12 +2,13 @@
 
 use super::Txn;
 use crate::mem::key_hash;
+use crate::mem::spill::{Piece, PieceGet, Undone};
 use crate::mem::view::{Layer, View};
-use crate::mem::write_set::OwnWrite;
+use crate::mem::write_set::{OwnWrite, WriteSet};
 use crate::pages::TreeGet;
 use orrery_base::kv::{Lookup, ReadMode};
 use orrery_base::task::lock;
-use orrery_base::{Result, Timestamp, TreeId};
+use orrery_base::{Result, Timestamp, TreeId, plant};
 use std::sync::atomic::Ordering;
 
 impl Txn {
@@ -25,7 +26,14 @@ impl Txn {
             lock(reads).add_key(tree, key);
         }
         if self.has_writes.load(Ordering::Acquire) {
-            match lock(&self.writes).get(tree, key, self.own_limit(mode)) {
+            let limit = self.own_limit(mode);
+            let writes = lock(&self.writes);
+            match writes.get(tree, key, limit) {
+                OwnWrite::None if writes.has_spilled() => {
+                    if let Some(lookup) = self.read_own_pieces(&writes, limit, tree, key, found)? {
+                        return Ok(lookup);
+                    }
+                }
                 OwnWrite::None => {}
                 OwnWrite::Deleted => return Ok(Lookup::Absent { newer: false }),
                 OwnWrite::Value(value) => {
@@ -65,6 +73,54 @@ impl Txn {
         }
     }
 
+    /// What own writes that left the memory say of a key; `None`: nothing.
+    fn read_own_pieces(
+        &self,
+        writes: &WriteSet,
+        limit: u32,
+        tree: TreeId,
+        key: &[u8],
+        found: &mut dyn FnMut(&[u8]),
+    ) -> Result<Option<Lookup>> {
+        let (pieces, undone) = writes.pieces();
+        let hash = key_hash(tree, key);
+        let limit = if plant!(self.store.world, SpillShowsOwnStatement) { u32::MAX } else { limit };
+        for piece in pieces.iter().rev() {
+            let lookup = self.read_piece(piece, (tree, key, hash), (limit, undone), false, found)?;
+            if lookup.is_some() {
+                return Ok(lookup);
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_piece(
+        &self,
+        piece: &Piece,
+        (tree, key, hash): (TreeId, &[u8], u64),
+        visible: (u32, &Undone),
+        newer: bool,
+        found: &mut dyn FnMut(&[u8]),
+    ) -> Result<Option<Lookup>> {
+        if !piece.may_contain(hash) {
+            return Ok(None);
+        }
+        let reader = self.reader.as_ref().expect("an open transaction has its reader");
+        let pin = reader.pin();
+        let answer = piece.get(&self.store.pages, &pin, (tree, key), visible, |value| match value {
+            Some(value) => {
+                found(value);
+                Lookup::Found { newer }
+            }
+            None => Lookup::Absent { newer },
+        })?;
+        Ok(match answer {
+            PieceGet::Nothing => None,
+            PieceGet::Missing(page) => Some(Lookup::Missing(page)),
+            PieceGet::Found(lookup) => Some(lookup),
+        })
+    }
+
     fn read_view(
         &self,
         view: &View,
@@ -80,6 +136,19 @@ impl Txn {
                 continue;
             }
             let hash = *hash.get_or_insert_with(|| key_hash(tree, key));
+            if let Some((piece, undone, timestamp)) = layer.piece() {
+                if timestamp > at {
+                    continue;
+                }
+                let newer = timestamp > snapshot;
+                if layer.dropped(tree, at).is_some() {
+                    return Ok(Lookup::Absent { newer });
+                }
+                match self.read_piece(piece, (tree, key, hash), (u32::MAX, undone), newer, found)? {
+                    Some(lookup) => return Ok(lookup),
+                    None => continue,
+                }
+            }
             let answer = layer.get(tree, key, hash, at, |version| {
                 let newer = version.timestamp > snapshot;
                 match version.value {

@@ -156,13 +156,19 @@ impl StoreScan {
         };
         let step = step.and_then(|step| match step {
             CursorStep::Missing(page) => Ok(Step::Load(page)),
-            CursorStep::End => self.finish(sink),
+            CursorStep::End => self.finish(sink, &pin),
             CursorStep::Leaf(rows) => {
                 let leaf = Leaf { rows, pages: &self.store.pages, pin: &pin };
                 let mut done = 0;
                 let step = overlay_leaf(
                     &mut self.patches,
-                    &SourcesOf { own: &self.own, view: &self.view, depth: self.depth },
+                    &SourcesOf {
+                        own: &self.own,
+                        view: &self.view,
+                        depth: self.depth,
+                        pages: &self.store.pages,
+                        pin: &pin,
+                    },
                     leaf,
                     &mut done,
                     sink,
@@ -198,9 +204,13 @@ impl StoreScan {
     }
 
     /// Pushes the patches behind the last leaf.
-    fn finish(&mut self, sink: &mut dyn RowSink) -> Result<Step> {
+    fn finish(&mut self, sink: &mut dyn RowSink, pin: &Pin<'_>) -> Result<Step> {
         loop {
-            refill(&mut self.patches, &SourcesOf { own: &self.own, view: &self.view, depth: self.depth });
+            let (own, view, pages) = (&self.own, &*self.view, &*self.store.pages);
+            let sources = SourcesOf { own, view, depth: self.depth, pages, pin };
+            if let Some(page) = refill(&mut self.patches, &sources)? {
+                return Ok(Step::Load(page));
+            }
             if self.patches.peek().is_none() {
                 return Ok(Step::End);
             }
@@ -234,19 +244,22 @@ struct SourcesOf<'a> {
     own: &'a Option<(Arc<Mutex<WriteSet>>, u32)>,
     view: &'a View,
     depth: usize,
+    pages: &'a PageStore,
+    pin: &'a Pin<'a>,
 }
 
-fn refill(patches: &mut Patches, from: &SourcesOf<'_>) {
+/// Answers a page that is missing.
+fn refill(patches: &mut Patches, from: &SourcesOf<'_>) -> Result<Option<PagePtr>> {
     if !patches.wants_refill() {
-        return;
+        return Ok(None);
     }
     let layers = &from.view.layers[..from.depth];
     match from.own {
-        None => patches.refill(Sources { own: None, layers }),
+        None => patches.refill(Sources { own: None, layers }, from.pages, from.pin),
         Some((writes, limit)) => {
             let mut writes = lock(writes);
             writes.put_in_order(patches.tree());
-            patches.refill(Sources { own: Some((&writes, *limit)), layers });
+            patches.refill(Sources { own: Some((&writes, *limit)), layers }, from.pages, from.pin)
         }
     }
 }
@@ -269,7 +282,9 @@ fn overlay_leaf(
     room: &mut Vec<RowRef<'static>>,
 ) -> Result<Step> {
     loop {
-        refill(patches, sources);
+        if let Some(page) = refill(patches, sources)? {
+            return Ok(Step::Load(page));
+        }
         let mut out = Output::new(sink, std::mem::take(room));
         let mut taken = 0;
         let stretch = overlay_window(patches, &mut taken, leaf, next, &mut out);

@@ -36,6 +36,7 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
     let asks_sequences = asks_sequences(statement.returning.as_ref());
     let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
+        context.relieve(cx, target.table).await?;
         let found = lock_rows(cx, &target, statement.recheck.as_ref(), &batch, lock, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };
         reserve_sequences(cx, &runtime, &assigned_exprs, found.rows.len()).await?;
@@ -72,6 +73,7 @@ pub(super) async fn delete(cx: &Cx, context: &ExecContext, statement: &Delete) -
     let asks_sequences = asks_sequences(statement.returning.as_ref());
     let mut referential = statement.relations.as_deref().map(Referential::new);
     while let Some(batch) = source.next(cx).await? {
+        context.relieve(cx, target.table).await?;
         let recheck = statement.recheck.as_ref();
         let found = lock_rows(cx, &target, recheck, &batch, RowLock::Update, &runtime.eval()).await?;
         let Some(found) = found else { return Ok(DmlOutcome::Restart) };

@@ -117,6 +117,7 @@ async fn insert_batch(
     mut upsert: Option<&mut Upsert<'_>>,
     mut referential: Option<&mut Referential<'_>>,
 ) -> Result<Inserted> {
+    target.context.relieve(cx, target.table).await?;
     let mut ids = RowIds::reserve(cx, target, batch.row_count).await?;
     if is_plain(target, statement, batch) {
         return insert_plain(cx, target, batch, &mut ids).await;
