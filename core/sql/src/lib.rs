@@ -28,5 +28,6 @@ pub mod parse;
 pub mod plan;
 pub mod record;
 pub mod regex;
+pub mod system;
 pub mod text;
 pub mod types;

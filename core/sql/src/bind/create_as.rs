@@ -54,6 +54,7 @@ impl Binder<'_> {
             }
             // A bare literal has no type yet: it is text in a table.
             let ty = if field.ty == SqlType::Unknown { SqlType::Text } else { field.ty };
+            self.refuse_row_type(ty, name.at)?;
             table.columns.push(Column::new(column, ty));
         }
         let target = match names::prefix_of(&name.text) {

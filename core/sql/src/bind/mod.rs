@@ -37,6 +37,7 @@ mod select;
 mod sequence;
 mod series;
 mod subquery;
+mod system;
 mod temporary;
 mod user_types;
 mod views;

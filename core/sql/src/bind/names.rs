@@ -66,6 +66,7 @@ fn type_name(ty: SqlType) -> &'static str {
         SqlType::Int2 => "int2",
         SqlType::Int4 => "int4",
         SqlType::Int8 => "int8",
+        SqlType::Reg(_) => ty.base_name(),
         SqlType::Float4 => "float4",
         SqlType::Float8 => "float8",
         SqlType::Numeric | SqlType::Decimal { .. } => "numeric",

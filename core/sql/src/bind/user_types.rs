@@ -305,6 +305,7 @@ impl Binder<'_> {
     /// Values are kept of composite types that cannot change, not of tables' rows.
     pub(super) fn refuse_row_type(&self, ty: SqlType, at: u32) -> Result<()> {
         match ty.element().unwrap_or(ty) {
+            SqlType::Reg(_) => Err(Error::unsupported(format!("column of type {}", ty.name())).at(at)),
             SqlType::Record(id) if !self.catalog.types.contains_key(&id) => {
                 Err(Error::unsupported("column of a table's row type").at(at))
             }

@@ -439,6 +439,11 @@ impl Parser<'_> {
         if self.is_word("rows")? && self.is_word_at(1, "from")? {
             return self.refuse("ROWS FROM");
         }
+        if self.is_word("pg_catalog")? && self.peek_at(3)?.kind == Kind::Punct(b'(') {
+            // A function of ours: they have no other schema.
+            self.take()?;
+            self.expect_punct(b'.')?;
+        }
         let token = self.peek()?;
         if matches!(token.kind, Kind::Word | Kind::Quoted) && self.peek_at(1)?.kind == Kind::Punct(b'(') {
             let name = self.function_name()?;

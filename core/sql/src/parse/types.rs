@@ -3,6 +3,7 @@
 use super::ast::{Expr, ExprKind, Name, NamedType, TypeName};
 use super::lexer::Kind;
 use super::parser::Parser;
+use crate::types::Reg;
 use crate::types::{Fitted, SqlType};
 use orrery_base::{Error, Result, SqlState};
 
@@ -62,6 +63,10 @@ pub(super) fn simple(word: &str) -> Option<SqlType> {
         "char" | "character" | "nchar" => SqlType::Char(Some(1)),
         "json" => SqlType::Json,
         "jsonb" => SqlType::Jsonb,
+        "oid" => SqlType::Reg(Reg::Oid),
+        "regclass" => SqlType::Reg(Reg::Class),
+        "regtype" => SqlType::Reg(Reg::Type),
+        "regnamespace" => SqlType::Reg(Reg::Namespace),
         _ => return None,
     })
 }
