@@ -74,7 +74,10 @@ mod tests {
     #[test]
     fn parts() {
         let stored = stored_in(1005, "t");
-        assert_eq!((schema_of(&stored), last(&stored), prefix_of(&stored)), (Some(1005), "t", "\01005\0"));
+        assert_eq!(
+            (schema_of(&stored), last(&stored), prefix_of(&stored)),
+            (Some(1005), "t", "\u{0}1005\u{0}")
+        );
         assert_eq!((schema_of("t"), last("t"), prefix_of("t")), (None, "t", ""));
         assert_eq!((last("pg_temp_3.t"), prefix_of("pg_temp_3.t")), ("t", "pg_temp_3."));
         assert_eq!(split_written(&written("s", "t")), Some(("s", "t")));

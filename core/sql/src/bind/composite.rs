@@ -365,11 +365,9 @@ impl Binder<'_> {
 
     /// What users get of row values: their texts.
     pub(super) fn shown(&mut self, expr: Expr) -> Result<Expr> {
-        match expr.ty() {
-            ty => match shown_as(ty) {
-                Some(shown) => self.coerce(expr, shown, CastContext::Explicit, 0),
-                None => Ok(expr),
-            },
+        match shown_as(expr.ty()) {
+            Some(shown) => self.coerce(expr, shown, CastContext::Explicit, 0),
+            None => Ok(expr),
         }
     }
 

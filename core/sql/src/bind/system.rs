@@ -94,7 +94,14 @@ impl Binder<'_> {
                 }
                 None => Err(no_table(name)),
             },
-            None if name.text.starts_with("pg_") => Ok(system::view("pg_catalog", &name.text)),
+            None if name.text.starts_with("pg_") => match system::view("pg_catalog", &name.text) {
+                None if !self.catalog.is_taken(&self.stored(&name.text))
+                    && !name.text.starts_with("pg_temp") =>
+                {
+                    Err(Error::unsupported(format!("relation \"{}\"", name.text)).at(name.at))
+                }
+                found => Ok(found),
+            },
             _ => Ok(None),
         }
     }
