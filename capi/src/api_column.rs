@@ -50,7 +50,7 @@ fn kind(ty: SqlType) -> orrery_type {
         SqlType::Bool => orrery_type::ORRERY_TYPE_BOOLEAN,
         SqlType::Int2 => orrery_type::ORRERY_TYPE_SMALLINT,
         SqlType::Int4 => orrery_type::ORRERY_TYPE_INTEGER,
-        SqlType::Int8 => orrery_type::ORRERY_TYPE_BIGINT,
+        SqlType::Int8 | SqlType::Reg(_) => orrery_type::ORRERY_TYPE_BIGINT,
         SqlType::Float4 => orrery_type::ORRERY_TYPE_REAL,
         SqlType::Float8 => orrery_type::ORRERY_TYPE_DOUBLE,
         SqlType::Numeric | SqlType::Decimal { .. } => orrery_type::ORRERY_TYPE_NUMERIC,

@@ -92,7 +92,7 @@ impl Letter {
             SqlType::Bool => 'B',
             SqlType::Int2 => 'S',
             SqlType::Int4 => 'I',
-            SqlType::Int8 => 'L',
+            SqlType::Int8 | SqlType::Reg(_) => 'L',
             SqlType::Float4 => 'F',
             SqlType::Float8 => 'D',
             SqlType::Numeric | SqlType::Decimal { .. } => 'N',

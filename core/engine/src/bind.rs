@@ -1,6 +1,7 @@
 //! From a parsed statement to one that may run: the right catalog, a plan, the table locks.
 
 use crate::database::Inner;
+use crate::path::PathView;
 use crate::plans::{Planned, Prepared};
 use crate::schema::same_definition;
 use crate::temporary::TemporarySpace;
@@ -8,7 +9,7 @@ use orrery_base::kv::{Isolation, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
 use orrery_sql::bind::{BindSettings, Bound, Control};
 use orrery_sql::catalog::{Catalog, Table};
-use orrery_sql::ddl::{self, Ddl};
+use orrery_sql::ddl::{self, Ddl, SchemaChange};
 use orrery_sql::exec::point::PointPlan;
 use orrery_sql::plan::{Plan, Relations, Statement};
 use orrery_store::{Txn, TxnOptions};
@@ -27,6 +28,8 @@ pub(crate) struct Scope {
     pub(crate) own: OwnCatalog,
     /// Where the session's temporary tables are.
     pub(crate) temporary: Option<Arc<TemporarySpace>>,
+    /// Where the session looks for names.
+    pub(crate) path: Arc<PathView>,
     /// It reads at a time of the statement's choice.
     pub(crate) is_past: bool,
     /// The statement only locks tables, and the snapshot is taken by the first one behind it.
@@ -68,6 +71,7 @@ pub(crate) async fn prepare_to_run(
         scope.txn.begin_statement()?;
         let (base, from_cache) = catalog(db, cx, scope).await?;
         let catalog = scope.temporary.as_ref().map_or_else(|| base.clone(), |space| space.view(&base));
+        let catalog = scope.path.view(&catalog);
         let Planned { bound, point, .. } = prepared.bind(&catalog, scope.settings)?;
         if scope.read_only {
             refuse_writes(&bound)?;
@@ -169,7 +173,11 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
                 reads(part.source(), &mut locks);
             }
         }
-        Bound::Ddl(Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. }) => {
+        Bound::Ddl(
+            Ddl::DropTable { tables, .. }
+            | Ddl::Truncate { tables, .. }
+            | Ddl::Schema(SchemaChange::Drop { tables, .. }),
+        ) => {
             locks.extend(tables.iter().map(|table| (table.id, TableLock::AccessExclusive)));
         }
         Bound::Ddl(Ddl::CreateIndex { table, index }) => {
@@ -200,6 +208,7 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
             Ddl::CreateView(_)
             | Ddl::DropView { .. }
             | Ddl::CreateSequence(_)
+            | Ddl::Schema(_)
             | Ddl::CreateType(_)
             | Ddl::AlterType(_)
             | Ddl::DropTypes { .. }
@@ -232,9 +241,11 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             let written = parts.iter().filter_map(|part| part.target()).collect();
             (written, parts.iter().flat_map(|part| &part.source().tables).collect())
         }
-        Bound::Ddl(Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. }) => {
-            (tables.iter().collect(), Vec::new())
-        }
+        Bound::Ddl(
+            Ddl::DropTable { tables, .. }
+            | Ddl::Truncate { tables, .. }
+            | Ddl::Schema(SchemaChange::Drop { tables, .. }),
+        ) => (tables.iter().collect(), Vec::new()),
         Bound::Ddl(Ddl::CreateIndex { table, .. }) => (vec![table], Vec::new()),
         Bound::Ddl(Ddl::DropIndex(indexes)) => (indexes.iter().map(|(table, _)| table).collect(), Vec::new()),
         Bound::Ddl(Ddl::AlterTable { table, others, .. }) => {
@@ -246,6 +257,7 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             | Ddl::CreateView(_)
             | Ddl::DropView { .. }
             | Ddl::CreateSequence(_)
+            | Ddl::Schema(_)
             | Ddl::CreateType(_)
             | Ddl::AlterType(_)
             | Ddl::DropTypes { .. }
@@ -303,6 +315,7 @@ async fn is_unchanged(
     if let (true, Some(epoch), false) = (unchanged, epoch, scope.own.changed)
         && newest.version == planned_under.version
         && planned_under.temporary.is_none()
+        && planned_under.path.is_none()
     {
         db.schema.offer(epoch, scope.txn.snapshot_timestamp(), planned_under);
     }

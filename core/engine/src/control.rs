@@ -261,6 +261,10 @@ fn set(state: &mut StateGuard, name: &str, value: &SetValue, local: bool) -> Res
     let mut tag = Tag::command("SET");
     let joined = match value {
         SetValue::Default => None,
+        SetValue::Values(values) if name == "search_path" => {
+            let names: Vec<String> = values.iter().map(|it| crate::settings::quoted_identifier(it)).collect();
+            Some(names.join(", "))
+        }
         SetValue::Values(values) => Some(values.join(", ")),
     };
     if local && state.explicit.is_none() {
@@ -462,6 +466,7 @@ async fn explain(
     if let Some(temporary) = &running.state.temporary {
         lines.iter_mut().for_each(|line| *line = temporary.shown(line));
     }
+    lines.iter_mut().for_each(|line| *line = orrery_sql::names::shown(line).into_owned());
     let link = running.link(false);
     if running.is_implicit && options.analyze {
         transaction::commit(&running.session.db, running.cx, &running.scope.txn, running.scope.own.changed)

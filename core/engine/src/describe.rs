@@ -99,7 +99,8 @@ pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescri
     // Temporary tables are nobody's but their session's.
     let lasting = catalog.tables.values().filter(|table| !is_temporary(&table.name));
     let tables = lasting.map(|table| describe(&*scope.txn, &catalog, table));
-    let mut tables: Vec<TableDescription> = tables.chain(catalog.views.values().map(|it| view(it))).collect();
+    let mut tables: Vec<TableDescription> =
+        tables.chain(catalog.views.values().map(|it| view(&catalog, it))).collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     if state.explicit.is_none() {
         scope.txn.rollback();
@@ -110,7 +111,7 @@ pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescri
 fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDescription {
     let byte_estimate = txn.estimated_byte_count(table.tree);
     let primary = (!table.primary_key.is_empty()).then(|| IndexDescription {
-        name: table.primary_key_name.clone().unwrap_or_else(|| format!("{}_pkey", table.name)),
+        name: table.primary_key_name.as_deref().map(own).unwrap_or_else(|| format!("{}_pkey", table.name)),
         columns: table.primary_key.iter().map(|&at| (table.columns[at].name.clone(), false)).collect(),
         unique: true,
         is_primary: true,
@@ -120,13 +121,13 @@ fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDes
     });
     let others = table.indexes.iter().map(|it| index(txn, table, it));
     TableDescription {
-        name: table.name.clone(),
+        name: catalog.shown_name(&table.name),
         columns: table.visible().map(|(_, it)| column(catalog, it)).collect(),
         indexes: primary.into_iter().chain(others).collect(),
         checks: table
             .checks
             .iter()
-            .map(|check| CheckDescription { name: check.name.clone(), expression: check.expression.clone() })
+            .map(|check| CheckDescription { name: own(&check.name), expression: check.expression.clone() })
             .collect(),
         row_estimate: txn.estimated_row_count(table.tree),
         byte_estimate,
@@ -135,7 +136,12 @@ fn describe(txn: &dyn Transaction, catalog: &Catalog, table: &Table) -> TableDes
     }
 }
 
-fn view(view: &View) -> TableDescription {
+/// A name without its schema.
+fn own(stored: &str) -> String {
+    orrery_sql::names::last(stored).to_owned()
+}
+
+fn view(catalog: &Catalog, view: &View) -> TableDescription {
     let columns = view.columns.iter().map(|column| ColumnDescription {
         name: column.name.clone(),
         ty: column.ty,
@@ -144,7 +150,7 @@ fn view(view: &View) -> TableDescription {
         identity: None,
     });
     TableDescription {
-        name: view.name.clone(),
+        name: catalog.shown_name(&view.name),
         columns: columns.collect(),
         indexes: Vec::new(),
         checks: Vec::new(),
@@ -182,7 +188,7 @@ fn index(txn: &dyn Transaction, table: &Table, index: &Index) -> IndexDescriptio
     // The predicate's own column stands last.
     let shown_count = index.columns.len() - usize::from(index.predicate.is_some());
     IndexDescription {
-        name: index.name.clone(),
+        name: own(&index.name),
         columns: index.columns[..shown_count].iter().map(column).collect(),
         predicate: index.predicate.clone(),
         unique: index.unique,

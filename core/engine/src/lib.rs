@@ -17,6 +17,7 @@ mod describe;
 mod duplicate;
 mod many;
 mod past;
+mod path;
 mod plans;
 mod point;
 mod result;

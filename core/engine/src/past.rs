@@ -88,6 +88,7 @@ impl Running<'_> {
             own: OwnCatalog::default(),
             // What is temporary has no past.
             temporary: None,
+            path: self.scope.path.clone(),
             is_past: true,
             is_locking: false,
         })

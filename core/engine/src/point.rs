@@ -190,6 +190,10 @@ impl Session {
         found: &mut dyn FnMut(&PointRow<'_>),
     ) -> PointStep {
         let Some(mut state) = self.slot.borrow() else { return PointStep::General };
+        // Names may mean something else to this session than to others.
+        if state.temporary.is_some() || state.settings.path.is_some() {
+            return PointStep::General;
+        }
         let format = state.settings.format;
         let Some(index) = state.points.find(&self.db, prepared, format) else { return PointStep::General };
         if state.points.entries[index].point.is_none() {

@@ -3,6 +3,7 @@
 use crate::bind::{self, Ready, Scope};
 use crate::control;
 use crate::many;
+use crate::path::{PathView, shown_error};
 use crate::plans::Prepared;
 use crate::point::{self, PointBuffers};
 use crate::result::{Execution, Link, Rows, Tag};
@@ -15,7 +16,7 @@ use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::bind::Bound;
 use orrery_sql::catalog::{Catalog, UserTypeKind};
 use orrery_sql::datum::Datum;
-use orrery_sql::ddl::{self, Ddl};
+use orrery_sql::ddl::{self, Ddl, SchemaChange};
 use orrery_sql::eval;
 use orrery_sql::exec::point::{PointOutcome, PointPlan};
 use orrery_sql::exec::{self, Batch, DmlOutcome, ExecContext, Query};
@@ -59,6 +60,7 @@ pub(crate) async fn statement(
         let temporary = temporary.clone();
         outcome = outcome.map_err(|error| temporary.shown_error(error));
     }
+    let outcome = outcome.map_err(shown_error);
     if outcome.is_ok() || state.explicit.as_ref().is_none_or(|explicit| explicit.failed) {
         state.ended_well();
     }
@@ -130,6 +132,10 @@ async fn within_transaction(
 pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Result<Scope> {
     let settings = state.settings.bind_settings();
     let temporary = state.temporary.clone();
+    if !state.path.is_of(state.settings.path.as_ref()) {
+        state.path = Arc::new(PathView::new(state.settings.path.clone()));
+    }
+    let path = state.path.clone();
     let advisory = state.advisory.known();
     let lock_timeout = Some(state.settings.lock_timeout_ms.saturating_mul(1000)).filter(|&it| it > 0);
     let prepare = |txn: Arc<Txn>| {
@@ -153,6 +159,7 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
             start: explicit.start,
             own: explicit.own.clone(),
             temporary,
+            path,
             is_past: false,
             is_locking: false,
         });
@@ -168,6 +175,7 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
         start: cx.now(),
         own,
         temporary,
+        path,
         is_past: false,
         is_locking: false,
     })
@@ -402,7 +410,7 @@ impl Running<'_> {
     pub(crate) async fn ddl(&mut self, ddl: &Ddl, ready: &Ready) -> Result<Execution> {
         if let Ddl::Nothing(notice) = ddl {
             let mut tag = Tag::command("");
-            tag.notice = Some(notice.clone());
+            tag.notice = Some(orrery_sql::names::shown(notice).into_owned());
             return Ok(Execution::Done(tag));
         }
         let context = self.context(&ready.catalog, &[], &[])?;
@@ -439,6 +447,9 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
     match ddl {
         Ddl::CreateTable(_) => "CREATE TABLE",
         Ddl::DropTable { .. } => "DROP TABLE",
+        Ddl::Schema(SchemaChange::Create(_)) => "CREATE SCHEMA",
+        Ddl::Schema(SchemaChange::Rename(..)) => "ALTER SCHEMA",
+        Ddl::Schema(SchemaChange::Drop { .. }) => "DROP SCHEMA",
         Ddl::CreateType(new) if matches!(new.kind, UserTypeKind::Domain(_)) => "CREATE DOMAIN",
         Ddl::CreateType(_) => "CREATE TYPE",
         Ddl::AlterType(_) => "ALTER TYPE",

@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) cursors: crate::cursors::Cursors,
     /// Where its temporary tables are, once it made one.
     pub(crate) temporary: Option<Arc<crate::temporary::TemporarySpace>>,
+    /// Where it looks for names.
+    pub(crate) path: Arc<crate::path::PathView>,
     /// What `currval` and `lastval` tell.
     pub(crate) sequences: Arc<SessionSequences>,
     /// The advisory locks it holds.

@@ -3,6 +3,7 @@
 
 use orrery_base::{Error, Result, SqlState};
 use orrery_sql::bind::BindSettings;
+use orrery_sql::catalog::SearchPath;
 use orrery_sql::civil::{DateOrder, DateStyle, IntervalStyle, Zone};
 use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::Level;
@@ -27,7 +28,14 @@ pub struct Settings {
     pub methods: Methods,
     /// `application_name`
     pub application_name: String,
+    /// `search_path`, as it is shown.
+    pub search_path: String,
+    /// The names in it; `None`: the default.
+    pub path: Option<SearchPath>,
 }
+
+/// What `search_path` is at first.
+const SEARCH_PATH: &str = "\"$user\", public";
 
 impl Default for Settings {
     fn default() -> Self {
@@ -40,6 +48,8 @@ impl Default for Settings {
             format: FormatSettings::default(),
             methods: Methods::default(),
             application_name: String::new(),
+            search_path: SEARCH_PATH.to_owned(),
+            path: None,
         }
     }
 }
@@ -116,6 +126,12 @@ impl Settings {
             "bytea_output" => {
                 self.format.escapes_bytea = value.map_or(Ok(false), |value| bytea_escapes(name, value))?;
             }
+            "search_path" => {
+                let path = value.unwrap_or(SEARCH_PATH);
+                let names = identifiers(path).ok_or_else(|| invalid(name, path))?;
+                path.clone_into(&mut self.search_path);
+                self.path = (path != SEARCH_PATH).then(|| names.into());
+            }
             "application_name" => self.application_name = value.unwrap_or_default().to_owned(),
             _ => match method(&mut self.methods, &folded) {
                 Some(method) => *method = value.map_or(Ok(true), |value| boolean(name, value))?,
@@ -161,6 +177,7 @@ impl Settings {
             "extra_float_digits" => self.format.extra_float_digits.to_string(),
             "bytea_output" => (if self.format.escapes_bytea { "escape" } else { "hex" }).to_owned(),
             "application_name" => self.application_name.clone(),
+            "search_path" => self.search_path.clone(),
             _ if METHODS.contains(&folded.as_str()) => {
                 on_off(method(&mut { self.methods }, &folded).is_some_and(|is_on| *is_on))
             }
@@ -184,6 +201,7 @@ impl Settings {
             "default_transaction_isolation",
             "default_transaction_read_only",
             "lock_timeout",
+            "search_path",
             "statement_timeout",
             "timezone",
             "work_mem",
@@ -191,6 +209,59 @@ impl Settings {
         names.sort_unstable();
         names
     }
+}
+
+/// A list of identifiers with commas between; `None` when it is none.
+fn identifiers(text: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Some(names);
+    }
+    loop {
+        let name = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let mut name = String::new();
+                let mut parts = quoted;
+                loop {
+                    let (before, after) = parts.split_once('"')?;
+                    name.push_str(before);
+                    parts = after;
+                    match parts.strip_prefix('"') {
+                        Some(more) => {
+                            name.push('"');
+                            parts = more;
+                        }
+                        None => break,
+                    }
+                }
+                rest = parts.trim_start();
+                name
+            }
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                let name = rest[..end].trim_end().to_ascii_lowercase();
+                rest = &rest[end..];
+                if name.is_empty() || name.contains(['"', ' ']) {
+                    return None;
+                }
+                name
+            }
+        };
+        names.push(name);
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more.trim_start(),
+            None => return rest.is_empty().then_some(names),
+        }
+    }
+}
+
+/// An identifier as it must be written.
+pub(crate) fn quoted_identifier(name: &str) -> String {
+    let is_plain = name.bytes().next().is_some_and(|it| it.is_ascii_lowercase() || it == b'_')
+        && name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_')
+        && !orrery_sql::parse::is_keyword(name);
+    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// Milliseconds and up, each with how many make one of the next.

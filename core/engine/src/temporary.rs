@@ -119,6 +119,7 @@ pub(crate) async fn claim(session: &Session, cx: &Cx, state: &mut StateGuard) ->
         start: cx.now(),
         own: bind::OwnCatalog::default(),
         temporary: None,
+        path: state.path.clone(),
         is_past: false,
         is_locking: false,
     };

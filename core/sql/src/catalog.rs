@@ -23,12 +23,19 @@ pub struct Catalog {
     pub sequences: BTreeMap<u32, Sequence>,
     /// Users' types, by id.
     pub types: BTreeMap<u32, Arc<UserType>>,
+    /// Users' schemas by id: their names. `public` is none of them.
+    pub schemas: BTreeMap<u32, String>,
     /// The next free tree id and object id.
     pub next_tree: u32,
     /// What the names of the session's temporary tables begin with, in the view of a session that has some: see
     /// [`TEMPORARY`].
     pub temporary: Option<Arc<str>>,
+    /// Where the session looks for names, in its view of the catalog; `None`: in `public`.
+    pub path: Option<SearchPath>,
 }
+
+/// The schemas of `search_path`, in order, whether they exist or not.
+pub type SearchPath = Arc<[String]>;
 
 /// What the names of temporary tables and of what belongs to them begin with; then comes a number, one for each session
 /// that makes some, and a dot. They lie in the catalog like others; a session sees its own by their short names.
@@ -373,6 +380,28 @@ pub struct ColumnStatistics {
 }
 
 impl Catalog {
+    /// A stored name as users read it: with its schema, unless that is `public`.
+    pub fn shown_name(&self, stored: &str) -> String {
+        match crate::names::schema_of(stored) {
+            Some(_) => format!("{}.{}", self.schema_name(stored), crate::names::last(stored)),
+            None => stored.to_owned(),
+        }
+    }
+
+    /// The id of a user's schema.
+    pub fn schema(&self, name: &str) -> Option<u32> {
+        self.schemas.iter().find(|it| it.1 == name).map(|it| *it.0)
+    }
+
+    /// The name of the schema that something of this stored name is in.
+    pub fn schema_name<'a>(&'a self, stored: &'a str) -> &'a str {
+        match crate::names::schema_of(stored) {
+            Some(id) => self.schemas.get(&id).map_or("", String::as_str),
+            None if is_temporary(stored) => stored.split('.').next().unwrap_or(stored),
+            None => "public",
+        }
+    }
+
     /// The table of this name.
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables.get(name)
@@ -393,10 +422,18 @@ impl Catalog {
         let mut shown = text.to_owned();
         for sequence in self.sequences.values().filter(|_| text.contains("'#")) {
             if let Some(name) = &sequence.name {
+                let name = self.shown_name(name);
                 shown = shown.replace(&crate::ddl::stored_name(sequence.id), &format!("'{name}'"));
             }
         }
         shown
+    }
+
+    /// The stored name of a table, a view or a sequence.
+    pub fn relation_name(&self, id: u32) -> Option<&str> {
+        let table = self.table_by_id(id).map(|it| it.name.as_str());
+        let view = || self.views.values().find(|it| it.id == id).map(|it| it.name.as_str());
+        table.or_else(view).or_else(|| self.sequences.get(&id)?.name.as_deref())
     }
 
     /// The table with this id.

@@ -67,7 +67,7 @@ impl ColumnBuilder {
             SqlType::Bool => Values::Bool(Vec::with_capacity(capacity)),
             SqlType::Int2 => Values::I16(Vec::with_capacity(capacity)),
             SqlType::Int4 | SqlType::Date => Values::I32(Vec::with_capacity(capacity)),
-            SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => {
+            SqlType::Int8 | SqlType::Reg(_) | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => {
                 Values::I64(Vec::with_capacity(capacity))
             }
             SqlType::Float4 => Values::F32(Vec::with_capacity(capacity)),
@@ -192,7 +192,9 @@ impl ColumnBuilder {
             Values::I16(values) => primitive::<arrow::Int16Type>(values, nulls),
             Values::I32(values) if self.ty == SqlType::Date => primitive::<arrow::Date32Type>(values, nulls),
             Values::I32(values) => primitive::<arrow::Int32Type>(values, nulls),
-            Values::I64(values) if self.ty == SqlType::Int8 => primitive::<arrow::Int64Type>(values, nulls),
+            Values::I64(values) if matches!(self.ty, SqlType::Int8 | SqlType::Reg(_)) => {
+                primitive::<arrow::Int64Type>(values, nulls)
+            }
             Values::I64(values) if self.ty == SqlType::Time => {
                 primitive::<arrow::Time64MicrosecondType>(values, nulls)
             }
@@ -279,7 +281,9 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
         (SqlType::Bool, DataType::Boolean) => Datum::Bool(array.as_boolean().value(row)),
         (SqlType::Int2, DataType::Int16) => Datum::Int2(array.as_primitive::<arrow::Int16Type>().value(row)),
         (SqlType::Int4, DataType::Int32) => Datum::Int4(array.as_primitive::<arrow::Int32Type>().value(row)),
-        (SqlType::Int8, DataType::Int64) => Datum::Int8(array.as_primitive::<arrow::Int64Type>().value(row)),
+        (SqlType::Int8 | SqlType::Reg(_), DataType::Int64) => {
+            Datum::Int8(array.as_primitive::<arrow::Int64Type>().value(row))
+        }
         (SqlType::Float4, DataType::Float32) => {
             Datum::Float4(array.as_primitive::<arrow::Float32Type>().value(row))
         }

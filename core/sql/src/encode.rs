@@ -34,7 +34,9 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
         SqlType::Bool => PhysicalType::Bool,
         SqlType::Int2 => PhysicalType::I16,
         SqlType::Int4 | SqlType::Date => PhysicalType::I32,
-        SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => PhysicalType::I64,
+        SqlType::Int8 | SqlType::Reg(_) | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => {
+            PhysicalType::I64
+        }
         SqlType::Float4 => PhysicalType::F32,
         SqlType::Float8 => PhysicalType::F64,
         SqlType::Decimal { .. } => PhysicalType::I128,
@@ -196,7 +198,7 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
         SqlType::Int2 => Datum::Int2(i16::from_le_bytes(view.fixed(column))),
         SqlType::Int4 => Datum::Int4(i32::from_le_bytes(view.fixed(column))),
         SqlType::Date => Datum::Date(i32::from_le_bytes(view.fixed(column))),
-        SqlType::Int8 => Datum::Int8(i64::from_le_bytes(view.fixed(column))),
+        SqlType::Int8 | SqlType::Reg(_) => Datum::Int8(i64::from_le_bytes(view.fixed(column))),
         SqlType::Timestamp => Datum::Timestamp(i64::from_le_bytes(view.fixed(column))),
         SqlType::Timestamptz => Datum::Timestamptz(i64::from_le_bytes(view.fixed(column))),
         SqlType::Float4 => Datum::Float4(f32::from_le_bytes(view.fixed(column))),
@@ -457,7 +459,7 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Int2 => reader.i16(descending)?.map(Datum::Int2),
         SqlType::Int4 => reader.i32(descending)?.map(Datum::Int4),
         SqlType::Date => reader.i32(descending)?.map(Datum::Date),
-        SqlType::Int8 => reader.i64(descending)?.map(Datum::Int8),
+        SqlType::Int8 | SqlType::Reg(_) => reader.i64(descending)?.map(Datum::Int8),
         SqlType::Timestamp => reader.i64(descending)?.map(Datum::Timestamp),
         SqlType::Timestamptz => reader.i64(descending)?.map(Datum::Timestamptz),
         SqlType::Time => reader.i64(descending)?.map(Datum::Time),

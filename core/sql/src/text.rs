@@ -213,7 +213,7 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Bool => Datum::Bool(parse_bool(text).ok_or_else(|| invalid(ty, text))?),
         SqlType::Int2 => Datum::Int2(parse_int(text, ty, i16::MIN.into(), i16::MAX.into())? as i16),
         SqlType::Int4 => Datum::Int4(parse_int(text, ty, i32::MIN.into(), i32::MAX.into())? as i32),
-        SqlType::Int8 => Datum::Int8(parse_int(text, ty, i64::MIN, i64::MAX)?),
+        SqlType::Int8 | SqlType::Reg(_) => Datum::Int8(parse_int(text, ty, i64::MIN, i64::MAX)?),
         SqlType::Float4 => Datum::Float4(parse_float4(text)?),
         SqlType::Float8 => Datum::Float8(parse_float8(text)?),
         SqlType::Numeric => Datum::Numeric(parse_numeric(text)?),

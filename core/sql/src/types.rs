@@ -62,11 +62,27 @@ pub enum SqlType {
     Record(u32),
     /// An enum type, by its id: its values are their labels' texts. Their order is known to the binder alone.
     Enum(u32),
+    /// The number of an object of the catalog, `bigint` to everything but the binder, which knows what it is a number of.
+    /// No column of a table is of it, and no result: users get the name, or the number.
+    Reg(Reg),
     /// An array of any number of dimensions. Of [`Element::ANY`]: any array, in the signatures of functions.
     Array(Element),
     /// A type with a modifier that counts when a value is given to a column or cast, and nowhere else: no column and no
     /// expression is of it, but of its [`SqlType::layout`].
     Fitted(Fitted),
+}
+
+/// What a number of the catalog is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reg {
+    /// `oid`
+    Oid,
+    /// `regclass`
+    Class,
+    /// `regtype`
+    Type,
+    /// `regnamespace`
+    Namespace,
 }
 
 /// A modifier that rounds: `numeric(p, s)` that is no [`SqlType::Decimal`], or fewer than six digits of seconds.
@@ -148,7 +164,7 @@ impl Fitted {
         })
     }
 
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         let digits = self.precision;
         match self.layout() {
             SqlType::Numeric => format!("numeric({digits},{})", self.scale),
@@ -183,6 +199,8 @@ impl Element {
             SqlType::Char(Some(limit)) => (18, limit + 1),
             SqlType::Record(id) => (24, id),
             SqlType::Enum(id) => (25, id),
+            // `oid[]` is `bigint[]`.
+            SqlType::Reg(_) => (4, 0),
             other => (other.tag(), 0),
         };
         Some(Element { tag, modifier })
@@ -238,6 +256,8 @@ impl SqlType {
             SqlType::Fitted(_) => 23,
             SqlType::Record(_) => 24,
             SqlType::Enum(_) => 25,
+            // Nothing of it is kept.
+            SqlType::Reg(_) => 4,
         }
     }
 
@@ -326,6 +346,10 @@ impl SqlType {
             SqlType::Name => "name",
             SqlType::Record(_) => "record",
             SqlType::Enum(_) => "enum",
+            SqlType::Reg(Reg::Oid) => "oid",
+            SqlType::Reg(Reg::Class) => "regclass",
+            SqlType::Reg(Reg::Type) => "regtype",
+            SqlType::Reg(Reg::Namespace) => "regnamespace",
             SqlType::Fitted(fitted) => fitted.layout().base_name(),
             SqlType::Array(element) => match element.ty() {
                 SqlType::Unknown => "anyarray",
@@ -352,7 +376,7 @@ impl SqlType {
                 SqlType::Name => "name[]",
                 SqlType::Record(_) => "record[]",
                 SqlType::Enum(_) => "enum[]",
-                SqlType::Array(_) | SqlType::Fitted(_) => "array of arrays",
+                SqlType::Array(_) | SqlType::Fitted(_) | SqlType::Reg(_) => "array of arrays",
             },
         }
     }
@@ -365,6 +389,7 @@ impl SqlType {
             SqlType::Varchar(_) | SqlType::Name => SqlType::Text,
             SqlType::Char(_) => SqlType::Char(None),
             SqlType::Record(_) => SqlType::Record(0),
+            SqlType::Reg(_) => SqlType::Int8,
             SqlType::Fitted(fitted) => fitted.layout(),
             SqlType::Array(element) => element.ty().base().array().unwrap_or(*self),
             other => *other,
@@ -392,7 +417,7 @@ impl SqlType {
             SqlType::Bool => DataType::Boolean,
             SqlType::Int2 => DataType::Int16,
             SqlType::Int4 => DataType::Int32,
-            SqlType::Int8 => DataType::Int64,
+            SqlType::Int8 | SqlType::Reg(_) => DataType::Int64,
             SqlType::Float4 => DataType::Float32,
             SqlType::Float8 => DataType::Float64,
             SqlType::Numeric | SqlType::Bytea | SqlType::Array(_) | SqlType::Record(_) => DataType::Binary,

@@ -98,6 +98,13 @@ impl Binder<'_> {
         if from == target {
             return Ok(expr);
         }
+        if let SqlType::Reg(kind) = target {
+            return self.coerce_reg(expr, kind, at);
+        }
+        if let SqlType::Reg(kind) = from {
+            let plain = self.plain_reg(expr, kind, target)?;
+            return self.coerce(plain, target, context, at);
+        }
         if let SqlType::Record(id @ 1..) = target {
             return self.coerce_row(expr, id, context, at);
         }

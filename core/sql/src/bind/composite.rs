@@ -12,7 +12,7 @@ use crate::expr::Expr;
 use crate::functions::{CastContext, records};
 use crate::parse::ast::{self, ExprKind, Name};
 use crate::plan::logical::{ColumnId, Logical};
-use crate::types::SqlType;
+use crate::types::{Reg, SqlType};
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -365,9 +365,9 @@ impl Binder<'_> {
 
     /// What users get of row values: their texts.
     pub(super) fn shown(&mut self, expr: Expr) -> Result<Expr> {
-        match expr.ty() {
-            ty if is_shown_as_text(ty) => self.coerce(expr, SqlType::Text, CastContext::Explicit, 0),
-            _ => Ok(expr),
+        match shown_as(expr.ty()) {
+            Some(shown) => self.coerce(expr, shown, CastContext::Explicit, 0),
+            None => Ok(expr),
         }
     }
 
@@ -375,11 +375,11 @@ impl Binder<'_> {
     pub(super) fn show_rows(&mut self, query: &mut crate::plan::logical::Query) -> Result<()> {
         let mut exprs = Vec::new();
         for (output, field) in query.output.iter_mut().zip(&mut query.fields) {
-            if is_shown_as_text(field.ty) {
+            if let Some(shown) = shown_as(field.ty) {
                 let value = self.column_expr(*output);
                 let value = self.shown(value)?;
-                field.ty = SqlType::Text;
-                *output = self.column(SqlType::Text);
+                field.ty = shown;
+                *output = self.column(shown);
                 exprs.push((*output, value));
             }
         }
@@ -392,9 +392,14 @@ impl Binder<'_> {
     }
 }
 
-fn is_shown_as_text(ty: SqlType) -> bool {
-    let item = ty.element().unwrap_or(ty);
-    matches!(item, SqlType::Record(_) | SqlType::Enum(_))
+/// As what users get values of types that only the binder knows.
+fn shown_as(ty: SqlType) -> Option<SqlType> {
+    match ty.element().unwrap_or(ty) {
+        SqlType::Record(_) | SqlType::Enum(_) => Some(SqlType::Text),
+        SqlType::Reg(Reg::Oid) => Some(SqlType::Int8),
+        SqlType::Reg(_) => Some(SqlType::Text),
+        _ => None,
+    }
 }
 
 /// Computes a column right where the columns it is made of are all there.

@@ -54,8 +54,9 @@ impl Binder<'_> {
         match target {
             ConflictTarget::All => Ok(Arbiters::All),
             ConflictTarget::Constraint(name) => {
-                let primary = table.primary_key_name.as_deref() == Some(name.text.as_str());
-                let is_named = |index: &&Index| index.is_constraint && index.name == name.text;
+                let stored = format!("{}{}", crate::names::prefix_of(&table.name), name.text);
+                let primary = table.primary_key_name.as_deref() == Some(stored.as_str());
+                let is_named = |index: &&Index| index.is_constraint && index.name == stored;
                 let indexes: Vec<_> = table.indexes.iter().filter(is_named).map(|index| index.tree).collect();
                 if !primary && indexes.is_empty() {
                     let message =

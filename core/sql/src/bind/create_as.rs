@@ -6,8 +6,9 @@ use super::foreign_key::ITSELF;
 use super::{Control, TableAs};
 use crate::catalog::Column;
 use crate::ddl::{Ddl, NewTable};
+use crate::names;
 use crate::parse::Parsed;
-use crate::parse::ast::{self, CreateTableAs, InsertSource};
+use crate::parse::ast::{self, CreateTableAs, InsertSource, Name};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState, limits};
 use std::sync::Arc;
@@ -17,10 +18,6 @@ impl Binder<'_> {
     pub(super) fn table_as(&mut self, create: &CreateTableAs, parsed: &Parsed) -> Result<Control> {
         let CreateTableAs { name, temporary, if_not_exists, columns, query, with_data } = create;
         let name = &self.temporary_name_if(*temporary, name)?;
-        if self.stored(&name.text) != name.text {
-            let what = "CREATE TABLE AS under the name of a temporary table";
-            return Err(Error::unsupported(what).at(name.at));
-        }
         if parsed.param_count > 0 {
             return Err(Error::unsupported("parameters in CREATE TABLE AS").at(name.at));
         }
@@ -57,11 +54,16 @@ impl Binder<'_> {
             }
             // A bare literal has no type yet: it is text in a table.
             let ty = if field.ty == SqlType::Unknown { SqlType::Text } else { field.ty };
+            self.refuse_row_type(ty, name.at)?;
             table.columns.push(Column::new(column, ty));
         }
+        let target = match names::prefix_of(&name.text) {
+            "" => Name { text: names::written("public", &name.text), at: name.at },
+            _ => name.clone(),
+        };
         let insert = ast::Insert {
             with: Vec::new(),
-            table: name.clone(),
+            table: target,
             alias: None,
             columns: Vec::new(),
             source: InsertSource::Query(query.clone()),

@@ -3,6 +3,7 @@
 use super::binder::Binder;
 use crate::catalog::{Column, IndexColumn, Table};
 use crate::ddl::{Ddl, NewColumnSequence, NewIndex, NewTable};
+use crate::names;
 use crate::parse::ast::{self, ConstraintKind, Name};
 use orrery_base::{Error, Result, SqlState, limits};
 use std::sync::Arc;
@@ -253,13 +254,16 @@ impl Binder<'_> {
         }
         for constraint in constraints {
             if let ConstraintKind::ForeignKey(references) = &constraint.kind
-                && let Some(target) = self.catalog.table(&references.table.text)
+                && let Some(target) = self.catalog.table(&self.stored(&references.table.text))
                 && target.id != table.id
             {
                 others.push(target.clone());
             }
         }
-        Ok(Ddl::AlterTable { table, alter: Arc::new(alter.clone()), others })
+        let mut alter = alter.clone();
+        let prefix = names::prefix_of(&stored);
+        alter.actions.iter_mut().flat_map(names_given).for_each(|name| name.text.insert_str(0, prefix));
+        Ok(Ddl::AlterTable { table, alter: Arc::new(alter), others })
     }
 
     /// REINDEX: what it names must be there. Errors: 42P01, 42809.
@@ -286,7 +290,7 @@ impl Binder<'_> {
         let is_primary = |table: &&Arc<Table>| table.primary_key_name.as_deref() == Some(&*stored);
         let owner = self.catalog.index_owner.get(&*stored).and_then(|owner| self.catalog.table(owner));
         let Some(table) = owner.or_else(|| tables.clone().find(is_primary)).cloned() else {
-            if self.is_taken(&name.text) {
+            if self.is_taken(&stored) {
                 let message = format!("\"{}\" is not an index", name.text);
                 return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
             }
@@ -295,7 +299,9 @@ impl Binder<'_> {
             }
             return Err(super::scope::no_table(name));
         };
-        let actions = vec![ast::AlterAction::RenameConstraint { from: name.clone(), to: to.clone() }];
+        let from = Name { text: stored.to_string(), at: name.at };
+        let to = Name { text: format!("{}{}", names::prefix_of(&stored), to.text), at: to.at };
+        let actions = vec![ast::AlterAction::RenameConstraint { from, to }];
         let name = Name { text: table.name.clone(), at: 0 };
         let alter = Arc::new(ast::AlterTable { name, if_exists: false, actions });
         Ok(Ddl::AlterTable { table, alter, others: Vec::new() })
@@ -308,7 +314,7 @@ impl Binder<'_> {
             match self.catalog.table(&self.stored(&name.text)) {
                 Some(table) if tables.iter().any(|known| known.id == table.id) => {}
                 Some(table) => tables.push(table.clone()),
-                None if self.is_taken(&name.text) => {
+                None if self.is_taken(&self.stored(&name.text)) => {
                     let message = format!("\"{}\" is not a table", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
                 }
@@ -341,7 +347,7 @@ impl Binder<'_> {
                     }
                 }
                 None if self.catalog.has_index_named(&stored) => return Err(required(name)),
-                None if self.catalog.table(&name.text).is_some() => {
+                None if self.catalog.table(&stored).is_some() => {
                     let message = format!("\"{}\" is not an index", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
                 }
@@ -363,6 +369,20 @@ impl Binder<'_> {
     fn refuse_constraint(&self, table: &Table, stored: &str, name: &Name) -> Result<()> {
         let is_constraint = table.indexes.iter().any(|index| index.name == stored && index.is_constraint);
         if is_constraint { Err(required(name)) } else { Ok(()) }
+    }
+}
+
+/// The names of relations and constraints that an action gives or takes: as the table's own.
+fn names_given(action: &mut ast::AlterAction) -> Vec<&mut Name> {
+    match action {
+        ast::AlterAction::AddConstraint(constraint) => constraint.name.iter_mut().collect(),
+        ast::AlterAction::AddColumn { constraints, .. } => {
+            constraints.iter_mut().filter_map(|it| it.name.as_mut()).collect()
+        }
+        ast::AlterAction::DropConstraint { name, .. } => vec![name],
+        ast::AlterAction::RenameConstraint { from, to } => vec![from, to],
+        ast::AlterAction::RenameTo(to) => vec![to],
+        _ => Vec::new(),
     }
 }
 
@@ -389,7 +409,7 @@ pub(super) fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Resul
 
 /// `table_a_b_suffix`, cut so that it is an identifier.
 pub(crate) fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
-    let mut base = table.to_owned();
+    let (prefix, mut base) = (names::prefix_of(table), names::last(table).to_owned());
     for column in columns {
         base.push('_');
         base.push_str(column);
@@ -400,7 +420,7 @@ pub(crate) fn derived_name(table: &str, columns: &[&str], suffix: &str) -> Strin
         len -= 1;
     }
     base.truncate(len);
-    format!("{base}_{suffix}")
+    format!("{prefix}{base}_{suffix}")
 }
 
 pub(crate) fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {

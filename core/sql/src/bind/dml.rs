@@ -107,7 +107,7 @@ impl Binder<'_> {
                 }
             },
         };
-        let shown = alias.as_ref().unwrap_or(name);
+        let shown = alias.clone().unwrap_or_else(|| name.own());
         let scope = TableScope::new(self, &table, &shown.text);
         let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
@@ -410,7 +410,7 @@ impl Binder<'_> {
     fn update_body(&mut self, update: &ast::Update) -> Result<BoundChange> {
         let ast::Update { with: _, table: name, alias, assignments, from, filter, returning } = update;
         let table = self.table(name)?;
-        let shown = alias.as_ref().unwrap_or(name);
+        let shown = alias.clone().unwrap_or_else(|| name.own());
         let scope = TableScope::new(self, &table, &shown.text);
         let beside = self.beside(&scope, from)?;
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
@@ -461,7 +461,7 @@ impl Binder<'_> {
     fn delete_body(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
         let ast::Delete { with: _, table: name, alias, using, filter, returning } = delete;
         let table = self.table(name)?;
-        let shown = alias.as_ref().unwrap_or(name);
+        let shown = alias.clone().unwrap_or_else(|| name.own());
         let scope = TableScope::new(self, &table, &shown.text);
         let beside = self.beside(&scope, using)?;
         self.change(table, scope, beside, filter.as_ref(), Vec::new(), returning.as_deref())
@@ -609,7 +609,7 @@ impl Binder<'_> {
             });
         }
         let read = self.read_texts(&table, &targets)?;
-        let scope = TableScope::new(self, &table, &name.text);
+        let scope = TableScope::new(self, &table, &name.own().text);
         let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
         let format = super::copy::copy_format(options)?;

@@ -9,7 +9,7 @@ use crate::datum::Datum;
 use crate::expr::Expr;
 use crate::functions::{self, CastContext};
 use crate::parse::ast::{self, ExprKind, FunctionCall, Name};
-use crate::types::SqlType;
+use crate::types::{Reg, SqlType};
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 
@@ -118,7 +118,7 @@ impl Binder<'_> {
             }
             ExprKind::Cast { input, ty } => self.cast(scope, input, *ty, at),
             ExprKind::NamedCast { input, named } => self.named_cast(scope, input, named, at),
-            ExprKind::Regclass(_) => Err(Error::unsupported("regclass").at(at)),
+            ExprKind::Regclass(text) => self.reg_literal(text, Reg::Class, at),
             ExprKind::Function(function) => self.function_call(scope, function, at),
             ExprKind::Coalesce(args) => {
                 let (args, ty) = self.one_type(scope, "COALESCE", args)?;
@@ -589,7 +589,7 @@ impl Binder<'_> {
             return self.grouping_call(scope, args, at);
         }
         let is_plain = !*star && !*distinct && order_by.is_empty() && filter.is_none();
-        if is_plain && let Some(call) = self.sequence_call(scope, name, args, at)? {
+        if is_plain && let Some(call) = self.system_call(scope, name, args, at)? {
             return Ok(call);
         }
         let is_set = functions::sets::is_set_function(&name.text);

@@ -101,7 +101,9 @@ impl Binder<'_> {
             Some(name) => name,
             None => first_free(&base, |name| table.has_constraint(name)),
         };
-        let (target, target_columns) = if target_name.text == table.name {
+        let is_itself = *self.stored(&target_name.text) == *table.name
+            || self.new_name(target_name).is_ok_and(|name| name.text == table.name);
+        let (target, target_columns) = if is_itself {
             let keys: Vec<Vec<usize>> = table
                 .indexes
                 .iter()

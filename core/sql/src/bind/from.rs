@@ -119,11 +119,14 @@ impl Binder<'_> {
 
     fn bind_from_table(&mut self, name: &Name, alias: Option<&Alias>) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
-        let shown = alias.map_or(name, |alias| &alias.name);
+        let shown = &alias.map_or_else(|| name.own(), |alias| alias.name.clone());
         let renamed: &[Name] = alias.map_or(&[], |alias| &alias.columns);
         if let Some(position) = self.ctes.iter().rposition(|cte| cte.definition.name.text == name.text) {
             let query = self.cte_query(position)?;
             return self.derived(query, shown, renamed);
+        }
+        if let Some(view) = self.system_view(name)? {
+            return self.bind_system_view(view, shown, renamed);
         }
         if let Some(view) = self.catalog.view(&self.stored(&name.text)).cloned() {
             let query = self.view_query(&view, name)?;
@@ -220,6 +223,11 @@ impl Binder<'_> {
         definitions: &[(Name, ast::TypeName)],
     ) -> Result<(Logical, Scope)> {
         self.count_relation(name.at)?;
+        if name.text == "pg_partition_ancestors" {
+            let (name, args) =
+                (Name { text: "generate_series".into(), at: name.at }, super::system::no_series(name.at));
+            return self.bind_from_function(&name, &args, ordinality, alias, definitions);
+        }
         let is_record = super::record::is_record_function(&name.text);
         let populates = name.text.contains("_populate_");
         if is_record && definitions.is_empty() && !populates {
@@ -504,7 +512,7 @@ fn table_at(item: &TableExpr) -> u32 {
 }
 
 /// A scope of one table.
-fn named<'n>(
+pub(super) fn named<'n>(
     table: &Name,
     columns: impl Iterator<Item = (&'n str, ColumnId, SqlType)>,
     renamed: &[Name],

@@ -6,7 +6,7 @@ use super::binder::{Binder, Level};
 use super::dml::{TableScope, without_positions};
 use super::expr::location;
 use super::names;
-use crate::catalog::{Column, IndexColumn, Table, is_temporary};
+use crate::catalog::{Column, IndexColumn, Table};
 use crate::ddl::{Ddl, NewIndex};
 use crate::expr::Expr;
 use crate::functions::Volatility;
@@ -20,11 +20,12 @@ impl Binder<'_> {
         let ast::CreateIndex { name, if_not_exists, table: table_name, columns, unique, include, predicate } =
             create;
         let table = self.table(table_name)?;
-        // An index of a temporary table is stored as the table is.
-        let name = &match name {
-            Some(name) if is_temporary(&table.name) => Some(self.temporary_name(name)?),
-            name => name.clone(),
+        // An index is stored in its table's schema.
+        let stored = |name: &ast::Name| ast::Name {
+            text: format!("{}{}", crate::names::prefix_of(&table.name), name.text),
+            at: name.at,
         };
+        let name = &name.as_ref().map(stored);
         if let Some(name) = name
             && let Some(notice) = self.check_new_name(name, *if_not_exists)?
         {

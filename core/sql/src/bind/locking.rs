@@ -53,7 +53,7 @@ impl Binder<'_> {
         if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
             return refuse(lock, "names of columns");
         }
-        let shown = alias.as_ref().map_or(name, |alias| &alias.name);
+        let shown = &alias.as_ref().map_or_else(|| name.own(), |alias| alias.name.clone());
         let lock = strongest(locks, shown)?;
         self.count_relation(name.at)?;
         let table = self.table(name)?;

@@ -31,11 +31,13 @@ mod recursive;
 mod resolve;
 mod rewritten;
 mod row;
+mod schemas;
 mod scope;
 mod select;
 mod sequence;
 mod series;
 mod subquery;
+mod system;
 mod temporary;
 mod user_types;
 mod views;
@@ -265,10 +267,9 @@ pub fn bind(
             binder.allows_changes = false;
             binder.create_view(create).map(Bound::Ddl)
         }
-        ast::Statement::DropView { names, if_exists, cascade } => {
-            binder.drop_view(names, *if_exists, *cascade).map(Bound::Ddl)
-        }
-        ast::Statement::CreateType(_)
+        ast::Statement::DropView { .. }
+        | ast::Statement::Schema(_)
+        | ast::Statement::CreateType(_)
         | ast::Statement::AlterType(_)
         | ast::Statement::DropType { .. }
         | ast::Statement::CreateSequence(_)
@@ -343,6 +344,10 @@ pub fn bind(
 /// Statements that define what is no table.
 fn bind_definition(mut binder: Binder<'_>, statement: &ast::Statement) -> Result<Ddl> {
     match statement {
+        ast::Statement::DropView { names, if_exists, cascade } => {
+            binder.drop_view(names, *if_exists, *cascade)
+        }
+        ast::Statement::Schema(statement) => binder.schema_statement(statement),
         ast::Statement::CreateType(create) => binder.create_type(create),
         ast::Statement::AlterType(alter) => binder.alter_type(alter),
         ast::Statement::DropType { names, if_exists, domain } => {

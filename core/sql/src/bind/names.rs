@@ -27,7 +27,7 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         ExprKind::Bool(_) => weak("bool"),
         ExprKind::NamedCast { input, named } => match figure(input) {
             Some((name, true)) => Some((name, true)),
-            _ => weak(&named.name.text),
+            _ => weak(crate::names::last(&named.name.text)),
         },
         ExprKind::Field { name, .. } => strong(&name.text),
         ExprKind::Row(_) => weak("row"),
@@ -66,6 +66,7 @@ fn type_name(ty: SqlType) -> &'static str {
         SqlType::Int2 => "int2",
         SqlType::Int4 => "int4",
         SqlType::Int8 => "int8",
+        SqlType::Reg(_) => ty.base_name(),
         SqlType::Float4 => "float4",
         SqlType::Float8 => "float8",
         SqlType::Numeric | SqlType::Decimal { .. } => "numeric",

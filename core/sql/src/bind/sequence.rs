@@ -16,6 +16,7 @@ use std::rc::Rc;
 impl Binder<'_> {
     pub(super) fn create_sequence(&mut self, create: &ast::CreateSequence) -> Result<Ddl> {
         let ast::CreateSequence { name, if_not_exists, options } = create;
+        let name = &self.new_name(name)?;
         if let Some(notice) = self.check_new_name(name, *if_not_exists)? {
             return Ok(notice);
         }
@@ -38,13 +39,14 @@ impl Binder<'_> {
                 format!("Sequence \"{}\" is linked to table \"{}\".", name.text, self.owner_of(sequence));
             return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_detail(detail));
         }
-        if let Some(new) = rename
-            && self.is_taken(&new.text)
+        let prefix = crate::names::prefix_of(sequence.name.as_deref().unwrap_or_default());
+        let rename = rename.as_ref().map(|name| format!("{prefix}{}", name.text));
+        if let Some(new) = &rename
+            && self.is_taken(new)
         {
-            let message = format!("relation \"{}\" already exists", new.text);
+            let message = format!("relation \"{new}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
         }
-        let rename = rename.as_ref().map(|name| name.text.clone());
         let change = SequenceChange { id: sequence.id, options: options.clone(), owner, rename };
         let table = sequence.owner.and_then(|(table, _)| self.catalog.table_by_id(table).cloned());
         Ok(Ddl::AlterSequence(Box::new(change), table))
@@ -68,7 +70,7 @@ impl Binder<'_> {
 
     /// The notice, or 42P01, 42809.
     fn no_sequence(&self, name: &Name, if_exists: bool, what: &str) -> Result<String> {
-        if self.is_taken(&name.text) {
+        if self.is_taken(&self.stored(&name.text)) {
             let message = format!("\"{}\" is not a sequence", name.text);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
         }
@@ -139,7 +141,7 @@ impl Binder<'_> {
             None => {
                 let name = Name { text: crate::parse::relation_name(text)?, at: arg.at };
                 let found = self.catalog.sequence(&self.stored(&name.text));
-                if found.is_none() && self.is_taken(&name.text) {
+                if found.is_none() && self.is_taken(&self.stored(&name.text)) {
                     let message = format!("\"{}\" is not a sequence", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
                 }

@@ -1,26 +1,14 @@
-//! Temporary tables: which name a session means, and the names they are stored under.
+//! Temporary tables: the names they are stored under.
 
 use super::binder::Binder;
 use crate::catalog::is_temporary;
 use crate::ddl::Ddl;
+use crate::names;
 use crate::parse::ast::{self, Name};
 use orrery_base::{Error, Result, SqlState};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Binder<'_> {
-    /// The name under which the catalog has what a statement names: the session's own temporary relation before any other,
-    /// but not in the text of a view.
-    pub(super) fn stored<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        if let (Some(prefix), true) = (&self.catalog.temporary, self.views.is_empty()) {
-            let own = format!("{prefix}{name}");
-            if self.catalog.is_taken(&own) {
-                return Cow::Owned(own);
-            }
-        }
-        Cow::Borrowed(name)
-    }
-
     /// The name of a temporary relation to be made.
     pub(super) fn temporary_name(&self, name: &Name) -> Result<Name> {
         let Some(prefix) = &self.catalog.temporary else {
@@ -29,29 +17,34 @@ impl Binder<'_> {
         Ok(Name { text: format!("{prefix}{}", name.text), at: name.at })
     }
 
-    /// The name that a table to be made is stored under. Errors: 42939.
+    /// The name that a table to be made is stored under. Errors: 42939, 3F000; 42P16 for a temporary one in a schema.
     pub(super) fn temporary_name_if(&self, temporary: bool, name: &Name) -> Result<Name> {
-        if temporary {
-            return self.temporary_name(name);
+        match names::split_written(&name.text) {
+            _ if !temporary => self.new_name(name),
+            None | Some(("pg_temp", _)) => self.temporary_name(&name.own()),
+            Some(_) => {
+                let message = "cannot create temporary relation in non-temporary schema";
+                Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message).at(name.at))
+            }
         }
-        refuse_reserved(name)?;
-        Ok(name.clone())
     }
 
-    /// CREATE TABLE with its names as they are stored. Errors: 42939 for a name that only a temporary table may have.
+    /// CREATE TABLE with its names as they are stored: those of what belongs to the table begin as its own does. Errors: 42939
+    /// for a name that only a temporary table may have, 3F000.
     pub(super) fn new_table(&mut self, create: &ast::CreateTable) -> Result<Ddl> {
-        if !create.temporary {
-            refuse_reserved(&create.name)?;
+        let name = self.temporary_name_if(create.temporary, &create.name)?;
+        if name.text == create.name.text {
             return self.create_table(create);
         }
         let mut create = create.clone();
-        create.name = self.temporary_name(&create.name)?;
+        create.name = name;
+        let prefix = names::prefix_of(&create.name.text).to_owned();
         for constraint in &mut create.constraints {
-            if let ast::ConstraintKind::ForeignKey(_) = constraint.kind {
+            if create.temporary && matches!(constraint.kind, ast::ConstraintKind::ForeignKey(_)) {
                 return Err(Error::unsupported("foreign key of a temporary table").at(constraint.at));
             }
-            if let Some(name) = &constraint.name {
-                constraint.name = Some(self.temporary_name(name)?);
+            if let Some(name) = &mut constraint.name {
+                name.text.insert_str(0, &prefix);
             }
         }
         self.create_table(&create)

@@ -214,6 +214,8 @@ fn refused_with_code_and_position() {
         ("select * from (select 1)", "42601", 15),
         ("select a from t limit 'x'", "22P02", 23),
         ("select u from t", "42703", 8),
+        ("select * from other.t", "42P01", 15),
+        ("create table other.t (a int)", "3F000", 14),
         ("select 1::nosuch", "42704", 11),
         ("select count(distinct *) from t", "42601", 23),
         ("select lower(distinct b) from t", "42809", 8),

@@ -42,7 +42,9 @@ impl Binder<'_> {
     /// Errors: 42704; 0A000 for arrays of domains.
     pub(super) fn named_type(&self, named: &NamedType) -> Result<Meant> {
         let NamedType { name, is_array } = named;
-        let (ty, domain) = match self.catalog.user_type(&name.text) {
+        let stored = self.stored(&name.text);
+        self.refuse_unqualified(name, &stored)?;
+        let (ty, domain) = match self.catalog.user_type(&stored) {
             Some(found) => match &found.kind {
                 UserTypeKind::Enum(_) => (SqlType::Enum(found.id), None),
                 UserTypeKind::Composite(_) => (SqlType::Record(found.id), None),
@@ -256,7 +258,7 @@ impl Binder<'_> {
     /// Errors: 42710, 42704, 42701, and those of a domain's expressions.
     pub(super) fn create_type(&mut self, create: &ast::CreateType) -> Result<Ddl> {
         let ast::CreateType { name, kind } = create;
-        super::temporary::refuse_reserved(name)?;
+        let name = &self.new_name(name)?;
         if self.is_taken(&name.text) {
             let message = format!("type \"{}\" already exists", name.text);
             return Err(Error::new(SqlState::DUPLICATE_OBJECT, message));
@@ -303,6 +305,7 @@ impl Binder<'_> {
     /// Values are kept of composite types that cannot change, not of tables' rows.
     pub(super) fn refuse_row_type(&self, ty: SqlType, at: u32) -> Result<()> {
         match ty.element().unwrap_or(ty) {
+            SqlType::Reg(_) => Err(Error::unsupported(format!("column of type {}", ty.name())).at(at)),
             SqlType::Record(id) if !self.catalog.types.contains_key(&id) => {
                 Err(Error::unsupported("column of a table's row type").at(at))
             }
@@ -345,7 +348,9 @@ impl Binder<'_> {
     /// Errors: 42704, 42710.
     pub(super) fn alter_type(&mut self, alter: &ast::AlterType) -> Result<Ddl> {
         let ast::AlterType { name, label, if_not_exists, place } = alter;
-        let Some(found) = self.catalog.user_type(&name.text) else { return Err(undefined(name)) };
+        let Some(found) = self.catalog.user_type(&self.stored(&name.text)) else {
+            return Err(undefined(name));
+        };
         let UserTypeKind::Enum(labels) = &found.kind else {
             let message = format!("{} is not an enum", name.text);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
@@ -379,7 +384,7 @@ impl Binder<'_> {
         let mut types: Vec<Arc<UserType>> = Vec::new();
         let mut notice = None;
         for name in names {
-            match self.catalog.user_type(&name.text) {
+            match self.catalog.user_type(&self.stored(&name.text)) {
                 Some(found) if domain && !matches!(found.kind, UserTypeKind::Domain(_)) => {
                     let message = format!("\"{}\" is not a domain", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));

@@ -4,6 +4,7 @@ use super::binder::Binder;
 use crate::catalog::{View, ViewColumn};
 use crate::ddl::{Ddl, NewView};
 use crate::expr::Expr;
+use crate::names;
 use crate::parse::ast::{self, Name};
 use crate::plan::logical::{Logical, Query};
 use orrery_base::{Error, Result, SqlState};
@@ -60,6 +61,7 @@ impl Binder<'_> {
     /// Errors: 42701, 42601, 42P07, 42P16, and those of the query.
     pub(super) fn create_view(&mut self, create: &ast::CreateView) -> Result<Ddl> {
         let ast::CreateView { name, or_replace, columns, query, text } = create;
+        let name = &self.new_name(name)?;
         let is_view = self.catalog.view(&name.text).is_some();
         if self.is_taken(&name.text) && !(*or_replace && is_view) {
             if *or_replace && self.catalog.table(&name.text).is_some() {
@@ -69,10 +71,14 @@ impl Binder<'_> {
             let message = format!("relation \"{}\" already exists", name.text);
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
         }
-        super::temporary::refuse_reserved(name)?;
         let bound = self.query(query)?;
         for (_, named) in &self.named {
             self.refuse_temporary(named, "view of a temporary table", name.at)?;
+            let is_twin = |other: &str| other != named && names::last(other) == names::last(named);
+            if self.named.iter().any(|(_, other)| is_twin(other)) {
+                // The text alone would not tell which is meant.
+                return Err(Error::unsupported("view of two relations of one name").at(name.at));
+            }
         }
         self.check_params()?;
         if columns.len() > bound.fields.len() {
@@ -104,7 +110,7 @@ impl Binder<'_> {
             match self.catalog.view(&self.stored(&name.text)) {
                 Some(view) if views.iter().any(|known| known.id == view.id) => {}
                 Some(view) => views.push(view.clone()),
-                None if self.is_taken(&name.text) => {
+                None if self.is_taken(&self.stored(&name.text)) => {
                     let message = format!("\"{}\" is not a view", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
                 }

@@ -2,7 +2,9 @@
 
 use super::alter::drop_hidden;
 use super::load::{encode_state, insert, load, read_state, remove};
-use super::{Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, TABLES, codec};
+use super::{
+    Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, SchemaChange, TABLES, codec,
+};
 use crate::bind::{ITSELF, serial_default};
 use crate::catalog::{Catalog, Check, Identity, Index, IndexColumn, Sequence, Table, TableStatistics};
 use crate::exec::ExecContext;
@@ -50,9 +52,12 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
             }
             (TableLock::AccessExclusive, Vec::new())
         }
-        Ddl::DropTable { tables, .. } | Ddl::Truncate { tables, .. } => {
+        Ddl::DropTable { tables, .. }
+        | Ddl::Truncate { tables, .. }
+        | Ddl::Schema(SchemaChange::Drop { tables, .. }) => {
             (TableLock::AccessExclusive, tables.iter().collect())
         }
+        Ddl::Schema(_) => (TableLock::AccessShare, Vec::new()),
         // Hidden columns are written into all rows.
         Ddl::CreateIndex { table, index } if !index.hidden.is_empty() => {
             (TableLock::AccessExclusive, vec![table])
@@ -76,13 +81,8 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         Ddl::DropTypes { types, domain } => change.drop_types(&types, domain)?,
         Ddl::CreateView(new) => change.create_view(new)?,
         Ddl::DropView { views, cascade } => change.drop_views(&views, cascade)?,
-        Ddl::DropTable { tables, cascade } => {
-            change.drop_dependents(&tables, cascade)?;
-            change.drop_keys_to(&tables, cascade)?;
-            for table in tables {
-                change.drop_table(&table, cascade)?;
-            }
-        }
+        Ddl::Schema(it) => change.change_schema(it)?,
+        Ddl::DropTable { tables, cascade } => change.drop_tables(&tables, cascade)?,
         Ddl::CreateIndex { table, index } => change.create_index(cx, ctx, &table, index).await?,
         Ddl::DropIndex(indexes) => {
             for (table, name) in indexes {
@@ -135,8 +135,8 @@ impl Change {
             let message = "could not serialize access due to a concurrent schema change";
             return Err(Error::new(SqlState::SERIALIZATION_FAILURE, message));
         } else {
-            let temporary = bound_under.temporary.clone();
-            Catalog { temporary, ..load(cx, &*txn, ReadMode::Current).await? }
+            let (temporary, path) = (bound_under.temporary.clone(), bound_under.path.clone());
+            Catalog { temporary, path, ..load(cx, &*txn, ReadMode::Current).await? }
         };
         Ok(Change { txn, catalog })
     }
@@ -168,6 +168,7 @@ impl Change {
 
     /// Tables, views and indexes share one space of names.
     pub(super) fn check_free(&self, name: &str) -> Result<()> {
+        self.check_schema(name)?;
         if self.catalog.is_taken(name) {
             let message = format!("relation \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
@@ -266,6 +267,13 @@ impl Change {
     pub(super) fn new_index(&mut self, new: NewIndex) -> Result<Index> {
         let NewIndex { name, columns, unique, is_constraint, predicate, include, hidden: _ } = new;
         Ok(Index { tree: TreeId(self.next_id()?), name, columns, unique, is_constraint, predicate, include })
+    }
+
+    /// Errors: 42P01; 2BP01 without CASCADE.
+    pub(super) fn drop_tables(&mut self, tables: &[Arc<Table>], cascade: bool) -> Result<()> {
+        self.drop_dependents(tables, cascade)?;
+        self.drop_keys_to(tables, cascade)?;
+        tables.iter().try_for_each(|table| self.drop_table(table, cascade))
     }
 
     fn drop_table(&mut self, table: &Table, cascade: bool) -> Result<()> {

@@ -21,6 +21,7 @@
 //! view        u8 version = 1, u32 id, str name, list (str name, str inner name, type), str text, list u32 depends
 //! user's type u8 version = 1, u32 id, str name, u8 kind: 0 enum + list str labels; 1 composite + list (str name, type, opt u32
 //!             domain); 2 domain + type, bool not null, opt str default, list (str name, str check)
+//! schema      u8 version = 1, u32 id, str name
 //! statistics  u8 version = 1, u64 rows, u64 bytes, list column statistics
 //! column st.  f64 null fraction, f64 distinct, f64 width, list (datum, f64), list datum, f64 correlation
 //! datum       u8 tag: 0 NULL, 1 boolean u8, 2 i16, 3 i32, 4 i64, 5 f32, 6 f64, 7 numeric (str of its wide form),
@@ -40,7 +41,7 @@ mod more;
 mod types;
 
 pub(super) use more::{decode_sequence, encode_sequence};
-pub(super) use types::{decode_type, encode_type};
+pub(super) use types::{decode_schema, decode_type, encode_schema, encode_type};
 
 const VERSION: u8 = 1;
 /// Of tables and sequences.

@@ -1,6 +1,6 @@
 //! Reading the catalog's rows.
 
-use super::{SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, TYPES, VIEWS, codec};
+use super::{SCHEMAS, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, TYPES, VIEWS, codec};
 use crate::bind::{derived_name, first_free};
 use crate::catalog::{Catalog, Table, TableStatistics};
 use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink, Transaction};
@@ -42,6 +42,13 @@ pub(super) async fn load(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -> Resu
             return Err(Error::corrupt(format!("view \"{}\" lies under another view's key", view.name)));
         }
         catalog.views.insert(view.name.clone(), Arc::new(view));
+    }
+    for (key, value) in rows(cx, txn, SCHEMAS, mode).await? {
+        let (id, name) = codec::decode_schema(&value)?;
+        if key != id.to_be_bytes() {
+            return Err(Error::corrupt(format!("schema \"{name}\" lies under another schema's key")));
+        }
+        catalog.schemas.insert(id, name);
     }
     for (key, value) in rows(cx, txn, TYPES, mode).await? {
         let ty = codec::decode_type(&value)?;

@@ -9,6 +9,7 @@
 //! | 14 sequence values | value id, u32 big-endian | i64 the last value reserved and u8 1; or i64 the next one (and u8 0) |
 //! | 15 views | view id, u32 big-endian | the view |
 //! | 16 types | type id, u32 big-endian | the user's type |
+//! | 17 schemas | schema id, u32 big-endian | the user's schema |
 //!
 //! Invariants:
 //! 1. Whoever changes the catalog holds the lock on the state row until the end of the transaction: changes are serial, and
@@ -22,6 +23,7 @@ mod codec;
 mod constraints;
 mod load;
 mod rewrite;
+mod schemas;
 mod sequences;
 mod user_types;
 mod views;
@@ -44,12 +46,31 @@ pub(crate) const STATE: TreeId = TreeId(13);
 pub(crate) const STATE_KEY: &[u8] = &[0];
 pub(crate) const VIEWS: TreeId = TreeId(15);
 pub(crate) const TYPES: TreeId = TreeId(16);
+pub(crate) const SCHEMAS: TreeId = TreeId(17);
 /// Where the sequences' values lie: key = value id (u32, big-endian), value = a position (i64, little-endian) and whether that
 /// value was handed out (u8; not there in old files: no). Written by the engine's reservations, removed with the sequence.
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);
 
 /// The catalog's trees that are part of a database's logical state (statistics are not: they are derived).
-pub const STATE_TREES: [TreeId; 6] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES, VIEWS, TYPES];
+pub const STATE_TREES: [TreeId; 7] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES, VIEWS, TYPES, SCHEMAS];
+
+/// A change of schemas in the sense of SQL's CREATE SCHEMA.
+#[derive(Clone, Debug)]
+pub enum SchemaChange {
+    /// A new one of this name.
+    Create(String),
+    /// Another name.
+    Rename(u32, String),
+    /// DROP SCHEMA
+    Drop {
+        /// Which.
+        ids: Vec<u32>,
+        /// The tables in them.
+        tables: Vec<Arc<Table>>,
+        /// CASCADE: what is in them goes, too.
+        cascade: bool,
+    },
+}
 
 /// A bound schema change.
 #[derive(Clone, Debug)]
@@ -72,6 +93,8 @@ pub enum Ddl {
         /// CASCADE: views that use them go, too.
         cascade: bool,
     },
+    /// CREATE, ALTER, DROP SCHEMA
+    Schema(SchemaChange),
     /// CREATE TYPE, CREATE DOMAIN: its id is handed out by [`execute`].
     CreateType(UserType),
     /// ALTER TYPE: what it is now.

@@ -3,6 +3,7 @@
 use super::apply::Change;
 use super::{TYPES, codec};
 use crate::catalog::{UserType, UserTypeKind};
+use crate::names;
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 impl Change {
     /// Errors: 42710, 42P07.
     pub(super) fn create_type(&mut self, mut new: UserType) -> Result<()> {
+        self.check_schema(&new.name)?;
         if self.catalog.is_taken(&new.name) {
             let message = format!("type \"{}\" already exists", new.name);
             return Err(Error::new(SqlState::DUPLICATE_OBJECT, message));
@@ -52,7 +54,7 @@ impl Change {
     /// What is of this type. Views are asked by their texts: a cast in one names the type.
     fn user_of(&self, ty: &UserType) -> Option<String> {
         let is_it = |it: SqlType| matches!(it.element().unwrap_or(it), SqlType::Record(id) | SqlType::Enum(id) if id == ty.id);
-        let names_it = |text: &str| text.contains(&ty.name);
+        let names_it = |text: &str| text.contains(names::last(&ty.name));
         let mark = domain_mark(&ty.name);
         for table in self.catalog.tables.values() {
             for (_, column) in table.visible() {

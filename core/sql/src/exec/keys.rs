@@ -54,7 +54,9 @@ fn packed_width(ty: SqlType) -> Option<usize> {
         SqlType::Bool => Some(1),
         SqlType::Int2 => Some(2),
         SqlType::Int4 | SqlType::Date => Some(4),
-        SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => Some(8),
+        SqlType::Int8 | SqlType::Reg(_) | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => {
+            Some(8)
+        }
         _ => None,
     }
 }

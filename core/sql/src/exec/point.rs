@@ -199,7 +199,7 @@ impl PointRow<'_> {
             SqlType::Int2 => PointValue::Int2(i16::from_le_bytes(view.fixed(column))),
             SqlType::Int4 => PointValue::Int4(i32::from_le_bytes(view.fixed(column))),
             SqlType::Date => PointValue::Date(i32::from_le_bytes(view.fixed(column))),
-            SqlType::Int8 => PointValue::Int8(i64::from_le_bytes(view.fixed(column))),
+            SqlType::Int8 | SqlType::Reg(_) => PointValue::Int8(i64::from_le_bytes(view.fixed(column))),
             SqlType::Timestamp => PointValue::Timestamp(i64::from_le_bytes(view.fixed(column))),
             SqlType::Timestamptz => PointValue::Timestamptz(i64::from_le_bytes(view.fixed(column))),
             SqlType::Float4 => PointValue::Float4(f32::from_le_bytes(view.fixed(column))),

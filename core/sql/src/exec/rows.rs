@@ -179,7 +179,7 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
         SqlType::Int2 => Datum::Int2(i16::from_le_bytes(fixed(bytes)?)),
         SqlType::Int4 => Datum::Int4(i32::from_le_bytes(fixed(bytes)?)),
         SqlType::Date => Datum::Date(i32::from_le_bytes(fixed(bytes)?)),
-        SqlType::Int8 => Datum::Int8(i64::from_le_bytes(fixed(bytes)?)),
+        SqlType::Int8 | SqlType::Reg(_) => Datum::Int8(i64::from_le_bytes(fixed(bytes)?)),
         SqlType::Timestamp => Datum::Timestamp(i64::from_le_bytes(fixed(bytes)?)),
         SqlType::Timestamptz => Datum::Timestamptz(i64::from_le_bytes(fixed(bytes)?)),
         SqlType::Float4 => Datum::Float4(f32::from_le_bytes(fixed(bytes)?)),

@@ -146,7 +146,7 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
         SqlType::Bool => Datum::Bool(row.bool(0)?),
         SqlType::Int2 => Datum::Int2(row.i16(0)?),
         SqlType::Int4 => Datum::Int4(row.i32(0)?),
-        SqlType::Int8 => Datum::Int8(row.i64(0)?),
+        SqlType::Int8 | SqlType::Reg(_) => Datum::Int8(row.i64(0)?),
         SqlType::Float4 => Datum::Float4(row.f32(0)?),
         SqlType::Float8 => Datum::Float8(row.f64(0)?),
         SqlType::Numeric | SqlType::Decimal { .. } => Datum::Numeric(row.numeric(0)?),

@@ -35,6 +35,7 @@ mod sequence;
 pub mod sets;
 mod spread;
 mod strings;
+pub mod system;
 mod texts;
 mod times;
 pub mod unbuilt;

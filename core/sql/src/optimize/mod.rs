@@ -181,7 +181,12 @@ fn width_of(ty: SqlType) -> f64 {
         SqlType::Bool => 1.0,
         SqlType::Int2 => 2.0,
         SqlType::Int4 | SqlType::Float4 | SqlType::Date => 4.0,
-        SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => 8.0,
+        SqlType::Int8
+        | SqlType::Reg(_)
+        | SqlType::Float8
+        | SqlType::Timestamp
+        | SqlType::Timestamptz
+        | SqlType::Time => 8.0,
         SqlType::Decimal { .. } | SqlType::Interval | SqlType::Uuid => 16.0,
         _ => 32.0,
     }

@@ -18,6 +18,9 @@ impl Parser<'_> {
         if self.accept("type")? {
             return self.alter_type();
         }
+        if self.accept("schema")? {
+            return self.alter_schema();
+        }
         if self.accept("table")? {
             return self.alter_table().map(Statement::AlterTable);
         }

@@ -49,6 +49,7 @@ pub enum Statement {
         if_exists: bool,
         cascade: bool,
     },
+    Schema(SchemaStatement),
     CreateType(CreateType),
     AlterType(AlterType),
     /// DROP TYPE, DROP DOMAIN

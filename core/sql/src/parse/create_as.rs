@@ -72,7 +72,7 @@ impl Parser<'_> {
         let is_word = matches!(next, Kind::Word | Kind::Quoted) && !self.is_word_at(1, "from")?;
         let temporary = is_word && (self.accept("temp")? || self.accept("temporary")?);
         self.accept("table")?;
-        let name = self.new_table_name()?;
+        let name = self.table_name()?;
         if self.into.is_some() {
             return Err(misplaced().at(at));
         }

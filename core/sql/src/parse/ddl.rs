@@ -35,6 +35,9 @@ impl Parser<'_> {
         if self.accept("view")? {
             return Ok(Statement::CreateView(self.create_view(or_replace)?));
         }
+        if !or_replace && self.accept("schema")? {
+            return self.create_schema();
+        }
         if !or_replace && self.accept("type")? {
             return self.create_type();
         }
@@ -58,6 +61,9 @@ impl Parser<'_> {
 
     /// What follows DROP.
     pub(super) fn drop(&mut self, at: u32) -> Result<Statement> {
+        if self.accept("schema")? {
+            return self.drop_schema();
+        }
         for (word, domain) in [("type", false), ("domain", true)] {
             if self.accept(word)? {
                 return self.drop_type(domain);
@@ -98,7 +104,7 @@ impl Parser<'_> {
     }
 
     fn create_view(&mut self, or_replace: bool) -> Result<CreateView> {
-        let name = self.new_table_name()?;
+        let name = self.table_name()?;
         let columns = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
         self.refuse_word("with", "view options")?;
         self.expect("as")?;
@@ -111,16 +117,17 @@ impl Parser<'_> {
 
     /// RECURSIVE VIEW name (columns) AS query: the columns of a WITH RECURSIVE query of that name.
     fn create_recursive_view(&mut self, or_replace: bool) -> Result<CreateView> {
-        let name = self.new_table_name()?;
+        let name = self.table_name()?;
         let columns = self.name_list()?;
         self.refuse_word("with", "view options")?;
         self.expect("as")?;
         let (start, at) = (self.peek()?.start, self.at()?);
         let inner = self.query()?;
         let inner_text = &self.text[start..self.last_end];
+        let own = Name { text: crate::names::last(&name.text).to_owned(), at: name.at };
         let quoted = |name: &Name| format!("\"{}\"", name.text.replace('"', "\"\""));
         let list = columns.iter().map(quoted).collect::<Vec<_>>().join(", ");
-        let shown = quoted(&name);
+        let shown = quoted(&own);
         let text = format!("WITH RECURSIVE {shown} ({list}) AS ({inner_text}) SELECT {list} FROM {shown}");
         self.refuse_word("with", "WITH CHECK OPTION")?;
         let item = |column: &Name| SelectItem::Expr {
@@ -129,16 +136,11 @@ impl Parser<'_> {
         };
         let select = Select {
             items: columns.iter().map(item).collect(),
-            from: vec![TableExpr::Table { name: name.clone(), alias: None }],
+            from: vec![TableExpr::Table { name: own.clone(), alias: None }],
             ..Select::empty(at)
         };
-        let definition = CommonTable {
-            name: name.clone(),
-            columns,
-            query: Arc::new(inner),
-            change: None,
-            recursive: true,
-        };
+        let definition =
+            CommonTable { name: own, columns, query: Arc::new(inner), change: None, recursive: true };
         let query = Query {
             with: vec![definition],
             body: SetExpr::Select(Box::new(select)),
@@ -173,7 +175,7 @@ impl Parser<'_> {
 
     fn create_table(&mut self, temporary: bool) -> Result<Statement> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
-        let name = self.new_table_name()?;
+        let name = self.table_name()?;
         if let Some(create) = self.table_of_query(&name, if_not_exists, temporary)? {
             return Ok(Statement::CreateTableAs(create));
         }

@@ -142,6 +142,7 @@ impl Parser<'_> {
             b"similar" => (Infix::Similar, power::BETWEEN),
             b"at" => (Infix::AtTimeZone, power::AT),
             b"collate" => (Infix::Collate, power::COLLATE),
+            b"operator" => (Infix::Operator, power::OTHER),
             b"overlaps" => (Infix::Overlaps, power::OTHER),
             _ => return None,
         })
@@ -188,8 +189,17 @@ impl Parser<'_> {
                 ExprKind::Binary { op, left: Box::new(left), right }
             }
             Infix::Overlaps => return Err(Error::unsupported("OVERLAPS").at(at)),
-            Infix::Collate => return Err(Error::unsupported("COLLATE").at(at)),
+            Infix::Collate => {
+                // All texts have the one collation; these are other names of it.
+                let first = self.label()?;
+                let name = if self.accept_punct(b'.')? { self.label()? } else { first };
+                if !matches!(name.text.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
+                    return Err(Error::unsupported(format!("COLLATE \"{}\"", name.text)).at(at));
+                }
+                return Ok(left);
+            }
             Infix::Subscript => self.subscript_expr(left)?,
+            Infix::Operator if token.kind == Kind::Word => self.operator_call(left)?,
             Infix::Operator => self.operator_expr(left, token, power)?,
             Infix::AtTimeZone => {
                 self.expect("time")?;
@@ -203,6 +213,23 @@ impl Parser<'_> {
             },
         };
         Ok(Expr { kind, at })
+    }
+
+    /// `OPERATOR(pg_catalog.op)`, of which the word is taken.
+    fn operator_call(&mut self, left: Expr) -> Result<ExprKind> {
+        self.expect_punct(b'(')?;
+        let schema = self.label()?;
+        if schema.text != "pg_catalog" {
+            return Err(Error::unsupported(format!("operator of schema \"{}\"", schema.text)).at(schema.at));
+        }
+        self.expect_punct(b'.')?;
+        let token = self.peek()?;
+        if token.kind != Kind::Operator {
+            return Err(self.unexpected(token));
+        }
+        self.take()?;
+        self.expect_punct(b')')?;
+        self.operator_expr(left, token, power::OTHER)
     }
 
     fn operator_expr(&mut self, left: Expr, token: Token, power: u8) -> Result<ExprKind> {
@@ -429,8 +456,14 @@ impl Parser<'_> {
                 let ty = super::types::rounded(ty, self.digits_of_seconds(&folded.to_uppercase())?);
                 return simple(ExprKind::Cast { input: Box::new(Expr { kind: now, at }), ty });
             }
-            "current_time" | "current_user" | "session_user" | "user" | "current_role"
-            | "current_catalog" => return self.refuse(&folded.to_uppercase()),
+            "current_time" => return self.refuse("CURRENT_TIME"),
+            "current_user" | "session_user" | "user" | "current_role" | "current_catalog"
+            | "current_schema"
+                if next.kind != Kind::Punct(b'(') =>
+            {
+                self.take()?;
+                return simple(call(Name { text: folded, at }, Vec::new(), None));
+            }
             _ => {}
         }
         if next.kind == Kind::Punct(b'(')
@@ -505,8 +538,10 @@ impl Parser<'_> {
             }
             return self.function(Name { at, ..column });
         }
-        if self.is_punct(b'.')? {
-            return Err(Error::unsupported("column name with schema").at(at));
+        // A schema before the table only says which table of that name is meant, and there is one in FROM.
+        if self.accept_punct(b'.')? {
+            let table = Some(Name { at, ..column });
+            return Ok(Expr { kind: ExprKind::Column { table, name: self.label()? }, at });
         }
         Ok(Expr { kind: ExprKind::Column { table: Some(name), name: column }, at })
     }

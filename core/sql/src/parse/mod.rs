@@ -22,6 +22,7 @@ mod literal;
 mod lock;
 mod parser;
 mod query;
+mod schemas;
 mod search_cycle;
 mod sequence;
 mod special;

@@ -9,6 +9,7 @@ use super::as_of::AsOf;
 use super::ast::{Expr, Name, Statement};
 use super::lexer::{Kind, Lexer, Token};
 use super::{keywords, literal};
+use crate::names;
 use orrery_base::{Error, Result, SqlState, limits};
 
 /// A parser over one statement.
@@ -16,7 +17,7 @@ pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
     lexer: Lexer<'a>,
     /// The next tokens; the first `ahead_count` are there.
-    ahead: [Token; 4],
+    ahead: [Token; 5],
     ahead_count: usize,
     /// Where the last token taken ended.
     pub(super) last_end: usize,
@@ -73,11 +74,8 @@ pub(super) fn relation_name(text: &str) -> Result<String> {
     let mut parser = Parser::new(text);
     let mut name = parser.label().map_err(|_| invalid())?;
     if parser.accept_punct(b'.')? {
-        let message = format!("relation \"{text}\" does not exist");
-        if name.text != "public" {
-            return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
-        }
-        name = parser.label().map_err(|_| invalid())?;
+        let of = parser.label().map_err(|_| invalid())?;
+        name.text = names::written(&name.text, &of.text);
     }
     if parser.peek()?.kind == Kind::End { Ok(name.text) } else { Err(invalid()) }
 }
@@ -88,7 +86,7 @@ impl<'a> Parser<'a> {
         Parser {
             text,
             lexer: Lexer::new(text),
-            ahead: [blank; 4],
+            ahead: [blank; 5],
             ahead_count: 0,
             last_end: 0,
             depth: 0,
@@ -319,16 +317,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A table's name; the schema may be `public`.
+    /// A relation's or a type's name, which may have its schema before it ([`crate::names`]).
     pub(super) fn table_name(&mut self) -> Result<Name> {
-        let (schema, name) = self.qualified_name()?;
-        match schema {
-            Some(schema) => {
-                let message = format!("relation \"{}.{}\" does not exist", schema.text, name.text);
-                Err(Error::new(SqlState::UNDEFINED_TABLE, message).at(schema.at))
-            }
-            None => Ok(name),
+        let first = self.name()?;
+        if !self.accept_punct(b'.')? {
+            return Ok(first);
         }
+        let text = names::written(&first.text, &self.label()?.text);
+        Ok(Name { at: first.at, text })
     }
 
     /// `ONLY t`, `ONLY (t)`, `t *` or `t`: no table has children here, so all mean the same.
@@ -344,30 +340,6 @@ impl<'a> Parser<'a> {
         let name = self.table_name()?;
         self.accept_operator("*")?;
         Ok(name)
-    }
-
-    /// The name of a table to be made, as [`Parser::table_name`].
-    pub(super) fn new_table_name(&mut self) -> Result<Name> {
-        match self.qualified_name()? {
-            (Some(schema), _) => {
-                let message = format!("schema \"{}\" does not exist", schema.text);
-                Err(Error::new(SqlState::UNDEFINED_SCHEMA, message).at(schema.at))
-            }
-            (None, name) => Ok(name),
-        }
-    }
-
-    /// A name and the schema before it that does not exist.
-    fn qualified_name(&mut self) -> Result<(Option<Name>, Name)> {
-        let first = self.name()?;
-        if !self.accept_punct(b'.')? {
-            return Ok((None, first));
-        }
-        if matches!(first.text.as_str(), "pg_catalog" | "information_schema" | "pg_temp" | "orrery") {
-            return Err(Error::unsupported(format!("schema \"{}\"", first.text)).at(first.at));
-        }
-        let name = Name { at: first.at, ..self.label()? };
-        Ok(((first.text != "public").then_some(first), name))
     }
 
     /// Names in parentheses, at least one.

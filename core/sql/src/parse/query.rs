@@ -315,11 +315,39 @@ impl Parser<'_> {
                     return Ok(SelectItem::Star { table: Some(table), at });
                 }
             }
+            if let Some(table) = parser.star_with_schema()? {
+                return Ok(SelectItem::Star { table: Some(table), at });
+            }
             let expr = parser.expr()?;
             let alias =
                 if parser.accept("as")? { Some(parser.label()?) } else { parser.accept_bare_alias()? };
             Ok(SelectItem::Expr { expr, alias })
         })
+    }
+
+    /// `schema.table.*`
+    fn star_with_schema(&mut self) -> Result<Option<Name>> {
+        let is_name = |kind| matches!(kind, Kind::Word | Kind::Quoted);
+        let dot = Kind::Punct(b'.');
+        if !is_name(self.peek()?.kind)
+            || self.peek_at(1)?.kind != dot
+            || !is_name(self.peek_at(2)?.kind)
+            || self.peek_at(3)?.kind != dot
+        {
+            return Ok(None);
+        }
+        // What follows the second dot is a column or a star; only looking past it tells.
+        let star = self.peek_at(4)?;
+        if star.kind != Kind::Operator || self.slice(star) != "*" {
+            return Ok(None);
+        }
+        let at = self.at()?;
+        self.label()?;
+        self.take()?;
+        let table = Name { at, ..self.label()? };
+        self.take()?;
+        self.take()?;
+        Ok(Some(table))
     }
 
     /// An item of FROM with its joins.
@@ -410,6 +438,11 @@ impl Parser<'_> {
         }
         if self.is_word("rows")? && self.is_word_at(1, "from")? {
             return self.refuse("ROWS FROM");
+        }
+        if self.is_word("pg_catalog")? && self.peek_at(3)?.kind == Kind::Punct(b'(') {
+            // A function of ours: they have no other schema.
+            self.take()?;
+            self.expect_punct(b'.')?;
         }
         let token = self.peek()?;
         if matches!(token.kind, Kind::Word | Kind::Quoted) && self.peek_at(1)?.kind == Kind::Punct(b'(') {

@@ -8,7 +8,7 @@ impl Parser<'_> {
     /// What follows CREATE SEQUENCE.
     pub(super) fn create_sequence(&mut self) -> Result<CreateSequence> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
-        let name = self.new_table_name()?;
+        let name = self.table_name()?;
         let options = self.sequence_options()?;
         Ok(CreateSequence { name, if_not_exists, options })
     }
@@ -108,9 +108,8 @@ impl Parser<'_> {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "invalid OWNED BY option").with_hint(hint).at(at));
         }
         let mut column = self.label()?;
-        if self.is_punct(b'.')? && table.text == "public" {
-            self.take()?;
-            table = Name { at: table.at, ..column };
+        if self.accept_punct(b'.')? {
+            table.text = crate::names::written(&table.text, &column.text);
             column = self.label()?;
         }
         Ok(Some((table, column)))

@@ -384,6 +384,8 @@ impl Parser<'_> {
         let at = self.at()?;
         let name = if self.accept_all(&["time", "zone"])? {
             Name { text: "timezone".to_owned(), at }
+        } else if self.accept("schema")? {
+            Name { text: "search_path".to_owned(), at }
         } else {
             let name = self.setting_name()?;
             if !self.accept("to")? && !self.accept_operator("=")? {

@@ -96,7 +96,6 @@ fn refused_with_position() {
         ("select $0", "42P02", 8),
         ("select ?, $1", "42601", 11),
         ("select $1 + ?", "42601", 13),
-        ("select * from other.t", "42P01", 15),
     ] {
         refuse(text, code, position);
     }

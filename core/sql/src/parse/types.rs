@@ -3,6 +3,7 @@
 use super::ast::{Expr, ExprKind, Name, NamedType, TypeName};
 use super::lexer::Kind;
 use super::parser::Parser;
+use crate::types::Reg;
 use crate::types::{Fitted, SqlType};
 use orrery_base::{Error, Result, SqlState};
 
@@ -62,6 +63,10 @@ pub(super) fn simple(word: &str) -> Option<SqlType> {
         "char" | "character" | "nchar" => SqlType::Char(Some(1)),
         "json" => SqlType::Json,
         "jsonb" => SqlType::Jsonb,
+        "oid" => SqlType::Reg(Reg::Oid),
+        "regclass" => SqlType::Reg(Reg::Class),
+        "regtype" => SqlType::Reg(Reg::Type),
+        "regnamespace" => SqlType::Reg(Reg::Namespace),
         _ => return None,
     })
 }
@@ -98,11 +103,14 @@ impl Parser<'_> {
             return self.refuse("type \"char\"");
         }
         let name = self.function_name()?;
-        if matches!(name.text.as_str(), "pg_catalog" | "public") && self.accept_punct(b'.')? {
-            self.label()
-        } else {
-            Ok(name)
+        if !self.accept_punct(b'.')? {
+            return Ok(name);
         }
+        let of = self.label()?;
+        if name.text == "pg_catalog" {
+            return Ok(of);
+        }
+        Ok(Name { at: name.at, text: crate::names::written(&name.text, &of.text) })
     }
 
     /// What follows a type to make it an array's: `[]`, `[3]`, `ARRAY`. Sizes and the number of dimensions are not kept.

@@ -7,7 +7,7 @@ use orrery_base::Result;
 impl Parser<'_> {
     /// CREATE TYPE name AS ENUM (…) or AS (…); the words CREATE TYPE are taken.
     pub(super) fn create_type(&mut self) -> Result<Statement> {
-        let name = self.new_table_name()?;
+        let name = self.table_name()?;
         if !self.accept("as")? {
             return self.refuse("CREATE TYPE of a base type");
         }
@@ -32,7 +32,7 @@ impl Parser<'_> {
 
     /// CREATE DOMAIN name [AS] type …; the words CREATE DOMAIN are taken.
     pub(super) fn create_domain(&mut self) -> Result<Statement> {
-        let name = self.new_table_name()?;
+        let name = self.table_name()?;
         self.accept("as")?;
         let base = self.any_type_name()?;
         let (mut default, mut not_null, mut checks) = (None, false, Vec::new());

@@ -1,4 +1,4 @@
-//! Users' types. The layout is in the head of [`super`].
+//! Users' types and schemas. The layout is in the head of [`super`].
 
 use super::{Reader, VERSION, Writer, damaged};
 use crate::catalog::{Domain, UserType, UserTypeKind};
@@ -58,6 +58,22 @@ pub(in crate::ddl) fn decode_type(bytes: &[u8]) -> Result<UserType> {
     Ok(UserType { id, name, kind })
 }
 
+/// Encodes a schema.
+pub(in crate::ddl) fn encode_schema(id: u32, name: &str) -> Vec<u8> {
+    let mut out = Writer(vec![VERSION]);
+    out.u32(id);
+    out.str(name);
+    out.0
+}
+
+/// The other way round; XX001 for bytes that are no schema.
+pub(in crate::ddl) fn decode_schema(bytes: &[u8]) -> Result<(u32, String)> {
+    let mut input = Reader::new(bytes)?;
+    let schema = (input.u32()?, input.str()?);
+    input.end()?;
+    Ok(schema)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +98,13 @@ mod tests {
             default: Some("1".into()),
             checks: vec![("c".into(), "value > 0".into())],
         }));
+    }
+
+    #[test]
+    fn schemas_come_back() {
+        let bytes = encode_schema(1000, "s");
+        assert_eq!(decode_schema(&bytes).unwrap(), (1000, "s".to_owned()));
+        assert_eq!(bytes, [1, 0xe8, 3, 0, 0, 1, 0, 0, 0, b's']);
     }
 
     #[test]

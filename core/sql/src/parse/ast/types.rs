@@ -79,3 +79,20 @@ pub struct AlterType {
     /// BEFORE (true) or AFTER which label.
     pub place: Option<(bool, String)>,
 }
+
+/// CREATE, ALTER, DROP SCHEMA.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum SchemaStatement {
+    Create { name: Name, if_not_exists: bool },
+    Rename { name: Name, to: Name },
+    Drop { names: Vec<Name>, if_exists: bool, cascade: bool },
+}
+
+impl Name {
+    /// The name without the schema before it.
+    #[must_use]
+    pub fn own(&self) -> Name {
+        Name { text: crate::names::last(&self.text).to_owned(), at: self.at }
+    }
+}
