@@ -3,7 +3,7 @@
 //! found, 1 a finding, 2 an iteration that does not end, 4 usage.
 
 use orrery_fuzz::memory::Counting;
-use orrery_fuzz::{Fuzzer, Tally, Target};
+use orrery_fuzz::{Fuzzer, KEPT, Tally, Target};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +41,13 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     std::thread::spawn(watch);
     let mut has_found = false;
+    for (target, seed) in KEPT {
+        let is_wanted = wanted.targets.iter().any(|it| it.0 == target);
+        if is_wanted && let Err(finding) = fuzzer.run(target, seed, &mut Tally::new()) {
+            println!("found again, seed {seed}: {finding}");
+            has_found = true;
+        }
+    }
     for (target, name) in &wanted.targets {
         has_found |= hunt(&fuzzer, *target, name, &wanted);
     }

@@ -158,14 +158,17 @@ impl Script<'_> {
 
     /// Where the sequences stand, and what statistics there were.
     fn positions(&mut self, positions: &BTreeMap<u32, (i64, bool)>) {
+        let mut moved = Vec::new();
         for (id, &(value, is_called)) in positions {
             let sequence = &self.catalog.sequences[id];
             let Some(shown) = sequence.name.as_ref().filter(|it| !is_temporary(it)) else { continue };
             if (value, is_called) != (sequence.start, false) {
-                let shown = literal(&name(shown));
-                self.out.after.push(format!("SELECT setval({shown}, {value}, {is_called})"));
+                moved.push(format!("SELECT setval({}, {value}, {is_called})", literal(&name(shown))));
             }
         }
+        // By name: ids are not the same in the copy.
+        moved.sort();
+        self.out.after.extend(moved);
         let analyzed = self.lasting_tables().into_iter().filter(|it| it.statistics.is_some());
         let analyze: Vec<String> = analyzed.map(|it| format!("ANALYZE {}", name(&it.name))).collect();
         self.out.after.extend(analyze);
