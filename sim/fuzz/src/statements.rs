@@ -176,6 +176,9 @@ fn change(statement: &str, scripts: &[Script], rng: &mut Rng) -> String {
 fn letters(word: &str, rng: &mut Rng) -> String {
     const LETTERS: [char; 16] = ['\'', '"', '\\', '\0', '(', ')', ';', '$', '-', '%', 'é', '\u{10ffff}', '9', 'e', '_', '\n'];
     let mut letters: Vec<char> = word.chars().collect();
+    if letters.is_empty() {
+        return String::new();
+    }
     let at = rng.below(letters.len() as u64) as usize;
     match rng.below(3) {
         0 => letters[at] = *rng.pick(&LETTERS),
