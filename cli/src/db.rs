@@ -43,11 +43,7 @@ pub trait Session {
     ///
     /// # Errors
     /// The first row that does not fit, or what `next` says.
-    fn copy_in(
-        &mut self,
-        statement: &str,
-        next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>,
-    ) -> Result<u64>;
+    fn copy_in(&mut self, statement: &str, next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>) -> Result<u64>;
 
     /// The statements that make the schema anew, and how rows travel; of the snapshot of the transaction that is open.
     ///
@@ -145,11 +141,7 @@ impl Session for Open {
         copy.finish().map_err(from_database)
     }
 
-    fn copy_in(
-        &mut self,
-        statement: &str,
-        next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>,
-    ) -> Result<u64> {
+    fn copy_in(&mut self, statement: &str, next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>) -> Result<u64> {
         let mut copy = self.connection().copy_in(statement).map_err(from_database)?;
         let mut piece = Vec::new();
         while let Some(line) = next()? {

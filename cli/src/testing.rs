@@ -49,11 +49,7 @@ impl Session for FakeSession {
         Ok(count)
     }
 
-    fn copy_in(
-        &mut self,
-        statement: &str,
-        next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>,
-    ) -> Result<u64> {
+    fn copy_in(&mut self, statement: &str, next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>) -> Result<u64> {
         self.statements.push(statement.to_string());
         let mut count = 0;
         while let Some(line) = next()? {

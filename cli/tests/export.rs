@@ -176,7 +176,12 @@ fn what_is_no_table_is_said() {
 fn a_month_of_flights_goes_and_comes_back() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
-    run(home, &["import", "a.db", "flights", &data("flights-2013-01.csv.gz"), "--null", "NA", "--create"], "").ok();
+    run(
+        home,
+        &["import", "a.db", "flights", &data("flights-2013-01.csv.gz"), "--null", "NA", "--create"],
+        "",
+    )
+    .ok();
     let script = run(home, &["export", "a.db"], "").ok();
     run(home, &["b.db", "-c", "SELECT 1"], "").ok();
     assert_eq!(run(home, &["b.db"], &script).status, 0);

@@ -68,7 +68,9 @@ fn swap(image: &Image, data: &mut [u8], mends: bool, rng: &mut Rng) {
 fn mend(image: &Image, data: &mut [u8], page: &Page) {
     let (mut todo, mut done) = (vec![page.at], BTreeSet::new());
     while let Some(at) = todo.pop() {
-        let Some(page) = image.pages.iter().find(|it| it.at == at).filter(|_| done.insert(at)) else { continue };
+        let Some(page) = image.pages.iter().find(|it| it.at == at).filter(|_| done.insert(at)) else {
+            continue;
+        };
         let sum = checksum(&data[page.at..page.at + page.len]);
         for &pointer in &page.pointers {
             data[pointer + 12..pointer + 16].copy_from_slice(&sum.to_le_bytes());

@@ -134,7 +134,9 @@ fn pages(data: &[u8]) -> Vec<Page> {
     for at in 0..data.len().saturating_sub(24) {
         let unit = word(at);
         let page = usize::try_from(unit).ok().and_then(|it| it.checked_mul(UNIT_BYTES));
-        let Some((page, (len, sum))) = page.and_then(|page| Some((page, *found.get(&page)?))) else { continue };
+        let Some((page, (len, sum))) = page.and_then(|page| Some((page, *found.get(&page)?))) else {
+            continue;
+        };
         if half(at + 8) as usize * UNIT_BYTES == len && half(at + 12) == sum {
             pointers.entry(page).or_default().push(at);
         }

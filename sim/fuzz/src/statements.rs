@@ -123,8 +123,26 @@ fn take_all(connection: &mut Connection, text: &str) -> Result<(), Error> {
 
 /// Numbers and texts at the edges.
 const VALUES: [&str; 20] = [
-    "0", "-1", "1", "2147483647", "-2147483648", "9223372036854775807", "-9223372036854775808", "1e308", "1e-400", "'NaN'",
-    "'infinity'", "NULL", "''", "'{}'", "'[]'", "32768", "0.1", "999999999999999999999999999999999999999", "'\\x'", "$1",
+    "0",
+    "-1",
+    "1",
+    "2147483647",
+    "-2147483648",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1e308",
+    "1e-400",
+    "'NaN'",
+    "'infinity'",
+    "NULL",
+    "''",
+    "'{}'",
+    "'[]'",
+    "32768",
+    "0.1",
+    "999999999999999999999999999999999999999",
+    "'\\x'",
+    "$1",
 ];
 
 /// Changes a statement in one to four places.
@@ -149,14 +167,25 @@ fn change(statement: &str, scripts: &[Script], rng: &mut Rng) -> String {
             }
             5 | 6 => {
                 let value = (*rng.pick(&VALUES)).to_owned();
-                match words.iter().skip(at).position(|it| it.starts_with(|c: char| c.is_ascii_digit() || c == '\'')) {
+                match words
+                    .iter()
+                    .skip(at)
+                    .position(|it| it.starts_with(|c: char| c.is_ascii_digit() || c == '\''))
+                {
                     Some(found) => words[at + found] = value,
                     None => words.insert(at, value),
                 }
             }
             7 => {
                 let depth = 1 << rng.below(13);
-                let (open, close) = *rng.pick(&[("(", ")"), ("-", ""), ("not ", ""), ("array[", "]"), ("(select ", ")"), ("/*", "*/")]);
+                let (open, close) = *rng.pick(&[
+                    ("(", ")"),
+                    ("-", ""),
+                    ("not ", ""),
+                    ("array[", "]"),
+                    ("(select ", ")"),
+                    ("/*", "*/"),
+                ]);
                 words.insert(at, open.repeat(depth));
                 let end = (at + 2).min(words.len());
                 words.insert(end, close.repeat(depth));
@@ -174,7 +203,8 @@ fn change(statement: &str, scripts: &[Script], rng: &mut Rng) -> String {
 
 /// A word with a character changed, doubled or gone.
 fn letters(word: &str, rng: &mut Rng) -> String {
-    const LETTERS: [char; 16] = ['\'', '"', '\\', '\0', '(', ')', ';', '$', '-', '%', 'é', '\u{10ffff}', '9', 'e', '_', '\n'];
+    const LETTERS: [char; 16] =
+        ['\'', '"', '\\', '\0', '(', ')', ';', '$', '-', '%', 'é', '\u{10ffff}', '9', 'e', '_', '\n'];
     let mut letters: Vec<char> = word.chars().collect();
     if letters.is_empty() {
         return String::new();

@@ -62,8 +62,7 @@ pub(crate) async fn script(session: &Session, cx: &Cx) -> Result<SchemaScript> {
     let (catalog, _) = bind::catalog(&session.db, cx, &mut scope).await?;
     let mut positions = BTreeMap::new();
     for sequence in catalog.sequences.values().filter(|it| it.name.is_some()) {
-        positions
-            .insert(sequence.id, sequences::position_of(&session.db, cx, &scope.txn, sequence).await?);
+        positions.insert(sequence.id, sequences::position_of(&session.db, cx, &scope.txn, sequence).await?);
     }
     if state.explicit.is_none() {
         scope.txn.rollback();
@@ -109,7 +108,8 @@ impl Script<'_> {
                     format!("CREATE TYPE {shown} AS ({})", list(fields))
                 }
                 UserTypeKind::Domain(domain) => {
-                    let mut text = format!("CREATE DOMAIN {shown} AS {}", type_name(self.catalog, domain.base));
+                    let mut text =
+                        format!("CREATE DOMAIN {shown} AS {}", type_name(self.catalog, domain.base));
                     if let Some(default) = &domain.default {
                         text.push_str(&format!(" DEFAULT {}", words::stored(self.catalog, default)));
                     }

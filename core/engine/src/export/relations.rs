@@ -167,7 +167,8 @@ fn create_index(table: &Table, index: &Index) -> String {
         format!("{key}{}", if it.descending { " DESC" } else { "" })
     });
     let unique = if index.unique { "UNIQUE " } else { "" };
-    let mut text = format!("CREATE {unique}INDEX {} ON {} ({})", name(&index.name), name(&table.name), list(keys));
+    let mut text =
+        format!("CREATE {unique}INDEX {} ON {} ({})", name(&index.name), name(&table.name), list(keys));
     if !index.include.is_empty() {
         text.push_str(&format!(" INCLUDE ({})", columns(table, &index.include)));
     }

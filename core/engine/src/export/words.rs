@@ -123,9 +123,14 @@ mod tests {
 
     #[test]
     fn names_are_quoted_where_they_must_be() {
-        for (text, expected) in
-            [("a_1", "a_1"), ("A", "\"A\""), ("a b", "\"a b\""), ("q\"", "\"q\"\"\""), ("select", "\"select\""), ("1a", "\"1a\"")]
-        {
+        for (text, expected) in [
+            ("a_1", "a_1"),
+            ("A", "\"A\""),
+            ("a b", "\"a b\""),
+            ("q\"", "\"q\"\"\""),
+            ("select", "\"select\""),
+            ("1a", "\"1a\""),
+        ] {
             assert_eq!(name(text), expected);
         }
     }
