@@ -9,7 +9,9 @@ use orrery_engine::base::{Error, Result, SqlState};
 use orrery_engine::sql::datum::Datum;
 use orrery_engine::sql::exec::point::PointRow;
 use orrery_engine::sql::plan::Field;
-use orrery_engine::{Cancel, Execution, PointStep, Prepared, Session, TableDescription, Tag, Task};
+use orrery_engine::{
+    Cancel, Execution, PointStep, Prepared, SchemaScript, Session, TableDescription, Tag, Task,
+};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -442,6 +444,13 @@ impl Connection {
     /// Errors: 25P02 in a failed transaction.
     pub fn describe(&self) -> Result<Vec<TableDescription>> {
         self.drive(self.session.describe())
+    }
+
+    /// The statements that make the schema anew in an empty database, as this connection sees it now, and how each table's rows
+    /// travel: for exports. Inside a transaction of REPEATABLE READ schema and rows are of one snapshot. Errors: 25P02 in a failed
+    /// transaction.
+    pub fn schema_script(&self) -> Result<SchemaScript> {
+        self.drive(self.session.schema_script())
     }
 
     /// What cancels a running statement.

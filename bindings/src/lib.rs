@@ -68,7 +68,8 @@ pub use orrery_engine::sql::plan::Field;
 pub use orrery_engine::sql::types::SqlType;
 pub use orrery_engine::store::{CheckFinding, CheckSummary};
 pub use orrery_engine::{
-    CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+    CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, SchemaScript,
+    TableDescription, TableRows,
 };
 
 /// The ten-minute page, followed literally.

@@ -70,6 +70,16 @@ pub enum Verb {
         #[arg(value_name = "TARGET")]
         target: String,
     },
+    /// Write the database as a script of SQL that makes it anew, from one snapshot
+    Export {
+        /// The database file; another process may have it open
+        #[arg(value_name = "DB")]
+        database: String,
+        /// A folder for the script (schema.sql) and a CSV file for each table (made if it is not there); else all of it goes to
+        /// standard output, rows as COPY … FROM stdin
+        #[arg(long, value_name = "DIR")]
+        to: Option<String>,
+    },
     /// Use the database as a key-value store
     Kv {
         /// The database file, or :memory:
@@ -194,6 +204,10 @@ mod tests {
         assert_eq!(
             parse_line("sim --seed 7").unwrap().0.verb,
             Some(Verb::Sim { seed: 7, seeds: 1, trace: false })
+        );
+        assert_eq!(
+            parse_line("export a.db --to dir").unwrap().0.verb,
+            Some(Verb::Export { database: "a.db".into(), to: Some("dir".into()) })
         );
         assert_eq!(parse_line("demo").unwrap().0.verb, Some(Verb::Demo { database: None }));
         assert!(parse_line("sim").is_err());

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use orrerydb::{
-    BackupSummary, CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SqlType,
-    TableDescription, Tag,
+    BackupSummary, CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SchemaScript,
+    SqlType, TableDescription, Tag,
 };
 
 use crate::error::{Result, ShellError, SqlError};
@@ -38,6 +38,24 @@ pub trait Session {
         columns: &[String],
         next: &mut dyn FnMut() -> Result<Option<ImportRow>>,
     ) -> Result<u64>;
+
+    /// Runs `COPY … FROM stdin`; `next` gives the lines behind it, with their ends, until `None`. Answers how many rows came.
+    ///
+    /// # Errors
+    /// The first row that does not fit, or what `next` says.
+    fn copy_in(&mut self, statement: &str, next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>) -> Result<u64>;
+
+    /// The statements that make the schema anew, and how rows travel; of the snapshot of the transaction that is open.
+    ///
+    /// # Errors
+    /// The transaction has failed.
+    fn schema_script(&mut self) -> Result<SchemaScript>;
+
+    /// Whether the database holds pairs of the key-value interface, too.
+    ///
+    /// # Errors
+    /// What reading says.
+    fn has_pairs(&mut self) -> Result<bool>;
 
     /// The tables, by name.
     ///
@@ -128,6 +146,29 @@ impl Session for Open {
         copy.finish().map_err(from_database)
     }
 
+    fn copy_in(&mut self, statement: &str, next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>) -> Result<u64> {
+        let mut copy = self.connection().copy_in(statement).map_err(from_database)?;
+        let mut piece = Vec::new();
+        while let Some(line) = next()? {
+            piece.extend_from_slice(&line);
+            if piece.len() >= COPY_PIECE_BYTES {
+                copy.write(&piece).map_err(from_database)?;
+                piece.clear();
+            }
+        }
+        copy.write(&piece).map_err(from_database)?;
+        copy.finish().map_err(from_database)
+    }
+
+    fn schema_script(&mut self) -> Result<SchemaScript> {
+        self.connection().schema_script().map_err(from_database)
+    }
+
+    fn has_pairs(&mut self) -> Result<bool> {
+        let database = self.database.as_ref().expect("the database lives as long as the session");
+        Ok(!database.key_value().list(b"", 1).map_err(from_database)?.is_empty())
+    }
+
     fn describe(&mut self) -> Result<Vec<TableDescription>> {
         self.connection().describe().map_err(from_database)
     }
@@ -147,7 +188,7 @@ impl Session for Open {
     }
 }
 
-/// Bytes of CSV handed to COPY at once.
+/// Bytes handed to COPY at once.
 const COPY_PIECE_BYTES: usize = 256 << 10;
 
 /// A row as a line of CSV: everything but NULL in quotes.

@@ -4,10 +4,12 @@
 
 mod args;
 mod command;
+mod copy_data;
 mod db;
 mod demo;
 mod describe;
 mod error;
+mod export;
 mod format;
 mod import;
 mod interrupt;
@@ -77,6 +79,12 @@ fn run_verb(verb: Verb) -> Result<ExitCode> {
         Verb::Backup { database, target } => {
             let summary = db::backup(&database, &target)?;
             println!("{target}: {} rows, {} bytes", summary.row_count, summary.file_bytes);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Export { database, to } => {
+            let mut session = db::open_as_told(&database, &[], true)?;
+            export::run(session.as_mut(), to.as_deref())?;
+            session.close()?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Kv { database, verb } => run_key_value(&database, &verb),

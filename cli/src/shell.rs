@@ -10,15 +10,18 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use crate::command::{self, Command};
+use crate::copy_data;
 use crate::db::Session;
 use crate::describe;
 use crate::error::{Result, ShellError, report};
-use crate::format::{Format, Writer};
+use crate::format::{Format, RowSink, Writer};
 use crate::interrupt::Interrupts;
 use crate::split::{Piece, Splitter};
 
 const PROMPT: &str = "orrery=> ";
 const PROMPT_MORE: &str = "orrery-> ";
+/// Before a line of COPY's data.
+const PROMPT_DATA: &str = ">> ";
 /// Scripts that include scripts.
 const INCLUDE_DEPTH_MAX: usize = 16;
 
@@ -68,7 +71,12 @@ impl<'s, W: Write, E: Write> Shell<'s, W, E> {
                 std::str::from_utf8(&line).map_err(|_| ShellError::Usage(format!("{name}: not UTF-8")))?;
             splitter.push(text);
             while let Some(piece) = if count == 0 { splitter.finish() } else { splitter.next_piece() } {
-                if self.run_piece(&piece)? == Flow::Quit {
+                let mut data = || {
+                    let mut line = Vec::new();
+                    input.read_until(b'\n', &mut line).map_err(ShellError::io(name))?;
+                    Ok(line)
+                };
+                if self.run_piece(&piece, &mut data)? == Flow::Quit {
                     return Ok(Flow::Quit);
                 }
             }
@@ -116,7 +124,7 @@ impl<'s, W: Write, E: Write> Shell<'s, W, E> {
             splitter.push(&line);
             splitter.push("\n");
             while let Some(piece) = splitter.next_piece() {
-                match self.run_piece(&piece) {
+                match self.run_piece(&piece, &mut || data_line(editor)) {
                     Ok(Flow::Quit) => return Ok(()),
                     Ok(Flow::Continue) | Err(ShellError::Reported) => {}
                     Err(error) => return Err(error),
@@ -132,9 +140,13 @@ impl<'s, W: Write, E: Write> Shell<'s, W, E> {
     }
 
     /// Runs one statement or command. An error is shown here, once, and becomes `Reported`.
-    fn run_piece(&mut self, piece: &Piece) -> Result<Flow> {
+    /// `data` gives the lines behind it, for `COPY … FROM stdin`: empty at the end.
+    fn run_piece(&mut self, piece: &Piece, data: &mut dyn FnMut() -> Result<Vec<u8>>) -> Result<Flow> {
         let start = Instant::now();
         let result = match piece {
+            Piece::Statement { text, .. } if copy_data::is_copy_from_stdin(text) => {
+                self.run_copy(text, data).map(|()| Flow::Continue)
+            }
             Piece::Statement { text, .. } => self.run_statement(text).map(|()| Flow::Continue),
             Piece::Command { text, .. } => command::parse(text).and_then(|command| self.run_command(command)),
         };
@@ -156,6 +168,18 @@ impl<'s, W: Write, E: Write> Shell<'s, W, E> {
         // What an interrupted statement wrote before it failed must not be lost or come late.
         self.writer.out().flush().map_err(ShellError::io("output"))?;
         result
+    }
+
+    fn run_copy(&mut self, text: &str, data: &mut dyn FnMut() -> Result<Vec<u8>>) -> Result<()> {
+        let guard = self.interrupts.statement(self.session.canceller());
+        let mut lines = copy_data::Lines::new(data);
+        let result = self.session.copy_in(text, &mut || lines.next());
+        drop(guard);
+        // Of a COPY that failed under way the rest is no statement.
+        lines.skip()?;
+        let tag = format!("COPY {}", result?);
+        self.writer.tag(&tag).map_err(ShellError::io("output"))?;
+        self.writer.out().flush().map_err(ShellError::io("output"))
     }
 
     fn show(&mut self, error: ShellError, statement: &str) -> ShellError {
@@ -193,6 +217,16 @@ impl<'s, W: Write, E: Write> Shell<'s, W, E> {
 
     fn say(&mut self, text: &str) -> Result<()> {
         self.errors.write_all(text.as_bytes()).map_err(ShellError::io("output"))
+    }
+}
+
+/// A line of COPY's data from a person; empty when there are no more.
+fn data_line(editor: &mut DefaultEditor) -> Result<Vec<u8>> {
+    match editor.readline(PROMPT_DATA) {
+        Ok(line) => Ok(format!("{line}\n").into_bytes()),
+        Err(ReadlineError::Eof) => Ok(Vec::new()),
+        Err(ReadlineError::Interrupted) => Err(ShellError::Usage("COPY was given up".into())),
+        Err(error) => Err(ShellError::Usage(format!("the terminal: {error}"))),
     }
 }
 
@@ -238,6 +272,20 @@ mod tests {
         assert_eq!(statements, ["SELECT 1"]);
         assert_eq!(out, "{\"a\":1}\n");
         assert!(errors.contains("Timing is on.") && errors.contains("Time: "), "{errors}");
+    }
+
+    #[test]
+    fn data_behind_a_copy_are_no_statements() {
+        let script = "COPY t FROM stdin;\n1\ta;b\n\\N\t\\\\.\n\\.\nSELECT 1;\ncopy t from STDIN with (format csv);\nlast";
+        let mut session = FakeSession::default();
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let mut shell = Shell::new(&mut session, &mut out, &mut errors, Format::Csv, Interrupts::default());
+        shell.run_script(&mut script.as_bytes(), "script").unwrap();
+        assert_eq!(session.statements[..2], ["COPY t FROM stdin", "SELECT 1"]);
+        let lines: Vec<&str> = session.loaded.iter().map(|row| row[0].as_deref().unwrap()).collect();
+        assert_eq!(lines, ["1\ta;b\n", "\\N\t\\\\.\n", "last"]);
+        assert_eq!(String::from_utf8(out).unwrap(), "COPY 2\na\n1\nCOPY 1\n");
+        assert!(errors.is_empty());
     }
 
     #[test]

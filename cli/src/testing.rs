@@ -49,6 +49,24 @@ impl Session for FakeSession {
         Ok(count)
     }
 
+    fn copy_in(&mut self, statement: &str, next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>) -> Result<u64> {
+        self.statements.push(statement.to_string());
+        let mut count = 0;
+        while let Some(line) = next()? {
+            self.loaded.push(vec![Some(String::from_utf8(line).expect("UTF-8"))]);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn schema_script(&mut self) -> Result<orrerydb::SchemaScript> {
+        Ok(orrerydb::SchemaScript::default())
+    }
+
+    fn has_pairs(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     fn describe(&mut self) -> Result<Vec<orrerydb::TableDescription>> {
         Ok(Vec::new())
     }

@@ -27,6 +27,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   header             write capi/include/orrery.h anew
   wasm [core]        build the core for WASM, fail if it imports anything; then the npm package, and hold its size
   sim ARGS...        run the simulator (orrery-sim) with these arguments
+  fuzz [pages|log|sql]... [--iterations N] [--seed S]
+                     mutate data files, logs and statements
   bench ARGS...      run the benchmarks against the peers (release build)
   bench-js           run Orrery for JavaScript beside its peers from npm, in Node";
 
@@ -73,6 +75,7 @@ fn run(arguments: &[String]) -> Result<Outcome, Failure> {
         ("sim", rest) => {
             cargo(&["run", "--locked", "-p", "orrery-sim", "--bin", "orrery-sim", "--"]).args(rest).run()
         }
+        ("fuzz", rest) => cargo(&["run", "--locked", "-p", "orrery-fuzz", "--"]).args(rest).run(),
         ("bench-js", []) => doors::javascript::bench(),
         ("bench", rest) => {
             cargo(&["run", "--locked", "--release", "-p", "orrery-bench", "--"]).args(rest).run()

@@ -15,6 +15,7 @@ const STEPS: &[Step] = &[
     Step { name: "doctests", is_slow: false, may_lack_tools: false, run: doctests },
     Step { name: "sim", is_slow: false, may_lack_tools: false, run: simulate },
     Step { name: "plants", is_slow: false, may_lack_tools: false, run: hunt_quickly },
+    Step { name: "fuzz", is_slow: false, may_lack_tools: false, run: fuzz_quickly },
     Step { name: "corpora, in part", is_slow: false, may_lack_tools: true, run: corpora_in_part },
     Step { name: "wasm", is_slow: false, may_lack_tools: false, run: wasm::run_quickly },
     Step { name: "door: C", is_slow: false, may_lack_tools: true, run: doors::c::run },
@@ -31,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "slow tests", is_slow: true, may_lack_tools: false, run: slow_tests },
     Step { name: "bench", is_slow: true, may_lack_tools: false, run: build_bench },
     Step { name: "sim at length", is_slow: true, may_lack_tools: false, run: simulate_at_length },
+    Step { name: "fuzz at length", is_slow: true, may_lack_tools: false, run: fuzz_at_length },
     Step { name: "plants, all", is_slow: true, may_lack_tools: false, run: hunt_all },
 ];
 
@@ -83,6 +85,15 @@ fn hunt_quickly() -> Result<Outcome, Failure> {
 
 fn hunt_all() -> Result<Outcome, Failure> {
     cargo(&["run", "--locked", "--release", "-p", "orrery-plants"]).run()
+}
+
+/// A few seconds of each target.
+fn fuzz_quickly() -> Result<Outcome, Failure> {
+    cargo(&["run", "--locked", "-p", "orrery-fuzz", "--", "--iterations", "100"]).run()
+}
+
+fn fuzz_at_length() -> Result<Outcome, Failure> {
+    cargo(&["run", "--locked", "--release", "-p", "orrery-fuzz", "--", "--iterations", "20000"]).run()
 }
 
 /// A part of SQLite's sample.

@@ -15,6 +15,7 @@ mod cursors;
 mod database;
 mod describe;
 mod duplicate;
+mod export;
 mod many;
 mod past;
 mod path;
@@ -36,6 +37,7 @@ pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
 };
 pub use duplicate::{Duplicate, Piece};
+pub use export::{SchemaScript, TableRows};
 pub use plans::Prepared;
 pub use point::PointStep;
 pub use result::{Execution, Rows, Tag};

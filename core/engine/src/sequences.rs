@@ -318,6 +318,19 @@ fn encode((value, is_called): (i64, bool)) -> Vec<u8> {
     bytes
 }
 
+/// Where a sequence stands, for a transaction that only reads: never behind a value that somebody used.
+pub(crate) async fn position_of(
+    db: &Inner,
+    cx: &Cx,
+    txn: &Arc<Txn>,
+    sequence: &Sequence,
+) -> Result<(i64, bool)> {
+    if let Some(position) = db.sequences.position(sequence.value_id) {
+        return Ok(position);
+    }
+    Ok(read_position(txn, cx, sequence.value_id).await?.unwrap_or(sequence.position))
+}
+
 async fn read_position(txn: &Arc<Txn>, cx: &Cx, value_id: u32) -> Result<Option<(i64, bool)>> {
     let key = value_id.to_be_bytes();
     loop {

@@ -3,6 +3,7 @@
 use crate::copy::CopyIn;
 use crate::database::Inner;
 use crate::describe::{self, TableDescription};
+use crate::export::{self, SchemaScript};
 use crate::plans::Prepared;
 use crate::point::PointCache;
 use crate::result::Execution;
@@ -257,6 +258,16 @@ impl Session {
         let session = self.clone();
         Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
             describe::tables(&session, &cx).await
+        })
+    }
+
+    /// The statements that make the schema anew, as the session sees it now, and how the rows travel. Errors: 25P02 in a failed
+    /// transaction block.
+    pub fn schema_script(&self) -> Task<Result<SchemaScript>> {
+        self.cancel.reset();
+        let session = self.clone();
+        Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
+            export::script(&session, &cx).await
         })
     }
 

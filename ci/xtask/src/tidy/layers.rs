@@ -13,6 +13,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("orrery-drivers", &["orrery-base", "orrery-engine"]),
     ("orrery-sim", &["orrery-base", "orrery-store", "orrery-engine"]),
     ("orrery-plants", &["orrery-base", "orrery-sim"]),
+    ("orrery-fuzz", &["orrery-base", "orrerydb"]),
     ("orrerydb", &["orrery-engine", "orrery-drivers"]),
     ("orrery-py", &["orrerydb"]),
     ("orrery-capi", &["orrerydb"]),

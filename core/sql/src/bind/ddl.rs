@@ -408,7 +408,7 @@ pub(super) fn key_columns(table: &NewTable, names: &[Name], what: &str) -> Resul
 }
 
 /// `table_a_b_suffix`, cut so that it is an identifier.
-pub(crate) fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
+pub fn derived_name(table: &str, columns: &[&str], suffix: &str) -> String {
     let (prefix, mut base) = (names::prefix_of(table), names::last(table).to_owned());
     for column in columns {
         base.push('_');
@@ -423,7 +423,8 @@ pub(crate) fn derived_name(table: &str, columns: &[&str], suffix: &str) -> Strin
     format!("{prefix}{base}_{suffix}")
 }
 
-pub(crate) fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {
+/// The name, or the first of `base1`, `base2`, … that is not taken.
+pub fn first_free(base: &str, taken: impl Fn(&str) -> bool) -> String {
     let mut name = base.to_owned();
     let mut number = 0;
     while taken(&name) {

@@ -59,7 +59,7 @@ use crate::types::SqlType;
 pub(crate) use alter::{Alter, null};
 use binder::Binder;
 pub(crate) use binder::RELATION_COUNT_MAX;
-pub(crate) use ddl::{derived_name, first_free};
+pub use ddl::{derived_name, first_free};
 pub(crate) use dml::without_positions;
 pub(crate) use foreign_key::ITSELF;
 use orrery_base::kv::TableLock;
