@@ -75,7 +75,7 @@ fn run(arguments: &[String]) -> Result<Outcome, Failure> {
         ("sim", rest) => {
             cargo(&["run", "--locked", "-p", "orrery-sim", "--bin", "orrery-sim", "--"]).args(rest).run()
         }
-        ("fuzz", rest) => cargo(&["run", "--locked", "-p", "orrery-fuzz", "--"]).args(rest).run(),
+        ("fuzz", rest) => cargo(&["run", "--locked", "--bin", "orrery-fuzz", "--"]).args(rest).run(),
         ("bench-js", []) => doors::javascript::bench(),
         ("bench", rest) => {
             cargo(&["run", "--locked", "--release", "-p", "orrery-bench", "--"]).args(rest).run()

@@ -89,7 +89,7 @@ fn hunt_all() -> Result<Outcome, Failure> {
 
 /// A few seconds of each target.
 fn fuzz_quickly() -> Result<Outcome, Failure> {
-    cargo(&["run", "--locked", "-p", "orrery-fuzz", "--", "--iterations", "100"]).run()
+    cargo(&["run", "--locked", "--bin", "orrery-fuzz", "--", "--iterations", "100"]).run()
 }
 
 fn fuzz_at_length() -> Result<Outcome, Failure> {
