@@ -189,3 +189,13 @@ fn a_month_of_flights_goes_and_comes_back() {
     let summed = |database| run(home, &[database, "--format", "csv", "-c", sum], "").ok();
     assert_eq!(summed("a.db"), summed("b.db"));
 }
+
+/// Better no script than one that makes another database.
+#[test]
+fn several_schemas_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    run(home.path(), &["a.db", "-c", "CREATE SCHEMA s; CREATE TABLE s.t (a integer)"], "").ok();
+    let refused = run(home.path(), &["export", "a.db"], "");
+    assert!(refused.status != 0 && refused.out.is_empty(), "{refused:?}");
+    assert!(refused.err.contains("0A000") && refused.err.contains("there is \"s\""), "{refused:?}");
+}

@@ -107,7 +107,10 @@ fn a_transaction_larger_than_memory() {
     let checked = run(home.path(), &["check", "a.db"], "");
     assert_eq!(checked.status, 0, "{checked:?}");
     let wrong = run(home.path(), &["a.db", "-o", "memory=8XB", "-c", "SELECT 1"], "");
-    assert!(wrong.status != 0 && wrong.err.contains("\"memory=8XB\" is no option of a database"), "{wrong:?}");
+    assert!(
+        wrong.status != 0 && wrong.err.contains("\"memory=8XB\" is no option of a database"),
+        "{wrong:?}"
+    );
 }
 
 #[test]

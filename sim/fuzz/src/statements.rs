@@ -19,6 +19,8 @@ pub struct Script {
 const STATEMENT_COUNT: usize = 40;
 /// A statement may take long (a join of everything); then it is cancelled.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Rows of a result that are looked at.
+const ROW_COUNT_MAX: usize = 20_000;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of a changed statement.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -111,7 +113,9 @@ fn run(connection: &mut Connection, text: &str, seen: &mut Tally) -> Result<(), 
 fn take_all(connection: &mut Connection, text: &str) -> Result<(), Error> {
     for statement in connection.parse(text)? {
         if let Outcome::Rows(mut rows) = connection.execute_statement(&statement, &[])? {
-            while let Some(row) = rows.next().transpose()? {
+            // A recursion may give rows for ever, each of them at once.
+            for row in rows.by_ref().take(ROW_COUNT_MAX) {
+                let row = row?;
                 for column in 0..row.len() {
                     row.text(column)?;
                 }

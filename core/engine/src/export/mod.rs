@@ -18,7 +18,7 @@ use crate::run;
 use crate::sequences;
 use crate::session::Session;
 use orrery_base::kv::Transaction;
-use orrery_base::{Cx, Result};
+use orrery_base::{Cx, Error, Result};
 use orrery_sql::catalog::{Catalog, Table, UserTypeKind, View, is_temporary};
 use std::collections::{BTreeMap, BTreeSet};
 use words::{list, literal, name, type_name};
@@ -48,7 +48,7 @@ pub struct TableRows {
     pub query: String,
 }
 
-/// The script of the schema as the session sees it now. Errors: 25P02.
+/// The script of the schema as the session sees it now. Errors: 25P02; 0A000 when there is a schema beside `public`.
 pub(crate) async fn script(session: &Session, cx: &Cx) -> Result<SchemaScript> {
     let mut state = session.slot.take()?;
     // Nothing is changed here, whatever happens: an open transaction stays sound.
@@ -60,6 +60,10 @@ pub(crate) async fn script(session: &Session, cx: &Cx) -> Result<SchemaScript> {
     let mut scope = run::scope(session, cx, &mut state)?;
     scope.txn.begin_statement()?;
     let (catalog, _) = bind::catalog(&session.db, cx, &mut scope).await?;
+    if let Some(schema) = catalog.schemas.values().next() {
+        return Err(Error::unsupported("the script of a database with several schemas")
+            .with_detail(format!("beside \"public\" there is \"{schema}\"")));
+    }
     let mut positions = BTreeMap::new();
     for sequence in catalog.sequences.values().filter(|it| it.name.is_some()) {
         positions.insert(sequence.id, sequences::position_of(&session.db, cx, &scope.txn, sequence).await?);
