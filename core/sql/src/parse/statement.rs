@@ -33,6 +33,7 @@ impl Parser<'_> {
             "truncate" => self.truncate(),
             "vacuum" => self.vacuum(),
             "lock" => self.lock_table(),
+            "comment" => self.comment(),
             "copy" => self.copy().map(Statement::Copy),
             "begin" | "start" => self.begin(word == "start"),
             "commit" | "end" => self.transaction_end().map(|chain| Statement::Commit { chain }),
