@@ -92,10 +92,10 @@ impl Binder<'_> {
             let ordinal = ordinal.ok_or_else(|| missing(&of.text))?;
             Ok(Commented { object, part: CommentedPart::Column(ordinal) })
         };
-        if let Some(ty) = self.catalog.user_type(&self.stored(&of.text)) {
-            if let UserTypeKind::Composite(fields) = &ty.kind {
-                return on(ty.id, fields.iter().position(|it| it.0 == column.text));
-            }
+        if let Some(ty) = self.catalog.user_type(&self.stored(&of.text))
+            && let UserTypeKind::Composite(fields) = &ty.kind
+        {
+            return on(ty.id, fields.iter().position(|it| it.0 == column.text));
         }
         let stored = self.commented(of)?;
         if let Some(table) = self.catalog.table(&stored) {

@@ -7,6 +7,7 @@
 mod aggregates;
 mod alter;
 mod array;
+mod assignments;
 mod binder;
 mod changes;
 mod coerce;
