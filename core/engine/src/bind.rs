@@ -209,6 +209,7 @@ fn table_locks(bound: &Bound) -> Vec<(TreeId, TableLock)> {
             | Ddl::DropView { .. }
             | Ddl::CreateSequence(_)
             | Ddl::Schema(_)
+            | Ddl::Comment(..)
             | Ddl::CreateType(_)
             | Ddl::AlterType(_)
             | Ddl::DropTypes { .. }
@@ -258,6 +259,7 @@ fn own_tables_of(bound: &Bound) -> (Vec<&Arc<Table>>, Vec<&Arc<Table>>) {
             | Ddl::DropView { .. }
             | Ddl::CreateSequence(_)
             | Ddl::Schema(_)
+            | Ddl::Comment(..)
             | Ddl::CreateType(_)
             | Ddl::AlterType(_)
             | Ddl::DropTypes { .. }

@@ -450,6 +450,7 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
         Ddl::Schema(SchemaChange::Create(_)) => "CREATE SCHEMA",
         Ddl::Schema(SchemaChange::Rename(..)) => "ALTER SCHEMA",
         Ddl::Schema(SchemaChange::Drop { .. }) => "DROP SCHEMA",
+        Ddl::Comment(..) => "COMMENT",
         Ddl::CreateType(new) if matches!(new.kind, UserTypeKind::Domain(_)) => "CREATE DOMAIN",
         Ddl::CreateType(_) => "CREATE TYPE",
         Ddl::AlterType(_) => "ALTER TYPE",

@@ -25,6 +25,8 @@ pub struct Catalog {
     pub types: BTreeMap<u32, Arc<UserType>>,
     /// Users' schemas by id: their names. `public` is none of them.
     pub schemas: BTreeMap<u32, String>,
+    /// COMMENT ON: the texts.
+    pub comments: Arc<BTreeMap<Commented, String>>,
     /// The next free tree id and object id.
     pub next_tree: u32,
     /// What the names of the session's temporary tables begin with, in the view of a session that has some: see
@@ -32,6 +34,28 @@ pub struct Catalog {
     pub temporary: Option<Arc<str>>,
     /// Where the session looks for names, in its view of the catalog; `None`: in `public`.
     pub path: Option<SearchPath>,
+}
+
+/// What a comment is on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Commented {
+    /// The id of a table, a view, a sequence, a type or a schema; 0: the schema `public`.
+    pub object: u32,
+    /// What of it.
+    pub part: CommentedPart,
+}
+
+/// What of an object a comment is on. Indexes and constraints are named, as their trees and places change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommentedPart {
+    /// All of it.
+    Whole,
+    /// The column of this ordinal.
+    Column(usize),
+    /// A table's index, or that of its primary key, of this stored name.
+    Index(String),
+    /// A table's constraint of this name.
+    Constraint(String),
 }
 
 /// The schemas of `search_path`, in order, whether they exist or not.

@@ -11,8 +11,8 @@ use super::scope::Scope;
 use crate::array::ArrayValue;
 use crate::datum::Datum;
 use crate::expr::{AggregateCall, ArgumentOrder, Expr, SubqueryUse};
-use crate::functions::{self, CastContext, Scalar, arrays, quantified};
-use crate::parse::ast::{self, ExprKind, Subscript};
+use crate::functions::{self, CastContext, Scalar, array_assign, arrays, quantified};
+use crate::parse::ast::{self, ExprKind, Name, Subscript};
 use crate::plan::logical::Logical;
 use crate::types::{Element, SqlType};
 use orrery_base::{Error, Result, SqlState};
@@ -140,13 +140,33 @@ impl Binder<'_> {
             );
             return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).at(at_input));
         };
+        let (bounds, given) = self.subscript_bounds(scope, subscripts, at)?;
+        let mut args = vec![bound];
+        let (function, ty) = match given {
+            Some(given) => {
+                args.extend(slice_shape(given, subscripts));
+                (&arrays::SLICE, args[0].ty())
+            }
+            None => (&arrays::ELEMENT, element),
+        };
+        args.extend(bounds);
+        self.fold(Expr::Call { function, args, ty, position: at })
+    }
+
+    /// The bounds that are written, and of a slice which of all they are (bits). Errors: 54000, 42804.
+    fn subscript_bounds(
+        &mut self,
+        scope: &Rc<Scope>,
+        subscripts: &[Subscript],
+        at: u32,
+    ) -> Result<(Vec<Expr>, Option<i32>)> {
         if subscripts.len() > crate::array::DIMENSION_COUNT_MAX {
             let message =
                 format!("number of array dimensions ({}) exceeds the maximum allowed (6)", subscripts.len());
             return Err(crate::array::too_large(message).at(at));
         }
         let is_slice = subscripts.iter().any(|it| it.slice);
-        let mut args = vec![bound];
+        let mut args = Vec::new();
         let mut given = 0;
         for (place, Subscript { lower, upper, slice }) in subscripts.iter().enumerate() {
             // In a slice, `[n]` means `[1:n]`.
@@ -165,14 +185,58 @@ impl Binder<'_> {
                 }
             }
         }
-        let (function, ty) = if is_slice {
-            args.insert(1, Expr::Literal { value: Datum::Int4(given), ty: SqlType::Int4 });
-            args.insert(2, Expr::Literal { value: Datum::Int4(subscripts.len() as i32), ty: SqlType::Int4 });
-            (&arrays::SLICE, args[0].ty())
-        } else {
-            (&arrays::ELEMENT, element)
+        Ok((args, is_slice.then_some(given)))
+    }
+
+    /// `before` with the elements that `subscripts` name put in: SET a[1] = …. Errors: 42804, 0A000.
+    pub(super) fn assigned_elements(
+        &mut self,
+        scope: &Rc<Scope>,
+        before: Expr,
+        column: &Name,
+        subscripts: &[Subscript],
+        value: &ast::Expr,
+    ) -> Result<Expr> {
+        let ty = before.ty().layout();
+        let at = location(value);
+        if ty == SqlType::Jsonb {
+            return Err(Error::unsupported("assignment to a member of a jsonb").at(column.at));
+        }
+        let Some(element) = ty.element() else {
+            let message =
+                format!("cannot subscript type {} because it does not support subscripting", ty.base_name());
+            return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).at(column.at));
         };
-        self.fold(Expr::Call { function, args, ty, position: at })
+        if matches!(value.kind, ExprKind::Default) {
+            return Err(Error::unsupported("DEFAULT for an element of an array").at(at));
+        }
+        let (bounds, given) = self.subscript_bounds(scope, subscripts, column.at)?;
+        let value = self.expr(scope, value)?;
+        let (target, from) = (if given.is_some() { ty } else { element }, value.ty());
+        let value = self.coerce_assignment(value, &column.text, target, at).map_err(|error| {
+            if error.code() != SqlState::DATATYPE_MISMATCH {
+                return error;
+            }
+            let message = format!(
+                "subscripted assignment to \"{}\" requires type {} but expression is of type {}",
+                column.text,
+                target.base_name(),
+                from.base_name()
+            );
+            Error::new(SqlState::DATATYPE_MISMATCH, message)
+                .with_hint("You will need to rewrite or cast the expression.")
+                .at(at)
+        })?;
+        let mut args = vec![before, value];
+        let function = match given {
+            Some(given) => {
+                args.extend(slice_shape(given, subscripts));
+                &array_assign::SET_SLICE
+            }
+            None => &array_assign::SET_ELEMENT,
+        };
+        args.extend(bounds);
+        self.fold(Expr::Call { function, args, ty, position: column.at })
     }
 
     fn subscript_bound(&mut self, scope: &Rc<Scope>, bound: &ast::Expr) -> Result<Expr> {
@@ -303,6 +367,12 @@ impl Binder<'_> {
         }
         self.common_type("ARRAY", &elements).ok().map(|ty| ty.base())
     }
+}
+
+/// Which bounds a slice has (bits), and how many subscripts.
+fn slice_shape(given: i32, subscripts: &[Subscript]) -> [Expr; 2] {
+    let number = |value| Expr::Literal { value: Datum::Int4(value), ty: SqlType::Int4 };
+    [number(given), number(subscripts.len() as i32)]
 }
 
 /// A list of types in which nothing stands for any array.

@@ -35,7 +35,7 @@ impl Binder<'_> {
         let joined = (*scope.scope).clone().join((*excluded.scope).clone(), *at)?;
         let seen = Rc::new(joined);
         self.level.forbidden = Some("ON CONFLICT");
-        let assignments = self.assignments(table, &seen, assignments)?;
+        let assignments = self.assignments(table, &seen, &scope.ids, assignments)?;
         let filter = filter.as_ref().map(|it| self.condition(&seen, it, "WHERE")).transpose()?;
         let (own, new, width) = (scope.ids.clone(), excluded.ids, table.columns.len());
         let placed = |expr: Expr| {

@@ -136,7 +136,7 @@ impl Binder<'_> {
         Ok(targets)
     }
 
-    fn table_column(&self, table: &Table, name: &Name) -> Result<usize> {
+    pub(super) fn table_column(&self, table: &Table, name: &Name) -> Result<usize> {
         table.column(&name.text).ok_or_else(|| {
             let message = format!("column \"{}\" of relation \"{}\" does not exist", name.text, table.name);
             Error::new(SqlState::UNDEFINED_COLUMN, message).at(name.at)
@@ -416,42 +416,8 @@ impl Binder<'_> {
         let seen = beside.as_ref().map_or_else(|| scope.scope.clone(), |beside| beside.scope.clone());
         self.inline_rows = beside.is_none();
         self.level.forbidden = Some("UPDATE");
-        let bound = self.assignments(&table, &seen, assignments)?;
+        let bound = self.assignments(&table, &seen, &scope.ids, assignments)?;
         self.change(table, scope, beside, filter.as_ref(), bound, returning.as_deref())
-    }
-
-    /// The columns that SET names with their new values. Errors: 42703, 42601, 428C9, 42804.
-    pub(super) fn assignments(
-        &mut self,
-        table: &Table,
-        seen: &Rc<Scope>,
-        assignments: &[ast::Assignment],
-    ) -> Result<Vec<(usize, Expr)>> {
-        let mut bound: Vec<(usize, Expr)> = Vec::with_capacity(assignments.len());
-        for ast::Assignment { column, is_part, value } in assignments {
-            let ordinal = self.table_column(table, column)?;
-            let definition = &table.columns[ordinal];
-            if *is_part {
-                return Err(Error::unsupported("assignment to a part of a column").at(column.at));
-            }
-            if bound.iter().any(|known| known.0 == ordinal) {
-                let message = format!("multiple assignments to same column \"{}\"", column.text);
-                return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(column.at));
-            }
-            let value = if matches!(value.kind, ExprKind::Default) {
-                self.default_value(definition)?
-            } else {
-                if definition.generated.is_some() || definition.identity.is_some_and(|it| it.always) {
-                    let message = format!("column \"{}\" can only be updated to DEFAULT", definition.name);
-                    return Err(Error::new(SqlState::GENERATED_ALWAYS, message).at(column.at));
-                }
-                let at = location(value);
-                let value = self.expr(seen, value)?;
-                self.coerce_assignment(value, &definition.name, definition.assigned(), at)?
-            };
-            bound.push((ordinal, value));
-        }
-        Ok(bound)
     }
 
     pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<BoundChange> {

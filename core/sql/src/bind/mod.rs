@@ -7,9 +7,11 @@
 mod aggregates;
 mod alter;
 mod array;
+mod assignments;
 mod binder;
 mod changes;
 mod coerce;
+mod comments;
 mod comparable;
 mod composite;
 mod conflict;
@@ -269,6 +271,7 @@ pub fn bind(
         }
         ast::Statement::DropView { .. }
         | ast::Statement::Schema(_)
+        | ast::Statement::Comment(_)
         | ast::Statement::CreateType(_)
         | ast::Statement::AlterType(_)
         | ast::Statement::DropType { .. }
@@ -348,6 +351,7 @@ fn bind_definition(mut binder: Binder<'_>, statement: &ast::Statement) -> Result
             binder.drop_view(names, *if_exists, *cascade)
         }
         ast::Statement::Schema(statement) => binder.schema_statement(statement),
+        ast::Statement::Comment(comment) => binder.comment(comment),
         ast::Statement::CreateType(create) => binder.create_type(create),
         ast::Statement::AlterType(alter) => binder.alter_type(alter),
         ast::Statement::DropType { names, if_exists, domain } => {

@@ -236,7 +236,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn schema_to_change(&self, name: &Name) -> Result<u32> {
+    pub(super) fn schema_to_change(&self, name: &Name) -> Result<u32> {
         match self.catalog.schema(&name.text) {
             Some(id) => Ok(id),
             None if RESERVED.contains(&name.text.as_str()) => {

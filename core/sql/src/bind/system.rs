@@ -279,8 +279,15 @@ impl Binder<'_> {
             ("pg_get_expr", 1 | 2) => {
                 return self.coerce(first, SqlType::Text, CastContext::Implicit, at_first);
             }
-            ("pg_get_statisticsobjdef_columns" | "pg_get_triggerdef" | "obj_description", 0 | 1)
-            | ("col_description" | "shobj_description", 1) => return Ok(null(SqlType::Text)),
+            ("pg_get_statisticsobjdef_columns" | "pg_get_triggerdef", 0 | 1) | ("shobj_description", 1) => {
+                return Ok(null(SqlType::Text));
+            }
+            ("obj_description", 0) => Lookup::Comment(0),
+            ("obj_description", 1) => match comments_class(&rest[0].0, at)? {
+                Some(class) => Lookup::Comment(class),
+                None => return Ok(null(SqlType::Text)),
+            },
+            ("col_description", 1) => return self.column_comment((first, at_first), rest, at),
             ("pg_relation_is_publishable" | "pg_is_other_temp_schema", 0) => return Ok(Expr::bool(false)),
             ("format_type", 1) => {
                 let number = self.coerce(first, SqlType::Int8, CastContext::Implicit, at_first)?;
@@ -335,6 +342,19 @@ impl Binder<'_> {
         self.looked_up(&functions::LOOKUP, part, Lookup::IndexPart)
     }
 
+    /// `col_description(table, column)`
+    fn column_comment(&mut self, table: Located, rest: Vec<Located>, at: u32) -> Result<Expr> {
+        let table = self.coerce(table.0, SqlType::Int8, CastContext::Implicit, table.1)?;
+        let Some((column, at_column)) = rest.into_iter().next() else {
+            return Err(Error::internal("a comment on a column without a column"));
+        };
+        let column = self.coerce(column, SqlType::Int8, CastContext::Implicit, at_column)?;
+        let factor = Expr::Literal { value: Datum::Int8(system::COLUMNS), ty: SqlType::Int8 };
+        let product = self.operator("*", vec![(table, at), (factor, at)], at)?;
+        let key = self.operator("+", vec![(product, at), (column, at)], at)?;
+        self.looked_up(&functions::LOOKUP, key, Lookup::ColumnComment)
+    }
+
     fn serial_sequence_name(&self, table: &Expr, column: &Expr, at: u32) -> Result<Expr> {
         let (
             Expr::Literal { value: Datum::Text(table), .. },
@@ -354,6 +374,17 @@ impl Binder<'_> {
         let found =
             sequences.filter(|it| it.owner == Some((table.id.0, ordinal))).find_map(|it| it.name.as_deref());
         Ok(found.map_or_else(|| null(SqlType::Text), |name| text(&system::full_name(self.catalog, name))))
+    }
+}
+
+/// The number of a catalog's relation that a literal names; `None`: nothing of it has comments. Errors: 0A000.
+fn comments_class(name: &Expr, at: u32) -> Result<Option<i64>> {
+    match name {
+        Expr::Literal { value: Datum::Text(name), .. } => {
+            Ok(system::SYSTEM_RELATIONS.iter().find(|it| it.1 == &**name).map(|it| it.0))
+        }
+        Expr::Literal { value: Datum::Null, .. } => Ok(None),
+        _ => Err(Error::unsupported("obj_description with a name that is no literal").at(at)),
     }
 }
 

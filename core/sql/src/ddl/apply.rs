@@ -57,7 +57,7 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         | Ddl::Schema(SchemaChange::Drop { tables, .. }) => {
             (TableLock::AccessExclusive, tables.iter().collect())
         }
-        Ddl::Schema(_) => (TableLock::AccessShare, Vec::new()),
+        Ddl::Schema(_) | Ddl::Comment(..) => (TableLock::AccessShare, Vec::new()),
         // Hidden columns are written into all rows.
         Ddl::CreateIndex { table, index } if !index.hidden.is_empty() => {
             (TableLock::AccessExclusive, vec![table])
@@ -82,6 +82,7 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
         Ddl::CreateView(new) => change.create_view(new)?,
         Ddl::DropView { views, cascade } => change.drop_views(&views, cascade)?,
         Ddl::Schema(it) => change.change_schema(it)?,
+        Ddl::Comment(on, text) => change.change_comment(&on, text)?,
         Ddl::DropTable { tables, cascade } => change.drop_tables(&tables, cascade)?,
         Ddl::CreateIndex { table, index } => change.create_index(cx, ctx, &table, index).await?,
         Ddl::DropIndex(indexes) => {
@@ -121,6 +122,8 @@ pub async fn set_statistics(
 pub(super) struct Change {
     pub(super) txn: Arc<dyn Transaction>,
     pub(super) catalog: Catalog,
+    /// The tables with comments as they were before.
+    pub(super) commented: Vec<Arc<Table>>,
 }
 
 impl Change {
@@ -138,10 +141,12 @@ impl Change {
             let (temporary, path) = (bound_under.temporary.clone(), bound_under.path.clone());
             Catalog { temporary, path, ..load(cx, &*txn, ReadMode::Current).await? }
         };
-        Ok(Change { txn, catalog })
+        let commented = super::comments::commented_tables(&catalog);
+        Ok(Change { txn, catalog, commented })
     }
 
     fn finish(mut self) -> Result<Catalog> {
+        self.keep_comments()?;
         self.catalog.version += 1;
         self.txn.put(STATE, STATE_KEY, &encode_state(self.catalog.version, self.catalog.next_tree))?;
         Ok(self.catalog)

@@ -37,9 +37,11 @@ use crate::types::{Fitted, SqlType};
 use orrery_base::{Error, Result, TreeId};
 use orrery_row::numeric::Numeric;
 
+mod comments;
 mod more;
 mod types;
 
+pub(super) use comments::{decode_comment, decode_commented, encode_comment, encode_commented};
 pub(super) use more::{decode_sequence, encode_sequence};
 pub(super) use types::{decode_schema, decode_type, encode_schema, encode_type};
 

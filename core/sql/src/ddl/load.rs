@@ -1,6 +1,6 @@
 //! Reading the catalog's rows.
 
-use super::{SCHEMAS, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, TYPES, VIEWS, codec};
+use super::{COMMENTS, SCHEMAS, SEQUENCES, STATE, STATE_KEY, STATISTICS, TABLES, TYPES, VIEWS, codec};
 use crate::bind::{derived_name, first_free};
 use crate::catalog::{Catalog, Table, TableStatistics};
 use orrery_base::kv::{Flow, KeyRange, Lookup, ReadMode, RowRef, RowSink, Transaction};
@@ -56,6 +56,10 @@ pub(super) async fn load(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -> Resu
             return Err(Error::corrupt(format!("type \"{}\" lies under another type's key", ty.name)));
         }
         catalog.types.insert(ty.id, Arc::new(ty));
+    }
+    for (key, value) in rows(cx, txn, COMMENTS, mode).await? {
+        Arc::make_mut(&mut catalog.comments)
+            .insert(codec::decode_commented(&key)?, codec::decode_comment(&value)?);
     }
     Ok(catalog)
 }

@@ -10,6 +10,7 @@
 //! | 15 views | view id, u32 big-endian | the view |
 //! | 16 types | type id, u32 big-endian | the user's type |
 //! | 17 schemas | schema id, u32 big-endian | the user's schema |
+//! | 18 comments | object id, u32 big-endian; u8 kind of part; a column's ordinal (u32 big-endian) or a name | the text |
 //!
 //! Invariants:
 //! 1. Whoever changes the catalog holds the lock on the state row until the end of the transaction: changes are serial, and
@@ -20,6 +21,7 @@
 mod alter;
 mod apply;
 mod codec;
+mod comments;
 mod constraints;
 mod load;
 mod rewrite;
@@ -33,7 +35,9 @@ pub use load::load_catalog;
 pub use sequences::{apply_options, names_sequence, stored_name};
 pub(crate) use user_types::domain_mark;
 
-use crate::catalog::{Column, ForeignKey, IndexColumn, Sequence, Table, UserType, View, ViewColumn};
+use crate::catalog::{
+    Column, Commented, ForeignKey, IndexColumn, Sequence, Table, UserType, View, ViewColumn,
+};
 use crate::parse::ast::{AlterTable, SequenceOptions};
 use orrery_base::TreeId;
 use std::sync::Arc;
@@ -47,12 +51,14 @@ pub(crate) const STATE_KEY: &[u8] = &[0];
 pub(crate) const VIEWS: TreeId = TreeId(15);
 pub(crate) const TYPES: TreeId = TreeId(16);
 pub(crate) const SCHEMAS: TreeId = TreeId(17);
+pub(crate) const COMMENTS: TreeId = TreeId(18);
 /// Where the sequences' values lie: key = value id (u32, big-endian), value = a position (i64, little-endian) and whether that
 /// value was handed out (u8; not there in old files: no). Written by the engine's reservations, removed with the sequence.
 pub const SEQUENCE_VALUES: TreeId = TreeId(14);
 
 /// The catalog's trees that are part of a database's logical state (statistics are not: they are derived).
-pub const STATE_TREES: [TreeId; 7] = [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES, VIEWS, TYPES, SCHEMAS];
+pub const STATE_TREES: [TreeId; 8] =
+    [TABLES, SEQUENCES, STATE, SEQUENCE_VALUES, VIEWS, TYPES, SCHEMAS, COMMENTS];
 
 /// A change of schemas in the sense of SQL's CREATE SCHEMA.
 #[derive(Clone, Debug)]
@@ -95,6 +101,8 @@ pub enum Ddl {
     },
     /// CREATE, ALTER, DROP SCHEMA
     Schema(SchemaChange),
+    /// COMMENT ON; `None`: there is to be none.
+    Comment(Commented, Option<String>),
     /// CREATE TYPE, CREATE DOMAIN: its id is handed out by [`execute`].
     CreateType(UserType),
     /// ALTER TYPE: what it is now.

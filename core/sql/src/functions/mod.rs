@@ -7,6 +7,7 @@
 mod advisory;
 pub mod aggregates;
 mod arithmetic;
+pub mod array_assign;
 pub mod arrays;
 mod bytes;
 pub mod cast;

@@ -53,6 +53,11 @@ impl Parser<'_> {
 
     /// `[1]`, `[1:2]`, `[:]`, one or several; the first bracket is taken.
     pub(super) fn subscript_expr(&mut self, left: Expr) -> Result<ExprKind> {
+        Ok(ExprKind::Subscript { input: Box::new(left), subscripts: self.subscripts()? })
+    }
+
+    /// The same without what they are of.
+    pub(super) fn subscripts(&mut self) -> Result<Vec<Subscript>> {
         let mut subscripts = Vec::new();
         loop {
             let bound = |parser: &mut Self| -> Result<Option<Expr>> {
@@ -72,7 +77,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        Ok(ExprKind::Subscript { input: Box::new(left), subscripts })
+        Ok(subscripts)
     }
 }
 

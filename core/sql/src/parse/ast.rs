@@ -50,6 +50,7 @@ pub enum Statement {
         cascade: bool,
     },
     Schema(SchemaStatement),
+    Comment(Comment),
     CreateType(CreateType),
     AlterType(AlterType),
     /// DROP TYPE, DROP DOMAIN

@@ -11,6 +11,7 @@ mod alter;
 mod array;
 mod as_of;
 pub mod ast;
+mod comments;
 mod create_as;
 mod cursor;
 mod ddl;

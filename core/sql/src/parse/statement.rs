@@ -2,8 +2,8 @@
 
 use super::Parsed;
 use super::ast::{
-    Assignment, CommonTable, Copy, CopyValue, Delete, ExplainOptions, Expr, ExprKind, Level, Name, SetValue,
-    Statement, TransactionModes, Update,
+    AssignedPart, Assignment, CommonTable, Copy, CopyValue, Delete, ExplainOptions, Expr, ExprKind, Level,
+    Name, SetValue, Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, First, Parser};
@@ -33,6 +33,7 @@ impl Parser<'_> {
             "truncate" => self.truncate(),
             "vacuum" => self.vacuum(),
             "lock" => self.lock_table(),
+            "comment" => self.comment(),
             "copy" => self.copy().map(Statement::Copy),
             "begin" | "start" => self.begin(word == "start"),
             "commit" | "end" => self.transaction_end().map(|chain| Statement::Commit { chain }),
@@ -139,9 +140,9 @@ impl Parser<'_> {
     pub(super) fn assignments(&mut self) -> Result<Vec<Assignment>> {
         let at = self.at()?;
         if !self.accept_punct(b'(')? {
-            let (column, is_part) = self.assigned_column()?;
+            let (column, part) = self.assigned_column()?;
             self.expect_equals()?;
-            return Ok(vec![Assignment { column, is_part, value: self.expr()? }]);
+            return Ok(vec![Assignment { column, part, value: self.expr()? }]);
         }
         let columns = self.list(|parser| parser.assigned_column())?;
         self.expect_punct(b')')?;
@@ -153,11 +154,11 @@ impl Parser<'_> {
             let query = Arc::new(self.query()?);
             self.expect_punct(b')')?;
             let width = columns.len();
-            let part = |(part, (column, is_part)): (usize, (Name, bool))| {
-                let kind = ExprKind::SubqueryPart { query: query.clone(), part, width };
-                Assignment { column, is_part, value: Expr { kind, at } }
+            let of_column = |(place, (column, part)): (usize, (Name, AssignedPart))| {
+                let kind = ExprKind::SubqueryPart { query: query.clone(), part: place, width };
+                Assignment { column, part, value: Expr { kind, at } }
             };
-            return Ok(columns.into_iter().enumerate().map(part).collect());
+            return Ok(columns.into_iter().enumerate().map(of_column).collect());
         }
         if !self.is_punct(b'(')? {
             return self.refuse("assignment to several columns from anything but a row");
@@ -170,23 +171,27 @@ impl Parser<'_> {
             return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         }
         let pairs = columns.into_iter().zip(values);
-        Ok(pairs.map(|((column, is_part), value)| Assignment { column, is_part, value }).collect())
+        Ok(pairs.map(|((column, part), value)| Assignment { column, part, value }).collect())
     }
 
-    /// A column to assign to, and whether a part of it is meant.
-    fn assigned_column(&mut self) -> Result<(Name, bool)> {
+    /// A column to assign to, and what of it is meant.
+    fn assigned_column(&mut self) -> Result<(Name, AssignedPart)> {
         let column = self.name()?;
-        let mut is_part = false;
+        let mut part = AssignedPart::Whole;
         while self.accept_punct(b'.')? {
             self.label()?;
-            is_part = true;
+            part = AssignedPart::Field;
         }
-        while self.accept_punct(b'[')? {
-            self.expr()?;
-            self.expect_punct(b']')?;
-            is_part = true;
+        if self.accept_punct(b'[')? {
+            let subscripts = self.subscripts()?;
+            if matches!(part, AssignedPart::Whole) {
+                part = AssignedPart::Elements(subscripts);
+            }
+            if self.is_punct(b'.')? {
+                return self.refuse("assignment to a field of an element");
+            }
         }
-        Ok((column, is_part))
+        Ok((column, part))
     }
 
     fn expect_equals(&mut self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Definitions as text, and what functions answer about an object by its number.
 
-use super::{oids, types};
+use super::{comments, oids, types};
 use crate::catalog::{Action, Catalog, ForeignKey, Index, IndexColumn, Table, View, is_temporary};
 use crate::names;
 use std::collections::BTreeMap;
@@ -35,6 +35,10 @@ pub enum Lookup {
     Visible,
     /// `pg_type_is_visible`: those that are.
     VisibleType,
+    /// `obj_description`: of a relation of this number; 0: of any.
+    Comment(i64),
+    /// `col_description`: by the relation's number times [`COLUMNS`], and the column's.
+    ColumnComment,
 }
 
 /// The answers by number.
@@ -99,6 +103,16 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
             .collect(),
         Lookup::View => catalog.views.values().map(|view| (oids::of(view.id), view_text(view))).collect(),
         Lookup::Role => BTreeMap::from([(oids::ROLE, ROLE_NAME.to_owned())]),
+        Lookup::Comment(class) => comments::all(catalog)
+            .into_iter()
+            .filter(|it| it.column == 0 && (class == 0 || it.class == class))
+            .map(|it| (it.object, it.text.to_owned()))
+            .collect(),
+        Lookup::ColumnComment => comments::all(catalog)
+            .into_iter()
+            .filter(|it| it.class == comments::CLASS)
+            .map(|it| (it.object * COLUMNS + it.column, it.text.to_owned()))
+            .collect(),
         Lookup::Visible => {
             let all = oids::relations(catalog).into_iter();
             all.filter(|(_, name)| is_visible(catalog, name)).map(|it| (it.0, String::new())).collect()
@@ -114,6 +128,9 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
 
 /// More than an index has columns.
 pub const PARTS: i64 = 4_096;
+
+/// More than a table has columns.
+pub const COLUMNS: i64 = 1 << 16;
 
 /// Numbers of relations that programs name.
 pub const SYSTEM_RELATIONS: [(i64, &str); 7] = [

@@ -4,6 +4,7 @@
 //! Numbers of objects (oids) are `bigint` here. They are made of the ids of the catalog ([`oids`]), so they stay as long as the object.
 //! What this database has none of (roles, extensions, policies, publications) is there without rows, because programs ask for it.
 
+mod comments;
 mod constraints;
 mod definitions;
 mod info;
@@ -14,7 +15,7 @@ mod types;
 use crate::catalog::Catalog;
 use crate::datum::Datum;
 use crate::types::SqlType;
-pub use definitions::{Lookup, PARTS, SYSTEM_RELATIONS, full_name, lookup};
+pub use definitions::{COLUMNS, Lookup, PARTS, SYSTEM_RELATIONS, full_name, lookup};
 use std::sync::Arc;
 pub use types::{format_type, type_oid};
 

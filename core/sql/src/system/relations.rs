@@ -208,7 +208,7 @@ pub(super) const VIEWS: &[SystemView] = &[
         schema: PG,
         name: "pg_description",
         columns: &[("objoid", OID), ("classoid", OID), ("objsubid", INT4), ("description", TEXT)],
-        rows: none,
+        rows: super::comments::descriptions,
     },
     SystemView {
         schema: PG,

@@ -1,6 +1,6 @@
 //! Statements that change rows or the schema.
 
-use super::{CommonTable, Expr, Name, Query, SelectItem, TableExpr};
+use super::{CommonTable, Expr, Name, Query, SelectItem, Subscript, TableExpr};
 use crate::catalog::Action;
 use crate::types::SqlType;
 
@@ -91,13 +91,24 @@ pub struct Update {
     pub returning: Option<Vec<SelectItem>>,
 }
 
+/// What of a column is assigned to.
+#[derive(Clone, Debug)]
+pub enum AssignedPart {
+    /// All of it.
+    Whole,
+    /// `c.field`, or a part of one.
+    Field,
+    /// `a[1]`, `a[1:2]`
+    Elements(Vec<Subscript>),
+}
+
 /// SET column = value; `(a, b) = (1, 2)` is two of them.
 #[derive(Clone, Debug)]
 pub struct Assignment {
     /// The column.
     pub column: Name,
-    /// A field or an element of it is meant.
-    pub is_part: bool,
+    /// What of it is meant.
+    pub part: AssignedPart,
     /// Its new value, or `ExprKind::Default`.
     pub value: Expr,
 }

@@ -89,6 +89,30 @@ pub enum SchemaStatement {
     Drop { names: Vec<Name>, if_exists: bool, cascade: bool },
 }
 
+/// COMMENT ON
+#[derive(Clone, Debug)]
+pub struct Comment {
+    /// On what.
+    pub on: Commented,
+    /// `None`: there is to be none.
+    pub text: Option<String>,
+}
+
+/// What a comment is on.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are SQL's")]
+pub enum Commented {
+    Table(Name),
+    View(Name),
+    Index(Name),
+    Sequence(Name),
+    Type(Name),
+    Domain(Name),
+    Schema(Name),
+    Column { of: Name, column: Name },
+    Constraint { name: Name, table: Name },
+}
+
 impl Name {
     /// The name without the schema before it.
     #[must_use]
