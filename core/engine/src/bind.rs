@@ -3,7 +3,9 @@
 use crate::database::Inner;
 use crate::path::PathView;
 use crate::plans::{Planned, Prepared};
+use crate::run;
 use crate::schema::same_definition;
+use crate::session::{Session, StateGuard};
 use crate::temporary::TemporarySpace;
 use orrery_base::kv::{Isolation, TableLock, Transaction, Wait};
 use orrery_base::{Cx, Error, Result, SqlState, TreeId};
@@ -97,6 +99,21 @@ pub(crate) async fn prepare_to_run(
         SqlState::SERIALIZATION_FAILURE,
         "the schema kept changing while the statement was planned",
     ))
+}
+
+/// For whoever only looks at the schema: the session's state, where its transaction stands, and the catalog there. Errors: 25P02.
+pub(crate) async fn look(session: &Session, cx: &Cx) -> Result<(StateGuard, Scope, Arc<Catalog>)> {
+    let mut state = session.slot.take()?;
+    // Nothing is changed, whatever happens: an open transaction stays sound.
+    state.ended_well();
+    if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
+        return Err(run::failed_transaction());
+    }
+    run::refuse_open_rows(&state)?;
+    let mut scope = run::scope(session, cx, &mut state)?;
+    scope.txn.begin_statement()?;
+    let (catalog, _) = catalog(&session.db, cx, &mut scope).await?;
+    Ok((state, scope, catalog))
 }
 
 /// The catalog of the statement's snapshot, and whether it is the cached one. It may be a session's view already, when the

@@ -2,7 +2,6 @@
 //! from the catalog as the session sees it now. It takes no lock and reads no rows.
 
 use crate::bind;
-use crate::run;
 use crate::session::Session;
 use orrery_base::kv::Transaction;
 use orrery_base::{Cx, Result};
@@ -86,16 +85,7 @@ pub struct CheckDescription {
 
 /// All tables and views, by name.
 pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescription>> {
-    let mut state = session.slot.take()?;
-    // Nothing is changed here, whatever happens: an open transaction stays sound.
-    state.ended_well();
-    if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
-        return Err(run::failed_transaction());
-    }
-    run::refuse_open_rows(&state)?;
-    let mut scope = run::scope(session, cx, &mut state)?;
-    scope.txn.begin_statement()?;
-    let (catalog, _) = bind::catalog(&session.db, cx, &mut scope).await?;
+    let (state, scope, catalog) = bind::look(session, cx).await?;
     // Temporary tables are nobody's but their session's.
     let lasting = catalog.tables.values().filter(|table| !is_temporary(&table.name));
     let tables = lasting.map(|table| describe(&*scope.txn, &catalog, table));

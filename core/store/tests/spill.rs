@@ -11,7 +11,7 @@ use orrery_store::{Store, StoreOptions, Txn, TxnOptions};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use txn_support::{Disk, Driver};
+use txn_support::{Disk, Driver, each_seed};
 
 const TREES: [TreeId; 2] = [TreeId(1000), TreeId(1001)];
 const KEY_COUNT: u64 = 300;
@@ -260,12 +260,6 @@ fn world(seed: u64) {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "which seeds to run is asked of the environment")]
 fn what_leaves_memory_is_read_committed_and_recovered() {
-    let count = std::env::var("TXN_SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(25);
-    let first = std::env::var("TXN_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(0);
-    for seed in first..first + count {
-        let result = std::panic::catch_unwind(|| world(seed));
-        assert!(result.is_ok(), "seed {seed}: rerun with TXN_SEED={seed} TXN_SEEDS=1");
-    }
+    each_seed(25, world);
 }

@@ -13,7 +13,7 @@ use orrery_base::{Cx, Result, SqlState, Timestamp, TreeId, World};
 use orrery_store::{Durability, Store, StoreOptions, Txn, TxnOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use txn_support::{Disk, Driver};
+use txn_support::{Disk, Driver, each_seed};
 
 const TREE: TreeId = TreeId(1000);
 const MARKERS: TreeId = TreeId(1001);
@@ -288,12 +288,6 @@ fn world(seed: u64) {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "which seeds to run is asked of the environment")]
 fn acknowledged_commits_survive_and_snapshots_are_exact() {
-    let count = std::env::var("TXN_SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(60);
-    let first = std::env::var("TXN_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(0);
-    for seed in first..first + count {
-        let result = std::panic::catch_unwind(|| world(seed));
-        assert!(result.is_ok(), "seed {seed}: rerun with TXN_SEED={seed} TXN_SEEDS=1");
-    }
+    each_seed(60, world);
 }

@@ -14,10 +14,8 @@ mod relations;
 mod words;
 
 use crate::bind;
-use crate::run;
 use crate::sequences;
 use crate::session::Session;
-use orrery_base::kv::Transaction;
 use orrery_base::{Cx, Error, Result};
 use orrery_sql::catalog::{Catalog, Table, UserTypeKind, View, is_temporary};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,16 +48,7 @@ pub struct TableRows {
 
 /// The script of the schema as the session sees it now. Errors: 25P02; 0A000 when there is a schema beside `public`.
 pub(crate) async fn script(session: &Session, cx: &Cx) -> Result<SchemaScript> {
-    let mut state = session.slot.take()?;
-    // Nothing is changed here, whatever happens: an open transaction stays sound.
-    state.ended_well();
-    if state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
-        return Err(run::failed_transaction());
-    }
-    run::refuse_open_rows(&state)?;
-    let mut scope = run::scope(session, cx, &mut state)?;
-    scope.txn.begin_statement()?;
-    let (catalog, _) = bind::catalog(&session.db, cx, &mut scope).await?;
+    let (state, scope, catalog) = bind::look(session, cx).await?;
     if let Some(schema) = catalog.schemas.values().next() {
         return Err(Error::unsupported("the script of a database with several schemas")
             .with_detail(format!("beside \"public\" there is \"{schema}\"")));

@@ -2,40 +2,30 @@
 //! as literals.
 
 use super::arrays::{array_of, text_of};
-use super::{ResultType, Scalar, TypedCall, Value, Volatility, untyped};
+use super::{Scalar, typed_entry};
 use crate::datum::Datum;
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 
-const fn entry(
-    name: &'static str,
-    args: &'static [SqlType],
-    result: SqlType,
-    strict: bool,
-    typed: fn(&TypedCall<'_>) -> Result<Value>,
-) -> Scalar {
-    let (result, volatility) = (ResultType::Fixed(result), Volatility::Immutable);
-    Scalar { name, args, variadic: false, result, strict, volatility, eval: untyped, typed: Some(typed) }
-}
-
 use SqlType::{Bool, Int4, Text, Unknown};
 
 /// A label's place among the labels.
-pub static RANK: Scalar = entry("enum rank", &[Unknown, SqlType::ANY_ARRAY], Int4, true, |call| {
+pub static RANK: Scalar = typed_entry("enum rank", &[Unknown, SqlType::ANY_ARRAY], Int4, true, |call| {
     call.rows(true, |values| place(values).map(|place| Datum::Int4(place.unwrap_or(0) as i32)))
 });
 
 /// A text as a label: the text, the labels, the type's name.
-pub static READ: Scalar = entry("enum read", &[Text, SqlType::ANY_ARRAY, Text], Unknown, true, |call| {
-    call.rows(true, |values| match place(values)? {
-        Some(_) => Ok(values[0].clone()),
-        None => Err(no_label(text_of(&values[2])?, text_of(&values[0])?)),
-    })
-});
+pub static READ: Scalar =
+    typed_entry("enum read", &[Text, SqlType::ANY_ARRAY, Text], Unknown, true, |call| {
+        call.rows(true, |values| match place(values)? {
+            Some(_) => Ok(values[0].clone()),
+            None => Err(no_label(text_of(&values[2])?, text_of(&values[0])?)),
+        })
+    });
 
 /// The texts of an array as labels: the array, the labels, the type's name.
 pub static READ_ALL: Scalar =
-    entry("enums read", &[SqlType::ANY_ARRAY, SqlType::ANY_ARRAY, Text], Unknown, true, |call| {
+    typed_entry("enums read", &[SqlType::ANY_ARRAY, SqlType::ANY_ARRAY, Text], Unknown, true, |call| {
         let element = call.result.element().unwrap_or(Text);
         call.rows(true, |values| {
             let (mut array, labels) = ((**array_of(&values[0])?).clone(), array_of(&values[1])?);
@@ -50,12 +40,13 @@ pub static READ_ALL: Scalar =
     });
 
 /// A value that has passed a constraint: the value, whether it does, the domain, the constraint's name (NULL: NOT NULL).
-pub static CHECKED: Scalar = entry("domain check", &[Unknown, Bool, Text, Text], Unknown, false, |call| {
-    call.rows(false, |values| match &values[1] {
-        Datum::Bool(false) => Err(violated(&values[2], &values[3])),
-        _ => Ok(values[0].clone()),
-    })
-});
+pub static CHECKED: Scalar =
+    typed_entry("domain check", &[Unknown, Bool, Text, Text], Unknown, false, |call| {
+        call.rows(false, |values| match &values[1] {
+            Datum::Bool(false) => Err(violated(&values[2], &values[3])),
+            _ => Ok(values[0].clone()),
+        })
+    });
 
 fn place(values: &[Datum]) -> Result<Option<usize>> {
     let label = text_of(&values[0])?;

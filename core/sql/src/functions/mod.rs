@@ -130,6 +130,18 @@ pub struct Scalar {
     pub typed: Option<fn(&TypedCall<'_>) -> Result<Value>>,
 }
 
+/// A function that must know the types of its arguments, and gives the same for the same.
+const fn typed_entry(
+    name: &'static str,
+    args: &'static [SqlType],
+    result: SqlType,
+    strict: bool,
+    typed: fn(&TypedCall<'_>) -> Result<Value>,
+) -> Scalar {
+    let (result, volatility) = (ResultType::Fixed(result), Volatility::Immutable);
+    Scalar { name, args, variadic: false, result, strict, volatility, eval: untyped, typed: Some(typed) }
+}
+
 /// A call of a function that must know its types.
 pub struct TypedCall<'a> {
     /// What it may look at.

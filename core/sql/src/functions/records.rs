@@ -1,50 +1,39 @@
 //! Row values: made, taken apart, tested for NULLs. The binder calls these by their places here; only `row_to_json` has a name.
 
-use super::{ResultType, Scalar, TypedCall, Value, Volatility, json_build, untyped};
+use super::{Scalar, TypedCall, Value, Volatility, json_build, typed_entry};
 use crate::datum::Datum;
 use crate::record::{Field, RecordValue};
 use crate::types::SqlType;
 use orrery_base::{Error, Result, SqlState};
 
-const fn entry(
-    name: &'static str,
-    args: &'static [SqlType],
-    variadic: bool,
-    result: SqlType,
-    strict: bool,
-    typed: fn(&TypedCall<'_>) -> Result<Value>,
-) -> Scalar {
-    let (result, volatility) = (ResultType::Fixed(result), Volatility::Immutable);
-    Scalar { name, args, variadic, result, strict, volatility, eval: untyped, typed: Some(typed) }
-}
-
 const RECORD: SqlType = SqlType::Record(0);
 
 /// `ROW(…)`: the names of its fields as an array, then their values.
-pub static ROW: Scalar = entry("row", &[SqlType::Unknown], true, RECORD, false, row);
+pub static ROW: Scalar =
+    Scalar { variadic: true, ..typed_entry("row", &[SqlType::Unknown], RECORD, false, row) };
 
 /// A field of a row value, by its place from 0.
-pub static FIELD: Scalar = entry("field", &[RECORD, SqlType::Int4], false, SqlType::Unknown, true, field);
+pub static FIELD: Scalar = typed_entry("field", &[RECORD, SqlType::Int4], SqlType::Unknown, true, field);
 
 /// Whether all fields are NULL, or the row itself.
-pub static ALL_NULL: Scalar = entry("row is null", &[RECORD], false, SqlType::Bool, false, |call| {
+pub static ALL_NULL: Scalar = typed_entry("row is null", &[RECORD], SqlType::Bool, false, |call| {
     nulls(call, |record| record.is_none_or(|record| record.fields.iter().all(|it| it.value.is_null())))
 });
 
 /// Whether no field is NULL, nor the row itself.
-pub static NONE_NULL: Scalar = entry("row is not null", &[RECORD], false, SqlType::Bool, false, |call| {
+pub static NONE_NULL: Scalar = typed_entry("row is not null", &[RECORD], SqlType::Bool, false, |call| {
     nulls(call, |record| record.is_some_and(|record| record.fields.iter().all(|it| !it.value.is_null())))
 });
 
 /// A text as a row: the text, and an empty row of the type.
 pub static READ: Scalar = Scalar {
     volatility: Volatility::Stable,
-    ..entry("row read", &[SqlType::Text, RECORD], false, RECORD, true, read)
+    ..typed_entry("row read", &[SqlType::Text, RECORD], RECORD, true, read)
 };
 
 pub(super) static ENTRIES: &[Scalar] = &[
-    entry("row_to_json", &[RECORD], false, SqlType::Json, true, json_build::row_to_json),
-    entry("row_to_json", &[RECORD, SqlType::Bool], false, SqlType::Json, true, json_build::row_to_json),
+    typed_entry("row_to_json", &[RECORD], SqlType::Json, true, json_build::row_to_json),
+    typed_entry("row_to_json", &[RECORD, SqlType::Bool], SqlType::Json, true, json_build::row_to_json),
 ];
 
 fn row(call: &TypedCall<'_>) -> Result<Value> {

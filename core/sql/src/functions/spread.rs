@@ -2,7 +2,7 @@
 //! arguments as its array has elements.
 
 use super::arrays::array_of;
-use super::{ResultType, Scalar, TypedCall, Value, Volatility, json_build, jsons, strings, texts, untyped};
+use super::{Scalar, TypedCall, Value, Volatility, json_build, jsons, strings, texts, typed_entry};
 use crate::columns;
 use crate::datum::Datum;
 use crate::types::SqlType;
@@ -44,22 +44,14 @@ fn spread(
     })
 }
 
-const fn entry(
-    name: &'static str,
-    args: &'static [SqlType],
-    result: SqlType,
-    strict: bool,
-    typed: fn(&TypedCall<'_>) -> Result<Value>,
-) -> Scalar {
-    let (result, volatility) = (ResultType::Fixed(result), Volatility::Stable);
-    Scalar { name, args, variadic: false, result, strict, volatility, eval: untyped, typed: Some(typed) }
-}
-
 macro_rules! spread {
     ($name:literal, [$($arg:expr),*] => $result:expr, $inner:expr) => {
-        entry(concat!("variadic ", $name), &[$($arg,)* SqlType::ANY_ARRAY], $result, false, |call| {
-            spread(call, false, $inner)
-        })
+        Scalar {
+            volatility: Volatility::Stable,
+            ..typed_entry(concat!("variadic ", $name), &[$($arg,)* SqlType::ANY_ARRAY], $result, false, |call| {
+                spread(call, false, $inner)
+            })
+        }
     };
 }
 
@@ -74,9 +66,12 @@ pub(super) static ENTRIES: &[Scalar] = &[
         strings::concatenate(call, false)
     }),
     spread!("concat_ws", [Text] => Text, |call| strings::concatenate(call, true)),
-    entry("variadic format", &[Text, SqlType::ANY_ARRAY], Text, false, |call| {
-        spread(call, true, texts::formats)
-    }),
+    Scalar {
+        volatility: Volatility::Stable,
+        ..typed_entry("variadic format", &[Text, SqlType::ANY_ARRAY], Text, false, |call| {
+            spread(call, true, texts::formats)
+        })
+    },
     spread!("num_nulls", [] => Int4, |call| texts::count_nulls(call, true)),
     spread!("num_nonnulls", [] => Int4, |call| texts::count_nulls(call, false)),
     spread!("json_build_array", [] => Json, |call| json_build::build_array(call, false)),

@@ -1,36 +1,25 @@
 //! What functions of the catalog answer about an object by its number. The binder calls these with what the catalog says as literals.
 
 use super::arrays::{array_of, text_of};
-use super::{ResultType, Scalar, TypedCall, Value, Volatility, untyped};
+use super::{Scalar, typed_entry};
 use crate::datum::Datum;
 use crate::types::SqlType;
 use orrery_base::{Error, Result};
 
-const fn entry(
-    name: &'static str,
-    args: &'static [SqlType],
-    result: SqlType,
-    strict: bool,
-    typed: fn(&TypedCall<'_>) -> Result<Value>,
-) -> Scalar {
-    let (result, volatility) = (ResultType::Fixed(result), Volatility::Immutable);
-    Scalar { name, args, variadic: false, result, strict, volatility, eval: untyped, typed: Some(typed) }
-}
-
 use SqlType::{Int4, Int8, Text, Unknown};
 
 /// The number itself, as one of another kind of object.
-pub static RETYPE: Scalar = entry("retype", &[Unknown], Unknown, true, |call| Ok(call.args[0].clone()));
+pub static RETYPE: Scalar = typed_entry("retype", &[Unknown], Unknown, true, |call| Ok(call.args[0].clone()));
 
 /// The text of a number: the number, the known numbers in order, their texts. NULL for others.
 pub static LOOKUP: Scalar =
-    entry("lookup", &[Int8, SqlType::ANY_ARRAY, SqlType::ANY_ARRAY], Text, true, |call| {
+    typed_entry("lookup", &[Int8, SqlType::ANY_ARRAY, SqlType::ANY_ARRAY], Text, true, |call| {
         call.rows(true, |values| Ok(find(values)?.unwrap_or(Datum::Null)))
     });
 
 /// The same; the digits of others, and of 0 a dash.
 pub static NAME: Scalar =
-    entry("reg name", &[Int8, SqlType::ANY_ARRAY, SqlType::ANY_ARRAY], Text, true, |call| {
+    typed_entry("reg name", &[Int8, SqlType::ANY_ARRAY, SqlType::ANY_ARRAY], Text, true, |call| {
         call.rows(true, |values| match (find(values)?, number(&values[0])?) {
             (Some(name), _) => Ok(name),
             (None, 0) => Ok(Datum::Text("-".into())),
@@ -40,7 +29,7 @@ pub static NAME: Scalar =
 
 /// `format_type`: the number, the modifier, the known numbers in order, their names.
 pub static FORMAT_TYPE: Scalar =
-    entry("format type", &[Int8, Int4, SqlType::ANY_ARRAY, SqlType::ANY_ARRAY], Text, false, |call| {
+    typed_entry("format type", &[Int8, Int4, SqlType::ANY_ARRAY, SqlType::ANY_ARRAY], Text, false, |call| {
         call.rows(false, |values| {
             if values[0].is_null() {
                 return Ok(Datum::Null);

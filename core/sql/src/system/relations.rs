@@ -237,6 +237,7 @@ pub(super) fn is_seen(catalog: &Catalog, stored: &str) -> bool {
     !is_temporary(stored) || catalog.temporary.as_ref().is_some_and(|prefix| stored.starts_with(&**prefix))
 }
 
+#[derive(Default)]
 struct Class<'a> {
     number: i64,
     name: &'a str,
@@ -321,22 +322,7 @@ fn classes(catalog: &Catalog) -> Vec<Vec<Datum>> {
         ));
         let index = |number, name: &str, column_count| {
             let (kind, method, tuples) = ("i", oids::BTREE, Some(0));
-            let (row_type, check_count, has_index, has_triggers) = (0, 0, false, false);
-            class(
-                catalog,
-                &Class {
-                    number,
-                    name,
-                    kind,
-                    row_type,
-                    method,
-                    column_count,
-                    check_count,
-                    tuples,
-                    has_index,
-                    has_triggers,
-                },
-            )
+            class(catalog, &Class { number, name, kind, method, column_count, tuples, ..Class::default() })
         };
         if let Some(name) = &table.primary_key_name {
             rows.push(index(oids::primary_key(table), name, table.primary_key.len()));
@@ -350,22 +336,7 @@ fn classes(catalog: &Catalog) -> Vec<Vec<Datum>> {
         }
     }
     let plain = |number, name, kind, row_type, column_count| {
-        let (method, check_count, tuples, has_index, has_triggers) = (0, 0, None, false, false);
-        class(
-            catalog,
-            &Class {
-                number,
-                name,
-                kind,
-                row_type,
-                method,
-                column_count,
-                check_count,
-                tuples,
-                has_index,
-                has_triggers,
-            },
-        )
+        class(catalog, &Class { number, name, kind, row_type, column_count, ..Class::default() })
     };
     for view in catalog.views.values() {
         rows.push(plain(oids::of(view.id), &view.name, "v", oids::row_type(view.id), view.columns.len()));

@@ -302,14 +302,20 @@ impl WriteSet {
         self.frozen.clone()
     }
 
-    /// The frozen writes could not be written out: they are as before. Nothing was written since they were frozen, and nobody else holds them.
+    /// The frozen writes could not be written out: they are as before, unless something was written since, or another
+    /// task is writing them out; then they stay frozen until the next attempt.
     pub fn thaw(&mut self) {
-        if self.is_memory_empty()
-            && let Some(frozen) = self.frozen.take().and_then(Arc::into_inner)
-        {
-            self.long = Footprint { bytes: 0, ..frozen.footprint() };
-            self.trees = frozen.into_trees();
-            self.count_bytes();
+        if !self.is_memory_empty() {
+            return;
+        }
+        match self.frozen.take().map(Arc::try_unwrap) {
+            Some(Ok(frozen)) => {
+                self.long = Footprint { bytes: 0, ..frozen.footprint() };
+                self.trees = frozen.into_trees();
+                self.count_bytes();
+            }
+            Some(Err(held)) => self.frozen = Some(held),
+            None => {}
         }
     }
 
@@ -638,6 +644,32 @@ mod tests {
             assert_eq!(rows, model);
             assert!(tree.is_none_or(|tree| (1..tree.len()).all(|i| tree.key(i - 1) < tree.key(i))));
         }
+    }
+
+    #[test]
+    fn what_is_frozen_comes_back_but_not_from_under_another() {
+        let mut set = WriteSet::default();
+        set.write(TREE, b"b", Some(b"old"), 1);
+        set.write(TREE, b"a", Some(b"1"), 1);
+        set.write(TREE, b"b", Some(b"2"), 2);
+        let before = set.byte_count();
+        let held = set.freeze().expect("there are writes");
+        set.thaw();
+        assert!(set.has_spilled(), "somebody writes it out");
+        assert_eq!(set.get(TREE, b"a", u32::MAX), OwnWrite::Value(b"1"));
+        assert_eq!(set.get(TREE, b"b", 2), OwnWrite::Value(b"old"));
+        drop(held);
+        set.thaw();
+        assert!(!set.has_spilled() && set.byte_count() == before);
+        assert_eq!(set.get(TREE, b"b", u32::MAX), OwnWrite::Value(b"2"));
+        assert!(!set.rollback_to(2));
+        assert_eq!(set.get(TREE, b"b", u32::MAX), OwnWrite::Value(b"old"));
+        drop(set.freeze());
+        set.write(TREE, b"a", None, 3);
+        set.thaw();
+        assert!(set.has_spilled(), "newer writes lie over it");
+        assert_eq!(set.get(TREE, b"a", u32::MAX), OwnWrite::Deleted);
+        assert_eq!(set.get(TREE, b"a", 3), OwnWrite::Value(b"1"));
     }
 
     #[test]

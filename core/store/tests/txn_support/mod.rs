@@ -283,3 +283,14 @@ impl<T> Driver<T> {
         self.answer(index).unwrap()
     }
 }
+
+/// Runs a world for each of so many seeds from 0 on, or for those that the environment names.
+#[allow(clippy::disallowed_methods, reason = "which seeds to run is asked of the environment")]
+pub fn each_seed(count: u64, world: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    let told = |name| std::env::var(name).ok().and_then(|it| it.parse().ok());
+    let (first, count) = (told("TXN_SEED").unwrap_or(0), told("TXN_SEEDS").unwrap_or(count));
+    for seed in first..first + count {
+        let result = std::panic::catch_unwind(|| world(seed));
+        assert!(result.is_ok(), "seed {seed}: rerun with TXN_SEED={seed} TXN_SEEDS=1");
+    }
+}
