@@ -199,3 +199,40 @@ fn several_schemas_are_refused() {
     assert!(refused.status != 0 && refused.out.is_empty(), "{refused:?}");
     assert!(refused.err.contains("0A000") && refused.err.contains("there is \"s\""), "{refused:?}");
 }
+
+/// On everything that may have one.
+#[test]
+fn comments_go_and_come_back() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let made = "CREATE TYPE e AS ENUM ('a'); CREATE TYPE c AS (x integer, \"Y\" text); CREATE DOMAIN d AS integer CHECK (value > 0);
+        CREATE SEQUENCE s; CREATE TABLE \"T t\" (id integer PRIMARY KEY, n d, CONSTRAINT positive CHECK (id > 0));
+        CREATE INDEX by_n ON \"T t\" (n); CREATE VIEW v AS SELECT id FROM \"T t\";
+        CREATE TEMP TABLE passing (a integer); COMMENT ON TABLE passing IS 'not exported';";
+    let mut comments: Vec<String> = [
+        "TYPE e",
+        "TYPE c",
+        "COLUMN c.\"Y\"",
+        "DOMAIN d",
+        "SEQUENCE s",
+        "TABLE \"T t\"",
+        "COLUMN \"T t\".n",
+        "CONSTRAINT positive ON \"T t\"",
+        "INDEX by_n",
+        "INDEX \"T t_pkey\"",
+        "VIEW v",
+        "COLUMN v.id",
+        "SCHEMA public",
+    ]
+    .iter()
+    .map(|on| format!("COMMENT ON {on} IS 'it''s on {}';", on.replace('\'', "''")))
+    .collect();
+    run(home, &["a.db"], &format!("{made}\n{}", comments.join("\n"))).ok();
+    let script = run(home, &["export", "a.db"], "").ok();
+    let mut found: Vec<&str> = script.lines().filter(|line| line.starts_with("COMMENT")).collect();
+    found.sort_unstable();
+    comments.sort();
+    assert_eq!(found, comments);
+    run(home, &["b.db"], &script).ok();
+    assert_eq!(run(home, &["export", "b.db"], "").ok(), script);
+}

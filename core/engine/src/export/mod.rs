@@ -10,6 +10,7 @@
 //! It deliberately knows nothing of files and formats: who asks reads the rows and writes the script. Temporary tables, statistics and
 //! the history are no part of it.
 
+mod comments;
 mod relations;
 mod words;
 
@@ -66,6 +67,7 @@ pub(crate) async fn script(session: &Session, cx: &Cx) -> Result<SchemaScript> {
     script.tables();
     script.after_the_rows();
     script.views();
+    script.out.after.extend(comments::statements(&catalog));
     script.positions(&positions);
     Ok(script.out)
 }

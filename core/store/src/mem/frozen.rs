@@ -43,6 +43,11 @@ impl FrozenWrites {
         self.footprint
     }
 
+    /// Bytes of memory taken, about.
+    pub fn byte_count(&self) -> usize {
+        self.trees.values().map(|tree| tree.writes.byte_count() + size_of_val(&*tree.order)).sum()
+    }
+
     /// How many keys.
     pub fn key_count(&self) -> usize {
         self.trees.values().map(|tree| tree.order.len()).sum()

@@ -57,6 +57,12 @@ impl SealedTree {
         (key, Some(value))
     }
 
+    /// Bytes of memory taken.
+    pub(super) fn byte_count(&self) -> usize {
+        let order = self.order.as_ref().map_or(0, |order| size_of_val(&**order));
+        self.arena.reserved_bytes() + size_of_val(&*self.entries) + order
+    }
+
     /// The indexes of the keys within `bounds`.
     pub fn span(&self, bounds: KeyBounds<'_>) -> (usize, usize) {
         sorted_span(self.len(), bounds, |index| self.key(index))

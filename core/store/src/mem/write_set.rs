@@ -202,8 +202,12 @@ impl TreeWrites {
     }
 
     pub(super) fn byte_count(&self) -> usize {
-        let indexed = self.numbers.byte_count() + self.ordered.len() * 48;
-        self.arena.reserved_bytes() + self.entries.len() * ENTRY_BYTES + indexed
+        self.data_bytes() + self.numbers.byte_count() + self.ordered.len() * 48
+    }
+
+    /// Without the index.
+    fn data_bytes(&self) -> usize {
+        self.arena.reserved_bytes() + self.entries.len() * ENTRY_BYTES
     }
 
     fn seal(self) -> SealedTree {
@@ -293,7 +297,8 @@ impl WriteSet {
     /// Makes the writes so far ready to be written out, unless others are under way already; `None`: there are none.
     pub fn freeze(&mut self) -> Option<Arc<FrozenWrites>> {
         if self.frozen.is_none() && !self.is_memory_empty() {
-            let footprint = Footprint { bytes: self.byte_count as u64, ..self.long };
+            let data_bytes: usize = self.trees.values().map(TreeWrites::data_bytes).sum();
+            let footprint = Footprint { bytes: data_bytes as u64, ..self.long };
             let trees = std::mem::take(&mut self.trees);
             self.frozen = Some(Arc::new(FrozenWrites::new(trees, footprint)));
             self.long = Footprint::default();
@@ -330,7 +335,7 @@ impl WriteSet {
 
     fn count_bytes(&mut self) {
         let memory: usize = self.trees.values().map(TreeWrites::byte_count).sum();
-        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.footprint().bytes as usize);
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.byte_count());
         self.byte_count = memory + frozen;
     }
 
@@ -348,9 +353,10 @@ impl WriteSet {
     #[inline]
     pub fn write(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>, sequence: u32) {
         let writes = self.trees.entry(tree).or_default();
-        let reserved = writes.arena.reserved_bytes();
+        let before = writes.byte_count();
         writes.write(key, value, sequence);
-        self.byte_count += ENTRY_BYTES + writes.arena.reserved_bytes() - reserved;
+        // The index may have shrunk, when it was sorted.
+        self.byte_count = self.byte_count + writes.byte_count() - before;
         if let Some(value) = value.filter(|value| value.len() > INLINE_VALUE_BYTES_MAX) {
             self.long.long_bytes += value.len() as u64;
             self.long.long_count += 1;
@@ -453,7 +459,6 @@ impl WriteSet {
         dropped.dedup();
         assert!(self.frozen.is_none(), "what is on its way out arrives or comes back before the end");
         let mut sealed = SealedWrites {
-            byte_count: self.byte_count,
             long: self.long,
             pieces: self.pieces,
             undone: self.undone,
@@ -462,7 +467,9 @@ impl WriteSet {
         for (tree, writes) in self.trees {
             // A dropped tree ends empty, whatever was written to it before or after.
             if !writes.entries.is_empty() && dropped.binary_search(&tree).is_err() {
-                sealed.trees.insert(tree, writes.seal());
+                let writes = writes.seal();
+                sealed.byte_count += writes.byte_count();
+                sealed.trees.insert(tree, writes);
             }
         }
         sealed.dropped = dropped;
