@@ -1,5 +1,6 @@
-//! COPY … FROM: text arriving in pieces becomes rows, inserted batch by batch by the same code as INSERT.
+//! COPY … FROM: text arriving in pieces becomes rows, inserted batch by batch by the same code as INSERT. COPY … TO is in `out.rs`.
 
+mod out;
 mod records;
 
 use crate::bind::CopyFrom;
@@ -10,6 +11,7 @@ use crate::plan::{Field, Insert, Op, Plan, PlanNode};
 use crate::text;
 use crate::types::SqlType;
 use orrery_base::{Cx, Error, Result, SqlState, limits};
+pub use out::CopyOut;
 use records::{Cells, Records};
 
 /// A COPY under way.

@@ -246,6 +246,7 @@ mod tests {
             null: String::new(),
             quote: b'"',
             escape: b'"',
+            force_quote: crate::bind::ForceQuote::Never,
         }
     }
 

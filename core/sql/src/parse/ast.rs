@@ -83,6 +83,7 @@ pub enum Statement {
         cascade: bool,
     },
     Copy(Copy),
+    CopyTo(CopyTo),
     Begin(TransactionModes),
     Commit {
         chain: bool,

@@ -12,6 +12,7 @@ mod array;
 mod as_of;
 pub mod ast;
 mod comments;
+mod copy;
 mod create_as;
 mod cursor;
 mod ddl;

@@ -428,6 +428,26 @@ pub struct Copy {
     pub options: Vec<(Name, CopyValue)>,
 }
 
+/// COPY … TO
+#[derive(Clone, Debug)]
+pub struct CopyTo {
+    /// What is copied.
+    pub source: CopySource,
+    /// A file's name; `None` is STDOUT.
+    pub file: Option<String>,
+    /// As [`Copy::options`].
+    pub options: Vec<(Name, CopyValue)>,
+}
+
+/// What COPY … TO reads.
+#[derive(Clone, Debug)]
+pub enum CopySource {
+    /// A table, and which columns; none: all.
+    Table(Name, Vec<Name>),
+    /// A query, or a change with RETURNING.
+    Statement(Box<super::Statement>),
+}
+
 /// The value of a COPY option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyValue {
@@ -437,6 +457,10 @@ pub enum CopyValue {
     Word(String),
     /// A string.
     String(String),
+    /// `*`
+    Star,
+    /// Columns' names.
+    Names(Vec<Name>),
 }
 
 /// LOCK TABLE
