@@ -144,7 +144,7 @@ class Record:
             return before + [head] + sql
         oids, rows, tag = outcome
         if oids is None:
-            counted = re.fullmatch(r"(?:INSERT 0|UPDATE|DELETE|COPY) (\d+)", tag)
+            counted = re.fullmatch(r"(?:INSERT 0|UPDATE|DELETE|MERGE|COPY) (\d+)", tag)
             return before + [f"statement count {counted[1]}" if counted else "statement ok"] + sql
         modes = [word for word in self.head[2:] if word.endswith("sort")] if self.head[0] == "query" else []
         letters = "".join(TYPE_LETTERS.get(oid, "T" if oid >= 16384 or oid in (2249, 2287) else "?") for oid in oids) or "?"

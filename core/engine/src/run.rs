@@ -436,6 +436,7 @@ async fn run_part(cx: &Cx, statement: &Statement, context: &ExecContext) -> Resu
         Statement::Insert(insert) => exec::insert(cx, context, insert).await,
         Statement::Update(update) => exec::update(cx, context, update).await,
         Statement::Delete(delete) => exec::delete(cx, context, delete).await,
+        Statement::Merge(merge) => exec::merge(cx, context, merge).await,
         Statement::Query(plan) => {
             let mut query = Query::open(Arc::new(plan.clone()), context.clone());
             let (mut row_count, mut returning) = (0, Vec::new());
@@ -483,6 +484,7 @@ pub(crate) fn command_of(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::Merge(_) => "MERGE",
         Statement::With(with) => command_of(&with.main),
     }
 }

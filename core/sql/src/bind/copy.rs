@@ -45,6 +45,9 @@ impl Binder<'_> {
                     ast::Statement::Delete(it) => Some(&it.returning),
                     _ => None,
                 };
+                if matches!(**statement, ast::Statement::Merge(_)) {
+                    return Err(Error::unsupported("MERGE in COPY"));
+                }
                 if returning.is_some_and(Option::is_none) {
                     let message = "COPY query must have a RETURNING clause";
                     return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message));

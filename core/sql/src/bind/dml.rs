@@ -143,7 +143,7 @@ impl Binder<'_> {
         })
     }
 
-    fn check_width(
+    pub(super) fn check_width(
         &self,
         rows: &&[Vec<ast::Expr>],
         targets: usize,
@@ -621,7 +621,7 @@ fn is_select(query: &ast::Query) -> bool {
     }
 }
 
-fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
+pub(super) fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
     let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
     let refused = Error::new(SqlState::GENERATED_ALWAYS, message).at(at);
     if column.generated.is_some() {

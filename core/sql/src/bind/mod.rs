@@ -26,6 +26,7 @@ mod group;
 mod index;
 mod lock_table;
 mod locking;
+mod merge;
 mod names;
 mod query;
 mod record;
@@ -286,6 +287,7 @@ pub fn bind(
         ast::Statement::Insert(insert) => bind_insert(binder, insert),
         ast::Statement::Update(update) => bind_update(binder, update),
         ast::Statement::Delete(delete) => bind_delete(binder, delete),
+        ast::Statement::Merge(merge) => merge::bind_merge(binder, merge),
         ast::Statement::CreateView(create) => {
             // It has no parameters, whatever the session would give.
             binder.params.clear();

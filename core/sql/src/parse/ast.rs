@@ -37,6 +37,7 @@ pub enum Statement {
     Insert(Insert),
     Update(Update),
     Delete(Delete),
+    Merge(Merge),
     CreateTable(CreateTable),
     DropTable {
         names: Vec<Name>,

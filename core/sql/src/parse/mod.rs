@@ -22,6 +22,7 @@ mod keywords;
 mod lexer;
 mod literal;
 mod lock;
+mod merge;
 mod parser;
 mod query;
 mod schemas;

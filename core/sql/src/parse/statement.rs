@@ -27,6 +27,7 @@ impl Parser<'_> {
             "insert" => self.insert(Vec::new()).map(Statement::Insert),
             "update" => self.update(Vec::new()).map(Statement::Update),
             "delete" => self.delete(Vec::new()).map(Statement::Delete),
+            "merge" => self.merge(Vec::new()).map(Statement::Merge),
             "create" => self.create(token.at),
             "drop" => self.drop(token.at),
             "alter" => self.alter(token.at),
@@ -84,7 +85,9 @@ impl Parser<'_> {
             if self.accept("delete")? {
                 return self.delete(query).map(Statement::Delete);
             }
-            self.refuse_word("merge", "MERGE")?;
+            if self.accept("merge")? {
+                return self.merge(query).map(Statement::Merge);
+            }
             let mut rest = self.query()?;
             query.append(&mut rest.with);
             return Ok(Statement::Query(super::ast::Query { with: query, at, ..rest }));
@@ -94,7 +97,7 @@ impl Parser<'_> {
 
     /// A change of rows in WITH, if one begins here.
     pub(super) fn change(&mut self) -> Result<Option<Statement>> {
-        self.refuse_word("merge", "MERGE")?;
+        self.refuse_word("merge", "MERGE in WITH or COPY")?;
         self.nested(|parser| {
             Ok(if parser.accept("insert")? {
                 Some(Statement::Insert(parser.insert(Vec::new())?))
@@ -108,7 +111,7 @@ impl Parser<'_> {
         })
     }
 
-    fn alias(&mut self) -> Result<Option<Name>> {
+    pub(super) fn alias(&mut self) -> Result<Option<Name>> {
         Ok(if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? })
     }
 

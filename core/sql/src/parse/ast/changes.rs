@@ -130,6 +130,56 @@ pub struct Delete {
     pub returning: Option<Vec<SelectItem>>,
 }
 
+/// MERGE
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
+    /// Into which table.
+    pub table: Name,
+    /// AS
+    pub alias: Option<Name>,
+    /// USING
+    pub source: TableExpr,
+    /// ON
+    pub on: Expr,
+    /// WHEN …
+    pub clauses: Vec<MergeClause>,
+}
+
+/// WHEN [NOT] MATCHED
+#[derive(Clone, Debug)]
+pub struct MergeClause {
+    /// MATCHED
+    pub matched: bool,
+    /// AND
+    pub condition: Option<Expr>,
+    /// THEN
+    pub action: MergeAction,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// What a clause of MERGE does.
+#[derive(Clone, Debug)]
+pub enum MergeAction {
+    /// DO NOTHING
+    Nothing,
+    /// DELETE
+    Delete,
+    /// UPDATE SET
+    Update(Vec<Assignment>),
+    /// INSERT
+    Insert {
+        /// The columns named.
+        columns: Vec<Name>,
+        /// OVERRIDING SYSTEM VALUE
+        override_identity: bool,
+        /// VALUES; none: DEFAULT VALUES.
+        values: Vec<Expr>,
+    },
+}
+
 /// CREATE VIEW
 #[derive(Clone, Debug)]
 pub struct CreateView {
