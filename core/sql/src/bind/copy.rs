@@ -136,6 +136,7 @@ pub(super) fn copy_format(options: &[(Name, CopyValue)], to: bool) -> Result<Cop
     let mut format = CopyFormat {
         csv,
         header: false,
+        header_match: false,
         delimiter,
         null: null.to_owned(),
         quote: b'"',
@@ -189,7 +190,10 @@ fn option(
                     "match" if to => {
                         return refused("cannot use \"match\" with HEADER in COPY TO".to_owned());
                     }
-                    "match" => return Err(Error::unsupported("COPY HEADER match").at(name.at)),
+                    "match" => {
+                        format.header_match = true;
+                        true
+                    }
                     _ => return Err(bad(name, "header requires a Boolean value or \"match\"".to_owned())),
                 },
             }

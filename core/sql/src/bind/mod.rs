@@ -24,6 +24,7 @@ mod foreign_key;
 mod from;
 mod group;
 mod index;
+mod like;
 mod lock_table;
 mod locking;
 mod merge;
@@ -257,6 +258,8 @@ pub struct CopyFormat {
     pub csv: bool,
     /// The first line is names, to be skipped.
     pub header: bool,
+    /// They must be those of the columns.
+    pub header_match: bool,
     /// Between values.
     pub delimiter: u8,
     /// What stands for NULL, unquoted.

@@ -242,6 +242,7 @@ mod tests {
         CopyFormat {
             csv: true,
             header: false,
+            header_match: false,
             delimiter: b',',
             null: String::new(),
             quote: b'"',

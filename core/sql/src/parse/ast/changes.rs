@@ -183,6 +183,8 @@ pub enum MergeAction {
 /// CREATE VIEW
 #[derive(Clone, Debug)]
 pub struct CreateView {
+    /// TEMPORARY
+    pub temporary: bool,
     /// Its name.
     pub name: Name,
     /// OR REPLACE
@@ -208,6 +210,19 @@ pub struct CreateTable {
     pub columns: Vec<ColumnDef>,
     /// Its constraints, those written at a column too.
     pub constraints: Vec<Constraint>,
+    /// LIKE
+    pub likes: Vec<Like>,
+}
+
+/// `LIKE table [INCLUDING …]` in CREATE TABLE.
+#[derive(Clone, Debug)]
+pub struct Like {
+    /// Behind how many of the written columns.
+    pub place: usize,
+    /// Which.
+    pub table: Name,
+    /// What is copied beside columns, types and NOT NULL: the words of INCLUDING.
+    pub including: Vec<String>,
 }
 
 /// CREATE TABLE AS, SELECT INTO
@@ -293,6 +308,8 @@ impl SequenceOptions {
 /// CREATE SEQUENCE
 #[derive(Clone, Debug)]
 pub struct CreateSequence {
+    /// TEMPORARY
+    pub temporary: bool,
     /// Its name.
     pub name: Name,
     /// IF NOT EXISTS
