@@ -31,7 +31,7 @@ mod state_hash;
 mod temporary;
 mod transaction;
 
-pub use copy::CopyIn;
+pub use copy::{CopyIn, CopyOut};
 pub use database::{Database, DatabaseOptions};
 pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,

@@ -9,6 +9,7 @@ use orrery_sql::civil::{DateOrder, DateStyle, IntervalStyle, Zone};
 use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::Level;
 use orrery_sql::text::FormatSettings;
+use std::collections::BTreeMap;
 
 /// The settings of one session.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Settings {
     pub search_path: String,
     /// The names in it; `None`: the default.
     pub path: Option<SearchPath>,
+    /// Hints for another planner that were given.
+    hints: BTreeMap<&'static str, String>,
 }
 
 /// What `search_path` is at first.
@@ -51,6 +54,7 @@ impl Default for Settings {
             application_name: String::new(),
             search_path: SEARCH_PATH.to_owned(),
             path: None,
+            hints: BTreeMap::new(),
         }
     }
 }
@@ -89,7 +93,67 @@ const FIXED: &[(&str, &str)] = &[
     ("standard_conforming_strings", "on"),
 ];
 
+/// Hints for PostgreSQL's planner, with its defaults: kept and shown, and of no meaning here. None changes an answer.
+const HINTS: &[(&str, &str)] = &[
+    ("cpu_index_tuple_cost", "0.005"),
+    ("cpu_operator_cost", "0.0025"),
+    ("cpu_tuple_cost", "0.01"),
+    ("cursor_tuple_fraction", "0.1"),
+    ("default_statistics_target", "100"),
+    ("effective_cache_size", "4GB"),
+    ("enable_bitmapscan", "on"),
+    ("enable_gathermerge", "on"),
+    ("enable_incremental_sort", "on"),
+    ("enable_indexonlyscan", "on"),
+    ("enable_material", "on"),
+    ("enable_memoize", "on"),
+    ("enable_mergejoin", "on"),
+    ("enable_parallel_append", "on"),
+    ("enable_parallel_hash", "on"),
+    ("enable_partition_pruning", "on"),
+    ("enable_partitionwise_aggregate", "off"),
+    ("enable_partitionwise_join", "off"),
+    ("enable_tidscan", "on"),
+    ("escape_string_warning", "on"),
+    ("force_parallel_mode", "off"),
+    ("from_collapse_limit", "8"),
+    ("geqo", "on"),
+    ("geqo_threshold", "12"),
+    ("hash_mem_multiplier", "2"),
+    ("jit", "on"),
+    ("jit_above_cost", "100000"),
+    ("join_collapse_limit", "8"),
+    ("maintenance_work_mem", "64MB"),
+    ("max_parallel_workers", "8"),
+    ("max_parallel_workers_per_gather", "2"),
+    ("min_parallel_index_scan_size", "512kB"),
+    ("min_parallel_table_scan_size", "8MB"),
+    ("parallel_leader_participation", "on"),
+    ("parallel_setup_cost", "1000"),
+    ("parallel_tuple_cost", "0.1"),
+    ("random_page_cost", "4"),
+    ("seq_page_cost", "1"),
+];
+
 impl Settings {
+    /// A hint of PostgreSQL's; `false` when there is none of this name. Errors: 22023.
+    fn set_hint(&mut self, name: &str, value: Option<&str>) -> Result<bool> {
+        let Some((hint, default)) = HINTS.iter().find(|hint| hint.0 == name) else { return Ok(false) };
+        let Some(value) = value else {
+            self.hints.remove(hint);
+            return Ok(true);
+        };
+        let shown = if matches!(*default, "on" | "off") {
+            on_off(boolean(name, value)?)
+        } else {
+            let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+            number.parse::<f64>().map_err(|_| invalid(name, value))?;
+            value.to_owned()
+        };
+        self.hints.insert(hint, shown);
+        Ok(true)
+    }
+
     /// SET name = value; `None` is DEFAULT. Errors: 42704 for an unknown name, 22023 for a value that does not fit, 55P02
     /// for a name whose value cannot change.
     pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
@@ -134,6 +198,7 @@ impl Settings {
                 self.path = (path != SEARCH_PATH).then(|| names.into());
             }
             "application_name" => self.application_name = value.unwrap_or_default().to_owned(),
+            _ if self.set_hint(&folded, value)? => {}
             _ => match method(&mut self.methods, &folded) {
                 Some(method) => *method = value.map_or(Ok(true), |value| boolean(name, value))?,
                 None => return set_fixed(name, &folded, value),
@@ -184,7 +249,12 @@ impl Settings {
             }
             _ => match FIXED.iter().find(|(fixed, _)| *fixed == folded) {
                 Some((_, value)) => (*value).to_owned(),
-                None => return Err(unknown(name)),
+                None => match HINTS.iter().find(|hint| hint.0 == folded) {
+                    Some((hint, default)) => {
+                        self.hints.get(hint).map_or((*default).to_owned(), String::clone)
+                    }
+                    None => return Err(unknown(name)),
+                },
             },
         })
     }
@@ -193,6 +263,7 @@ impl Settings {
     pub fn names() -> Vec<&'static str> {
         let mut names: Vec<_> = FIXED.iter().map(|(name, _)| *name).collect();
         names.extend(METHODS);
+        names.extend(HINTS.iter().map(|(name, _)| *name));
         names.extend([
             "application_name",
             "bytea_output",

@@ -147,7 +147,7 @@ impl Script<'_> {
             out.push(words::view(view));
         }
         let mut done = BTreeSet::new();
-        for view in self.catalog.views.values() {
+        for view in self.catalog.views.values().filter(|it| !is_temporary(&it.name)) {
             place(self.catalog, view, &mut done, &mut self.out.after);
         }
     }

@@ -4,7 +4,7 @@ use super::binder::Binder;
 use super::ddl::{derived_name, first_free};
 use super::dml::TableScope;
 use super::scope::no_table;
-use crate::catalog::{Action, Catalog, Column, ForeignKey, Table};
+use crate::catalog::{Action, Catalog, Column, ForeignKey, Table, is_temporary};
 use crate::ddl::NewTable;
 use crate::parse::ast::{Name, References};
 use crate::plan::{Referrer, Related, Relations};
@@ -92,7 +92,6 @@ impl Binder<'_> {
             }
         }
         let names: Vec<&str> = columns.iter().map(|column| column.text.as_str()).collect();
-        self.refuse_temporary(&table.name, "foreign key of a temporary table", target_name.at)?;
         let base = derived_name(&table.name, &names, "fkey");
         let name = match given {
             Some(name) if table.has_constraint(&name) => {
@@ -103,7 +102,9 @@ impl Binder<'_> {
             None => first_free(&base, |name| table.has_constraint(name)),
         };
         let is_itself = *self.stored(&target_name.text) == *table.name
-            || self.new_name(target_name).is_ok_and(|name| name.text == table.name);
+            || self
+                .temporary_name_if(is_temporary(&table.name), target_name)
+                .is_ok_and(|name| name.text == table.name);
         let (target, target_columns) = if is_itself {
             let keys: Vec<Vec<usize>> = table
                 .indexes
@@ -115,8 +116,12 @@ impl Binder<'_> {
             (table.id, found)
         } else {
             let stored = self.stored(&target_name.text);
-            self.refuse_temporary(&stored, "foreign key to a temporary table", target_name.at)?;
             let target = self.catalog.table(&stored).ok_or_else(|| no_table(target_name))?;
+            if is_temporary(&target.name) != is_temporary(&table.name) {
+                let kind = if is_temporary(&table.name) { "temporary" } else { "permanent" };
+                let message = format!("constraints on {kind} tables may reference only {kind} tables");
+                return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message));
+            }
             (target.id.0, key_of(target, target_columns)?)
         };
         if own.len() != target_columns.len() {

@@ -42,7 +42,7 @@ use crate::datum::Datum;
 use crate::functions::{AdvisoryCall, EvalContext, Run, SequencePool, SessionSequences};
 use arrow_array::ArrayRef;
 pub use build::{build_index, refuse_newer_rows};
-pub use dml::{check_foreign_key, delete, insert, insert_many, update};
+pub use dml::{check_foreign_key, delete, insert, insert_many, merge, update};
 pub use metrics::{NodeMetrics, RunMetrics};
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
