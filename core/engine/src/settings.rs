@@ -1,6 +1,7 @@
 //! Session settings: SET, SHOW and RESET. A setting that means something is a field; names that clients set out of habit
 //! are accepted only with the value that describes what Orrery does.
 
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use orrery_sql::bind::BindSettings;
 use orrery_sql::catalog::SearchPath;
@@ -277,7 +278,7 @@ impl Settings {
             "timezone",
             "work_mem",
         ]);
-        names.sort_unstable();
+        sorting::sort(&mut names);
         names
     }
 }

@@ -9,6 +9,7 @@ use crate::ddl::NewTable;
 use crate::parse::ast::{Name, References};
 use crate::plan::{Referrer, Related, Relations};
 use crate::types::SqlType;
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -199,7 +200,7 @@ fn key(
     let wanted = referenced(columns, names)?;
     let same = |key: &[usize]| key.len() == wanted.len() && key.iter().all(|column| wanted.contains(column));
     let mut distinct = wanted.clone();
-    distinct.sort_unstable();
+    sorting::sort(&mut distinct);
     distinct.dedup();
     let is_key = distinct.len() == wanted.len() && (same(primary) || unique.iter().any(|key| same(key)));
     if !is_key {
