@@ -63,6 +63,10 @@ const EVERYTHING: &str = r#"
     UPDATE c SET boss = 1 WHERE x = 5;
     CREATE VIEW z_first AS SELECT * FROM a WHERE id > 0;
     ALTER TABLE a ADD COLUMN more text DEFAULT 'more';
+    CREATE MATERIALIZED VIEW kept AS SELECT id, count(*) FROM z_first GROUP BY id;
+    CREATE UNIQUE INDEX kept_id ON kept (id DESC);
+    CREATE VIEW of_kept AS SELECT id FROM kept;
+    CREATE MATERIALIZED VIEW a_empty (n) AS SELECT count(*) FROM of_kept WITH NO DATA;
     CREATE VIEW b_second (one, "Two") AS SELECT count(*), max(id) FROM z_first;
     CREATE TABLE nothing ();
     INSERT INTO nothing DEFAULT VALUES;

@@ -377,7 +377,10 @@ fn refuse_writes(bound: &Bound) -> Result<()> {
         Bound::Control(Control::Copy(_)) => "COPY FROM",
         Bound::Control(Control::Analyze(_)) => "ANALYZE",
         Bound::Control(Control::Vacuum { .. }) => "VACUUM",
-        Bound::Control(Control::TableAs(_)) => "CREATE TABLE AS",
+        Bound::Control(Control::TableAs(create)) => match crate::run::ddl_command(&create.table) {
+            "CREATE TABLE" => "CREATE TABLE AS",
+            other => other,
+        },
         Bound::Control(_) => return Ok(()),
     };
     let message = format!("cannot execute {what} in a read-only transaction");

@@ -515,6 +515,7 @@ async fn table_as(running: &mut Running<'_>, create: &TableAs, ready: &Ready) ->
     // One level deep: it is an INSERT.
     let filled = Box::pin(running.prepared(&insert, Params::One(Vec::new()))).await?;
     match filled {
+        Execution::Done(_) if matches!(create.table, ddl::Ddl::Truncate { .. }) => Ok(made),
         Execution::Done(tag) => Ok(Execution::Done(Tag { command: "SELECT", ..tag })),
         rows @ Execution::Rows(_) => Ok(rows),
     }

@@ -453,6 +453,7 @@ async fn run_part(cx: &Cx, statement: &Statement, context: &ExecContext) -> Resu
 /// The command tag of DDL.
 pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
     match ddl {
+        Ddl::CreateTable(new) if new.materialized.is_some() => "CREATE MATERIALIZED VIEW",
         Ddl::CreateTable(_) => "CREATE TABLE",
         Ddl::DropTable { .. } => "DROP TABLE",
         Ddl::Schema(SchemaChange::Create(_)) => "CREATE SCHEMA",
@@ -472,6 +473,7 @@ pub(crate) fn ddl_command(ddl: &Ddl) -> &'static str {
         Ddl::DropSequence { .. } => "DROP SEQUENCE",
         Ddl::CreateIndex { .. } => "CREATE INDEX",
         Ddl::DropIndex(_) => "DROP INDEX",
+        Ddl::Truncate { refreshes: Some(_), .. } => "REFRESH MATERIALIZED VIEW",
         Ddl::Truncate { .. } => "TRUNCATE TABLE",
         Ddl::Nothing(_) => "",
     }

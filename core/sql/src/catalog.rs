@@ -17,6 +17,8 @@ pub struct Catalog {
     pub tables: BTreeMap<String, Arc<Table>>,
     /// Views, by name: tables, views and indexes share one space of names.
     pub views: BTreeMap<String, Arc<View>>,
+    /// Materialized views, by the id of the table that has their rows.
+    pub materialized: BTreeMap<u32, Arc<View>>,
     /// By name: which table holds the index.
     pub index_owner: BTreeMap<String, String>,
     /// By sequence id.
@@ -151,6 +153,8 @@ pub struct View {
     pub text: String,
     /// Ids of the tables and views that its query names.
     pub depends: Vec<u32>,
+    /// A materialized one, whose rows lie in the table of the same id; whether they are there.
+    pub materialized: Option<bool>,
 }
 
 /// A column of a view.

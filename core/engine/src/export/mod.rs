@@ -83,7 +83,10 @@ struct Script<'c> {
 
 impl Script<'_> {
     fn lasting_tables(&self) -> Vec<&Table> {
-        self.catalog.tables.values().map(|it| &**it).filter(|it| !is_temporary(&it.name)).collect()
+        let is_lasting = |table: &&Table| {
+            !is_temporary(&table.name) && !self.catalog.materialized.contains_key(&table.id.0)
+        };
+        self.catalog.tables.values().map(|it| &**it).filter(is_lasting).collect()
     }
 
     /// In the order of their ids: a type is made after those it consists of, and none is changed so that it would need a later one.
@@ -141,13 +144,21 @@ impl Script<'_> {
             if !done.insert(view.id) {
                 return;
             }
-            for read in catalog.views.values().filter(|it| view.depends.contains(&it.id)) {
+            let all = catalog.views.values().chain(catalog.materialized.values());
+            for read in all.filter(|it| view.depends.contains(&it.id)) {
                 place(catalog, read, done, out);
             }
             out.push(words::view(view));
+            if let Some(table) = catalog.table_by_id(view.id) {
+                out.extend(table.indexes.iter().map(|index| relations::create_index(table, index)));
+            }
+            if view.materialized == Some(true) {
+                out.push(format!("REFRESH MATERIALIZED VIEW {}", name(&view.name)));
+            }
         }
         let mut done = BTreeSet::new();
-        for view in self.catalog.views.values().filter(|it| !is_temporary(&it.name)) {
+        let views = self.catalog.views.values().filter(|it| !is_temporary(&it.name));
+        for view in views.chain(self.catalog.materialized.values()) {
             place(self.catalog, view, &mut done, &mut self.out.after);
         }
     }

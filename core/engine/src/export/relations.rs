@@ -155,7 +155,7 @@ fn unique(table: &Table, index: &Index) -> String {
     format!("ALTER TABLE {} ADD {constraint}UNIQUE ({})", name(&table.name), columns(table, &ordinals))
 }
 
-fn create_index(table: &Table, index: &Index) -> String {
+pub(super) fn create_index(table: &Table, index: &Index) -> String {
     // The predicate's own column stands last.
     let key_count = index.columns.len() - usize::from(index.predicate.is_some());
     let keys = index.columns[..key_count].iter().map(|it| {

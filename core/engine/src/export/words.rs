@@ -64,7 +64,10 @@ pub(super) fn view(view: &View) -> String {
         false => view.text.clone(),
     };
     let columns = if view.columns.is_empty() { String::new() } else { format!(" ({outer})") };
-    format!("CREATE VIEW {}{columns} AS {text}", name(&view.name))
+    match view.materialized {
+        None => format!("CREATE VIEW {}{columns} AS {text}", name(&view.name)),
+        Some(_) => format!("CREATE MATERIALIZED VIEW {}{columns} AS {text} WITH NO DATA", name(&view.name)),
+    }
 }
 
 /// Whether a query's own SELECT lists, not those in parentheses, have a `*` that stands for columns.

@@ -66,6 +66,7 @@ impl<'a> Alter<'a> {
                 .collect(),
             checks: table.checks.iter().map(|check| (check.name.clone(), check.expression.clone())).collect(),
             foreign_keys: table.foreign_keys.clone(),
+            materialized: None,
         }
     }
 

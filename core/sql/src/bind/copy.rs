@@ -63,6 +63,7 @@ impl Binder<'_> {
         let stored = self.stored(&name.text);
         let what = match () {
             () if self.catalog.view(&stored).is_some() => "view",
+            () if self.is_materialized(&stored) => "materialized view",
             () if self.catalog.sequence(&stored).is_some() => "sequence",
             () => "",
         };
@@ -70,7 +71,7 @@ impl Binder<'_> {
             let message = format!("cannot copy from {what} \"{}\"", name.own().text);
             let error = Error::new(SqlState::WRONG_OBJECT_TYPE, message);
             let hint = "Try the COPY (SELECT ...) TO variant.";
-            return Err(if what == "view" { error.with_hint(hint) } else { error });
+            return Err(if what != "sequence" { error.with_hint(hint) } else { error });
         }
         let table = self.table(name)?;
         let item = |column: &str| {

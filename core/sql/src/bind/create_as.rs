@@ -16,7 +16,8 @@ use std::sync::Arc;
 impl Binder<'_> {
     /// Errors: those of the query; 42P07, 42701, 42601 for more names than columns.
     pub(super) fn table_as(&mut self, create: &CreateTableAs, parsed: &Parsed) -> Result<Control> {
-        let CreateTableAs { name, temporary, if_not_exists, columns, query, with_data } = create;
+        let CreateTableAs { name, temporary, if_not_exists, columns, query, with_data, materialized } =
+            create;
         let name = &self.temporary_name_if(*temporary, name)?;
         if parsed.param_count > 0 {
             return Err(Error::unsupported("parameters in CREATE TABLE AS").at(name.at));
@@ -43,6 +44,7 @@ impl Binder<'_> {
             indexes: Vec::new(),
             checks: Vec::new(),
             foreign_keys: Vec::new(),
+            materialized: None,
         };
         for (ordinal, field) in fields.iter().enumerate() {
             let given = columns.get(ordinal);
@@ -57,6 +59,10 @@ impl Binder<'_> {
             self.refuse_row_type(ty, name.at)?;
             table.columns.push(Column::new(column, ty));
         }
+        if let Some(text) = materialized {
+            let view = self.materialized(&table, &fields, name, text)?;
+            table.materialized = Some((view, *with_data));
+        }
         let target = match names::prefix_of(&name.text) {
             "" => Name { text: names::written("public", &name.text), at: name.at },
             _ => name.clone(),
@@ -66,7 +72,10 @@ impl Binder<'_> {
             table: target,
             alias: None,
             columns: Vec::new(),
-            source: InsertSource::Query(query.clone()),
+            source: match materialized {
+                Some(_) => InsertSource::Materialized,
+                None => InsertSource::Query(query.clone()),
+            },
             override_identity: false,
             on_conflict: None,
             returning: None,

@@ -28,6 +28,7 @@ impl Binder<'_> {
             indexes: Vec::new(),
             checks: Vec::new(),
             foreign_keys: Vec::new(),
+            materialized: None,
         };
         for definition in columns {
             self.new_column(&mut table, definition)?;
@@ -221,6 +222,9 @@ impl Binder<'_> {
     pub(super) fn alter_table(&mut self, alter: &ast::AlterTable) -> Result<Ddl> {
         let ast::AlterTable { name, if_exists, actions } = alter;
         let stored = self.stored(&name.text).into_owned();
+        if self.catalog.table(&stored).is_some_and(|it| self.catalog.materialized.contains_key(&it.id.0)) {
+            return Err(Error::unsupported("ALTER TABLE of a materialized view").at(name.at));
+        }
         let Some(table) = self.catalog.table(&stored).cloned() else {
             if let ([ast::AlterAction::RenameTo(to)], Some(_)) =
                 (actions.as_slice(), self.catalog.sequence(&stored))
@@ -307,22 +311,28 @@ impl Binder<'_> {
         Ok(Ddl::AlterTable { table, alter, others: Vec::new() })
     }
 
-    pub(super) fn drop_table(&mut self, names: &[Name], if_exists: bool, cascade: bool) -> Result<Ddl> {
+    pub(super) fn drop_table(
+        &mut self,
+        names: &[Name],
+        if_exists: bool,
+        cascade: bool,
+        materialized: bool,
+    ) -> Result<Ddl> {
+        let kind = if materialized { "materialized view" } else { "table" };
+        let is_of_kind = |table: &Table| self.catalog.materialized.contains_key(&table.id.0) == materialized;
         let mut tables: Vec<Arc<Table>> = Vec::with_capacity(names.len());
         let mut notice = None;
         for name in names {
             match self.catalog.table(&self.stored(&name.text)) {
                 Some(table) if tables.iter().any(|known| known.id == table.id) => {}
-                Some(table) => tables.push(table.clone()),
-                None if self.is_taken(&self.stored(&name.text)) => {
-                    let message = format!("\"{}\" is not a table", name.text);
+                Some(table) if is_of_kind(table) => tables.push(table.clone()),
+                _ if self.is_taken(&self.stored(&name.text)) => {
+                    let message = format!("\"{}\" is not a {kind}", name.text);
                     return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.at));
                 }
-                None if if_exists => {
-                    notice = Some(format!("table \"{}\" does not exist, skipping", name.text))
-                }
-                None => {
-                    let message = format!("table \"{}\" does not exist", name.text);
+                _ if if_exists => notice = Some(format!("{kind} \"{}\" does not exist, skipping", name.text)),
+                _ => {
+                    let message = format!("{kind} \"{}\" does not exist", name.text);
                     return Err(Error::new(SqlState::UNDEFINED_TABLE, message).at(name.at));
                 }
             }

@@ -95,7 +95,14 @@ impl Binder<'_> {
         } = insert;
         let table = self.table(name)?;
         let targets = self.target_columns(&table, columns)?;
+        if !matches!(source, InsertSource::Materialized) {
+            self.refuse_change(&table, name)?;
+        }
         let source = match source {
+            InsertSource::Materialized => {
+                let rows = self.materialized_query(&table, name)?;
+                self.insert_rows(&table, &targets, rows, (*override_identity, true, name.at))?
+            }
             InsertSource::Defaults => self.insert_values(&table, &[], &[Vec::new()], false)?,
             InsertSource::Query(query) => match plain_values(query) {
                 Some(rows) => {
@@ -230,7 +237,18 @@ impl Binder<'_> {
             };
             self.insert_targets = targets.iter().map(target).collect();
         }
-        let mut source = self.query(query)?;
+        let source = self.query(query)?;
+        self.insert_rows(table, targets, source, (override_identity, named, query.at))
+    }
+
+    /// The rows of a query as rows of the table.
+    fn insert_rows(
+        &mut self,
+        table: &Arc<Table>,
+        targets: &[usize],
+        mut source: Query,
+        (override_identity, named, at): (bool, bool, u32),
+    ) -> Result<Query> {
         let width = source.fields.len();
         if width > targets.len() || width < targets.len() && named {
             let message = if width > targets.len() {
@@ -238,7 +256,7 @@ impl Binder<'_> {
             } else {
                 "INSERT has more target columns than expressions"
             };
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(query.at));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(at));
         }
         let mut exprs = Vec::new();
         let mut output = Vec::with_capacity(table.columns.len());
@@ -246,9 +264,9 @@ impl Binder<'_> {
             let given = targets.iter().take(width).position(|target| *target == ordinal);
             let value = match given {
                 Some(index) => {
-                    refuse_always(column, override_identity, query.at)?;
+                    refuse_always(column, override_identity, at)?;
                     let value = self.column_expr(source.output[index]);
-                    self.coerce_assignment(value, &column.name, column.assigned(), query.at)?
+                    self.coerce_assignment(value, &column.name, column.assigned(), at)?
                 }
                 None => self.default_value(column)?,
             };
@@ -410,6 +428,7 @@ impl Binder<'_> {
     fn update_body(&mut self, update: &ast::Update) -> Result<BoundChange> {
         let ast::Update { with: _, table: name, alias, assignments, from, filter, returning } = update;
         let table = self.table(name)?;
+        self.refuse_change(&table, name)?;
         let shown = alias.clone().unwrap_or_else(|| name.own());
         let scope = TableScope::new(self, &table, &shown.text);
         let beside = self.beside(&scope, from)?;
@@ -427,6 +446,7 @@ impl Binder<'_> {
     fn delete_body(&mut self, delete: &ast::Delete) -> Result<BoundChange> {
         let ast::Delete { with: _, table: name, alias, using, filter, returning } = delete;
         let table = self.table(name)?;
+        self.refuse_change(&table, name)?;
         let shown = alias.clone().unwrap_or_else(|| name.own());
         let scope = TableScope::new(self, &table, &shown.text);
         let beside = self.beside(&scope, using)?;
@@ -557,6 +577,7 @@ impl Binder<'_> {
     pub(super) fn copy(&mut self, copy: &ast::Copy) -> Result<CopyFrom> {
         let ast::Copy { table: name, columns, file, options } = copy;
         let table = self.table(name)?;
+        self.refuse_change(&table, name)?;
         let targets = self.copied_columns(&table, columns)?;
         let mut defaults = Vec::with_capacity(table.columns.len());
         for (ordinal, column) in table.columns.iter().enumerate() {

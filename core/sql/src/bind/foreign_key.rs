@@ -17,6 +17,20 @@ use std::sync::Arc;
 pub(crate) const ITSELF: u32 = 0;
 
 impl Binder<'_> {
+    /// Errors: 42809 for a materialized view; 42P16 where a temporary table and one that is none are to be tied.
+    fn check_referable(&self, table: &str, target: &Table, name: &Name) -> Result<()> {
+        if self.is_materialized(&target.name) {
+            let message = format!("referenced relation \"{}\" is not a table", name.own().text);
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+        }
+        if is_temporary(&target.name) != is_temporary(table) {
+            let kind = if is_temporary(table) { "temporary" } else { "permanent" };
+            let message = format!("constraints on {kind} tables may reference only {kind} tables");
+            return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message));
+        }
+        Ok(())
+    }
+
     /// The foreign keys around a table. `leaves`: referenced rows may go or get other keys.
     pub(super) fn relations(&mut self, table: &Arc<Table>, leaves: bool) -> Result<Option<Arc<Relations>>> {
         let catalog = self.catalog;
@@ -117,11 +131,7 @@ impl Binder<'_> {
         } else {
             let stored = self.stored(&target_name.text);
             let target = self.catalog.table(&stored).ok_or_else(|| no_table(target_name))?;
-            if is_temporary(&target.name) != is_temporary(&table.name) {
-                let kind = if is_temporary(&table.name) { "temporary" } else { "permanent" };
-                let message = format!("constraints on {kind} tables may reference only {kind} tables");
-                return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message));
-            }
+            self.check_referable(&table.name, target, target_name)?;
             (target.id.0, key_of(target, target_columns)?)
         };
         if own.len() != target_columns.len() {

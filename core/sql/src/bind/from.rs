@@ -134,6 +134,7 @@ impl Binder<'_> {
         }
         let table = self.table(name)?;
         self.name_relation(table.id.0, &table.name);
+        self.check_populated(&table, name)?;
         let ids = self.table_columns(&table);
         let columns =
             table.visible().map(|(ordinal, column)| (column.name.as_str(), ids[ordinal], column.ty));

@@ -58,6 +58,7 @@ impl Binder<'_> {
                 .with_detail("This operation is not supported for views."));
         }
         let table = self.table(name)?;
+        self.refuse_change(&table, name)?;
         let shown = alias.clone().unwrap_or_else(|| name.own());
         let own = TableScope::new(self, &table, &shown.text);
         let (source_root, source) = self.bind_from_list(std::slice::from_ref(source))?;

@@ -27,6 +27,7 @@ mod index;
 mod like;
 mod lock_table;
 mod locking;
+mod materialized;
 mod merge;
 mod names;
 mod query;
@@ -201,7 +202,7 @@ pub enum Control {
 pub struct TableAs {
     /// CREATE TABLE; or the notice that it is there.
     pub table: Ddl,
-    /// The INSERT that fills it, to be bound when the table is there.
+    /// The INSERT that fills it, to be bound when the table is there. (REFRESH MATERIALIZED VIEW empties a table and fills it anew.)
     pub insert: Option<Arc<Parsed>>,
 }
 
@@ -313,8 +314,7 @@ pub fn bind(
         | ast::Statement::AlterSequence(_)
         | ast::Statement::DropSequence { .. } => bind_definition(binder, &parsed.statement).map(Bound::Ddl),
         ast::Statement::Truncate { names, restart_identity, cascade } => {
-            let tables = foreign_key::truncated(catalog, tables(&binder, names)?, *cascade)?;
-            Ok(Bound::Ddl(Ddl::Truncate { tables, restart_identity: *restart_identity }))
+            binder.truncate(names, *restart_identity, *cascade).map(Bound::Ddl)
         }
         ast::Statement::Copy(copy) => control(Control::Copy(binder.copy(copy)?)),
         ast::Statement::CopyTo(copy) => control(Control::CopyTo(binder.copy_to(copy, parsed)?)),
@@ -363,6 +363,9 @@ pub fn bind(
             binder.allows_changes = false;
             control(binder.table_as(create, parsed)?)
         }
+        ast::Statement::Refresh { name, concurrently, with_data } => {
+            control(binder.refresh(name, *concurrently, *with_data, parsed)?)
+        }
         ast::Statement::Checkpoint => control(Control::Checkpoint),
         ast::Statement::LockTable(lock) => {
             let tables = lock_table::tables(&mut binder, &lock.names)?;
@@ -375,8 +378,8 @@ pub fn bind(
 fn bind_definition(mut binder: Binder<'_>, statement: &ast::Statement) -> Result<Ddl> {
     match statement {
         ast::Statement::CreateTable(create) => binder.new_table(create),
-        ast::Statement::DropTable { names, if_exists, cascade } => {
-            binder.drop_table(names, *if_exists, *cascade)
+        ast::Statement::DropTable { names, if_exists, cascade, materialized } => {
+            binder.drop_table(names, *if_exists, *cascade, *materialized)
         }
         ast::Statement::AlterTable(alter) => binder.alter_table(alter),
         ast::Statement::RenameIndex { name, if_exists, to } => binder.rename_index(name, *if_exists, to),
@@ -426,7 +429,7 @@ fn defines(statement: &ast::Statement) -> bool {
             | ast::Statement::CreateIndex(_)
             | ast::Statement::AlterTable(_)
             | ast::Statement::CreateType(_)
-    )
+    ) || matches!(statement, ast::Statement::CreateTableAs(create) if create.materialized.is_some())
 }
 
 /// What the optimizer needs, when all parameters have types.

@@ -91,7 +91,8 @@ impl Binder<'_> {
     }
 
     fn meant_by_view<'n>(&self, view: u32, name: &'n str) -> Cow<'n, str> {
-        let view = self.catalog.views.values().find(|it| it.id == view);
+        let materialized = self.catalog.materialized.get(&view);
+        let view = materialized.or_else(|| self.catalog.views.values().find(|it| it.id == view));
         for id in view.into_iter().flat_map(|view| &view.depends) {
             let stored = self.catalog.relation_name(*id);
             if let Some(stored) = stored.filter(|stored| names::last(stored) == name) {

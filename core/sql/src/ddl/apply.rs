@@ -3,7 +3,8 @@
 use super::alter::drop_hidden;
 use super::load::{encode_state, insert, load, read_state, remove};
 use super::{
-    Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, SchemaChange, TABLES, codec,
+    Ddl, NewColumnSequence, NewIndex, NewTable, STATE, STATE_KEY, STATISTICS, SchemaChange, TABLES, VIEWS,
+    codec,
 };
 use crate::bind::{ITSELF, serial_default};
 use crate::catalog::{Catalog, Check, Identity, Index, IndexColumn, Sequence, Table, TableStatistics};
@@ -90,9 +91,12 @@ pub async fn execute(cx: &Cx, ctx: &ExecContext, catalog: &Catalog, ddl: Ddl) ->
                 change.drop_index(&table, &name)?;
             }
         }
-        Ddl::Truncate { tables, restart_identity } => {
+        Ddl::Truncate { tables, restart_identity, refreshes } => {
             for table in tables {
                 change.truncate(cx, ctx, &table, restart_identity).await?;
+                if let Some(populated) = refreshes {
+                    change.note_refresh(table.id.0, populated)?;
+                }
             }
         }
     }
@@ -198,6 +202,7 @@ impl Change {
             indexes,
             checks,
             mut foreign_keys,
+            materialized,
         } = new;
         self.check_free(&name)?;
         if let Some(key_name) = &primary_key_name {
@@ -243,6 +248,9 @@ impl Change {
             foreign_keys,
             statistics: None,
         })?;
+        if let Some((view, populated)) = materialized {
+            self.create_materialized(id.0, view, populated)?;
+        }
         targets.into_iter().filter(|target| *target != id.0).try_for_each(|target| self.touch(target))
     }
 
@@ -281,9 +289,12 @@ impl Change {
         tables.iter().try_for_each(|table| self.drop_table(table, cascade))
     }
 
-    fn drop_table(&mut self, table: &Table, cascade: bool) -> Result<()> {
+    pub(super) fn drop_table(&mut self, table: &Table, cascade: bool) -> Result<()> {
         let table = self.current(table)?;
         let key = table.id.0.to_be_bytes();
+        if self.catalog.materialized.remove(&table.id.0).is_some() {
+            self.txn.delete(VIEWS, &key)?;
+        }
         self.txn.delete(TABLES, &key)?;
         self.txn.delete(STATISTICS, &key)?;
         self.drop_trees(&table)?;

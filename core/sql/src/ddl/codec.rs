@@ -18,7 +18,8 @@
 //!             bool deferrable, bool initially deferred
 //! sequence    u8 version = 2, u32 id, i64 start, i64 increment, u32 cache; version 1 ends here; u32 value id, opt str name,
 //!             type, i64 min, i64 max, bool cycle, opt (u32 owning table, u32 column), i64 last value, bool is called
-//! view        u8 version = 1, u32 id, str name, list (str name, str inner name, type), str text, list u32 depends
+//! view        u8 version = 2 of a materialized one, else 1, u32 id, str name, list (str name, str inner name, type), str text,
+//!             list u32 depends; version 1 ends here; bool populated
 //! user's type u8 version = 1, u32 id, str name, u8 kind: 0 enum + list str labels; 1 composite + list (str name, type, opt u32
 //!             domain); 2 domain + type, bool not null, opt str default, list (str name, str check)
 //! schema      u8 version = 1, u32 id, str name
@@ -167,8 +168,8 @@ pub(super) fn decode_table(bytes: &[u8]) -> Result<Table> {
 
 /// Encodes a view.
 pub(super) fn encode_view(view: &View) -> Vec<u8> {
-    let View { id, name, columns, text, depends } = view;
-    let mut out = Writer(vec![VERSION]);
+    let View { id, name, columns, text, depends, materialized } = view;
+    let mut out = Writer(vec![if materialized.is_some() { VERSION_2 } else { VERSION }]);
     out.u32(*id);
     out.str(name);
     out.list(columns, |out, column| {
@@ -178,20 +179,27 @@ pub(super) fn encode_view(view: &View) -> Vec<u8> {
     });
     out.str(text);
     out.list(depends, |out, id| out.u32(*id));
+    if let Some(populated) = materialized {
+        out.bool(*populated);
+    }
     out.0
 }
 
 /// The other way round; XX001 for bytes that are no view.
 pub(super) fn decode_view(bytes: &[u8]) -> Result<View> {
-    let mut input = Reader::new(bytes)?;
-    let view = View {
+    let (mut input, version) = Reader::versioned(bytes)?;
+    let mut view = View {
         id: input.u32()?,
         name: input.str()?,
         columns: input
             .list(|input| Ok(ViewColumn { name: input.str()?, inner_name: input.str()?, ty: input.ty()? }))?,
         text: input.str()?,
         depends: input.list(Reader::u32)?,
+        materialized: None,
     };
+    if version == VERSION_2 {
+        view.materialized = Some(input.bool()?);
+    }
     input.end()?;
     Ok(view)
 }

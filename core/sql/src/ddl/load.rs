@@ -41,7 +41,10 @@ pub(super) async fn load(cx: &Cx, txn: &dyn Transaction, mode: ReadMode) -> Resu
         if key != view.id.to_be_bytes() {
             return Err(Error::corrupt(format!("view \"{}\" lies under another view's key", view.name)));
         }
-        catalog.views.insert(view.name.clone(), Arc::new(view));
+        match view.materialized {
+            Some(_) => catalog.materialized.insert(view.id, Arc::new(view)),
+            None => catalog.views.insert(view.name.clone(), Arc::new(view)),
+        };
     }
     for (key, value) in rows(cx, txn, SCHEMAS, mode).await? {
         let (id, name) = codec::decode_schema(&value)?;

@@ -149,6 +149,8 @@ pub enum Ddl {
         tables: Vec<Arc<Table>>,
         /// RESTART IDENTITY
         restart_identity: bool,
+        /// They are materialized views: whether their rows come anew.
+        refreshes: Option<bool>,
     },
     /// IF [NOT] EXISTS found nothing to do: the text of the notice.
     Nothing(String),
@@ -175,6 +177,8 @@ pub struct NewTable {
     pub checks: Vec<(String, String)>,
     /// FOREIGN KEY constraints.
     pub foreign_keys: Vec<ForeignKey>,
+    /// A materialized view's query, and whether its rows come at once.
+    pub materialized: Option<(NewView, bool)>,
 }
 
 impl NewTable {

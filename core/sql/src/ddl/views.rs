@@ -15,15 +15,7 @@ impl Change {
         if old.is_none() {
             self.check_free(&name)?;
         }
-        for (id, used) in &depends {
-            let is_there = self.catalog.tables.values().any(|table| table.id.0 == *id)
-                || self.catalog.views.values().any(|view| view.id == *id)
-                || self.catalog.sequences.contains_key(id);
-            if !is_there {
-                let message = format!("relation \"{used}\" does not exist");
-                return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
-            }
-        }
+        self.check_depends(&depends)?;
         let id = match &old {
             None => self.next_id()?,
             Some(old) => {
@@ -32,9 +24,49 @@ impl Change {
             }
         };
         let depends = depends.into_iter().map(|it| it.0).collect();
-        let view = View { id, name: name.clone(), columns, text, depends };
+        let view = View { id, name: name.clone(), columns, text, depends, materialized: None };
         self.txn.put(VIEWS, &id.to_be_bytes(), &codec::encode_view(&view))?;
         self.catalog.views.insert(name, Arc::new(view));
+        Ok(())
+    }
+
+    /// Errors: 42P01.
+    fn check_depends(&self, depends: &[(u32, String)]) -> Result<()> {
+        for (id, used) in depends {
+            let is_there = self.catalog.tables.values().any(|table| table.id.0 == *id)
+                || self.catalog.views.values().any(|view| view.id == *id)
+                || self.catalog.sequences.contains_key(id);
+            if !is_there {
+                let message = format!("relation \"{used}\" does not exist");
+                return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What makes a table the rows of a materialized view. Errors: 42P01.
+    pub(super) fn create_materialized(&mut self, id: u32, new: NewView, populated: bool) -> Result<()> {
+        let NewView { name, columns, text, depends, replace: _ } = new;
+        self.check_depends(&depends)?;
+        let depends = depends.into_iter().map(|it| it.0).collect();
+        self.put_materialized(View { id, name, columns, text, depends, materialized: Some(populated) })
+    }
+
+    /// Whether a materialized view has its rows, from now on.
+    pub(super) fn note_refresh(&mut self, id: u32, populated: bool) -> Result<()> {
+        let Some(view) = self.catalog.materialized.get(&id) else {
+            return Err(Error::new(
+                SqlState::UNDEFINED_TABLE,
+                "the materialized view does not exist any more",
+            ));
+        };
+        let view = View { materialized: Some(populated), ..(**view).clone() };
+        self.put_materialized(view)
+    }
+
+    fn put_materialized(&mut self, view: View) -> Result<()> {
+        self.txn.put(VIEWS, &view.id.to_be_bytes(), &codec::encode_view(&view))?;
+        self.catalog.materialized.insert(view.id, Arc::new(view));
         Ok(())
     }
 
@@ -57,11 +89,17 @@ impl Change {
         self.remove_views(&going)
     }
 
+    fn shown_table(&self, table: &Table) -> String {
+        let is_materialized = self.catalog.materialized.contains_key(&table.id.0);
+        format!("{} {}", if is_materialized { "materialized view" } else { "table" }, table.name)
+    }
+
     /// Drops the views that use tables which are about to go. Errors: 2BP01 without CASCADE.
     pub(super) fn drop_dependents(&mut self, tables: &[Arc<Table>], cascade: bool) -> Result<()> {
         let what: Vec<(u32, String)> =
-            tables.iter().map(|table| (table.id.0, format!("table {}", table.name))).collect();
-        let going = self.dependents(&what, &BTreeSet::new(), cascade)?;
+            tables.iter().map(|table| (table.id.0, self.shown_table(table))).collect();
+        let own = tables.iter().map(|table| table.id.0).collect();
+        let going = self.dependents(&what, &own, cascade)?;
         self.remove_views(&going)
     }
 
@@ -77,10 +115,11 @@ impl Change {
         let mut lines: Vec<String> = Vec::new();
         let first = what.first().map_or("", |it| it.1.as_str());
         while let Some((id, shown)) = open.pop() {
-            for view in self.catalog.views.values() {
+            for view in self.catalog.views.values().chain(self.catalog.materialized.values()) {
                 if view.depends.contains(&id) && !going.contains(&view.id) && found.insert(view.id) {
-                    lines.push(format!("view {} depends on {shown}", view.name));
-                    open.push((view.id, format!("view {}", view.name)));
+                    let kind = if view.materialized.is_some() { "materialized view" } else { "view" };
+                    lines.push(format!("{kind} {} depends on {shown}", view.name));
+                    open.push((view.id, format!("{kind} {}", view.name)));
                 }
             }
         }
@@ -95,7 +134,11 @@ impl Change {
 
     pub(super) fn remove_views(&mut self, ids: &BTreeSet<u32>) -> Result<()> {
         for id in ids {
-            self.txn.delete(VIEWS, &id.to_be_bytes())?;
+            match self.catalog.table_by_id(*id).cloned() {
+                // A materialized one.
+                Some(table) => self.drop_table(&table, true)?,
+                None => self.txn.delete(VIEWS, &id.to_be_bytes())?,
+            }
         }
         self.catalog.views.retain(|_, view| !ids.contains(&view.id));
         Ok(())

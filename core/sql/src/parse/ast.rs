@@ -43,6 +43,7 @@ pub enum Statement {
         names: Vec<Name>,
         if_exists: bool,
         cascade: bool,
+        materialized: bool,
     },
     CreateView(CreateView),
     DropView {
@@ -140,6 +141,11 @@ pub enum Statement {
     },
     /// CREATE TABLE AS, SELECT INTO
     CreateTableAs(CreateTableAs),
+    Refresh {
+        name: Name,
+        concurrently: bool,
+        with_data: bool,
+    },
     Checkpoint,
     /// LOCK TABLE
     LockTable(LockTable),

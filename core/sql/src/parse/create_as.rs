@@ -48,7 +48,35 @@ impl Parser<'_> {
         let query = self.query()?;
         let with_data = self.with_data()?;
         let (name, query) = (name.clone(), Box::new(query));
-        Ok(Some(CreateTableAs { name, temporary, if_not_exists, columns, query, with_data }))
+        let materialized = None;
+        Ok(Some(CreateTableAs { name, temporary, if_not_exists, columns, query, with_data, materialized }))
+    }
+
+    /// What follows CREATE MATERIALIZED VIEW.
+    pub(super) fn create_materialized(&mut self) -> Result<Statement> {
+        let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
+        let name = self.table_name()?;
+        let columns = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
+        for word in ["using", "with", "tablespace"] {
+            self.refuse_word(word, "storage options")?;
+        }
+        self.expect("as")?;
+        let start = self.peek()?.start;
+        let query = Box::new(self.query()?);
+        let materialized = Some(self.text[start..self.last_end].to_owned());
+        let (temporary, with_data) = (false, self.with_data()?);
+        let create =
+            CreateTableAs { name, temporary, if_not_exists, columns, query, with_data, materialized };
+        Ok(Statement::CreateTableAs(create))
+    }
+
+    /// What follows REFRESH.
+    pub(super) fn refresh(&mut self) -> Result<Statement> {
+        self.expect("materialized")?;
+        self.expect("view")?;
+        let concurrently = self.accept("concurrently")?;
+        let name = self.table_name()?;
+        Ok(Statement::Refresh { name, concurrently, with_data: self.with_data()? })
     }
 
     /// WITH [NO] DATA, or nothing.
@@ -88,7 +116,9 @@ impl Parser<'_> {
             Statement::Query(query) if depth == self.select_depth_min => {
                 let query = Box::new(query);
                 let (columns, if_not_exists, with_data) = (Vec::new(), false, true);
-                let create = CreateTableAs { name, temporary, if_not_exists, columns, query, with_data };
+                let materialized = None;
+                let create =
+                    CreateTableAs { name, temporary, if_not_exists, columns, query, with_data, materialized };
                 Ok(Statement::CreateTableAs(create))
             }
             _ => Err(misplaced().at(at)),

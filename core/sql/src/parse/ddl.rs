@@ -38,6 +38,9 @@ impl Parser<'_> {
             let create = self.create_view(or_replace)?;
             return Ok(Statement::CreateView(CreateView { temporary, ..create }));
         }
+        if !or_replace && !temporary && self.accept_all(&["materialized", "view"])? {
+            return self.create_materialized();
+        }
         if !or_replace && self.accept("schema")? {
             return self.create_schema();
         }
@@ -73,7 +76,8 @@ impl Parser<'_> {
                 return self.drop_type(domain);
             }
         }
-        let table = self.accept("table")?;
+        let materialized = self.accept_all(&["materialized", "view"])?;
+        let table = materialized || self.accept("table")?;
         let view = !table && self.accept("view")?;
         let sequence = !table && !view && self.accept("sequence")?;
         if !table && !view && !sequence && !self.accept("index")? {
@@ -97,7 +101,7 @@ impl Parser<'_> {
             self.accept("restrict")?;
         }
         Ok(if table {
-            Statement::DropTable { names, if_exists, cascade }
+            Statement::DropTable { names, if_exists, cascade, materialized }
         } else if view {
             Statement::DropView { names, if_exists, cascade }
         } else if sequence {

@@ -36,6 +36,7 @@ impl Parser<'_> {
             "lock" => self.lock_table(),
             "comment" => self.comment(),
             "copy" => self.copy(),
+            "refresh" => self.refresh(),
             "begin" | "start" => self.begin(word == "start"),
             "commit" | "end" => self.transaction_end().map(|chain| Statement::Commit { chain }),
             "abort" => self.transaction_end().map(|chain| Statement::Rollback { chain }),

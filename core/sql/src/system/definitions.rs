@@ -105,7 +105,8 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
             gathered(&mut all.map(|it| (it.number, text(it.kind, it.definition))))
         }
         Lookup::View => {
-            gathered(&mut catalog.views.values().map(|view| (oids::of(view.id), view_text(view))))
+            let views = catalog.views.values().chain(catalog.materialized.values());
+            gathered(&mut views.map(|view| (oids::of(view.id), view_text(view))))
         }
         Lookup::Role => gathered(&mut [(oids::ROLE, ROLE_NAME.to_owned())].into_iter()),
         Lookup::Comment(class) => {

@@ -158,7 +158,8 @@ pub(super) const VIEWS: &[SystemView] = &[
 ];
 
 fn seen(catalog: &Catalog) -> impl Iterator<Item = &Arc<Table>> {
-    catalog.tables.values().filter(|it| relations::is_seen(catalog, &it.name))
+    let is_table = |table: &Table| !catalog.materialized.contains_key(&table.id.0);
+    catalog.tables.values().filter(move |it| relations::is_seen(catalog, &it.name) && is_table(it))
 }
 
 /// The three parts of a name.

@@ -153,6 +153,20 @@ pub(super) const VIEWS: &[SystemView] = &[
     },
     SystemView {
         schema: PG,
+        name: "pg_matviews",
+        columns: &[
+            ("schemaname", NAME),
+            ("matviewname", NAME),
+            ("matviewowner", NAME),
+            ("tablespace", NAME),
+            ("hasindexes", BOOL),
+            ("ispopulated", BOOL),
+            ("definition", TEXT),
+        ],
+        rows: materialized,
+    },
+    SystemView {
+        schema: PG,
         name: "pg_indexes",
         columns: &[
             ("schemaname", NAME),
@@ -298,7 +312,7 @@ fn class(catalog: &Catalog, class: &Class<'_>) -> Vec<Datum> {
         no(),
         no(),
         Datum::Bool(true),
-        text(if kind == "r" { "d" } else { "n" }),
+        text(if matches!(kind, "r" | "m") { "d" } else { "n" }),
         no(),
         Datum::Null,
         Datum::Null,
@@ -316,7 +330,7 @@ fn classes(catalog: &Catalog) -> Vec<Vec<Datum>> {
             &Class {
                 number: oids::of(table.id.0),
                 name: &table.name,
-                kind: "r",
+                kind: if catalog.materialized.contains_key(&table.id.0) { "m" } else { "r" },
                 row_type: oids::row_type(table.id.0),
                 method: oids::HEAP,
                 column_count: table.columns.len(),
@@ -503,8 +517,26 @@ fn sequences(catalog: &Catalog) -> Vec<Vec<Datum>> {
         .collect()
 }
 
+fn materialized(catalog: &Catalog) -> Vec<Vec<Datum>> {
+    let tables = catalog.tables.values();
+    let row = |table: &Arc<crate::catalog::Table>| {
+        let view = catalog.materialized.get(&table.id.0)?;
+        Some(vec![
+            text(catalog.schema_name(&table.name)),
+            text(names::last(&table.name)),
+            text(super::definitions::ROLE_NAME),
+            Datum::Null,
+            Datum::Bool(!table.indexes.is_empty()),
+            Datum::Bool(view.materialized == Some(true)),
+            text(definitions::view_text(view)),
+        ])
+    };
+    tables.filter_map(row).collect()
+}
+
 fn tables(catalog: &Catalog) -> Vec<Vec<Datum>> {
     let seen = catalog.tables.values().filter(|it| is_seen(catalog, &it.name));
+    let seen = seen.filter(|it| !catalog.materialized.contains_key(&it.id.0));
     seen.map(|table| {
         vec![
             text(catalog.schema_name(&table.name)),

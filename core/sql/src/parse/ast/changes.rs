@@ -70,6 +70,8 @@ pub enum InsertSource {
     Defaults,
     /// VALUES, in which `ExprKind::Default` may stand, or a query.
     Query(Box<Query>),
+    /// What the query of the materialized view gives that is inserted into.
+    Materialized,
 }
 
 /// UPDATE
@@ -240,6 +242,8 @@ pub struct CreateTableAs {
     pub query: Box<Query>,
     /// Not WITH NO DATA.
     pub with_data: bool,
+    /// CREATE MATERIALIZED VIEW: its query's text.
+    pub materialized: Option<String>,
 }
 
 /// A column of CREATE TABLE.
