@@ -69,7 +69,7 @@ pub use orrery_engine::sql::types::SqlType;
 pub use orrery_engine::store::{CheckFinding, CheckSummary};
 pub use orrery_engine::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, SchemaScript,
-    TableDescription, TableRows,
+    TableDescription, TableRows, live_relations,
 };
 
 /// The ten-minute page, followed literally.

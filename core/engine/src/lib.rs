@@ -16,6 +16,7 @@ mod database;
 mod describe;
 mod duplicate;
 mod export;
+mod live;
 mod many;
 mod past;
 mod path;
@@ -28,6 +29,7 @@ mod sequences;
 mod session;
 mod settings;
 mod state_hash;
+mod statements;
 mod temporary;
 mod transaction;
 
@@ -35,6 +37,7 @@ pub use copy::CopyIn;
 pub use database::{Database, DatabaseOptions};
 pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+    live_relations,
 };
 pub use duplicate::{Duplicate, Piece};
 pub use export::{SchemaScript, TableRows};

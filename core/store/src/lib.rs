@@ -13,14 +13,17 @@ pub mod kv;
 mod lock;
 mod log;
 mod mem;
+mod observe;
 mod options;
 pub mod pages;
 mod recovery;
 mod store;
 mod txn;
 
+pub use lock::list::{LockInfo, LockMode};
 pub use lock::session::SessionLocks;
+pub use observe::{CheckpointReason, CheckpointRecord, MemoryBudget};
 pub use options::{Durability, StoreOptions, StoreStats, TxnOptions};
-pub use pages::{CheckFinding, CheckSummary, CheckpointReport};
+pub use pages::{CheckFinding, CheckSummary, CheckpointReport, TreeShape};
 pub use store::Store;
 pub use txn::Txn;

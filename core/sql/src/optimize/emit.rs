@@ -64,6 +64,13 @@ impl Planner {
                 let op = Op::GenerateSeries { function: *function, args: args.clone(), position: *position };
                 Emitted { node: node(op, self.fields(&[*column]), path), layout: vec![*column] }
             }
+            PathOp::Live { view, columns } => {
+                let places: Vec<usize> =
+                    (0..columns.len()).filter(|place| required.contains(columns[*place])).collect();
+                let layout: Vec<ColumnId> = places.iter().map(|place| columns[*place]).collect();
+                let op = Op::LiveScan { view, columns: places };
+                Emitted { node: node(op, self.fields(&layout), path), layout }
+            }
             PathOp::Filter { input, predicates } => {
                 let input = self.emit(input, &with(required, predicates));
                 let predicate = conjunction(predicates, &input.layout);

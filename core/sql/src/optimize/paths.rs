@@ -10,6 +10,7 @@ use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, LockRows, Logical, LogicalKey};
+use crate::system::LiveView;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ pub(super) enum PathOp {
         args: Vec<Expr>,
         column: ColumnId,
         position: u32,
+    },
+    Live {
+        view: &'static LiveView,
+        columns: Vec<ColumnId>,
     },
     Filter {
         input: Rc<Path>,
@@ -243,6 +248,11 @@ impl Planner {
                 vec![Rc::new(Path { op, rows: WORKING_ROWS, ..self.values_path(columns, &[]) })]
             }
             Logical::Values { columns, rows } => vec![Rc::new(self.values_path(columns, rows))],
+            Logical::Live { view, columns } => {
+                let op = PathOp::Live { view, columns: columns.clone() };
+                let total = view.row_estimate * cost::CPU_TUPLE;
+                vec![Rc::new(Path { op, rows: view.row_estimate, total, ..self.values_path(columns, &[]) })]
+            }
             Logical::Series { function, args, column, position } => {
                 vec![Rc::new(series_path(*function, args, *column, *position))]
             }
@@ -571,6 +581,7 @@ impl Planner {
             }
             Logical::Values { .. }
             | Logical::Series { .. }
+            | Logical::Live { .. }
             | Logical::LockRows { .. }
             | Logical::Working { .. }
             | Logical::Recursive { .. }

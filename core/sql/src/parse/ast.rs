@@ -139,6 +139,11 @@ pub enum Statement {
     /// CREATE TABLE AS, SELECT INTO
     CreateTableAs(CreateTableAs),
     Checkpoint,
+    /// ALTER SYSTEM SET, RESET
+    AlterSystem {
+        name: Name,
+        value: SetValue,
+    },
     /// LOCK TABLE
     LockTable(LockTable),
 }

@@ -17,6 +17,7 @@ use super::sealed::{SealedTree, SealedWrites};
 use super::spill::{Piece, Undone};
 use super::{Footprint, KeyBounds};
 use orrery_base::TreeId;
+use orrery_base::gauge::Gauge;
 use orrery_base::hash::hash64;
 use orrery_base::limits::INLINE_VALUE_BYTES_MAX;
 use std::collections::BTreeMap;
@@ -67,6 +68,38 @@ pub struct WriteSet {
     pieces: Vec<Arc<Piece>>,
     /// Which of these two do not count.
     undone: Undone,
+    /// What of `byte_count` is counted with all others'.
+    counted: Counted,
+}
+
+/// A write set's part of what all together hold, by steps of [`COUNTED_STEP_BYTES`].
+#[derive(Default)]
+struct Counted {
+    gauge: Option<Arc<Gauge>>,
+    bytes: usize,
+}
+
+/// Small write sets are not counted at all: they would meet at the counter.
+const COUNTED_STEP_BYTES: usize = 64 << 10;
+
+impl Counted {
+    #[inline]
+    fn set(&mut self, bytes: usize) {
+        if bytes.abs_diff(self.bytes) >= COUNTED_STEP_BYTES
+            && let Some(gauge) = &self.gauge
+        {
+            gauge.change(self.bytes as u64, bytes as u64);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.change(self.bytes as u64, 0);
+        }
+    }
 }
 
 /// What a write set says of a key.
@@ -333,10 +366,20 @@ impl WriteSet {
         }
     }
 
+    /// Once it has grown, what it holds is counted with that of others.
+    #[inline]
+    pub fn count_in(&mut self, gauge: &Arc<Gauge>) {
+        if self.byte_count >= COUNTED_STEP_BYTES && self.counted.gauge.is_none() {
+            self.counted.gauge = Some(gauge.clone());
+            self.counted.set(self.byte_count);
+        }
+    }
+
     fn count_bytes(&mut self) {
         let memory: usize = self.trees.values().map(TreeWrites::byte_count).sum();
         let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.byte_count());
         self.byte_count = memory + frozen;
+        self.counted.set(self.byte_count);
     }
 
     /// Bytes of memory that the pieces take.
@@ -357,6 +400,7 @@ impl WriteSet {
         writes.write(key, value, sequence);
         // The index may have shrunk, when it was sorted.
         self.byte_count = self.byte_count + writes.byte_count() - before;
+        self.counted.set(self.byte_count);
         if let Some(value) = value.filter(|value| value.len() > INLINE_VALUE_BYTES_MAX) {
             self.long.long_bytes += value.len() as u64;
             self.long.long_count += 1;
