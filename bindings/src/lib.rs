@@ -31,6 +31,8 @@ mod key_value;
 mod many;
 mod row_ref;
 mod rows;
+#[cfg(unix)]
+mod salvage;
 mod stream;
 
 pub use arrow::ArrowReader;
@@ -41,6 +43,8 @@ pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;
 pub use rows::{FromValue, Row, Rows, format_value, value_at};
+#[cfg(unix)]
+pub use salvage::{SalvageReport, SalvagedTable};
 pub use stream::RowStream;
 
 /// Ranges and rows of the key-value interface.

@@ -24,6 +24,7 @@ mod plans;
 mod point;
 mod result;
 mod run;
+mod salvage;
 mod schema;
 mod sequences;
 mod session;
@@ -44,6 +45,7 @@ pub use export::{SchemaScript, TableRows};
 pub use plans::Prepared;
 pub use point::PointStep;
 pub use result::{Execution, Rows, Tag};
+pub use salvage::{MendedTable, Salvage};
 pub use session::Session;
 pub use settings::Settings;
 

@@ -17,6 +17,7 @@ mod observe;
 mod options;
 pub mod pages;
 mod recovery;
+mod salvage;
 mod store;
 mod txn;
 
@@ -24,6 +25,7 @@ pub use lock::list::{LockInfo, LockMode};
 pub use lock::session::SessionLocks;
 pub use observe::{CheckpointReason, CheckpointRecord, MemoryBudget};
 pub use options::{Durability, StoreOptions, StoreStats, TxnOptions};
-pub use pages::{CheckFinding, CheckSummary, CheckpointReport, TreeShape};
+pub use pages::{CheckFinding, CheckSummary, CheckpointReport, FileSalvage, TreeShape};
+pub use salvage::{LogSalvage, SalvagedChange, salvage_log};
 pub use store::Store;
 pub use txn::Txn;

@@ -167,7 +167,7 @@ fn full(catalog: &Catalog, stored: &str) -> Vec<Datum> {
 }
 
 fn schemata(catalog: &Catalog) -> Vec<Vec<Datum>> {
-    let system = ["information_schema", super::LIVE_SCHEMA, "pg_catalog", "public"];
+    let system = ["information_schema", "pg_catalog", "public"];
     let all = system.into_iter().chain(catalog.schemas.values().map(String::as_str));
     all.map(|name| vec![text(ROLE_NAME), text(name), text(ROLE_NAME)]).collect()
 }

@@ -224,7 +224,6 @@ fn namespaces(catalog: &Catalog) -> Vec<Vec<Datum>> {
         row(oids::PG_CATALOG, PG),
         row(oids::PUBLIC, "public"),
         row(oids::INFORMATION_SCHEMA, "information_schema"),
-        row(oids::LIVE, super::LIVE_SCHEMA),
     ];
     if let Some(prefix) = &catalog.temporary {
         rows.push(row(13_001, prefix.trim_end_matches('.')));
@@ -342,11 +341,6 @@ fn classes(catalog: &Catalog) -> Vec<Vec<Datum>> {
     for view in catalog.views.values() {
         rows.push(plain(oids::of(view.id), &view.name, "v", oids::row_type(view.id), view.columns.len()));
     }
-    for (number, view) in oids::live() {
-        let mut row = plain(number, view.name, "v", 0, view.columns.len());
-        row[2] = oid(oids::LIVE);
-        rows.push(row);
-    }
     for sequence in catalog.sequences.values() {
         if let Some(name) = sequence.name.as_deref().filter(|name| is_seen(catalog, name)) {
             rows.push(plain(oids::of(sequence.id), name, "S", 0, 3));
@@ -418,10 +412,6 @@ fn attributes(catalog: &Catalog) -> Vec<Vec<Datum>> {
             let ordinals: Vec<usize> = keys.chain(index.include.iter().copied()).collect();
             of_index(oids::of(index.tree.0), &ordinals, &mut rows);
         }
-    }
-    for (number, view) in oids::live() {
-        let columns = view.columns.iter().enumerate();
-        rows.extend(columns.map(|(place, (name, ty))| attribute(number, place + 1, name, *ty, None)));
     }
     for view in catalog.views.values() {
         for (place, column) in view.columns.iter().enumerate() {

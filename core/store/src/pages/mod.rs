@@ -24,6 +24,7 @@ mod merge;
 mod open;
 mod page;
 mod pool;
+mod salvage;
 mod shape;
 mod spill;
 mod superblock;
@@ -37,6 +38,7 @@ pub(crate) use history::{
 };
 pub use leaf::LeafValue;
 pub use pool::{Pin, Reader};
+pub use salvage::{FileSalvage, Loss, TakeRow, TreeSalvage};
 pub use shape::TreeShape;
 pub use spill::SpilledTrees;
 pub use tree::TreeVersion;
