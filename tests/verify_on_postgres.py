@@ -6,7 +6,7 @@
 Without files: every .slt below tests/slt. `--write` replaces the expected results by what the server gives (the way to
 write new tests: the SQL by hand, the results by PostgreSQL, then read them). Each file gets a fresh database with the C
 locale. No dependencies: it speaks the simple query protocol itself, and needs a server with `trust` on 127.0.0.1 that may
-read the temporary directory (for COPY). The expected results are PostgreSQL 15's.
+read and write the temporary directory (for COPY). The expected results are PostgreSQL 15's.
 
 What it deliberately skips: files whose head holds the words "Orrery only", records under `skipif postgresql` or
 `onlyif orrery`.
@@ -144,7 +144,7 @@ class Record:
             return before + [head] + sql
         oids, rows, tag = outcome
         if oids is None:
-            counted = re.fullmatch(r"(?:INSERT 0|UPDATE|DELETE|COPY) (\d+)", tag)
+            counted = re.fullmatch(r"(?:INSERT 0|UPDATE|DELETE|MERGE|COPY) (\d+)", tag)
             return before + [f"statement count {counted[1]}" if counted else "statement ok"] + sql
         modes = [word for word in self.head[2:] if word.endswith("sort")] if self.head[0] == "query" else []
         letters = "".join(TYPE_LETTERS.get(oid, "T" if oid >= 16384 or oid in (2249, 2287) else "?") for oid in oids) or "?"
@@ -175,7 +175,7 @@ def run_file(args, path, number):
     control = Connection(args, args.database)
     control.run(f"create database {database} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'")
     temp = pathlib.Path(tempfile.mkdtemp())
-    temp.chmod(0o755)
+    temp.chmod(0o777)
     for file in path.parent.glob("*.csv"):
         shutil.copy(file, temp)
     connections, count, differing, replaced = {}, 0, 0, {}

@@ -68,6 +68,11 @@ impl Interrupt {
 pub struct Statement(pub(crate) Arc<Prepared>);
 
 impl Statement {
+    /// Whether it is `COPY … TO STDOUT`, which is run by [`Connection::copy_statement_out`].
+    pub fn is_copy_out(&self) -> bool {
+        self.0.is_copy_out()
+    }
+
     /// Its text.
     pub fn text(&self) -> &str {
         self.0.text()
@@ -440,6 +445,20 @@ impl Connection {
         Ok(CopyIn { connection: self, copy: Some(copy) })
     }
 
+    /// Starts `COPY … TO STDOUT`. Errors: those of its query; 42601 when the statement is another.
+    pub fn copy_out(&mut self, sql: &str) -> Result<CopyOut<'_>> {
+        let statement = self.prepare(sql)?;
+        self.copy_statement_out(&statement)
+    }
+
+    /// The same for a prepared statement: see [`Statement::is_copy_out`].
+    pub fn copy_statement_out(&mut self, statement: &Statement) -> Result<CopyOut<'_>> {
+        self.before(statement)?;
+        let copy = self.drive(self.session.copy_out(&statement.0))?;
+        let tag = copy.tag();
+        Ok(CopyOut { connection: self, copy: Some(copy), tag })
+    }
+
     /// Describes the tables as this connection sees them now, by name: columns, indexes, constraints, sizes. Reads no rows.
     /// Errors: 25P02 in a failed transaction.
     pub fn describe(&self) -> Result<Vec<TableDescription>> {
@@ -538,6 +557,31 @@ impl CopyIn<'_> {
         let copy = self.copy.take().ok_or_else(copy_is_over)?;
         let tag = self.connection.drive(copy.finish())?;
         Ok(tag.row_count.unwrap_or(0))
+    }
+}
+
+/// `COPY … TO STDOUT` under way: its text in pieces of whole rows, never all of it in memory. Dropping it ends it.
+pub struct CopyOut<'c> {
+    connection: &'c mut Connection,
+    copy: Option<orrery_engine::CopyOut>,
+    tag: Tag,
+}
+
+impl CopyOut<'_> {
+    /// The next bytes; `None` at the end. Errors: what the query meets; nothing comes after one.
+    pub fn read(&mut self) -> Result<Option<Vec<u8>>> {
+        let Some(copy) = self.copy.take() else { return Ok(None) };
+        let (copy, bytes) = self.connection.drive(copy.next())?;
+        self.tag = copy.tag();
+        if bytes.is_some() {
+            self.copy = Some(copy);
+        }
+        Ok(bytes)
+    }
+
+    /// The command tag (`COPY 3`), right once all bytes were taken.
+    pub fn tag(&self) -> &Tag {
+        &self.tag
     }
 }
 

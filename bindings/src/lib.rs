@@ -38,7 +38,9 @@ mod stream;
 pub use arrow::ArrowReader;
 #[cfg(unix)]
 pub use backup::BackupSummary;
-pub use connection::{Answer, Connection, CopyIn, Interrupt, Outcome, Progress, Statement, Transaction};
+pub use connection::{
+    Answer, Connection, CopyIn, CopyOut, Interrupt, Outcome, Progress, Statement, Transaction,
+};
 pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;

@@ -326,3 +326,38 @@ fn statements_read_the_past() {
         "22023"
     );
 }
+
+#[test]
+fn copies_out_in_pieces_and_back_in() {
+    let (_db, mut connection) = filled();
+    connection.run("create table again (id integer, a smallint, b text)").unwrap();
+    let mut pieces = Vec::new();
+    let mut copy = connection.copy_out("copy t to stdout with (format csv, header)").unwrap();
+    while let Some(piece) = copy.read().unwrap() {
+        pieces.push(piece);
+    }
+    assert_eq!(copy.tag().to_string(), "COPY 10000");
+    assert!(copy.read().unwrap().is_none());
+    assert!(pieces.len() > 1 && pieces[0].starts_with(b"id,a,b\n1,1,row 1\n"), "{} pieces", pieces.len());
+    let mut back = connection.copy_in("copy again from stdin with (format csv, header)").unwrap();
+    pieces.iter().for_each(|piece| back.write(piece).unwrap());
+    assert_eq!(back.finish().unwrap(), 10000);
+    let mut rows = stream(&mut connection, "select count(*) from t natural join again");
+    assert_eq!(rows.next().unwrap().unwrap().get::<i64>(0).unwrap(), 10000);
+    drop(rows);
+    // A change commits with its last row; one that is dropped did commit, too: its rows were all there before the first byte.
+    drop(connection.copy_out("copy (delete from again where id > 10 returning id) to stdout").unwrap());
+    let error = connection.copy_out("copy (select 1 / (id - 5) from again) to stdout").unwrap().read();
+    assert_eq!(error.unwrap_err().code().to_string(), "22012");
+    let others = ["select 1", "copy again from stdin", "commit", "copy t to 'file'"];
+    for other in others {
+        assert_eq!(connection.copy_out(other).err().unwrap().code().to_string(), "42601", "{other}");
+    }
+    let statement = connection.prepare("copy again to stdout").unwrap();
+    assert!(statement.is_copy_out());
+    let refused = connection.answer(&statement, &[]).err().unwrap();
+    assert_eq!(refused.code().to_string(), "0A000");
+    let mut copy = connection.copy_statement_out(&statement).unwrap();
+    let text = String::from_utf8(copy.read().unwrap().unwrap()).unwrap();
+    assert_eq!(text.lines().count(), 10);
+}

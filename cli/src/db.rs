@@ -116,6 +116,13 @@ impl Session for Open {
     fn execute(&mut self, statement: &str, sink: &mut dyn RowSink) -> Result<()> {
         let connection = self.connection();
         for statement in connection.parse(statement).map_err(from_database)? {
+            if statement.is_copy_out() {
+                let mut copy = connection.copy_statement_out(&statement).map_err(from_database)?;
+                while let Some(bytes) = copy.read().map_err(from_database)? {
+                    sink.data(&bytes).map_err(ShellError::io("output"))?;
+                }
+                continue;
+            }
             match connection.execute_statement(&statement, &[]).map_err(from_database)? {
                 Outcome::Done(tag) => done(&tag, sink)?,
                 Outcome::Rows(rows) => show(rows, sink)?,

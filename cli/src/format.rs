@@ -49,6 +49,10 @@ pub trait RowSink {
     fn row(&mut self, cells: &[Option<&str>]) -> io::Result<()>;
     /// The end of the rows.
     fn end(&mut self) -> io::Result<()>;
+    /// Bytes of `COPY … TO stdout`, as they are.
+    fn data(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::Error::other("the data of a COPY have no place here"))
+    }
     /// What a statement without rows did (`INSERT 0 3`).
     fn tag(&mut self, tag: &str) -> io::Result<()>;
 }
@@ -116,6 +120,10 @@ impl<W: Write> Writer<W> {
 }
 
 impl<W: Write> RowSink for Writer<W> {
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
     fn begin(&mut self, columns: &[Column]) -> io::Result<()> {
         self.columns = columns.to_vec();
         self.keys = distinct_names(columns);

@@ -291,3 +291,22 @@ fn a_second_process_is_told_who_has_the_file() {
     assert!(child.wait().unwrap().success());
     run(home.path(), &["a.db", "-c", "INSERT INTO t VALUES (1)"], "").ok();
 }
+
+#[test]
+fn copy_to_stdout_gives_its_bytes_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    run(home.path(), &["a.db"], TABLE).ok();
+    let out = run(
+        home.path(),
+        &["a.db"],
+        "COPY t TO stdout; COPY (SELECT id, name FROM t ORDER BY id) TO STDOUT CSV HEADER;",
+    )
+    .ok();
+    assert_eq!(
+        out,
+        "1\ta,\"b\"\tt\t2.50\n2\t\tf\t\\N\n3\t\\N\t\\N\t0.10\nid,name\n1,\"a,\"\"b\"\"\"\n2,\"\"\n3,\n"
+    );
+    run(home.path(), &["a.db"], "COPY t TO 't.csv' WITH (FORMAT csv)").ok();
+    let file = std::fs::read_to_string(home.path().join("t.csv")).unwrap();
+    assert_eq!(file, "1,\"a,\"\"b\"\"\",t,2.50\n2,\"\",f,\n3,,,0.10\n");
+}

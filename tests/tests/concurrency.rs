@@ -615,3 +615,28 @@ fn many_sessions_take_each_value_of_a_sequence_once() {
     assert_eq!(number(&mut reader, "select max(n) from t"), 400);
     assert_eq!(number(&mut reader, "select max(id) from t"), 400);
 }
+
+#[test]
+fn merge_looks_at_the_newest_version() {
+    let db = database(
+        "create table t (id integer primary key, n integer not null);
+         insert into t values (1, 0), (2, 0);
+         create table source (id integer);
+         insert into source values (1), (2), (3)",
+    );
+    let mut holder = db.connect();
+    holder.run("begin; update t set n = 100 where id = 1; delete from t where id = 2").unwrap();
+    let sql = "merge into t using source s on t.id = s.id
+        when matched and n >= 100 then delete when matched then update set n = n + 1
+        when not matched then insert values (s.id, -1)";
+    let other = start(db.connect(), sql);
+    until_waiting(&db, 1);
+    holder.run("commit").unwrap();
+    other.join().unwrap().1.unwrap();
+    // What was 1 is gone, as its new value asks; 2 was gone and came anew.
+    assert_eq!(number(&mut holder, "select sum(id * n) from t"), -5);
+    let mut reader = db.connect();
+    reader.run("begin isolation level repeatable read; select * from t").unwrap();
+    holder.run("update t set n = 7").unwrap();
+    assert_eq!(code(reader.run(sql)), SqlState::SERIALIZATION_FAILURE);
+}

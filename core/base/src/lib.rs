@@ -15,6 +15,7 @@ pub mod kv;
 pub mod limits;
 pub mod prefetch;
 pub mod rng;
+pub mod sorting;
 pub mod task;
 pub mod time;
 pub mod world;

@@ -1,12 +1,13 @@
 //! Advisory locks of a session: made when it first asks for one, given back when it ends.
 
 use crate::database::Inner;
-use orrery_base::kv::Wait;
+use orrery_base::kv::{AdvisoryKey, Wait};
 use orrery_base::task::lock;
 use orrery_base::{Cx, Result};
 use orrery_sql::functions::{AdvisoryAction, AdvisoryCall};
 use orrery_store::{SessionLocks, Txn};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 /// See the file's head. What still refers to it when the session ends may take no further locks that outlive it.
 #[derive(Clone, Default)]
@@ -43,13 +44,35 @@ impl Advisory {
         }
         let mut answers = Vec::with_capacity(call.keys.len());
         for &key in &call.keys {
+            if let (AdvisoryAction::Sleep, AdvisoryKey::One(micros)) = (call.action, key) {
+                sleep(cx, u64::try_from(micros).unwrap_or(0)).await?;
+                continue;
+            }
             let wanted = (key, call.mode, call.scope);
             answers.push(i64::from(match call.action {
                 AdvisoryAction::Lock => txn.lock_advisory(cx, &locks, wanted, Wait::Block).await?,
                 AdvisoryAction::Try => txn.lock_advisory(cx, &locks, wanted, Wait::Skip).await?,
+                AdvisoryAction::Sleep => false,
                 AdvisoryAction::Unlock | AdvisoryAction::UnlockAll => locks.unlock(key, call.mode),
             }));
         }
         Ok(answers)
     }
+}
+
+/// Lets time pass. Errors: 57014.
+async fn sleep(cx: &Cx, micros: u64) -> Result<()> {
+    let until = cx.now().saturating_add(micros);
+    std::future::poll_fn(|context| {
+        if cx.now() >= until {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(error) = cx.check_cancel() {
+            return Poll::Ready(Err(error));
+        }
+        cx.wake_no_later_than(until);
+        cx.wake_on_cancel(context.waker());
+        Poll::Pending
+    })
+    .await
 }

@@ -371,6 +371,7 @@ fn refuse_writes(bound: &Bound) -> Result<()> {
         Bound::Dml(Statement::Insert(_)) => "INSERT",
         Bound::Dml(Statement::Update(_)) => "UPDATE",
         Bound::Dml(Statement::Delete(_)) => "DELETE",
+        Bound::Dml(Statement::Merge(_)) => "MERGE",
         Bound::Dml(Statement::With(_)) => "a change in WITH",
         Bound::Ddl(ddl) => crate::run::ddl_command(ddl),
         Bound::Control(Control::Copy(_)) => "COPY FROM",

@@ -1,21 +1,24 @@
-//! COPY … FROM: from a file of the user's, or from bytes that the client hands over.
+//! COPY: from a file of the user's or from bytes that the client hands over; to a file, or as bytes for the client.
 
 use crate::bind::{self, Ready, Scope};
 use crate::plans::Prepared;
-use crate::result::{Execution, Tag};
-use crate::run::{self, Running};
+use crate::result::{Execution, Rows, Tag};
+use crate::run::{self, Params, Running};
 use crate::session::{Session, StateGuard};
 use crate::transaction;
-use orrery_base::disk::{DiskOp, DiskReply};
+use orrery_base::AlignedBuf;
+use orrery_base::disk::{DiskOp, DiskReply, FileId};
 use orrery_base::kv::{Savepoint, Transaction};
 use orrery_base::task::Task;
 use orrery_base::{Cx, Error, Result, SqlState};
-use orrery_sql::bind::{Bound, Control, CopyFrom};
+use orrery_sql::bind::{Bound, Control, CopyFrom, CopyTo};
 use orrery_sql::copy;
 use std::sync::Arc;
 
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 1 << 20;
+/// Bytes gathered before they are written to a file.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// COPY table FROM 'file'.
 pub(crate) async fn from_file(
@@ -28,14 +31,7 @@ pub(crate) async fn from_file(
         return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Use COPY FROM 'file'."));
     };
     let cx = running.cx;
-    let open = DiskOp::OpenStream { name: name.clone(), write: false };
-    let could_not_open = |error: orrery_base::disk::DiskError| {
-        let error = Error::from(error);
-        Error::new(error.code(), format!("could not open file \"{name}\" for reading: {}", error.message()))
-    };
-    let DiskReply::Stream(file) = cx.disk(open).await.map_err(could_not_open)? else {
-        return Err(Error::internal("the driver opened no stream"));
-    };
+    let file = open(cx, name, false).await?;
     let context = running.context(&ready.catalog, &[], &[])?;
     let mut into = copy::CopyIn::new(copy.clone(), context);
     let outcome = async {
@@ -53,6 +49,118 @@ pub(crate) async fn from_file(
     // Closes it, whatever came of it; nobody waits for that.
     drop(cx.submit(DiskOp::Remove { file }));
     Ok(Execution::Done(Tag::rows("COPY", outcome?)))
+}
+
+/// The statement is no such COPY.
+pub(crate) fn is_none(what: &str) -> Error {
+    Error::new(SqlState::SYNTAX_ERROR, format!("the statement is not {what}"))
+}
+
+/// COPY … TO. `takes`: the client takes the bytes; the rows they are made of come then (see [`CopyOut`]).
+pub(crate) async fn to(running: &mut Running<'_>, copy: &CopyTo, takes: bool) -> Result<Execution> {
+    let source = Arc::new(Prepared::new(copy.source.clone(), Vec::new()));
+    let none = || Params::One(Vec::new());
+    let no_rows = || Error::internal("a COPY of what gives no rows");
+    let Some(name) = &copy.file else {
+        if !takes {
+            let message = "COPY TO STDOUT needs a client that takes the data";
+            return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Use COPY TO 'file'."));
+        }
+        // One level deep: it is a query, or a change of rows.
+        let Execution::Rows(rows) = Box::pin(running.prepared(&source, none())).await? else {
+            return Err(no_rows());
+        };
+        let out = copy::CopyOut::new(copy.format.clone(), rows.fields(), rows.format())?;
+        return Ok(Execution::Rows(rows.with_copy(out)));
+    };
+    if takes {
+        return Err(is_none("COPY … TO STDOUT"));
+    }
+    // It commits when the file is written.
+    let mut whole = Running { is_implicit: false, ..running.reborrow() };
+    let Execution::Rows(mut rows) = Box::pin(whole.prepared(&source, none())).await? else {
+        return Err(no_rows());
+    };
+    let mut out = copy::CopyOut::new(copy.format.clone(), rows.fields(), rows.format())?;
+    let cx = running.cx;
+    let file = open(cx, name, true).await?;
+    let outcome = async {
+        let (mut offset, mut row_count, mut text) = (0, 0, String::new());
+        out.header(&mut text);
+        loop {
+            let batch = rows.pull(cx).await?;
+            if let Some(batch) = &batch {
+                row_count += batch.row_count as u64;
+                out.rows(batch, &mut text)?;
+            }
+            if text.len() >= WRITE_BYTES || batch.is_none() && !text.is_empty() {
+                cx.write(file, offset, AlignedBuf::from(text.as_bytes())).await?;
+                offset += text.len() as u64;
+                text.clear();
+            }
+            if batch.is_none() {
+                return Ok::<u64, Error>(row_count);
+            }
+        }
+    }
+    .await;
+    // As above.
+    drop(cx.submit(DiskOp::Remove { file }));
+    Ok(Execution::Done(Tag::rows("COPY", outcome?)))
+}
+
+/// Opens a file of the user's.
+async fn open(cx: &Cx, name: &str, write: bool) -> Result<FileId> {
+    let could_not_open = |error: orrery_base::disk::DiskError| {
+        let error = Error::from(error);
+        let what = if write { "writing" } else { "reading" };
+        Error::new(error.code(), format!("could not open file \"{name}\" for {what}: {}", error.message()))
+    };
+    let open = DiskOp::OpenStream { name: name.to_owned(), write };
+    match cx.disk(open).await.map_err(could_not_open)? {
+        DiskReply::Stream(file) => Ok(file),
+        _ => Err(Error::internal("the driver opened no stream")),
+    }
+}
+
+/// `COPY … TO STDOUT` under way. Dropping it ends it.
+pub struct CopyOut {
+    rows: Rows,
+    out: copy::CopyOut,
+    row_count: u64,
+}
+
+impl CopyOut {
+    pub(crate) fn of(execution: Execution) -> Result<CopyOut> {
+        let Execution::Rows(mut rows) = execution else { return Err(is_none("COPY … TO STDOUT")) };
+        let out = rows.take_copy().ok_or_else(|| is_none("COPY … TO STDOUT"))?;
+        Ok(CopyOut { rows, out, row_count: 0 })
+    }
+
+    /// The next bytes, some rows whole; `None` at the end. After an error there is nothing more. The task borrows nothing: it may be
+    /// dropped, which ends the COPY.
+    pub fn next(mut self) -> Task<Result<(CopyOut, Option<Vec<u8>>)>> {
+        let (world, cancel) = self.rows.world_and_cancel();
+        let deadline = self.rows.deadline();
+        let task = Task::with_cancel(world, cancel, move |cx| async move {
+            let mut text = String::new();
+            self.out.header(&mut text);
+            if let Some(batch) = self.rows.pull(&cx).await? {
+                self.row_count += batch.row_count as u64;
+                self.out.rows(&batch, &mut text)?;
+            }
+            // A batch that is left has rows, and a row has at least its end.
+            let bytes = (!text.is_empty()).then(|| text.into_bytes());
+            Ok((self, bytes))
+        });
+        task.cx().set_deadline(deadline);
+        task
+    }
+
+    /// The command tag, right once `next` gave `None`.
+    pub fn tag(&self) -> Tag {
+        Tag::rows("COPY", self.row_count)
+    }
 }
 
 /// `COPY table FROM STDIN` under way. Dropping it unfinished undoes it.
@@ -79,7 +187,7 @@ impl CopyIn {
         let start = scope.txn.savepoint();
         let ready = bind::prepare_to_run(&session.db, cx, &mut scope, prepared).await?;
         let Bound::Control(Control::Copy(copy @ CopyFrom { file: None, .. })) = &*ready.bound else {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "the statement is not COPY … FROM STDIN"));
+            return Err(is_none("COPY … FROM STDIN"));
         };
         let running =
             Running { session, cx, state: &mut state, scope: &mut scope, deadline: None, is_implicit };

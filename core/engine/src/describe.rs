@@ -4,6 +4,7 @@
 use crate::bind;
 use crate::session::Session;
 use orrery_base::kv::Transaction;
+use orrery_base::sorting;
 use orrery_base::{Cx, Result};
 use orrery_sql::catalog::{Catalog, Column, Index, Table, View, is_temporary};
 use orrery_sql::system::{LIVE_SCHEMA, LIVE_VIEWS};
@@ -111,11 +112,11 @@ pub fn live_relations() -> Vec<TableDescription> {
 pub(crate) async fn tables(session: &Session, cx: &Cx) -> Result<Vec<TableDescription>> {
     let (state, scope, catalog) = bind::look(session, cx).await?;
     // Temporary tables are nobody's but their session's.
+    let views = catalog.views.values().filter(|view| !is_temporary(&view.name));
     let lasting = catalog.tables.values().filter(|table| !is_temporary(&table.name));
     let tables = lasting.map(|table| describe(&*scope.txn, &catalog, table));
-    let mut tables: Vec<TableDescription> =
-        tables.chain(catalog.views.values().map(|it| view(&catalog, it))).collect();
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut tables: Vec<TableDescription> = tables.chain(views.map(|it| view(&catalog, it))).collect();
+    sorting::sort_by(&mut tables, |a, b| a.name.cmp(&b.name));
     if state.explicit.is_none() {
         scope.txn.rollback();
     }

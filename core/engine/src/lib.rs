@@ -34,7 +34,7 @@ mod statements;
 mod temporary;
 mod transaction;
 
-pub use copy::CopyIn;
+pub use copy::{CopyIn, CopyOut};
 pub use database::{Database, DatabaseOptions};
 pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,

@@ -48,6 +48,11 @@ impl Prepared {
         matches!(self.parsed.statement, ast::Statement::Query(_))
     }
 
+    /// Whether it is `COPY … TO STDOUT`.
+    pub fn is_copy_out(&self) -> bool {
+        matches!(&self.parsed.statement, ast::Statement::CopyTo(copy) if copy.file.is_none())
+    }
+
     /// Whether it is about the transaction or the session (BEGIN, COMMIT, SET, CHECKPOINT, …) and so needs no transaction
     /// begun for it.
     pub fn is_control(&self) -> bool {

@@ -4,8 +4,10 @@ use crate::database::Inner;
 use crate::session::StateSlot;
 use crate::statements::StatementRun;
 use arrow_array::{ArrayRef, StringArray};
-use orrery_base::Result;
 use orrery_base::task::{Cancel, Task};
+use orrery_base::world::World;
+use orrery_base::{Cx, Result};
+use orrery_sql::copy::CopyOut;
 use orrery_sql::exec::{Batch, Query};
 use orrery_sql::plan::Field;
 use orrery_sql::text::FormatSettings;
@@ -62,6 +64,8 @@ pub struct Rows {
     source: Option<Source>,
     row_count: u64,
     link: Link,
+    /// They are on their way into COPY's text.
+    copy: Option<Box<CopyOut>>,
 }
 
 enum Source {
@@ -96,11 +100,28 @@ impl Link {
 impl Rows {
     pub(crate) fn of_query(query: Query, fields: Vec<Field>, link: Link) -> Self {
         let source = Some(Source::Query(Box::new(query)));
-        Rows { fields, tag: Tag::rows("SELECT", 0), source, row_count: 0, link }
+        Rows { fields, tag: Tag::rows("SELECT", 0), source, row_count: 0, link, copy: None }
+    }
+
+    pub(crate) fn with_copy(self, copy: CopyOut) -> Self {
+        Rows { copy: Some(Box::new(copy)), ..self }
+    }
+
+    pub(crate) fn take_copy(&mut self) -> Option<CopyOut> {
+        self.copy.take().map(|it| *it)
+    }
+
+    pub(crate) fn world_and_cancel(&self) -> (Arc<World>, Cancel) {
+        (self.link.db.world.clone(), self.link.cancel.clone())
+    }
+
+    /// Until when they may be read.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.link.deadline
     }
 
     pub(crate) fn of_batches(batches: Vec<Batch>, fields: Vec<Field>, tag: Tag, link: Link) -> Self {
-        Rows { fields, tag, source: Some(Source::Batches(batches.into())), row_count: 0, link }
+        Rows { fields, tag, source: Some(Source::Batches(batches.into())), row_count: 0, link, copy: None }
     }
 
     /// One text column.
@@ -145,43 +166,49 @@ impl Rows {
             if let Some(run) = &self.link.run {
                 run.measure(&cx);
             }
-            let batch = match &mut self.source {
-                None => None,
-                Some(Source::Batches(batches)) => batches.pop_front(),
-                Some(Source::Query(query)) => match query.next(&cx).await {
-                    Ok(batch) => batch,
-                    Err(error) => {
-                        if let Some(run) = &self.link.run {
-                            run.failed();
-                        }
-                        self.source = None;
-                        self.link.db.empty_temp_trash(&cx);
-                        if let Some((slot, _)) = &self.link.explicit {
-                            slot.fail_transaction();
-                        }
-                        return Err(error);
-                    }
-                },
-            };
-            match &batch {
-                Some(batch) => {
-                    self.row_count += batch.row_count as u64;
-                    if let Some(run) = &self.link.run {
-                        run.rows(batch.row_count as u64);
-                    }
-                }
-                None => {
-                    self.link.run = None;
-                    // The end: an implicit transaction that only read has nothing to commit.
-                    self.source = None;
-                    self.link.txn = None;
-                    self.link.explicit = None;
-                    self.link.db.empty_temp_trash(&cx);
-                }
-            }
+            let batch = self.pull(&cx).await?;
             Ok((self, batch))
         });
         task.cx().set_deadline(deadline);
         task
+    }
+
+    /// The same, in the task of whoever asks.
+    pub(crate) async fn pull(&mut self, cx: &Cx) -> Result<Option<Batch>> {
+        let batch = match &mut self.source {
+            None => None,
+            Some(Source::Batches(batches)) => batches.pop_front(),
+            Some(Source::Query(query)) => match query.next(cx).await {
+                Ok(batch) => batch,
+                Err(error) => {
+                    if let Some(run) = &self.link.run {
+                        run.failed();
+                    }
+                    self.source = None;
+                    self.link.db.empty_temp_trash(cx);
+                    if let Some((slot, _)) = &self.link.explicit {
+                        slot.fail_transaction();
+                    }
+                    return Err(error);
+                }
+            },
+        };
+        match &batch {
+            Some(batch) => {
+                self.row_count += batch.row_count as u64;
+                if let Some(run) = &self.link.run {
+                    run.rows(batch.row_count as u64);
+                }
+            }
+            None => {
+                self.link.run = None;
+                // The end: an implicit transaction that only read has nothing to commit.
+                self.source = None;
+                self.link.txn = None;
+                self.link.explicit = None;
+                self.link.db.empty_temp_trash(cx);
+            }
+        }
+        Ok(batch)
     }
 }

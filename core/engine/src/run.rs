@@ -2,6 +2,7 @@
 
 use crate::bind::{self, Ready, Scope};
 use crate::control;
+use crate::copy;
 use crate::many;
 use crate::path::{PathView, shown_error};
 use crate::plans::Prepared;
@@ -14,7 +15,7 @@ use crate::temporary;
 use crate::transaction::{self, Explicit};
 use orrery_base::kv::{Isolation, Transaction};
 use orrery_base::{Cx, Error, Result, SqlState};
-use orrery_sql::bind::Bound;
+use orrery_sql::bind::{Bound, Control};
 use orrery_sql::catalog::{Catalog, UserTypeKind};
 use orrery_sql::datum::Datum;
 use orrery_sql::ddl::{self, Ddl, SchemaChange};
@@ -37,6 +38,8 @@ pub(crate) enum Params {
     One(Vec<Datum>),
     /// Rows of values in columns of these types: the statement runs once for each.
     Many(Vec<SqlType>, Batch),
+    /// There are none, and the client takes what COPY … TO STDOUT gives.
+    TakesCopy,
 }
 
 /// Runs one statement of a session.
@@ -240,8 +243,12 @@ impl Running<'_> {
             return self.in_the_past(as_of, prepared, params).await;
         }
         let ready = bind::prepare_to_run(&self.session.db, self.cx, self.scope, prepared).await?;
+        if let Bound::Control(Control::CopyTo(copy)) = &*ready.bound {
+            return copy::to(self, copy, matches!(params, Params::TakesCopy)).await;
+        }
         let params = match params {
             Params::One(params) => params,
+            Params::TakesCopy => return Err(copy::is_none("COPY … TO STDOUT")),
             Params::Many(types, batch) => return many::dml(self, &ready, &types, &batch).await,
         };
         match &*ready.bound {
@@ -458,6 +465,7 @@ async fn run_part(cx: &Cx, statement: &Statement, context: &ExecContext) -> Resu
         Statement::Insert(insert) => exec::insert(cx, context, insert).await,
         Statement::Update(update) => exec::update(cx, context, update).await,
         Statement::Delete(delete) => exec::delete(cx, context, delete).await,
+        Statement::Merge(merge) => exec::merge(cx, context, merge).await,
         Statement::Query(plan) => {
             let mut query = Query::open(Arc::new(plan.clone()), context.clone());
             let (mut row_count, mut returning) = (0, Vec::new());
@@ -505,6 +513,7 @@ pub(crate) fn command_of(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::Merge(_) => "MERGE",
         Statement::With(with) => command_of(&with.main),
     }
 }

@@ -1,6 +1,6 @@
 //! Sessions: one user's conversation. One statement at a time; between statements the state rests in a slot.
 
-use crate::copy::CopyIn;
+use crate::copy::{CopyIn, CopyOut};
 use crate::database::Inner;
 use crate::describe::{self, TableDescription};
 use crate::export::{self, SchemaScript};
@@ -258,6 +258,18 @@ impl Session {
         let (session, prepared) = (self.clone(), prepared.clone());
         Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
             CopyIn::begin(&session, &cx, &prepared).await
+        })
+    }
+
+    /// Starts `COPY … TO STDOUT`. Errors: those of the query; 42601 when the statement is not one.
+    pub fn copy_out(&self, prepared: &Arc<Prepared>) -> Task<Result<CopyOut>> {
+        self.cancel.reset();
+        let (session, prepared) = (self.clone(), prepared.clone());
+        Task::with_cancel(self.db.world.clone(), self.cancel.clone(), move |cx| async move {
+            if !prepared.is_copy_out() {
+                return Err(crate::copy::is_none("COPY … TO STDOUT"));
+            }
+            CopyOut::of(run::statement(&session, &cx, &prepared, Params::TakesCopy).await?)
         })
     }
 

@@ -2,6 +2,7 @@
 //! are accepted only with the value that describes what Orrery does.
 
 use crate::database::Inner;
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use orrery_sql::bind::BindSettings;
 use orrery_sql::catalog::SearchPath;
@@ -9,6 +10,7 @@ use orrery_sql::civil::{DateOrder, DateStyle, IntervalStyle, Zone};
 use orrery_sql::optimize::Methods;
 use orrery_sql::parse::ast::Level;
 use orrery_sql::text::FormatSettings;
+use std::collections::BTreeMap;
 
 /// The settings of one session.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Settings {
     pub search_path: String,
     /// The names in it; `None`: the default.
     pub path: Option<SearchPath>,
+    /// Hints for another planner that were given.
+    hints: BTreeMap<&'static str, String>,
 }
 
 /// What `search_path` is at first.
@@ -51,6 +55,7 @@ impl Default for Settings {
             application_name: String::new(),
             search_path: SEARCH_PATH.to_owned(),
             path: None,
+            hints: BTreeMap::new(),
         }
     }
 }
@@ -89,7 +94,67 @@ const FIXED: &[(&str, &str)] = &[
     ("standard_conforming_strings", "on"),
 ];
 
+/// Hints for PostgreSQL's planner, with its defaults: kept and shown, and of no meaning here. None changes an answer.
+const HINTS: &[(&str, &str)] = &[
+    ("cpu_index_tuple_cost", "0.005"),
+    ("cpu_operator_cost", "0.0025"),
+    ("cpu_tuple_cost", "0.01"),
+    ("cursor_tuple_fraction", "0.1"),
+    ("default_statistics_target", "100"),
+    ("effective_cache_size", "4GB"),
+    ("enable_bitmapscan", "on"),
+    ("enable_gathermerge", "on"),
+    ("enable_incremental_sort", "on"),
+    ("enable_indexonlyscan", "on"),
+    ("enable_material", "on"),
+    ("enable_memoize", "on"),
+    ("enable_mergejoin", "on"),
+    ("enable_parallel_append", "on"),
+    ("enable_parallel_hash", "on"),
+    ("enable_partition_pruning", "on"),
+    ("enable_partitionwise_aggregate", "off"),
+    ("enable_partitionwise_join", "off"),
+    ("enable_tidscan", "on"),
+    ("escape_string_warning", "on"),
+    ("force_parallel_mode", "off"),
+    ("from_collapse_limit", "8"),
+    ("geqo", "on"),
+    ("geqo_threshold", "12"),
+    ("hash_mem_multiplier", "2"),
+    ("jit", "on"),
+    ("jit_above_cost", "100000"),
+    ("join_collapse_limit", "8"),
+    ("maintenance_work_mem", "64MB"),
+    ("max_parallel_workers", "8"),
+    ("max_parallel_workers_per_gather", "2"),
+    ("min_parallel_index_scan_size", "512kB"),
+    ("min_parallel_table_scan_size", "8MB"),
+    ("parallel_leader_participation", "on"),
+    ("parallel_setup_cost", "1000"),
+    ("parallel_tuple_cost", "0.1"),
+    ("random_page_cost", "4"),
+    ("seq_page_cost", "1"),
+];
+
 impl Settings {
+    /// A hint of PostgreSQL's; `false` when there is none of this name. Errors: 22023.
+    fn set_hint(&mut self, name: &str, value: Option<&str>) -> Result<bool> {
+        let Some((hint, default)) = HINTS.iter().find(|hint| hint.0 == name) else { return Ok(false) };
+        let Some(value) = value else {
+            self.hints.remove(hint);
+            return Ok(true);
+        };
+        let shown = if matches!(*default, "on" | "off") {
+            on_off(boolean(name, value)?)
+        } else {
+            let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+            number.parse::<f64>().map_err(|_| invalid(name, value))?;
+            value.to_owned()
+        };
+        self.hints.insert(hint, shown);
+        Ok(true)
+    }
+
     /// SET name = value; `None` is DEFAULT. Errors: 42704 for an unknown name, 22023 for a value that does not fit, 55P02
     /// for a name whose value cannot change.
     pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
@@ -139,6 +204,7 @@ impl Settings {
                 return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message)
                     .with_hint(format!("use ALTER SYSTEM SET {folded}")));
             }
+            _ if self.set_hint(&folded, value)? => {}
             _ => match method(&mut self.methods, &folded) {
                 Some(method) => *method = value.map_or(Ok(true), |value| boolean(name, value))?,
                 None => return set_fixed(name, &folded, value),
@@ -189,18 +255,24 @@ impl Settings {
             }
             _ => match FIXED.iter().find(|(fixed, _)| *fixed == folded) {
                 Some((_, value)) => (*value).to_owned(),
-                None => return Err(unknown(name)),
+                None => match HINTS.iter().find(|hint| hint.0 == folded) {
+                    Some((hint, default)) => {
+                        self.hints.get(hint).map_or((*default).to_owned(), String::clone)
+                    }
+                    None => return Err(unknown(name)),
+                },
             },
         })
     }
 
     /// The names SHOW ALL lists.
     pub fn names() -> Vec<&'static str> {
-        ABOUT.iter().map(|it| it.name).collect()
+        about().iter().map(|it| it.name).collect()
     }
 }
 
 /// What `pg_settings` tells of a setting, beside its value.
+#[derive(Clone, Copy)]
 pub(crate) struct About {
     pub(crate) name: &'static str,
     pub(crate) category: &'static str,
@@ -255,8 +327,14 @@ const fn of_all(name: &'static str, says: &'static str) -> About {
 }
 
 /// All settings, by name.
-pub(crate) fn about() -> &'static [About] {
-    ABOUT
+pub(crate) fn about() -> Vec<About> {
+    let hints = HINTS.iter().map(|(name, default)| {
+        let kind = if matches!(*default, "on" | "off") { "bool" } else { "string" };
+        about_one((name, PLANNER, "A hint for PostgreSQL's planner, of no meaning here."), kind, "", &[])
+    });
+    let mut all: Vec<About> = ABOUT.iter().copied().chain(hints).collect();
+    sorting::sort_by_key(&mut all, |it| it.name);
+    all
 }
 
 static ABOUT: &[About] = &[

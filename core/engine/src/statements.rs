@@ -8,9 +8,9 @@
 //!   that sessions do not meet at a counter, and hands the counts over before its next statement of another kind.
 
 use crate::plans::Prepared;
-use orrery_base::Cx;
 use orrery_base::task::lock;
 use orrery_base::time::Micros;
+use orrery_base::{Cx, sorting};
 use orrery_sql::parse::normal_text;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -120,7 +120,7 @@ impl Statements {
 
 fn forget_oldest(texts: &mut BTreeMap<Arc<str>, Arc<StatementFigures>>) {
     let mut uses: Vec<u64> = texts.values().map(|it| it.used.load(Ordering::Relaxed)).collect();
-    uses.sort_unstable();
+    sorting::sort(&mut uses);
     let kept = uses[TEXT_COUNT_MAX / 20];
     texts.retain(|_, it| {
         let stays = it.used.load(Ordering::Relaxed) > kept;

@@ -1,9 +1,9 @@
-//! Temporary tables: each session that makes some has a number, which the stored names of its tables begin with.
+//! Temporary tables, views and sequences: each session that makes some has a number, which their stored names begin with.
 //!
 //! Invariants:
 //! 1. No two sessions of an open database have the same number, and none has one under which the catalog holds tables of a
 //!    session before it: numbers only grow, beyond all that the catalog knew when the session took its own.
-//! 2. Tables of sessions that are gone are dropped by the next session that takes a number outside of a transaction block.
+//! 2. What sessions that are gone have left is dropped by the next session that takes a number outside of a transaction block.
 
 use crate::bind::{self, Scope};
 use crate::database::Inner;
@@ -93,6 +93,8 @@ pub(crate) fn makes_one(statement: &Statement) -> bool {
     match statement {
         Statement::CreateTable(create) => create.temporary,
         Statement::CreateTableAs(create) => create.temporary,
+        Statement::CreateView(create) => create.temporary,
+        Statement::CreateSequence(create) => create.temporary,
         _ => false,
     }
 }
@@ -125,27 +127,32 @@ pub(crate) async fn claim(session: &Session, cx: &Cx, state: &mut StateGuard) ->
     };
     scope.txn.begin_statement()?;
     let (catalog, _) = bind::catalog(db, cx, &mut scope).await?;
-    let known = catalog.tables.values().filter_map(|table| number_of(&table.name));
-    let (number, left) = {
+    let names = temporary_names(&catalog);
+    let (number, is_left) = {
         let mut numbers = lock(&db.temporary.0);
-        numbers.last = known.max().unwrap_or(0).max(numbers.last) + 1;
+        numbers.last = names.iter().copied().max().unwrap_or(0).max(numbers.last) + 1;
         let number = numbers.last;
         numbers.live.insert(number);
-        let is_left = |name: &str| number_of(name).is_some_and(|it| !numbers.live.contains(&it));
-        let left = catalog.tables.values().filter(|table| is_left(&table.name)).cloned().collect::<Vec<_>>();
-        (number, left)
+        (number, names.iter().any(|it| !numbers.live.contains(it)))
     };
     let prefix = Arc::from(format!("{TEMPORARY}{number}."));
     state.temporary =
         Some(Arc::new(TemporarySpace { db: db.clone(), number, prefix, seen: Mutex::default() }));
     // A transaction of one's own would wait for locks that the open block holds.
-    if left.is_empty() || state.explicit.is_some() {
+    if !is_left || state.explicit.is_some() {
         scope.txn.rollback();
         return Ok(());
     }
     let running = Running { session, cx, state, scope: &mut scope, deadline: None, is_implicit: true };
     let context = running.context(&catalog, &[], &[])?;
-    let dropped = ddl::execute(cx, &context, &catalog, Ddl::DropTable { tables: left, cascade: true }).await;
+    let mut dropped = Ok((*catalog).clone());
+    for drop in [left_views, left_tables, left_sequences] {
+        if let Ok(catalog) = &dropped
+            && let Some(ddl) = drop(catalog, &|name| is_gone(db, name))
+        {
+            dropped = ddl::execute(cx, &context, &Arc::new(catalog.clone()), ddl).await;
+        }
+    }
     match dropped {
         Ok(_) => transaction::commit(db, cx, &scope.txn, true).await.map(drop),
         Err(_) => {
@@ -154,4 +161,36 @@ pub(crate) async fn claim(session: &Session, cx: &Cx, state: &mut StateGuard) ->
             Ok(())
         }
     }
+}
+
+/// The numbers under which the catalog holds something.
+fn temporary_names(catalog: &Catalog) -> BTreeSet<u64> {
+    let tables = catalog.tables.values().map(|table| &table.name);
+    let views = catalog.views.values().map(|view| &view.name);
+    let sequences = catalog.sequences.values().filter_map(|sequence| sequence.name.as_ref());
+    tables.chain(views).chain(sequences).filter_map(|name| number_of(name)).collect()
+}
+
+/// Whether it belonged to a session that is gone.
+fn is_gone(db: &Inner, name: &str) -> bool {
+    number_of(name).is_some_and(|it| !lock(&db.temporary.0).live.contains(&it))
+}
+
+type IsGone<'a> = &'a dyn Fn(&str) -> bool;
+
+fn left_views(catalog: &Catalog, is_gone: IsGone<'_>) -> Option<Ddl> {
+    let views: Vec<_> = catalog.views.values().filter(|view| is_gone(&view.name)).cloned().collect();
+    (!views.is_empty()).then_some(Ddl::DropView { views, cascade: true })
+}
+
+fn left_tables(catalog: &Catalog, is_gone: IsGone<'_>) -> Option<Ddl> {
+    let tables: Vec<_> = catalog.tables.values().filter(|table| is_gone(&table.name)).cloned().collect();
+    (!tables.is_empty()).then_some(Ddl::DropTable { tables, cascade: true })
+}
+
+fn left_sequences(catalog: &Catalog, is_gone: IsGone<'_>) -> Option<Ddl> {
+    let is_left = |name: &Option<String>| name.as_deref().is_some_and(is_gone);
+    let left = catalog.sequences.values().filter(|sequence| is_left(&sequence.name));
+    let ids: Vec<u32> = left.map(|sequence| sequence.id).collect();
+    (!ids.is_empty()).then_some(Ddl::DropSequence { ids, cascade: true })
 }

@@ -10,6 +10,7 @@ use crate::encode;
 use crate::exec::ExecContext;
 use orrery_base::kv::{Flow, KeyRange, ReadMode, RowRef, RowSink};
 use orrery_base::rng::Rng;
+use orrery_base::sorting;
 use orrery_base::{Cx, Result};
 use orrery_row::codec::{RowLayout, RowView};
 
@@ -71,7 +72,7 @@ pub async fn analyze(cx: &Cx, context: &ExecContext, table: &Table) -> Result<Ta
     };
     let mut scan = context.txn.scan(table.tree, KeyRange::all(), ReadMode::Snapshot, false)?;
     while scan.next_batch(cx, &mut sample).await? {}
-    sample.rows.sort_unstable_by_key(|row| row.0);
+    sorting::sort_by_key(&mut sample.rows, |row| row.0);
     let (layout, old) = (encode::layout(table), encode::OldRows::of(table));
     for (_, row) in &mut sample.rows {
         if !layout.fits(row) {
@@ -127,7 +128,7 @@ fn column(table: &Table, layout: &RowLayout, ordinal: usize, sample: &Sample) ->
     }
     let mean_width_bytes = bytes as f64 / values.len() as f64;
     let places: Vec<usize> = values.iter().map(|value| value.1).collect();
-    values.sort_by(|a, b| a.0.order(&b.0).then(a.1.cmp(&b.1)));
+    sorting::sort_by(&mut values, |a, b| a.0.order(&b.0).then(a.1.cmp(&b.1)));
     let correlation = correlation(&values, &places);
     let present = values.len();
     let groups = groups(values);
@@ -174,7 +175,7 @@ fn distinct(groups: &[Group], sampled: usize, total: f64) -> f64 {
 fn most_common(groups: &[Group], sampled: usize, is_complete: bool) -> Vec<usize> {
     let fits = |at: &usize| width(&groups[*at].value) <= VALUE_BYTES_MAX;
     let mut order: Vec<usize> = (0..groups.len()).filter(fits).collect();
-    order.sort_by(|&a, &b| groups[b].count.cmp(&groups[a].count).then(a.cmp(&b)));
+    sorting::sort_by(&mut order, |&a, &b| groups[b].count.cmp(&groups[a].count).then(a.cmp(&b)));
     let repeated = groups.iter().all(|group| group.count > 1);
     if groups.len() <= TARGET_COUNT && order.len() == groups.len() && (is_complete || repeated) {
         return order;
@@ -235,7 +236,7 @@ mod tests {
 
     fn grouped(values: &[i32]) -> Vec<Group> {
         let mut values: Vec<(Datum, usize)> = values.iter().map(|&v| (Datum::Int4(v), 0)).collect();
-        values.sort_by(|a, b| a.0.order(&b.0));
+        sorting::sort_by(&mut values, |a, b| a.0.order(&b.0));
         groups(values)
     }
 

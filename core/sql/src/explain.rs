@@ -22,6 +22,7 @@ pub fn text(statement: &Statement, costs: bool, metrics: Option<&RunMetrics>) ->
         Statement::Insert(insert) => (&insert.source, Some(("Insert", &insert.table))),
         Statement::Update(update) => (&update.source, Some(("Update", &update.table))),
         Statement::Delete(delete) => (&delete.source, Some(("Delete", &delete.table))),
+        Statement::Merge(merge) => (&merge.source, Some(("Merge", &merge.table))),
         Statement::With(with) => return text(&with.main, costs, metrics),
     };
     let mut printer = Printer::new(plan, costs, metrics);

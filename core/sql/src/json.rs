@@ -3,6 +3,7 @@
 //!
 //! Invariant J1: two `jsonb` values are equal exactly if their [`key`]s are; the keys' order is PostgreSQL's.
 
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use orrery_row::key::KeyWriter;
 use orrery_row::numeric::Numeric;
@@ -83,7 +84,7 @@ fn sort(node: &mut Node) -> Result<()> {
         Value::Object(members) => {
             members.iter_mut().try_for_each(|(_, value)| sort(value))?;
             let mut sorted: Vec<(String, Node)> = std::mem::take(members);
-            sorted.sort_by(|(a, _), (b, _)| key_order(a, b));
+            sorting::sort_by(&mut sorted, |(a, _), (b, _)| key_order(a, b));
             for member in sorted {
                 match members.last_mut() {
                     Some(last) if last.0 == member.0 => *last = member,

@@ -15,6 +15,7 @@ use crate::pages::{CheckpointReport, LogPosition, RunCursor, StoreState};
 use crate::recovery::remove_segments;
 use crate::store::Store;
 use orrery_base::Timestamp;
+use orrery_base::sorting::map_of;
 use orrery_base::task::lock;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, TreeId, buggify, plant, probe};
 use std::sync::Arc;
@@ -36,21 +37,23 @@ enum Chore {
 impl Store {
     /// Merges everything committed so far into the trees. One at a time; another waits its turn. Errors: 53100 (dropped
     /// whole, the memtable stays), 58030 when the store is or becomes poisoned, the disk's. Suspends on the disk.
-    pub async fn checkpoint(self: &Arc<Self>, cx: &Cx) -> Result<CheckpointReport> {
-        self.checkpoint_for(cx, CheckpointReason::Requested).await
+    pub fn checkpoint<'a>(self: &'a Arc<Self>, cx: &'a Cx) -> BoxFuture<'a, Result<CheckpointReport>> {
+        self.checkpoint_for(cx, CheckpointReason::Requested)
     }
 
-    pub(crate) async fn checkpoint_for(
-        self: &Arc<Self>,
-        cx: &Cx,
+    pub(crate) fn checkpoint_for<'a>(
+        self: &'a Arc<Self>,
+        cx: &'a Cx,
         reason: CheckpointReason,
-    ) -> Result<CheckpointReport> {
-        let _passage = self.checkpointing.enter().await;
-        if self.is_closed.load(Ordering::Acquire) {
-            // The log that its superblock would name is going away.
-            return Err(Error::new(SqlState::CANNOT_CONNECT_NOW, "the database is closed"));
-        }
-        self.checkpoint_alone(cx, reason).await
+    ) -> BoxFuture<'a, Result<CheckpointReport>> {
+        Box::pin(async move {
+            let _passage = self.checkpointing.enter().await;
+            if self.is_closed.load(Ordering::Acquire) {
+                // The log that its superblock would name is going away.
+                return Err(Error::new(SqlState::CANNOT_CONNECT_NOW, "the database is closed"));
+            }
+            self.checkpoint_alone(cx, reason).await
+        })
     }
 
     /// A checkpoint inside the gate.
@@ -131,7 +134,7 @@ impl Store {
         let mut plan = self.history_plan(cx.now(), state.commit_timestamp);
         let mut run: Box<dyn RunCursor> = match layers {
             [layer] if let Layer::Run { writes, timestamp } = &**layer => {
-                plan.dropped_at = writes.dropped().iter().map(|tree| (*tree, *timestamp)).collect();
+                plan.dropped_at = map_of(writes.dropped().iter().map(|tree| (*tree, *timestamp)));
                 Box::new(AdoptedRun::new(writes.clone(), *timestamp))
             }
             layers => {
@@ -221,36 +224,38 @@ impl Store {
     /// Closes: nothing is accepted any more; what is in flight lands; a small memtable is folded into the trees and the
     /// log goes, so that a plain small database is one file; on a full disk the log stays. Errors: as
     /// [`Store::checkpoint`]; the database is then as after a crash, with nothing lost.
-    pub async fn close(self: &Arc<Self>, cx: &Cx) -> Result<()> {
-        self.is_closed.store(true, Ordering::Release);
-        self.wake_housekeeping();
-        if self.options.read_only || self.options.in_memory {
-            return Ok(());
-        }
-        self.drain(cx).await?;
-        if self.views.current().0.byte_count() > FOLD_BYTES_MAX {
-            return Ok(());
-        }
-        let is_needed = |log: &LogState| !log.is_superblock_clean || log.is_superblock_in_doubt;
-        let has_log = lock(&self.sequencer).log.as_ref().is_some_and(is_needed);
-        if has_log {
-            let _passage = self.checkpointing.enter().await;
-            match self.checkpoint_alone(cx, CheckpointReason::Close).await {
-                Ok(_) => self.seal_clean(cx).await?,
-                // Nothing is lost: the log holds what was not folded, and stays.
-                Err(error) if error.code() == SqlState::DISK_FULL && !self.pages.is_poisoned() => {
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+    pub fn close<'a>(self: &'a Arc<Self>, cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.is_closed.store(true, Ordering::Release);
+            self.wake_housekeeping();
+            if self.options.read_only || self.options.in_memory {
+                return Ok(());
             }
-        }
-        let files = lock(&self.sequencer).log.as_mut().map_or(Vec::new(), |log| log.space.take_all());
-        remove_segments(cx, files).await?;
-        if has_log {
-            // Only what a checkpoint was kept ready for; nothing lies there.
-            self.pages.give_tail_back(cx).await?;
-        }
-        Ok(())
+            self.drain(cx).await?;
+            if self.views.current().0.byte_count() > FOLD_BYTES_MAX {
+                return Ok(());
+            }
+            let is_needed = |log: &LogState| !log.is_superblock_clean || log.is_superblock_in_doubt;
+            let has_log = lock(&self.sequencer).log.as_ref().is_some_and(is_needed);
+            if has_log {
+                let _passage = self.checkpointing.enter().await;
+                match self.checkpoint_alone(cx, CheckpointReason::Close).await {
+                    Ok(_) => self.seal_clean(cx).await?,
+                    // Nothing is lost: the log holds what was not folded, and stays.
+                    Err(error) if error.code() == SqlState::DISK_FULL && !self.pages.is_poisoned() => {
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let files = lock(&self.sequencer).log.as_mut().map_or(Vec::new(), |log| log.space.take_all());
+            remove_segments(cx, files).await?;
+            if has_log {
+                // Only what a checkpoint was kept ready for; nothing lies there.
+                self.pages.give_tail_back(cx).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Refuses new commits and waits for those in flight.
@@ -326,38 +331,45 @@ impl Store {
     /// The store's own long-running task: the driver polls it beside the others. Checkpoints when one is due, syncs at
     /// the interval, makes the next log segment ready, and finishes batches whose owners are gone. Ends when the store
     /// is closed. A failed chore is not an error here: whoever needs its effect meets the same failure.
-    pub async fn housekeeping(self: &Arc<Self>, cx: &Cx) -> Result<()> {
-        loop {
-            let mut sync_due = None;
-            let chore = std::future::poll_fn(|context| {
-                *lock(&self.housekeeping_waker) = Some(context.waker().clone());
-                self.drive_if_orphaned(cx, context.waker());
-                self.next_chore(cx, &mut sync_due).map_or(Poll::Pending, Poll::Ready)
-            })
-            .await;
-            self.has_sync_timer.store(false, Ordering::Relaxed);
-            match chore {
-                Chore::Stop => return Ok(()),
-                Chore::Checkpoint(reason) => {
-                    if self.checkpoint_for(cx, reason).await.is_err() {
-                        self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
+    pub fn housekeeping<'a>(self: &'a Arc<Self>, cx: &'a Cx) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            loop {
+                let mut sync_due = None;
+                let chore = std::future::poll_fn(|context| {
+                    *lock(&self.housekeeping_waker) = Some(context.waker().clone());
+                    self.drive_if_orphaned(cx, context.waker());
+                    self.next_chore(cx, &mut sync_due).map_or(Poll::Pending, Poll::Ready)
+                })
+                .await;
+                self.has_sync_timer.store(false, Ordering::Relaxed);
+                match chore {
+                    Chore::Stop => return Ok(()),
+                    Chore::Checkpoint(reason) => {
+                        if self.checkpoint_for(cx, reason).await.is_err() {
+                            self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
+                        }
+                    }
+                    Chore::Sync(batch_no) => {
+                        let _ = self.sync_log(cx, batch_no).await;
+                    }
+                    Chore::Grow => {
+                        let bytes =
+                            lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
+                        let growth = Growth {
+                            bytes,
+                            is_bulk: false,
+                            unfolded: Footprint::default(),
+                            makes_room: false,
+                        };
+                        if self.grow_log(cx, growth).await.is_err() {
+                            self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
+                        }
                     }
                 }
-                Chore::Sync(batch_no) => {
-                    let _ = self.sync_log(cx, batch_no).await;
-                }
-                Chore::Grow => {
-                    let bytes = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.preallocation());
-                    let growth =
-                        Growth { bytes, is_bulk: false, unfolded: Footprint::default(), makes_room: false };
-                    if self.grow_log(cx, growth).await.is_err() {
-                        self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
-                    }
-                }
+                // Housekeeping gives way between chores: a failing one must not spin.
+                cx.yield_now().await;
             }
-            // Housekeeping gives way between chores: a failing one must not spin.
-            cx.yield_now().await;
-        }
+        })
     }
 
     fn next_chore(&self, cx: &Cx, sync_due: &mut Option<u64>) -> Option<Chore> {

@@ -80,27 +80,33 @@ fn is_full<T>(result: &Result<T>) -> bool {
 impl Store {
     /// Makes sure that the log has room for an item, and the data file for its checkpoint, before anything is sequenced;
     /// on a full disk it folds first what is there. `true`: the item may take what is kept. Errors: 53100, the disk's.
-    pub(crate) async fn grow_log(self: &Arc<Self>, cx: &Cx, growth: Growth) -> Result<bool> {
-        let _passage = self.growing.enter().await;
-        let mut grown = self.grow_alone(cx, growth).await;
-        if is_full(&grown) && self.may_take_kept(growth) {
-            return Ok(true);
-        }
-        if is_full(&grown) && Box::pin(self.make_space(cx, growth.makes_room)).await? {
-            grown = self.grow_alone(cx, growth).await;
-            if is_full(&grown) {
-                // Folding gained too little: the next statements need not try it.
-                self.starved_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
-                if self.may_take_kept(growth) {
-                    return Ok(true);
-                }
-            } else {
-                probe!(self.world, "log: room was made on a full disk");
+    pub(crate) fn grow_log<'a>(
+        self: &'a Arc<Self>,
+        cx: &'a Cx,
+        growth: Growth,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let _passage = self.growing.enter().await;
+            let mut grown = self.grow_alone(cx, growth).await;
+            if is_full(&grown) && self.may_take_kept(growth) {
+                return Ok(true);
             }
-        }
-        grown?;
-        self.declare_log(cx).await?;
-        Ok(false)
+            if is_full(&grown) && Box::pin(self.make_space(cx, growth.makes_room)).await? {
+                grown = self.grow_alone(cx, growth).await;
+                if is_full(&grown) {
+                    // Folding gained too little: the next statements need not try it.
+                    self.starved_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
+                    if self.may_take_kept(growth) {
+                        return Ok(true);
+                    }
+                } else {
+                    probe!(self.world, "log: room was made on a full disk");
+                }
+            }
+            grown?;
+            self.declare_log(cx).await?;
+            Ok(false)
+        })
     }
 
     /// Rule 3.

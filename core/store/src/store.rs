@@ -19,7 +19,7 @@ use orrery_base::disk::{DiskOp, DiskReply, FileId};
 use orrery_base::rng::Rng;
 use orrery_base::task::lock;
 use orrery_base::time::Micros;
-use orrery_base::{Cx, Error, Result, SqlState, Timestamp, World};
+use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, Timestamp, World};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -94,15 +94,17 @@ impl Store {
     /// Opens the database, makes it where there is none (unless the options forbid it), recovers it where it was not
     /// closed. Errors: 58P01 where there is none, 58000 for a file that is not ours, XX001 for damage, the disk's.
     /// Suspends on the disk. Dropping the future leaves the database as a crash would.
-    pub async fn open(cx: &Cx, options: StoreOptions) -> Result<Arc<Store>> {
-        let may_create = options.create && !options.read_only;
-        match PageStore::open(cx, page_options(&options)).await {
-            Ok((pages, state)) => Store::recover(cx, options, pages, state).await,
-            Err(error) if error.code() == SqlState::UNDEFINED_FILE && may_create => {
-                Store::create(cx, options).await
+    pub fn open<'a>(cx: &'a Cx, options: StoreOptions) -> BoxFuture<'a, Result<Arc<Store>>> {
+        Box::pin(async move {
+            let may_create = options.create && !options.read_only;
+            match PageStore::open(cx, page_options(&options)).await {
+                Ok((pages, state)) => Store::recover(cx, options, pages, state).await,
+                Err(error) if error.code() == SqlState::UNDEFINED_FILE && may_create => {
+                    Store::create(cx, options).await
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        }
+        })
     }
 
     async fn create(cx: &Cx, options: StoreOptions) -> Result<Arc<Store>> {

@@ -76,12 +76,27 @@ fn compile(toolchain: &Toolchain, build: Build, package: &str) -> Result<PathBuf
     let cargo = cargo(&["build", "--locked", "--profile", profile, "--target", TARGET])
         .args(packages)
         .env("CARGO_TARGET_DIR", &target_dir)
-        .env("CARGO_PROFILE_DEV_DEBUG", "false");
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
+        .env("CARGO_ENCODED_RUSTFLAGS", remaps().join("\u{1f}"));
     match toolchain {
         Toolchain::Ours => cargo.run()?,
         Toolchain::Debian => debian_pair(cargo).run()?,
     };
     Ok(target_dir.join(TARGET).join(folder))
+}
+
+/// A module names the source files of its panics: not where they lay on this machine, so that the same source gives the
+/// same module everywhere.
+fn remaps() -> Vec<String> {
+    let user = || std::env::home_dir().map(|home| home.join(".cargo"));
+    let Some(cargo) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(user) else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir(cargo.join("registry/src")).into_iter().flatten().flatten();
+    let folders = entries.map(|entry| format!("--remap-path-prefix={}=crates", entry.path().display()));
+    let mut folders: Vec<String> = folders.collect();
+    folders.sort();
+    folders
 }
 
 fn check(path: &Path) -> Result<Outcome, Failure> {

@@ -1,6 +1,7 @@
 //! COMMENT ON for every comment.
 
 use super::words::{literal, name};
+use orrery_base::sorting;
 use orrery_sql::catalog::{Catalog, Commented, CommentedPart, UserTypeKind, is_temporary};
 
 /// The statements, in an order that does not depend on ids.
@@ -9,7 +10,7 @@ pub(super) fn statements(catalog: &Catalog) -> Vec<String> {
     let mut statements: Vec<String> = comments
         .filter_map(|(on, text)| Some(format!("COMMENT ON {} IS {}", target(catalog, on)?, literal(text))))
         .collect();
-    statements.sort();
+    sorting::sort(&mut statements);
     statements
 }
 

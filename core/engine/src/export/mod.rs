@@ -17,6 +17,7 @@ mod words;
 use crate::bind;
 use crate::sequences;
 use crate::session::Session;
+use orrery_base::sorting;
 use orrery_base::{Cx, Error, Result};
 use orrery_sql::catalog::{Catalog, Table, UserTypeKind, View, is_temporary};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,7 +147,7 @@ impl Script<'_> {
             out.push(words::view(view));
         }
         let mut done = BTreeSet::new();
-        for view in self.catalog.views.values() {
+        for view in self.catalog.views.values().filter(|it| !is_temporary(&it.name)) {
             place(self.catalog, view, &mut done, &mut self.out.after);
         }
     }
@@ -162,7 +163,7 @@ impl Script<'_> {
             }
         }
         // By name: ids are not the same in the copy.
-        moved.sort();
+        sorting::sort(&mut moved);
         self.out.after.extend(moved);
         let analyzed = self.lasting_tables().into_iter().filter(|it| it.statistics.is_some());
         let analyze: Vec<String> = analyzed.map(|it| format!("ANALYZE {}", name(&it.name))).collect();

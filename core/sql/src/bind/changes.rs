@@ -101,6 +101,10 @@ pub(super) fn with_changes(changes: Vec<Change>, main: Statement) -> Result<Boun
                 own.insert(delete.table.id);
                 delete.relations.as_ref()
             }
+            Statement::Merge(merge) => {
+                own.insert(merge.table.id);
+                merge.relations.as_ref()
+            }
             Statement::Query(_) | Statement::With(_) => None,
         };
         let related = relations.into_iter().flat_map(|relations| relations.tables.values());

@@ -8,6 +8,7 @@ use crate::catalog::{Index, Table};
 use crate::expr::Expr;
 use crate::parse::ast::{self, ConflictTarget, IndexKey};
 use crate::plan::{Arbiters, ConflictUpdate};
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -96,10 +97,10 @@ impl Binder<'_> {
         if let Some(filter) = filter {
             self.index_expr(table, filter, Some("WHERE"))?.into_conjuncts(&mut said);
         }
-        wanted.sort_unstable();
+        sorting::sort(&mut wanted);
         wanted.dedup();
         let same = |mut ordinals: Vec<usize>| {
-            ordinals.sort_unstable();
+            sorting::sort(&mut ordinals);
             ordinals.dedup();
             ordinals == wanted
         };

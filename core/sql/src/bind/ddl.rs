@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 impl Binder<'_> {
     pub(super) fn create_table(&mut self, create: &ast::CreateTable) -> Result<Ddl> {
-        let ast::CreateTable { name, temporary: _, if_not_exists, columns, constraints } = create;
+        let ast::CreateTable { name, temporary: _, if_not_exists, columns, constraints, likes: _ } = create;
         if let Some(notice) = self.check_new_name(name, *if_not_exists)? {
             return Ok(notice);
         }

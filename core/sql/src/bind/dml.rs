@@ -120,7 +120,7 @@ impl Binder<'_> {
     }
 
     /// The ordinals that INSERT or COPY names; all when it names none. Errors: 42703, 42701.
-    fn target_columns(&self, table: &Table, names: &[Name]) -> Result<Vec<usize>> {
+    pub(super) fn target_columns(&self, table: &Table, names: &[Name]) -> Result<Vec<usize>> {
         if names.is_empty() {
             return Ok(table.visible().map(|(ordinal, _)| ordinal).collect());
         }
@@ -143,7 +143,7 @@ impl Binder<'_> {
         })
     }
 
-    fn check_width(
+    pub(super) fn check_width(
         &self,
         rows: &&[Vec<ast::Expr>],
         targets: usize,
@@ -557,14 +557,7 @@ impl Binder<'_> {
     pub(super) fn copy(&mut self, copy: &ast::Copy) -> Result<CopyFrom> {
         let ast::Copy { table: name, columns, file, options } = copy;
         let table = self.table(name)?;
-        let mut targets = self.target_columns(&table, columns)?;
-        if columns.is_empty() {
-            targets.retain(|&ordinal| table.columns[ordinal].generated.is_none());
-        } else if let Some(at) = targets.iter().position(|&at| table.columns[at].generated.is_some()) {
-            let message = format!("column \"{}\" is a generated column", columns[at].text);
-            return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message)
-                .with_detail("Generated columns cannot be used in COPY."));
-        }
+        let targets = self.copied_columns(&table, columns)?;
         let mut defaults = Vec::with_capacity(table.columns.len());
         for (ordinal, column) in table.columns.iter().enumerate() {
             // A column that the text gives needs no default; NULL stands there and is never used.
@@ -578,7 +571,7 @@ impl Binder<'_> {
         let scope = TableScope::new(self, &table, &name.own().text);
         let generated = self.generated(&table, &scope)?;
         let checks = self.checks(&table, &scope)?;
-        let format = super::copy::copy_format(options)?;
+        let format = super::copy::copy_format(options, false)?;
         if table.foreign_keys.iter().any(|key| key.target == table.id.0) {
             // Each batch is checked at its end, and a row may refer to one of a later batch.
             return Err(Error::unsupported("COPY into a table that refers to itself").at(name.at));
@@ -628,7 +621,7 @@ fn is_select(query: &ast::Query) -> bool {
     }
 }
 
-fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
+pub(super) fn refuse_always(column: &Column, overridden: bool, at: u32) -> Result<()> {
     let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
     let refused = Error::new(SqlState::GENERATED_ALWAYS, message).at(at);
     if column.generated.is_some() {

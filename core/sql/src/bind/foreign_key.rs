@@ -4,11 +4,12 @@ use super::binder::Binder;
 use super::ddl::{derived_name, first_free};
 use super::dml::TableScope;
 use super::scope::no_table;
-use crate::catalog::{Action, Catalog, Column, ForeignKey, Table};
+use crate::catalog::{Action, Catalog, Column, ForeignKey, Table, is_temporary};
 use crate::ddl::NewTable;
 use crate::parse::ast::{Name, References};
 use crate::plan::{Referrer, Related, Relations};
 use crate::types::SqlType;
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -91,7 +92,6 @@ impl Binder<'_> {
             }
         }
         let names: Vec<&str> = columns.iter().map(|column| column.text.as_str()).collect();
-        self.refuse_temporary(&table.name, "foreign key of a temporary table", target_name.at)?;
         let base = derived_name(&table.name, &names, "fkey");
         let name = match given {
             Some(name) if table.has_constraint(&name) => {
@@ -102,7 +102,9 @@ impl Binder<'_> {
             None => first_free(&base, |name| table.has_constraint(name)),
         };
         let is_itself = *self.stored(&target_name.text) == *table.name
-            || self.new_name(target_name).is_ok_and(|name| name.text == table.name);
+            || self
+                .temporary_name_if(is_temporary(&table.name), target_name)
+                .is_ok_and(|name| name.text == table.name);
         let (target, target_columns) = if is_itself {
             let keys: Vec<Vec<usize>> = table
                 .indexes
@@ -114,8 +116,12 @@ impl Binder<'_> {
             (table.id, found)
         } else {
             let stored = self.stored(&target_name.text);
-            self.refuse_temporary(&stored, "foreign key to a temporary table", target_name.at)?;
             let target = self.catalog.table(&stored).ok_or_else(|| no_table(target_name))?;
+            if is_temporary(&target.name) != is_temporary(&table.name) {
+                let kind = if is_temporary(&table.name) { "temporary" } else { "permanent" };
+                let message = format!("constraints on {kind} tables may reference only {kind} tables");
+                return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message));
+            }
             (target.id.0, key_of(target, target_columns)?)
         };
         if own.len() != target_columns.len() {
@@ -194,7 +200,7 @@ fn key(
     let wanted = referenced(columns, names)?;
     let same = |key: &[usize]| key.len() == wanted.len() && key.iter().all(|column| wanted.contains(column));
     let mut distinct = wanted.clone();
-    distinct.sort_unstable();
+    sorting::sort(&mut distinct);
     distinct.dedup();
     let is_key = distinct.len() == wanted.len() && (same(primary) || unique.iter().any(|key| same(key)));
     if !is_key {

@@ -24,8 +24,10 @@ mod foreign_key;
 mod from;
 mod group;
 mod index;
+mod like;
 mod lock_table;
 mod locking;
+mod merge;
 mod names;
 mod query;
 mod record;
@@ -197,6 +199,8 @@ pub enum Control {
     },
     /// COPY FROM
     Copy(CopyFrom),
+    /// COPY TO
+    CopyTo(CopyTo),
 }
 
 /// A table made of a query.
@@ -231,6 +235,29 @@ pub struct CopyFrom {
     pub format: CopyFormat,
 }
 
+/// COPY … TO: rows to text.
+#[derive(Clone, Debug)]
+pub struct CopyTo {
+    /// What gives the rows.
+    pub source: Arc<Parsed>,
+    /// A file's name; `None` is STDOUT.
+    pub file: Option<String>,
+    /// How the text is laid out.
+    pub format: CopyFormat,
+}
+
+/// Which values CSV quotes anyway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ForceQuote {
+    /// None.
+    #[default]
+    Never,
+    /// Those of all columns, but NULL.
+    All,
+    /// Those of these columns.
+    Of(Vec<ast::Name>),
+}
+
 /// The layout of COPY's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyFormat {
@@ -238,6 +265,8 @@ pub struct CopyFormat {
     pub csv: bool,
     /// The first line is names, to be skipped.
     pub header: bool,
+    /// They must be those of the columns.
+    pub header_match: bool,
     /// Between values.
     pub delimiter: u8,
     /// What stands for NULL, unquoted.
@@ -246,6 +275,8 @@ pub struct CopyFormat {
     pub quote: u8,
     /// CSV's escape inside quotes.
     pub escape: u8,
+    /// FORCE_QUOTE
+    pub force_quote: ForceQuote,
 }
 
 /// Binds a statement; one of rows is planned too. `param_types`: those given beforehand (`Unknown` where not); the rest
@@ -266,17 +297,20 @@ pub fn bind(
         ast::Statement::Insert(insert) => bind_insert(binder, insert),
         ast::Statement::Update(update) => bind_update(binder, update),
         ast::Statement::Delete(delete) => bind_delete(binder, delete),
-        ast::Statement::CreateTable(create) => binder.new_table(create).map(Bound::Ddl),
-        ast::Statement::DropTable { names, if_exists, cascade } => {
-            binder.drop_table(names, *if_exists, *cascade).map(Bound::Ddl)
-        }
+        ast::Statement::Merge(merge) => merge::bind_merge(binder, merge),
         ast::Statement::CreateView(create) => {
             // It has no parameters, whatever the session would give.
             binder.params.clear();
             binder.allows_changes = false;
             binder.create_view(create).map(Bound::Ddl)
         }
-        ast::Statement::DropView { .. }
+        ast::Statement::CreateTable(_)
+        | ast::Statement::DropTable { .. }
+        | ast::Statement::AlterTable(_)
+        | ast::Statement::RenameIndex { .. }
+        | ast::Statement::CreateIndex(_)
+        | ast::Statement::DropIndex { .. }
+        | ast::Statement::DropView { .. }
         | ast::Statement::Schema(_)
         | ast::Statement::Comment(_)
         | ast::Statement::CreateType(_)
@@ -285,19 +319,12 @@ pub fn bind(
         | ast::Statement::CreateSequence(_)
         | ast::Statement::AlterSequence(_)
         | ast::Statement::DropSequence { .. } => bind_definition(binder, &parsed.statement).map(Bound::Ddl),
-        ast::Statement::AlterTable(alter) => binder.alter_table(alter).map(Bound::Ddl),
-        ast::Statement::RenameIndex { name, if_exists, to } => {
-            binder.rename_index(name, *if_exists, to).map(Bound::Ddl)
-        }
-        ast::Statement::CreateIndex(create) => binder.create_index(create).map(Bound::Ddl),
-        ast::Statement::DropIndex { names, if_exists } => {
-            binder.drop_index(names, *if_exists).map(Bound::Ddl)
-        }
         ast::Statement::Truncate { names, restart_identity, cascade } => {
             let tables = foreign_key::truncated(catalog, tables(&binder, names)?, *cascade)?;
             Ok(Bound::Ddl(Ddl::Truncate { tables, restart_identity: *restart_identity }))
         }
         ast::Statement::Copy(copy) => control(Control::Copy(binder.copy(copy)?)),
+        ast::Statement::CopyTo(copy) => control(Control::CopyTo(binder.copy_to(copy, parsed)?)),
         ast::Statement::Begin(modes) => control(Control::Begin(*modes)),
         ast::Statement::Commit { chain } => control(Control::Commit { chain: *chain }),
         ast::Statement::Rollback { chain } => control(Control::Rollback { chain: *chain }),
@@ -354,9 +381,17 @@ pub fn bind(
     }
 }
 
-/// Statements that define what is no table.
+/// Statements that define something.
 fn bind_definition(mut binder: Binder<'_>, statement: &ast::Statement) -> Result<Ddl> {
     match statement {
+        ast::Statement::CreateTable(create) => binder.new_table(create),
+        ast::Statement::DropTable { names, if_exists, cascade } => {
+            binder.drop_table(names, *if_exists, *cascade)
+        }
+        ast::Statement::AlterTable(alter) => binder.alter_table(alter),
+        ast::Statement::RenameIndex { name, if_exists, to } => binder.rename_index(name, *if_exists, to),
+        ast::Statement::CreateIndex(create) => binder.create_index(create),
+        ast::Statement::DropIndex { names, if_exists } => binder.drop_index(names, *if_exists),
         ast::Statement::DropView { names, if_exists, cascade } => {
             binder.drop_view(names, *if_exists, *cascade)
         }

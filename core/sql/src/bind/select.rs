@@ -11,6 +11,7 @@ use crate::parse::ast::{self, ExprKind, OrderItem, Select, SelectItem};
 use crate::plan::Field;
 use crate::plan::logical::{ColumnId, Logical, LogicalKey, Query};
 use crate::types::SqlType;
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
 
@@ -154,7 +155,7 @@ impl Binder<'_> {
                     own.push(place);
                 }
             }
-            own.sort_unstable();
+            sorting::sort(&mut own);
             if !distinct || !numbered.contains(&own) {
                 numbered.push(own);
             }
@@ -245,7 +246,7 @@ impl Binder<'_> {
         }
         if distinct {
             let mut columns = output.clone();
-            columns.sort_unstable();
+            sorting::sort(&mut columns);
             columns.dedup();
             root = Logical::Distinct { input: Box::new(root), columns };
         }

@@ -15,8 +15,8 @@ use std::rc::Rc;
 
 impl Binder<'_> {
     pub(super) fn create_sequence(&mut self, create: &ast::CreateSequence) -> Result<Ddl> {
-        let ast::CreateSequence { name, if_not_exists, options } = create;
-        let name = &self.new_name(name)?;
+        let ast::CreateSequence { name, temporary, if_not_exists, options } = create;
+        let name = &self.temporary_name_if(*temporary, name)?;
         if let Some(notice) = self.check_new_name(name, *if_not_exists)? {
             return Ok(notice);
         }

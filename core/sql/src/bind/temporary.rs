@@ -32,6 +32,14 @@ impl Binder<'_> {
     /// CREATE TABLE with its names as they are stored: those of what belongs to the table begin as its own does. Errors: 42939
     /// for a name that only a temporary table may have, 3F000.
     pub(super) fn new_table(&mut self, create: &ast::CreateTable) -> Result<Ddl> {
+        let written;
+        let create = match create.likes.is_empty() {
+            true => create,
+            false => {
+                written = self.without_likes(create)?;
+                &written
+            }
+        };
         let name = self.temporary_name_if(create.temporary, &create.name)?;
         if name.text == create.name.text {
             return self.create_table(create);
@@ -40,9 +48,6 @@ impl Binder<'_> {
         create.name = name;
         let prefix = names::prefix_of(&create.name.text).to_owned();
         for constraint in &mut create.constraints {
-            if create.temporary && matches!(constraint.kind, ast::ConstraintKind::ForeignKey(_)) {
-                return Err(Error::unsupported("foreign key of a temporary table").at(constraint.at));
-            }
             if let Some(name) = &mut constraint.name {
                 name.text.insert_str(0, &prefix);
             }

@@ -1,7 +1,7 @@
 //! CREATE and DROP VIEW, and a view's query in place of its name.
 
 use super::binder::Binder;
-use crate::catalog::{View, ViewColumn};
+use crate::catalog::{View, ViewColumn, is_temporary};
 use crate::ddl::{Ddl, NewView};
 use crate::expr::Expr;
 use crate::names;
@@ -60,8 +60,11 @@ impl Binder<'_> {
 
     /// Errors: 42701, 42601, 42P07, 42P16, and those of the query.
     pub(super) fn create_view(&mut self, create: &ast::CreateView) -> Result<Ddl> {
-        let ast::CreateView { name, or_replace, columns, query, text } = create;
-        let name = &self.new_name(name)?;
+        let ast::CreateView { name, temporary, or_replace, columns, query, text } = create;
+        let bound = self.query(query)?;
+        // What reads a temporary relation is one.
+        let temporary = *temporary || self.named.iter().any(|(_, named)| is_temporary(named));
+        let name = &self.temporary_name_if(temporary, name)?;
         let is_view = self.catalog.view(&name.text).is_some();
         if self.is_taken(&name.text) && !(*or_replace && is_view) {
             if *or_replace && self.catalog.table(&name.text).is_some() {
@@ -71,9 +74,7 @@ impl Binder<'_> {
             let message = format!("relation \"{}\" already exists", name.text);
             return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
         }
-        let bound = self.query(query)?;
         for (_, named) in &self.named {
-            self.refuse_temporary(named, "view of a temporary table", name.at)?;
             let is_twin = |other: &str| other != named && names::last(other) == names::last(named);
             if self.named.iter().any(|(_, other)| is_twin(other)) {
                 // The text alone would not tell which is meant.

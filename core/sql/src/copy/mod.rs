@@ -1,5 +1,6 @@
-//! COPY … FROM: text arriving in pieces becomes rows, inserted batch by batch by the same code as INSERT.
+//! COPY … FROM: text arriving in pieces becomes rows, inserted batch by batch by the same code as INSERT. COPY … TO is in `out.rs`.
 
+mod out;
 mod records;
 
 use crate::bind::CopyFrom;
@@ -10,6 +11,7 @@ use crate::plan::{Field, Insert, Op, Plan, PlanNode};
 use crate::text;
 use crate::types::SqlType;
 use orrery_base::{Cx, Error, Result, SqlState, limits};
+pub use out::CopyOut;
 use records::{Cells, Records};
 
 /// A COPY under way.
@@ -70,6 +72,7 @@ impl CopyIn {
             }
             self.line = first_line;
             if std::mem::take(&mut self.skip_header) {
+                self.check_header().map_err(|error| self.in_line(error, first_line))?;
                 continue;
             }
             self.take_row().map_err(|error| self.in_line(error, first_line))?;
@@ -77,6 +80,31 @@ impl CopyIn {
                 self.flush(cx).await?;
             }
         }
+    }
+
+    /// Errors: 22P04 for other names than the columns', where HEADER MATCH asks.
+    fn check_header(&self) -> Result<()> {
+        if !self.copy.format.header_match {
+            return Ok(());
+        }
+        let (count, expected) = (self.cells.len(), self.copy.columns.len());
+        if count != expected {
+            let message = format!("wrong number of fields in header line: got {count}, expected {expected}");
+            return Err(bad_file(message));
+        }
+        for (at, &ordinal) in self.copy.columns.iter().enumerate() {
+            let name = &self.copy.table.columns[ordinal].name;
+            let got = match self.cells.get(at) {
+                Some(given) if given == name => continue,
+                Some(given) => format!("\"{given}\""),
+                None => format!("null value (\"{}\")", self.copy.format.null),
+            };
+            let field = at + 1;
+            let message =
+                format!("column name mismatch in header line field {field}: got {got}, expected \"{name}\"");
+            return Err(bad_file(message));
+        }
+        Ok(())
     }
 
     fn take_row(&mut self) -> Result<()> {

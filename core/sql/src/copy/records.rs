@@ -242,10 +242,12 @@ mod tests {
         CopyFormat {
             csv: true,
             header: false,
+            header_match: false,
             delimiter: b',',
             null: String::new(),
             quote: b'"',
             escape: b'"',
+            force_quote: crate::bind::ForceQuote::Never,
         }
     }
 

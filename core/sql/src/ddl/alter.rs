@@ -17,6 +17,7 @@ use crate::expr::Expr;
 use crate::parse::ast::{AlterAction, AlterTable, ColumnDef, Constraint, IdentityDef, Name, SequenceOptions};
 use crate::text::FormatSettings;
 use crate::types::SqlType;
+use orrery_base::sorting;
 use orrery_base::{Cx, Error, Result, SqlState, TreeId, limits};
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ impl Change {
     ) -> Result<()> {
         let at = At { cx, ctx };
         let mut actions: Vec<&AlterAction> = alter.actions.iter().collect();
-        actions.sort_by_key(|action| pass(action));
+        sorting::sort_by_key(&mut actions, |action| pass(action));
         for (number, action) in actions.into_iter().enumerate() {
             if number > 0 {
                 self.txn.begin_statement()?;

@@ -12,6 +12,7 @@ use arrow_array::{Array, BooleanArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 use orrery_base::Result;
+use orrery_base::sorting;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub fn in_list(value: &Value, ty: SqlType, list: &[Datum], row_count: usize) -> 
         trimmed = sorted.iter().map(|value| trim(value)).collect();
         sorted = trimmed.iter().collect();
     }
-    sorted.sort_by(|a, b| a.order(b));
+    sorting::sort_by(&mut sorted, |a, b| a.order(b));
     let array = value.array();
     let found = if shape.all_null() {
         bools(&shape, |_| false)

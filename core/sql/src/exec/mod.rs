@@ -44,7 +44,7 @@ use crate::functions::{AdvisoryCall, EvalContext, Run, SequencePool, SessionSequ
 use crate::system::Live;
 use arrow_array::ArrayRef;
 pub use build::{build_index, refuse_newer_rows};
-pub use dml::{check_foreign_key, delete, insert, insert_many, update};
+pub use dml::{check_foreign_key, delete, insert, insert_many, merge, update};
 pub use metrics::{NodeMetrics, RunMetrics};
 use orrery_base::gauge::Gauge;
 use orrery_base::kv::Transaction;

@@ -381,7 +381,7 @@ impl PointPlan {
             Statement::Insert(statement) => insert(statement),
             Statement::Update(statement) => update(statement),
             Statement::Delete(statement) => delete(statement),
-            Statement::With(_) => None,
+            Statement::Merge(_) | Statement::With(_) => None,
         }?;
         let (layout, types) = (encode::layout(&table), encode::types(&table));
         Some(PointPlan { table, layout, types, key, action })

@@ -18,6 +18,7 @@ use crate::plan::{Field, Op, Plan, PlanNode};
 use crate::types::SqlType;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
+use orrery_base::sorting;
 use orrery_base::{BoxFuture, Cx, Error, Result};
 use std::sync::Arc;
 
@@ -361,7 +362,7 @@ pub async fn reserve_sequences(cx: &Cx, shared: &Shared, exprs: &[Expr], row_cou
     exprs
         .iter()
         .for_each(|expr| subquery::each_sequence(expr, &mut |sequence, step| needed.push((sequence, step))));
-    needed.sort_unstable();
+    sorting::sort(&mut needed);
     for calls in needed.chunk_by(|a, b| a.0 == b.0) {
         let (sequence, step) = calls[0];
         let count =

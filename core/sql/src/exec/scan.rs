@@ -14,6 +14,7 @@ use crate::plan::{KeyBounds, ROW_KEY};
 use crate::types::SqlType;
 use orrery_base::kv::{Flow, ReadMode, RowRef, RowSink, Scan};
 use orrery_base::limits::BATCH_ROW_COUNT;
+use orrery_base::sorting;
 use orrery_base::{BoxFuture, Cx, Result};
 use orrery_row::codec::RowLayout;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl RowDecoder {
         if let Some(filter) = &filter {
             each_column(filter, &mut |id| filter_columns.push(id));
         }
-        filter_columns.sort_unstable();
+        sorting::sort(&mut filter_columns);
         filter_columns.dedup();
         let layout = encode::layout(table);
         // With a filter the other columns are read of few rows.

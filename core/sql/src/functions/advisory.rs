@@ -1,5 +1,5 @@
 //! Advisory locks: `pg_advisory_lock` and its kin. An evaluation cannot wait, so they ask, as sequence functions do (see
-//! `sequence.rs`), and are called in the order of the rows. PostgreSQL's `void` is an empty text here.
+//! `sequence.rs`), and are called in the order of the rows. PostgreSQL's `void` is an empty text here. `pg_sleep` waits in the same way.
 
 use super::{EvalContext, ResultType, Scalar, SequenceRequest, Value, Volatility};
 use crate::columns::{ColumnBuilder, datum_at};
@@ -32,9 +32,11 @@ pub enum AdvisoryAction {
     Unlock,
     /// All that the session has are given back.
     UnlockAll,
+    /// None is meant: so many microseconds pass, which are the key.
+    Sleep,
 }
 
-use AdvisoryAction::{Lock, Try, Unlock, UnlockAll};
+use AdvisoryAction::{Lock, Sleep, Try, Unlock, UnlockAll};
 use AdvisoryMode::{Exclusive, Shared};
 use AdvisoryScope::{Session, Transaction};
 
@@ -75,14 +77,30 @@ static FORMS: [[Scalar; 2]; 10] = [
     both!("pg_advisory_unlock_shared", Bool, Unlock, Shared, Session),
 ];
 
-static ALL: [Scalar; 1] =
-    [function("pg_advisory_unlock_all", &[], SqlType::Text, |context, _, row_count| {
+static ALL: [Scalar; 2] = [
+    function("pg_sleep", &[SqlType::Float8], SqlType::Text, |context, args, row_count| {
+        let seconds = args[0].clone().into_array(row_count)?;
+        let micros = |row| -> Result<Option<i64>> {
+            Ok(match datum_at(&seconds, SqlType::Float8, row)? {
+                Datum::Float8(seconds) => Some((seconds * 1e6) as i64),
+                _ => None,
+            })
+        };
+        let by_row = (0..row_count).map(micros).collect::<Result<Vec<_>>>()?;
+        let keys: Vec<_> = by_row.iter().flatten().map(|&micros| AdvisoryKey::One(micros)).collect();
+        if !keys.is_empty() {
+            answers(context, AdvisoryCall { action: Sleep, mode: Exclusive, scope: Session, keys })?;
+        }
+        voids(row_count, |row| by_row[row].is_some())
+    }),
+    function("pg_advisory_unlock_all", &[], SqlType::Text, |context, _, row_count| {
         let call = AdvisoryCall { action: UnlockAll, mode: Exclusive, scope: Session, keys: Vec::new() };
         if row_count > 0 {
             answers(context, call)?;
         }
         voids(row_count, |_| true)
-    })];
+    }),
+];
 
 /// All of them.
 pub(super) fn entries() -> impl Iterator<Item = &'static Scalar> {

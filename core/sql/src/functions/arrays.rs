@@ -5,6 +5,7 @@ use crate::array::{ArrayValue, DIMENSION_COUNT_MAX, Dimension, too_large};
 use crate::datum::Datum;
 use crate::text;
 use crate::types::{Element, SqlType};
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -313,7 +314,7 @@ fn replace(array: &ArrayValue, from: &Datum, to: Option<&Datum>) -> Result<Datum
 /// Whether all elements of `inner` are elements of `outer`; NULL is an element of nothing.
 fn contains(outer: &ArrayValue, inner: &ArrayValue) -> Result<bool> {
     let mut keys = outer.items.iter().map(|it| item_key(it, outer.element)).collect::<Result<Vec<_>>>()?;
-    keys.sort_unstable();
+    sorting::sort(&mut keys);
     for item in &inner.items {
         if item.is_null() || keys.binary_search(&item_key(item, inner.element)?).is_err() {
             return Ok(false);
@@ -324,7 +325,7 @@ fn contains(outer: &ArrayValue, inner: &ArrayValue) -> Result<bool> {
 
 fn overlaps(left: &ArrayValue, right: &ArrayValue) -> Result<bool> {
     let mut keys = left.items.iter().map(|it| item_key(it, left.element)).collect::<Result<Vec<_>>>()?;
-    keys.sort_unstable();
+    sorting::sort(&mut keys);
     for item in right.items.iter().filter(|item| !item.is_null()) {
         if keys.binary_search(&item_key(item, right.element)?).is_ok() {
             return Ok(true);

@@ -7,6 +7,7 @@ use super::{ResultType, Scalar, TypedCall, Value, Volatility, untyped};
 use crate::datum::Datum;
 use crate::json::{self, Node, Value as Json};
 use crate::types::{Element, SqlType};
+use orrery_base::sorting;
 use orrery_base::{Error, Result, SqlState};
 
 const TEXT_ARRAY: SqlType = match Element::new(SqlType::Text) {
@@ -247,7 +248,7 @@ fn change_at(node: &mut Node, path: &[&str], depth: usize, change: Change, new: 
                 },
                 (None, true, Some(new)) if change != (Change::Set { create: false }) => {
                     members.push(((*name).to_owned(), new.clone()));
-                    members.sort_by(|(a, _), (b, _)| json::key_order(a, b));
+                    sorting::sort_by(members, |(a, _), (b, _)| json::key_order(a, b));
                 }
                 (None, true, _) => {}
             }

@@ -7,7 +7,7 @@ use super::{Scalar, Value, scalar};
 use arrow_array::types::*;
 use orrery_base::{Error, Result, SqlState};
 
-fn one(args: &[Value], rows: usize, f: impl Fn(f64) -> Result<f64>) -> Result<Value> {
+fn one(args: &[Value], rows: usize, f: fn(f64) -> Result<f64>) -> Result<Value> {
     // The second argument repeats the first: `binary` carries errors, `unary` only their absence.
     let both = [args[0].clone(), args[0].clone()];
     binary::<Float64Type, Float64Type, Float64Type>(&both, rows, |value, _| f(value).map(canonical))
@@ -17,7 +17,7 @@ fn canonical(value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { value }
 }
 
-fn plain(args: &[Value], rows: usize, f: impl Fn(f64) -> f64) -> Result<Value> {
+fn plain(args: &[Value], rows: usize, f: fn(f64) -> f64) -> Result<Value> {
     unary::<Float64Type, Float64Type>(
         args,
         rows,

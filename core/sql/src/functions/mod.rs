@@ -46,6 +46,7 @@ pub use advisory::{AdvisoryAction, AdvisoryCall, asks_advisory};
 pub use aggregates::{is_ordered_set, takes_order};
 use arrow_array::{Array, ArrayRef};
 use orrery_base::Result;
+use orrery_base::sorting;
 use orrery_base::time::Micros;
 pub use randoms::Randomness;
 pub use sequence::{
@@ -167,6 +168,15 @@ impl TypedCall<'_> {
         &self,
         strict: bool,
         mut f: impl FnMut(&[crate::datum::Datum]) -> Result<crate::datum::Datum>,
+    ) -> Result<Value> {
+        self.each_row(strict, &mut f)
+    }
+
+    /// One loop for all callers of `rows`.
+    fn each_row(
+        &self,
+        strict: bool,
+        f: &mut dyn FnMut(&[crate::datum::Datum]) -> Result<crate::datum::Datum>,
     ) -> Result<Value> {
         let constant = self.args.iter().all(|arg| matches!(arg, Value::Constant(_)));
         let rows = if constant { 1 } else { self.row_count };
@@ -355,7 +365,7 @@ pub fn aggregates(name: &str) -> &'static [&'static Aggregate] {
 /// The names of all functions, operators and aggregates, sorted.
 pub fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = SCALARS.keys().chain(AGGREGATES.keys()).copied().collect();
-    names.sort_unstable();
+    sorting::sort(&mut names);
     names.dedup();
     names
 }

@@ -53,7 +53,6 @@ const NAMES: &[&str] = &[
     "pg_lsn",
     "pg_relation_size",
     "pg_size_pretty",
-    "pg_sleep",
     "pg_table_size",
     "pg_total_relation_size",
     "phraseto_tsquery",

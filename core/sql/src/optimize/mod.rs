@@ -23,6 +23,7 @@ use crate::exec::own_exprs;
 use crate::plan::logical::{ColumnId, ColumnInfo, LogicalKey, Query, Statement};
 use crate::plan::{Op, Plan, PlanNode};
 use crate::types::SqlType;
+use orrery_base::sorting;
 use orrery_base::{Error, Result};
 
 /// What the binder hands over beside the query itself.
@@ -105,7 +106,7 @@ pub fn plan(input: Input, query: Query) -> Result<Plan> {
     let root = planner.query(query);
     planned.iter().chain([&root]).try_for_each(|node| check_sequences(node, false))?;
     let mut tables = tables;
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    sorting::sort_by(&mut tables, |a, b| a.name.cmp(&b.name));
     tables.dedup_by(|a, b| a.id == b.id);
     Ok(Plan { root, subqueries: planned, param_types, tables, sequences })
 }

@@ -122,6 +122,7 @@ impl Parser<'_> {
             if_not_exists: false,
             columns: Vec::new(),
             constraints: Vec::new(),
+            likes: Vec::new(),
         };
         let is_column = self.accept("column")?;
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;

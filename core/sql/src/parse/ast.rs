@@ -37,6 +37,7 @@ pub enum Statement {
     Insert(Insert),
     Update(Update),
     Delete(Delete),
+    Merge(Merge),
     CreateTable(CreateTable),
     DropTable {
         names: Vec<Name>,
@@ -83,6 +84,7 @@ pub enum Statement {
         cascade: bool,
     },
     Copy(Copy),
+    CopyTo(CopyTo),
     Begin(TransactionModes),
     Commit {
         chain: bool,

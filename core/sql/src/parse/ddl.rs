@@ -1,9 +1,9 @@
 //! CREATE and DROP of tables and indexes.
 
 use super::ast::{
-    ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateTable, CreateView, Expr, ExprKind,
-    IdentityDef, IndexKey, Name, Query, References, Select, SelectItem, SequenceOptions, SetExpr, Statement,
-    TableExpr,
+    ColumnDef, CommonTable, Constraint, ConstraintKind, CreateIndex, CreateSequence, CreateTable, CreateView,
+    Expr, ExprKind, IdentityDef, IndexKey, Like, Name, Query, References, Select, SelectItem,
+    SequenceOptions, SetExpr, Statement, TableExpr,
 };
 use super::keywords;
 use super::lexer::Kind;
@@ -27,13 +27,16 @@ impl Parser<'_> {
             return self.create_table(true);
         }
         let or_replace = self.accept_all(&["or", "replace"])?;
+        let temporary = self.temporary_view_or_sequence()?;
         if self.is_word("recursive")? && self.is_word_at(1, "view")? {
             self.take()?;
             self.take()?;
-            return Ok(Statement::CreateView(self.create_recursive_view(or_replace)?));
+            let create = self.create_recursive_view(or_replace)?;
+            return Ok(Statement::CreateView(CreateView { temporary, ..create }));
         }
         if self.accept("view")? {
-            return Ok(Statement::CreateView(self.create_view(or_replace)?));
+            let create = self.create_view(or_replace)?;
+            return Ok(Statement::CreateView(CreateView { temporary, ..create }));
         }
         if !or_replace && self.accept("schema")? {
             return self.create_schema();
@@ -45,7 +48,8 @@ impl Parser<'_> {
             return self.create_domain();
         }
         if !or_replace && self.accept("sequence")? {
-            return Ok(Statement::CreateSequence(self.create_sequence()?));
+            let create = self.create_sequence()?;
+            return Ok(Statement::CreateSequence(CreateSequence { temporary, ..create }));
         }
         let unique = !or_replace && self.accept("unique")?;
         if !or_replace && self.accept("index")? {
@@ -112,7 +116,7 @@ impl Parser<'_> {
         let query = self.query()?;
         let text = self.text[start..self.last_end].to_owned();
         self.refuse_word("with", "WITH CHECK OPTION")?;
-        Ok(CreateView { name, or_replace, columns, query, text })
+        Ok(CreateView { name, temporary: false, or_replace, columns, query, text })
     }
 
     /// RECURSIVE VIEW name (columns) AS query: the columns of a WITH RECURSIVE query of that name.
@@ -151,7 +155,21 @@ impl Parser<'_> {
             locks: Vec::new(),
             at,
         };
-        Ok(CreateView { name, or_replace, columns: Vec::new(), query, text })
+        Ok(CreateView { name, temporary: false, or_replace, columns: Vec::new(), query, text })
+    }
+
+    /// Takes the words that make a view or a sequence temporary, if such a one follows.
+    fn temporary_view_or_sequence(&mut self) -> Result<bool> {
+        let Some(words) = self.temporary_words()? else { return Ok(false) };
+        for what in ["view", "recursive", "sequence"] {
+            if self.is_word_at(words, what)? {
+                for _ in 0..words {
+                    self.take()?;
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How many words `[GLOBAL | LOCAL] TEMP[ORARY]` are, if they come next.
@@ -180,7 +198,8 @@ impl Parser<'_> {
             return Ok(Statement::CreateTableAs(create));
         }
         let (columns, constraints) = (Vec::new(), Vec::new());
-        let mut table = CreateTable { name, temporary, if_not_exists, columns, constraints };
+        let likes = Vec::new();
+        let mut table = CreateTable { name, temporary, if_not_exists, columns, constraints, likes };
         for word in ["of", "partition"] {
             self.refuse_word(word, &format!("CREATE TABLE {}", word.to_uppercase()))?;
         }
@@ -206,14 +225,50 @@ impl Parser<'_> {
             table.constraints.push(Constraint { name, kind, column: None, deferrable, at });
             return Ok(());
         }
-        for (word, what) in [("exclude", "EXCLUDE"), ("like", "LIKE in CREATE TABLE")] {
-            self.refuse_word(word, what)?;
+        self.refuse_word("exclude", "EXCLUDE")?;
+        if name.is_none() && self.accept("like")? {
+            let like = self.like(table.columns.len())?;
+            table.likes.push(like);
+            return Ok(());
         }
         if name.is_some() {
             let next = self.peek()?;
             return Err(self.unexpected(next));
         }
         self.column(table)
+    }
+
+    /// What follows LIKE.
+    fn like(&mut self, place: usize) -> Result<Like> {
+        const PARTS: [&str; 9] = [
+            "comments",
+            "compression",
+            "constraints",
+            "defaults",
+            "generated",
+            "identity",
+            "indexes",
+            "statistics",
+            "storage",
+        ];
+        let table = self.table_name()?;
+        let mut including: Vec<String> = Vec::new();
+        loop {
+            let is_in = self.accept("including")?;
+            if !is_in && !self.accept("excluding")? {
+                return Ok(Like { place, table, including });
+            }
+            let next = self.peek()?;
+            let word = self.slice(next).to_ascii_lowercase();
+            if word != "all" && !PARTS.contains(&word.as_str()) {
+                return Err(self.unexpected(next));
+            }
+            self.take()?;
+            for part in PARTS.iter().filter(|part| word == "all" || **part == word) {
+                including.retain(|it| it != part);
+                including.extend(is_in.then(|| (*part).to_owned()));
+            }
+        }
     }
 
     fn table_constraint(&mut self) -> Result<Option<ConstraintKind>> {

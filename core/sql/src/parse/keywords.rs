@@ -128,8 +128,8 @@ const NO_BARE_ALIAS: &[&str] = &[
 
 /// Statements of PostgreSQL that are not built: refused with 0A000, not as syntax errors.
 const UNSUPPORTED_STATEMENTS: &[&str] = &[
-    "alter", "call", "cluster", "discard", "do", "grant", "import", "listen", "load", "merge", "notify",
-    "reassign", "refresh", "revoke", "security", "unlisten", "vacuum",
+    "alter", "call", "cluster", "discard", "do", "grant", "import", "listen", "load", "notify", "reassign",
+    "refresh", "revoke", "security", "unlisten", "vacuum",
 ];
 
 fn contains(words: &[&str], word: &str) -> bool {

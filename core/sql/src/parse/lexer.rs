@@ -13,7 +13,7 @@ pub(super) enum Kind {
     Quoted,
     /// `'…'`
     String,
-    /// `E'…'`
+    /// `E'…'`, `U&'…'`
     EscapeString,
     /// `$tag$…$tag$`
     DollarString,
@@ -164,8 +164,11 @@ impl<'a> Lexer<'a> {
             b'b' | b'B' | b'x' | b'X' if self.byte(1) == b'\'' => {
                 return Err(Error::unsupported("bit string literal").at(at));
             }
-            b'u' | b'U' if self.byte(1) == b'&' && matches!(self.byte(2), b'\'' | b'"') => {
-                return Err(Error::unsupported("U& escape syntax").at(at));
+            b'u' | b'U' if self.byte(1) == b'&' && self.byte(2) == b'\'' => {
+                (Kind::EscapeString, self.with_escape(self.string_end(start + 2, false)?))
+            }
+            b'u' | b'U' if self.byte(1) == b'&' && self.byte(2) == b'"' => {
+                (Kind::Quoted, self.with_escape(self.quoted_end(start + 2)?))
             }
             b'0'..=b'9' => (Kind::Number, self.number_end(start)?),
             b'.' if self.byte(1).is_ascii_digit() => (Kind::Number, self.number_end(start)?),
@@ -223,6 +226,22 @@ impl<'a> Lexer<'a> {
                 Some(b'"') => return Ok(pos + 1),
                 Some(_) => pos += 1,
             }
+        }
+    }
+
+    /// The end of `UESCAPE 'c'` behind a string or a name that ends at `end`; `end` where none is there.
+    fn with_escape(&self, end: usize) -> usize {
+        let blanks = |text: &str| text.len() - text.trim_ascii_start().len();
+        let rest = &self.text[end..];
+        let word = blanks(rest);
+        let is_word = rest.get(word..word + 7).is_some_and(|it| it.eq_ignore_ascii_case("uescape"));
+        if !is_word {
+            return end;
+        }
+        let quote = word + 7 + blanks(&rest[word + 7..]);
+        match rest[quote..].strip_prefix('\'').and_then(|it| it.find('\'')) {
+            Some(len) => end + quote + len + 2,
+            None => end,
         }
     }
 

@@ -11,14 +11,91 @@ pub(super) fn string(text: &str, token: Token) -> Result<String> {
             let mark = raw[1..].find('$').expect("the lexer saw the mark") + 2;
             Ok(raw[mark..raw.len() - mark].to_owned())
         }
+        Kind::EscapeString if raw.as_bytes()[1] == b'&' => {
+            let (inner, escape) = unicode_parts(raw, '\'', token.at)?;
+            unicode(&plain(inner), escape, token.at)
+        }
         Kind::EscapeString => escaped(&raw[2..raw.len() - 1], token.at),
         _ => Ok(plain(&raw[1..raw.len() - 1])),
     }
 }
 
-/// The name of a quoted identifier.
-pub(super) fn quoted(text: &str, token: Token) -> String {
-    text[token.start + 1..token.end - 1].replace("\"\"", "\"")
+/// The name of a quoted identifier. Errors: 42601 for bad Unicode escapes.
+pub(super) fn quoted(text: &str, token: Token) -> Result<String> {
+    let raw = &text[token.start..token.end];
+    if !raw.starts_with('"') {
+        let (inner, escape) = unicode_parts(raw, '"', token.at)?;
+        return unicode(&inner.replace("\"\"", "\""), escape, token.at);
+    }
+    Ok(raw[1..raw.len() - 1].replace("\"\"", "\""))
+}
+
+/// What stands in the quotes of `U&'…' [UESCAPE 'c']`, and the character that escapes in it.
+fn unicode_parts(raw: &str, quote: char, at: u32) -> Result<(&str, char)> {
+    let refuse = || Error::new(SqlState::SYNTAX_ERROR, "invalid Unicode escape character").at(at);
+    // A string that goes on to the end has no clause behind it.
+    let Some(without) = raw[3..].strip_suffix('\'').filter(|it| it.contains(quote)) else {
+        return Ok((&raw[3..raw.len() - 1], '\\'));
+    };
+    let Some((before, escape)) = without.rsplit_once('\'') else { return Ok((without, '\\')) };
+    let Some(inner) = trimmed_clause(before).and_then(|it| it.strip_suffix(quote)) else {
+        return Ok((without, '\\'));
+    };
+    let mut chars = escape.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) if !c.is_ascii_hexdigit() && !"+'\" \t\n\r".contains(c) => Ok((inner, c)),
+        _ => Err(refuse()),
+    }
+}
+
+/// A text that ends in `UESCAPE`, without it.
+fn trimmed_clause(text: &str) -> Option<&str> {
+    let text = text.trim_ascii_end();
+    let start = text.len().checked_sub(7)?;
+    let is_word = text.get(start..).is_some_and(|it| it.eq_ignore_ascii_case("uescape"));
+    is_word.then(|| text[..start].trim_ascii_end())
+}
+
+/// `\XXXX`, `\+XXXXXX` and `\\`, with any character for the backslash.
+fn unicode(inner: &str, escape: char, at: u32) -> Result<String> {
+    let invalid = |message: &str| Error::new(SqlState::SYNTAX_ERROR, message).at(at);
+    let mut out = String::with_capacity(inner.len());
+    let (mut rest, mut high) = (inner, None::<u32>);
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        let code = if c != escape {
+            rest = after;
+            c as u32
+        } else if let Some(after) = after.strip_prefix(escape) {
+            rest = after;
+            c as u32
+        } else {
+            let (digits, from) = if after.starts_with('+') { (6, 1) } else { (4, 0) };
+            let digits =
+                after.get(from..from + digits).filter(|it| it.bytes().all(|b| b.is_ascii_hexdigit()));
+            let code = digits.and_then(|it| u32::from_str_radix(it, 16).ok());
+            let code = code.ok_or_else(|| {
+                invalid("invalid Unicode escape").with_hint("Unicode escapes must be \\XXXX or \\+XXXXXX.")
+            })?;
+            rest = &after[from + digits.map_or(0, str::len)..];
+            code
+        };
+        let code = match (high.take(), code) {
+            (None, 0xd800..0xdc00) => {
+                high = Some(code);
+                continue;
+            }
+            (Some(high), 0xdc00..0xe000) => 0x10000 + ((high - 0xd800) << 10) + (code - 0xdc00),
+            (Some(_), _) | (None, 0xdc00..0xe000) => return Err(invalid("invalid Unicode surrogate pair")),
+            (None, code) => code,
+        };
+        let c = char::from_u32(code).filter(|c| *c != '\0');
+        out.push(c.ok_or_else(|| invalid("invalid Unicode escape value"))?);
+    }
+    if high.is_some() {
+        return Err(invalid("invalid Unicode surrogate pair"));
+    }
+    Ok(out)
 }
 
 /// `''` is a quote; a lone quote begins a gap up to the next one (a string continued on a later line).

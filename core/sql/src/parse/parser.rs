@@ -263,7 +263,7 @@ impl<'a> Parser<'a> {
     fn name_if(&mut self, allowed: fn(&str) -> bool) -> Result<Option<Name>> {
         let token = self.peek()?;
         let text = match token.kind {
-            Kind::Quoted => literal::quoted(self.text, token),
+            Kind::Quoted => literal::quoted(self.text, token)?,
             Kind::Word => {
                 let folded = self.slice(token).to_ascii_lowercase();
                 if !allowed(&folded) {

@@ -10,7 +10,7 @@ impl Parser<'_> {
         let if_not_exists = self.accept_all(&["if", "not", "exists"])?;
         let name = self.table_name()?;
         let options = self.sequence_options()?;
-        Ok(CreateSequence { name, if_not_exists, options })
+        Ok(CreateSequence { name, temporary: false, if_not_exists, options })
     }
 
     /// What follows ALTER SEQUENCE.

@@ -2,8 +2,8 @@
 
 use super::Parsed;
 use super::ast::{
-    AssignedPart, Assignment, CommonTable, Copy, CopyValue, Delete, ExplainOptions, Expr, ExprKind, Level,
-    Name, SetValue, Statement, TransactionModes, Update,
+    AssignedPart, Assignment, CommonTable, CopyValue, Delete, ExplainOptions, Expr, ExprKind, Level, Name,
+    SetValue, Statement, TransactionModes, Update,
 };
 use super::lexer::Kind;
 use super::parser::{self, First, Parser};
@@ -27,6 +27,7 @@ impl Parser<'_> {
             "insert" => self.insert(Vec::new()).map(Statement::Insert),
             "update" => self.update(Vec::new()).map(Statement::Update),
             "delete" => self.delete(Vec::new()).map(Statement::Delete),
+            "merge" => self.merge(Vec::new()).map(Statement::Merge),
             "create" => self.create(token.at),
             "drop" => self.drop(token.at),
             "alter" => self.alter(token.at),
@@ -34,7 +35,7 @@ impl Parser<'_> {
             "vacuum" => self.vacuum(),
             "lock" => self.lock_table(),
             "comment" => self.comment(),
-            "copy" => self.copy().map(Statement::Copy),
+            "copy" => self.copy(),
             "begin" | "start" => self.begin(word == "start"),
             "commit" | "end" => self.transaction_end().map(|chain| Statement::Commit { chain }),
             "abort" => self.transaction_end().map(|chain| Statement::Rollback { chain }),
@@ -70,7 +71,7 @@ impl Parser<'_> {
         }
     }
 
-    fn query_statement(&mut self) -> Result<Statement> {
+    pub(super) fn query_statement(&mut self) -> Result<Statement> {
         if self.is_word("with")? {
             // WITH may stand before a change of rows too; only looking past it would tell.
             let at = self.at()?;
@@ -84,7 +85,9 @@ impl Parser<'_> {
             if self.accept("delete")? {
                 return self.delete(query).map(Statement::Delete);
             }
-            self.refuse_word("merge", "MERGE")?;
+            if self.accept("merge")? {
+                return self.merge(query).map(Statement::Merge);
+            }
             let mut rest = self.query()?;
             query.append(&mut rest.with);
             return Ok(Statement::Query(super::ast::Query { with: query, at, ..rest }));
@@ -94,7 +97,7 @@ impl Parser<'_> {
 
     /// A change of rows in WITH, if one begins here.
     pub(super) fn change(&mut self) -> Result<Option<Statement>> {
-        self.refuse_word("merge", "MERGE")?;
+        self.refuse_word("merge", "MERGE in WITH or COPY")?;
         self.nested(|parser| {
             Ok(if parser.accept("insert")? {
                 Some(Statement::Insert(parser.insert(Vec::new())?))
@@ -108,7 +111,7 @@ impl Parser<'_> {
         })
     }
 
-    fn alias(&mut self) -> Result<Option<Name>> {
+    pub(super) fn alias(&mut self) -> Result<Option<Name>> {
         Ok(if self.accept("as")? { Some(self.name()?) } else { self.accept_name()? })
     }
 
@@ -234,68 +237,6 @@ impl Parser<'_> {
             self.accept("restrict")?;
         }
         Ok(Statement::Truncate { names, restart_identity, cascade })
-    }
-
-    fn copy(&mut self) -> Result<Copy> {
-        if self.is_punct(b'(')? {
-            return self.refuse("COPY from a query");
-        }
-        let table = self.table_name()?;
-        let columns = if self.is_punct(b'(')? { self.name_list()? } else { Vec::new() };
-        self.refuse_word("to", "COPY TO")?;
-        self.expect("from")?;
-        self.refuse_word("program", "COPY FROM PROGRAM")?;
-        let file = if self.accept("stdin")? { None } else { Some(self.string()?) };
-        let mut options = Vec::new();
-        let with = self.accept("with")?;
-        if self.accept_punct(b'(')? {
-            options = self.list(|parser| parser.copy_option())?;
-            self.expect_punct(b')')?;
-        } else if with || self.is_word("csv")? || self.is_word("delimiter")? || self.is_word("null")? {
-            options = self.old_copy_options()?;
-        }
-        self.refuse_word("where", "COPY WHERE")?;
-        Ok(Copy { table, columns, file, options })
-    }
-
-    fn copy_option(&mut self) -> Result<(Name, CopyValue)> {
-        let name = self.label()?;
-        let next = self.peek()?;
-        let value = match next.kind {
-            Kind::String | Kind::EscapeString | Kind::DollarString => CopyValue::String(self.string()?),
-            Kind::Word | Kind::Number => {
-                self.take()?;
-                CopyValue::Word(self.slice(next).to_ascii_lowercase())
-            }
-            Kind::Punct(b'(') => return self.refuse("list in a COPY option"),
-            Kind::Operator if self.slice(next) == "*" => return self.refuse("list in a COPY option"),
-            _ => CopyValue::None,
-        };
-        Ok((name, value))
-    }
-
-    /// The syntax of before PostgreSQL 9: `CSV HEADER DELIMITER ','`.
-    fn old_copy_options(&mut self) -> Result<Vec<(Name, CopyValue)>> {
-        let mut options = Vec::new();
-        loop {
-            let at = self.at()?;
-            let name = |text: &str| Name { text: text.to_owned(), at };
-            if self.accept("csv")? {
-                options.push((name("format"), CopyValue::Word("csv".to_owned())));
-            } else if self.accept("header")? {
-                options.push((name("header"), CopyValue::None));
-            } else if self.is_word("delimiter")?
-                || self.is_word("null")?
-                || self.is_word("quote")?
-                || self.is_word("escape")?
-            {
-                let option = self.label()?;
-                self.accept("as")?;
-                options.push((option, CopyValue::String(self.string()?)));
-            } else {
-                return Ok(options);
-            }
-        }
     }
 
     fn begin(&mut self, start: bool) -> Result<Statement> {
@@ -490,6 +431,7 @@ impl Parser<'_> {
                 let word = match &value {
                     CopyValue::None => "true",
                     CopyValue::Word(word) | CopyValue::String(word) => word.as_str(),
+                    CopyValue::Star | CopyValue::Names(_) => "(…)",
                 };
                 let on = matches!(word, "true" | "on" | "1");
                 match (name.text.as_str(), word.to_ascii_lowercase().as_str()) {

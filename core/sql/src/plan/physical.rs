@@ -350,6 +350,8 @@ pub enum Statement {
     Update(Update),
     /// DELETE.
     Delete(Delete),
+    /// MERGE.
+    Merge(Merge),
     /// Changes in WITH, and what stands behind them.
     With(Box<With>),
 }
@@ -398,6 +400,7 @@ impl Statement {
             Statement::Insert(insert) => &insert.source,
             Statement::Update(update) => &update.source,
             Statement::Delete(delete) => &delete.source,
+            Statement::Merge(merge) => &merge.source,
             Statement::With(with) => with.main.source(),
         }
     }
@@ -413,6 +416,7 @@ impl Statement {
             Statement::Insert(insert) => Some(&insert.table),
             Statement::Update(update) => Some(&update.table),
             Statement::Delete(delete) => Some(&delete.table),
+            Statement::Merge(merge) => Some(&merge.table),
             Statement::Query(_) | Statement::With(_) => None,
         }
     }
@@ -423,6 +427,7 @@ impl Statement {
             Statement::Insert(insert) => insert.relations.as_ref(),
             Statement::Update(update) => update.relations.as_ref(),
             Statement::Delete(delete) => delete.relations.as_ref(),
+            Statement::Merge(merge) => merge.relations.as_ref(),
             Statement::Query(_) | Statement::With(_) => None,
         }
     }
@@ -430,7 +435,7 @@ impl Statement {
     /// RETURNING.
     pub fn returning(&self) -> Option<&Returning> {
         match self {
-            Statement::Query(_) => None,
+            Statement::Query(_) | Statement::Merge(_) => None,
             Statement::Insert(insert) => insert.returning.as_ref(),
             Statement::Update(update) => update.returning.as_ref(),
             Statement::Delete(delete) => delete.returning.as_ref(),
@@ -535,6 +540,37 @@ pub struct Delete {
     pub relations: Option<Arc<Relations>>,
     /// As in `Insert`, of the old row.
     pub returning: Option<Returning>,
+}
+
+/// MERGE: `source` gives all table columns in order (NULL where no row matched), then [`ROW_KEY`], then the number of the action from
+/// 1 (0: none), then what the actions read beside the table's columns.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// Into which.
+    pub table: Arc<Table>,
+    /// The join.
+    pub source: Plan,
+    /// What the clauses do.
+    pub actions: Vec<MergeAction>,
+    /// As in `Insert`.
+    pub generated: Vec<(usize, Expr)>,
+    /// As in `Insert`.
+    pub checks: Vec<(String, Expr)>,
+    /// As in `Insert`.
+    pub relations: Option<Arc<Relations>>,
+}
+
+/// What a clause of MERGE does; over the table's columns, then those that the source gives behind the action's number.
+#[derive(Clone, Debug)]
+pub enum MergeAction {
+    /// Nothing.
+    Nothing,
+    /// DELETE.
+    Delete,
+    /// UPDATE: ordinal and new value.
+    Update(Vec<(usize, Expr)>),
+    /// INSERT: a value for each column of the table.
+    Insert(Vec<Expr>),
 }
 
 /// The whole WHERE of a single-relation statement, over the table's columns; `None` is true.

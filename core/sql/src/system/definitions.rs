@@ -3,6 +3,7 @@
 use super::{comments, oids, types};
 use crate::catalog::{Action, Catalog, ForeignKey, Index, IndexColumn, Table, View, is_temporary};
 use crate::names;
+use orrery_base::sorting::map_of;
 use std::collections::BTreeMap;
 
 /// The one role, and the database.
@@ -50,7 +51,7 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
             let own = names.map(|(number, name)| (number, visible_name(catalog, name)));
             let system = SYSTEM_RELATIONS.iter().map(|(number, name)| (*number, (*name).to_owned()));
             let live = oids::live().map(|(number, view)| (number, format!("{}.{}", view.schema, view.name)));
-            own.chain(system).chain(live).collect()
+            gathered(&mut own.chain(system).chain(live))
         }
         Lookup::Type => types::type_names(catalog),
         Lookup::Schema => {
@@ -61,11 +62,12 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
                 (oids::INFORMATION_SCHEMA, "information_schema"),
                 (oids::LIVE, super::LIVE_SCHEMA),
             ];
-            own.chain(system.into_iter().map(|(number, name)| (number, name.to_owned()))).collect()
+            let system = system.into_iter().map(|(number, name)| (number, name.to_owned()));
+            gathered(&mut own.chain(system))
         }
         Lookup::Index => {
             let texts = tables().flat_map(|table| index_texts(catalog, table));
-            texts.map(|(number, _, text)| (number, text)).collect()
+            gathered(&mut texts.map(|(number, _, text)| (number, text)))
         }
         Lookup::IndexPart => {
             let mut all = BTreeMap::new();
@@ -94,38 +96,45 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
             }
             all
         }
-        Lookup::Encoding => BTreeMap::from([(6, "UTF8".to_owned())]),
-        Lookup::Constraint => tables()
-            .flat_map(|table| constraints(catalog, table))
-            .map(|it| (it.number, it.definition))
-            .collect(),
-        Lookup::PrettyConstraint => tables()
-            .flat_map(|table| constraints(catalog, table))
-            .map(|it| (it.number, if it.kind == "c" { unwrapped(&it.definition) } else { it.definition }))
-            .collect(),
-        Lookup::View => catalog.views.values().map(|view| (oids::of(view.id), view_text(view))).collect(),
-        Lookup::Role => BTreeMap::from([(oids::ROLE, ROLE_NAME.to_owned())]),
-        Lookup::Comment(class) => comments::all(catalog)
-            .into_iter()
-            .filter(|it| it.column == 0 && (class == 0 || it.class == class))
-            .map(|it| (it.object, it.text.to_owned()))
-            .collect(),
-        Lookup::ColumnComment => comments::all(catalog)
-            .into_iter()
-            .filter(|it| it.class == comments::CLASS)
-            .map(|it| (it.object * COLUMNS + it.column, it.text.to_owned()))
-            .collect(),
+        Lookup::Encoding => gathered(&mut [(6, "UTF8".to_owned())].into_iter()),
+        Lookup::Constraint | Lookup::PrettyConstraint => {
+            let is_pretty = what == Lookup::PrettyConstraint;
+            let text = |kind: &str, text: String| match is_pretty && kind == "c" {
+                true => unwrapped(&text),
+                false => text,
+            };
+            let all = tables().flat_map(|table| constraints(catalog, table));
+            gathered(&mut all.map(|it| (it.number, text(it.kind, it.definition))))
+        }
+        Lookup::View => {
+            gathered(&mut catalog.views.values().map(|view| (oids::of(view.id), view_text(view))))
+        }
+        Lookup::Role => gathered(&mut [(oids::ROLE, ROLE_NAME.to_owned())].into_iter()),
+        Lookup::Comment(class) => {
+            let all = comments::all(catalog).into_iter();
+            let all = all.filter(|it| it.column == 0 && (class == 0 || it.class == class));
+            gathered(&mut all.map(|it| (it.object, it.text.to_owned())))
+        }
+        Lookup::ColumnComment => {
+            let all = comments::all(catalog).into_iter().filter(|it| it.class == comments::CLASS);
+            gathered(&mut all.map(|it| (it.object * COLUMNS + it.column, it.text.to_owned())))
+        }
         Lookup::Visible => {
             let all = oids::relations(catalog).into_iter();
-            all.filter(|(_, name)| is_visible(catalog, name)).map(|it| (it.0, String::new())).collect()
+            let all = all.filter(|(_, name)| is_visible(catalog, name));
+            gathered(&mut all.map(|it| (it.0, String::new())))
         }
         Lookup::VisibleType => {
             let hidden = catalog.types.values().filter(|it| !is_visible(catalog, &it.name));
             let hidden: Vec<i64> = hidden.flat_map(|it| [oids::of(it.id), oids::array_type(it.id)]).collect();
             let all = types::type_names(catalog).into_keys().filter(|it| !hidden.contains(it));
-            all.map(|it| (it, String::new())).collect()
+            gathered(&mut all.map(|it| (it, String::new())))
         }
     }
+}
+
+fn gathered(pairs: &mut dyn Iterator<Item = (i64, String)>) -> BTreeMap<i64, String> {
+    map_of(pairs)
 }
 
 /// More than an index has columns.

@@ -2,7 +2,7 @@
 
 use super::definitions::{Constraint, ROLE_NAME, constraints, view_text};
 use super::{INT4, NAME, SystemView, TEXT, int4, opt_text, relations, text, types, yes_no};
-use crate::catalog::{Action, Catalog, Column, ForeignKey, Table};
+use crate::catalog::{Action, Catalog, Column, ForeignKey, Table, is_temporary};
 use crate::datum::Datum;
 use crate::names;
 use crate::types::SqlType;
@@ -178,9 +178,10 @@ fn tables(catalog: &Catalog) -> Vec<Vec<Datum>> {
         row.extend([text(kind), yes_no(insertable), yes_no(false), Datum::Null]);
         row
     };
-    let kind = |name: &str| if crate::catalog::is_temporary(name) { "LOCAL TEMPORARY" } else { "BASE TABLE" };
-    let tables = seen(catalog).map(|it| row(&it.name, kind(&it.name), true));
-    tables.chain(catalog.views.values().map(|it| row(&it.name, "VIEW", false))).collect()
+    let kind = |name: &str, kind| if is_temporary(name) { "LOCAL TEMPORARY" } else { kind };
+    let tables = seen(catalog).map(|it| row(&it.name, kind(&it.name, "BASE TABLE"), true));
+    let views = relations::seen_views(catalog).map(|it| row(&it.name, kind(&it.name, "VIEW"), false));
+    tables.chain(views).collect()
 }
 
 fn views(catalog: &Catalog) -> Vec<Vec<Datum>> {
@@ -189,7 +190,7 @@ fn views(catalog: &Catalog) -> Vec<Vec<Datum>> {
         row.extend([text(view_text(view)), text("NONE"), yes_no(false), yes_no(false)]);
         row
     };
-    catalog.views.values().map(row).collect()
+    relations::seen_views(catalog).map(row).collect()
 }
 
 fn columns(catalog: &Catalog) -> Vec<Vec<Datum>> {
@@ -200,7 +201,7 @@ fn columns(catalog: &Catalog) -> Vec<Vec<Datum>> {
             rows.push(column_row(catalog, &table.name, (ordinal, &column.name, ty), Some(column)));
         }
     }
-    for view in catalog.views.values() {
+    for view in relations::seen_views(catalog) {
         for (ordinal, column) in view.columns.iter().enumerate() {
             rows.push(column_row(catalog, &view.name, (ordinal, &column.name, column.ty), None));
         }

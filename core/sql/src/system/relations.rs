@@ -4,10 +4,11 @@ use super::{
     BOOL, INT2, INT4, NAME, OID, SystemView, TEXT, definitions, int2, int4, none, oid, oids, opt_text, text,
     types, vector,
 };
-use crate::catalog::{Catalog, Column, is_temporary};
+use crate::catalog::{Catalog, Column, View, is_temporary};
 use crate::datum::Datum;
 use crate::names;
 use crate::types::SqlType;
+use std::sync::Arc;
 
 const SMALLINTS: SqlType = super::array_of(SqlType::Int2);
 const TEXTS: SqlType = super::array_of(SqlType::Text);
@@ -237,6 +238,11 @@ pub(super) fn is_seen(catalog: &Catalog, stored: &str) -> bool {
     !is_temporary(stored) || catalog.temporary.as_ref().is_some_and(|prefix| stored.starts_with(&**prefix))
 }
 
+/// The views that are nobody else's temporary ones.
+pub(super) fn seen_views(catalog: &Catalog) -> impl Iterator<Item = &Arc<View>> {
+    catalog.views.values().filter(|view| is_seen(catalog, &view.name))
+}
+
 #[derive(Default)]
 struct Class<'a> {
     number: i64,
@@ -338,7 +344,7 @@ fn classes(catalog: &Catalog) -> Vec<Vec<Datum>> {
     let plain = |number, name, kind, row_type, column_count| {
         class(catalog, &Class { number, name, kind, row_type, column_count, ..Class::default() })
     };
-    for view in catalog.views.values() {
+    for view in seen_views(catalog) {
         rows.push(plain(oids::of(view.id), &view.name, "v", oids::row_type(view.id), view.columns.len()));
     }
     for sequence in catalog.sequences.values() {
@@ -413,7 +419,7 @@ fn attributes(catalog: &Catalog) -> Vec<Vec<Datum>> {
             of_index(oids::of(index.tree.0), &ordinals, &mut rows);
         }
     }
-    for view in catalog.views.values() {
+    for view in seen_views(catalog) {
         for (place, column) in view.columns.iter().enumerate() {
             rows.push(attribute(oids::of(view.id), place + 1, &column.name, column.ty, None));
         }
@@ -523,7 +529,7 @@ fn views(catalog: &Catalog) -> Vec<Vec<Datum>> {
             text(definitions::view_text(view)),
         ]
     };
-    catalog.views.values().map(row).collect()
+    seen_views(catalog).map(row).collect()
 }
 
 fn index_texts(catalog: &Catalog) -> Vec<Vec<Datum>> {

@@ -16,7 +16,7 @@ use crate::store::Store;
 use orrery_base::hash::checksum_chain;
 use orrery_base::limits::CHUNK_BYTES_MAX;
 use orrery_base::task::lock;
-use orrery_base::{AlignedBuf, Cx, Error, Result, SqlState, Timestamp, TxnId, plant, probe};
+use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, Result, SqlState, Timestamp, TxnId, plant, probe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -163,51 +163,55 @@ impl Store {
     }
 
     /// Writes the operations of a commit that is not in memory, pieces and all, as chunk frames.
-    async fn encode_pieces(
-        self: &Arc<Self>,
-        cx: &Cx,
+    fn encode_pieces<'a>(
+        self: &'a Arc<Self>,
+        cx: &'a Cx,
         txn: TxnId,
-        writes: &Arc<SealedWrites>,
-    ) -> Result<EncodedFrame> {
-        probe!(self.world, "log: commit of a spilled write set");
-        let mut chunks = Chunks::new(self, txn, writes.footprint());
-        writes.dropped().iter().for_each(|&tree| chunks.push(&Operation::DropTree { tree }));
-        let mut run = MergedRun::new(Layer::of_commit(writes, Timestamp::ZERO));
-        loop {
-            if run.is_hungry() {
-                run.feed(&self.pages, cx).await?;
+        writes: &'a Arc<SealedWrites>,
+    ) -> BoxFuture<'a, Result<EncodedFrame>> {
+        Box::pin(async move {
+            probe!(self.world, "log: commit of a spilled write set");
+            let mut chunks = Chunks::new(self, txn, writes.footprint());
+            writes.dropped().iter().for_each(|&tree| chunks.push(&Operation::DropTree { tree }));
+            let mut run = MergedRun::new(Layer::of_commit(writes, Timestamp::ZERO));
+            loop {
+                if run.is_hungry() {
+                    run.feed(&self.pages, cx).await?;
+                }
+                let Some(RunEntry { tree, key, value, .. }) = run.entry() else { break };
+                chunks.push(&match value {
+                    Some(value) => Operation::Put { tree, key, value },
+                    None => Operation::Delete { tree, key },
+                });
+                run.advance();
+                if chunks.is_full() {
+                    chunks.flush(cx).await?;
+                }
             }
-            let Some(RunEntry { tree, key, value, .. }) = run.entry() else { break };
-            chunks.push(&match value {
-                Some(value) => Operation::Put { tree, key, value },
-                None => Operation::Delete { tree, key },
-            });
-            run.advance();
-            if chunks.is_full() {
-                chunks.flush(cx).await?;
-            }
-        }
-        chunks.flush(cx).await?;
-        Ok(EncodedFrame::commit(&chunks.header, 0, |_| {}))
+            chunks.flush(cx).await?;
+            Ok(EncodedFrame::commit(&chunks.header, 0, |_| {}))
+        })
     }
 
     /// Writes all operations as chunk frames.
-    async fn encode_in_chunks(
-        self: &Arc<Self>,
-        cx: &Cx,
+    fn encode_in_chunks<'a>(
+        self: &'a Arc<Self>,
+        cx: &'a Cx,
         txn: TxnId,
-        writes: &SealedWrites,
-    ) -> Result<EncodedFrame> {
-        probe!(self.world, "log: commit in chunks");
-        let mut chunks = Chunks::new(self, txn, writes.footprint());
-        for operation in operations(writes) {
-            chunks.push(&operation);
-            if chunks.is_full() {
-                chunks.flush(cx).await?;
+        writes: &'a SealedWrites,
+    ) -> BoxFuture<'a, Result<EncodedFrame>> {
+        Box::pin(async move {
+            probe!(self.world, "log: commit in chunks");
+            let mut chunks = Chunks::new(self, txn, writes.footprint());
+            for operation in operations(writes) {
+                chunks.push(&operation);
+                if chunks.is_full() {
+                    chunks.flush(cx).await?;
+                }
             }
-        }
-        chunks.flush(cx).await?;
-        Ok(EncodedFrame::commit(&chunks.header, 0, |_| {}))
+            chunks.flush(cx).await?;
+            Ok(EncodedFrame::commit(&chunks.header, 0, |_| {}))
+        })
     }
 
     async fn write_chunk_item(

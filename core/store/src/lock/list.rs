@@ -6,6 +6,7 @@
 use super::queue::Fat;
 use super::{FAT, LockId, LockTable, Modes, SHARD_COUNT, Thin};
 use orrery_base::kv::AdvisoryKey;
+use orrery_base::sorting;
 use orrery_base::task::lock;
 use orrery_base::time::Micros;
 use orrery_base::{TreeId, TxnId};
@@ -90,7 +91,7 @@ impl LockTable {
             let mut thin: Vec<(u64, Thin)> = shard.iter().map(|(hash, thin)| (*hash, *thin)).collect();
             drop(shard);
             thin.retain(|it| it.1.holder != FAT);
-            thin.sort_unstable_by_key(|it| it.0);
+            sorting::sort_by_key(&mut thin, |it| it.0);
             return Some(
                 thin.iter().flat_map(|(hash, thin)| plain(*hash, thin.holder, thin.modes)).collect(),
             );

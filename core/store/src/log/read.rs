@@ -14,6 +14,7 @@ use super::format::{
 use super::space::{Segment, UsedSegment};
 use crate::pages::LogPosition;
 use orrery_base::disk::{DiskOp, DiskReply, FileId};
+use orrery_base::sorting;
 use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, Result, plant, probe};
 use std::collections::BTreeMap;
 
@@ -202,7 +203,7 @@ impl Reader<'_> {
             Some(UsedSegment { segment: Segment { file, len: found.len }, first_batch: head.batch_no })
         });
         let mut older: Vec<UsedSegment> = older.collect();
-        older.sort_unstable_by_key(|it| it.first_batch);
+        sorting::sort_by_key(&mut older, |it| it.first_batch);
         // A segment goes only when the next one begins at or before what must be kept.
         let next_first =
             |index: usize, older: &[UsedSegment]| older.get(index + 1).map_or(start, |it| it.first_batch);

@@ -5,6 +5,7 @@
 //! over the segments. *Placing* happens when the leader forms a batch, and needs at most what was planned, because a
 //! batch of several items is never longer than the items apart.
 
+use orrery_base::sorting;
 use std::collections::VecDeque;
 
 /// A preallocated file.
@@ -235,7 +236,7 @@ impl LogSpace {
         }
         let excess = self.idle.len().saturating_sub(IDLE_SEGMENT_COUNT_MAX);
         // The smallest go first: large segments cost most to make.
-        self.idle.sort_by_key(|it| (it.len, it.file));
+        sorting::sort_by_key(&mut self.idle, |it| (it.len, it.file));
         self.idle.drain(..excess).map(|it| it.file).collect()
     }
 
@@ -246,7 +247,7 @@ impl LogSpace {
         files.extend(current.map(|it| it.file));
         files.extend(self.ready.drain(..).map(|it| it.file));
         files.extend(self.idle.drain(..).map(|it| it.file));
-        files.sort_unstable();
+        sorting::sort(&mut files);
         files.dedup();
         (self.offset, self.plan_segment, self.plan_offset) = (0, 0, 0);
         files

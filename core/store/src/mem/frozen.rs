@@ -5,6 +5,7 @@ use super::spill::Undone;
 use super::write_set::{NONE, TreeWrites, bounds_inverted, sorted_span};
 use super::{EachWrite, Footprint, KeyBounds};
 use orrery_base::TreeId;
+use orrery_base::sorting::map_of;
 use std::collections::BTreeMap;
 
 struct FrozenTree {
@@ -26,11 +27,11 @@ impl FrozenWrites {
         let marks = (sequences().min().unwrap_or(0), sequences().max().unwrap_or(0));
         let trees = trees.into_iter().filter(|(_, writes)| !writes.entries.is_empty());
         let trees = trees.map(|(tree, writes)| (tree, FrozenTree { order: writes.merged_order(), writes }));
-        FrozenWrites { trees: trees.collect(), marks, footprint }
+        FrozenWrites { trees: map_of(trees), marks, footprint }
     }
 
     pub(super) fn into_trees(self) -> BTreeMap<TreeId, TreeWrites> {
-        self.trees.into_iter().map(|(tree, frozen)| (tree, frozen.writes)).collect()
+        map_of(self.trees.into_iter().map(|(tree, frozen)| (tree, frozen.writes)))
     }
 
     /// The least and the greatest number of a write.
@@ -64,7 +65,7 @@ impl FrozenWrites {
             let end = |id: Option<&u32>| frozen.writes.key(*id.expect("a frozen tree has a key")).to_vec();
             (end(frozen.order.first()), end(frozen.order.last()))
         };
-        self.trees.iter().map(|(tree, frozen)| (*tree, span(frozen))).collect()
+        map_of(self.trees.iter().map(|(tree, frozen)| (*tree, span(frozen))))
     }
 
     /// Hands every key to `each`.

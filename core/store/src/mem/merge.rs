@@ -16,6 +16,7 @@ use super::write_set::WriteSet;
 use super::{KeyBounds, Version, bounds_of};
 use crate::pages::{LongValue, PageStore, Pin, RunCursor, RunEntry};
 use orrery_base::kv::KeyRange;
+use orrery_base::sorting::{self, map_of};
 use orrery_base::{BoxFuture, Cx, Error, PagePtr, Result, Timestamp, TreeId};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -452,13 +453,13 @@ impl MergedRun {
     /// Of these layers, newest first. None of them changes any more.
     pub fn new(layers: Vec<Arc<Layer>>) -> Self {
         let mut trees: Vec<TreeId> = layers.iter().flat_map(|layer| layer.trees()).collect();
-        trees.sort_unstable();
+        sorting::sort(&mut trees);
         trees.dedup();
         let dropped_at = |&tree: &TreeId| {
             let newest = layers.iter().find_map(|layer| layer.dropped(tree, Timestamp::MAX));
             newest.map(|timestamp| (tree, timestamp))
         };
-        let dropped = trees.iter().filter_map(dropped_at).collect();
+        let dropped = map_of(trees.iter().filter_map(dropped_at));
         let mut run =
             MergedRun { layers, trees, dropped, next_tree: 0, patches: None, is_hungry: false, error: None };
         run.settle();

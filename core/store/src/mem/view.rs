@@ -9,6 +9,7 @@ use super::sealed::SealedWrites;
 use super::spill::{Piece, Undone};
 use super::{Footprint, KeyBounds, Version};
 use crate::pages::TreeVersion;
+use orrery_base::sorting;
 use orrery_base::task::lock;
 use orrery_base::{Timestamp, TreeId};
 use std::collections::VecDeque;
@@ -157,13 +158,13 @@ impl Layer {
             Layer::Run { writes, .. } => {
                 let mut trees: Vec<TreeId> = writes.trees().keys().copied().collect();
                 trees.extend_from_slice(writes.dropped());
-                trees.sort_unstable();
+                sorting::sort(&mut trees);
                 trees
             }
             Layer::Spilled { writes, index, .. } => {
                 let in_piece = writes.pieces().0[*index].version().trees();
                 let mut trees: Vec<TreeId> = in_piece.chain(writes.dropped().iter().copied()).collect();
-                trees.sort_unstable();
+                sorting::sort(&mut trees);
                 trees.dedup();
                 trees
             }

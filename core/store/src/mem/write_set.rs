@@ -20,6 +20,7 @@ use orrery_base::TreeId;
 use orrery_base::gauge::Gauge;
 use orrery_base::hash::hash64;
 use orrery_base::limits::INLINE_VALUE_BYTES_MAX;
+use orrery_base::sorting;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -499,7 +500,7 @@ impl WriteSet {
     /// The immutable form. `with_filter`: it is to be adopted as a layer.
     pub fn seal(self, with_filter: bool) -> SealedWrites {
         let mut dropped: Vec<TreeId> = self.dropped.iter().map(|&(tree, _)| tree).collect();
-        dropped.sort_unstable();
+        sorting::sort(&mut dropped);
         dropped.dedup();
         assert!(self.frozen.is_none(), "what is on its way out arrives or comes back before the end");
         let mut sealed = SealedWrites {

@@ -15,6 +15,7 @@ use super::superblock::{MetaRoot, PLACES, Superblock};
 use super::writer::PageWriter;
 use super::{CheckpointReport, PageStore, RunCursor, RunEntry, State, StoreState, TreeVersion};
 use orrery_base::disk::FileId;
+use orrery_base::sorting;
 use orrery_base::task::lock;
 use orrery_base::{
     AlignedBuf, BoxFuture, Cx, Error, PagePtr, Result, SqlState, Timestamp, TreeId, buggify, plant, probe,
@@ -366,7 +367,7 @@ fn apply(
     let kept = roots.iter().copied().filter(|(tree, _)| !changes.contains_key(tree));
     let changed = changes.iter().filter_map(|(tree, root)| root.map(|root| (*tree, root)));
     let mut all: Vec<_> = kept.chain(changed).collect();
-    all.sort_unstable_by_key(|(tree, _)| *tree);
+    sorting::sort_by_key(&mut all, |(tree, _)| *tree);
     all
 }
 

@@ -24,6 +24,7 @@ use super::leaf::{LeafValue, LeafView};
 use super::merge::TreeRoot;
 use super::page::{self, PageKind};
 use super::{PageStore, RunCursor, RunEntry};
+use orrery_base::sorting::{self, map_of};
 use orrery_base::{Cx, Error, PagePtr, Result, Timestamp, TreeId};
 use std::collections::BTreeMap;
 
@@ -111,7 +112,7 @@ impl History {
         let since = self.since.iter().map(|since| (vec![0], numbers(&[since.0])));
         let runs = self.runs.iter().map(|it| (key(1, it.tree), numbers(&[it.after.0, it.to.0, it.bytes])));
         let drops = self.dropped_at.iter().map(|(tree, at)| (key(2, *tree), numbers(&[at.0])));
-        since.chain(runs).chain(drops).collect()
+        map_of(since.chain(runs).chain(drops))
     }
 
     /// Reads the list's rows. Errors: XX001.
@@ -132,7 +133,7 @@ impl History {
                 _ => return Err(damaged()),
             }
         }
-        history.runs.sort_unstable_by_key(|run| (run.to, run.tree));
+        sorting::sort_by_key(&mut history.runs, |run| (run.to, run.tree));
         Ok(history)
     }
 

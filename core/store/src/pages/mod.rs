@@ -46,6 +46,7 @@ pub use tree::TreeVersion;
 use free_space::FreeSpace;
 use orrery_base::disk::{DiskOp, DiskReply, FileId};
 use orrery_base::kv::KeyRange;
+use orrery_base::sorting;
 use orrery_base::task::lock;
 use orrery_base::{AlignedBuf, BoxFuture, Cx, Error, PagePtr, Result, Timestamp, TreeId, plant};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -374,7 +375,7 @@ impl PageStore {
     /// once. For scans: see [`TreeCursor::upcoming`]. Errors: XX001, disk errors.
     pub async fn load_all(&self, cx: &Cx, ptrs: &[PagePtr]) -> Result<()> {
         let mut sorted = ptrs.to_vec();
-        sorted.sort_unstable_by_key(|ptr| ptr.page_no);
+        sorting::sort_by_key(&mut sorted, |ptr| ptr.page_no);
         sorted.dedup();
         let unit = self.unit_bytes as u64;
         let units_max = LOAD_BYTES_MAX / unit;

@@ -42,6 +42,7 @@
 use super::page::{self, u32_at, u64_at};
 use super::{LogPosition, StoreState};
 use orrery_base::hash::checksum;
+use orrery_base::sorting;
 use orrery_base::{Error, PagePtr, Result, SqlState, Timestamp};
 
 /// Bytes of a copy.
@@ -262,7 +263,7 @@ pub fn choose(copies: &[[Vec<u8>; 2]; 2]) -> Result<Chosen> {
             }
         }
     }
-    whole.sort_by_key(|superblock| superblock.sequence);
+    sorting::sort_by_key(&mut whole, |superblock| superblock.sequence);
     let Some(newest) = whole.pop() else {
         return Err(match (empty, foreign) {
             (4, _) => {

@@ -23,7 +23,7 @@ use crate::store::Store;
 use orrery_base::kv::Isolation;
 use orrery_base::task::lock;
 use orrery_base::time::Micros;
-use orrery_base::{Cx, Error, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe};
+use orrery_base::{BoxFuture, Cx, Error, Result, SqlState, Timestamp, TreeId, TxnId, plant, probe};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -227,27 +227,29 @@ impl Txn {
 
     /// Writes out what the write set has in memory. `false`: there is nothing, or nowhere to put it. Errors: 53100, 58030, the disk's; the writes stay
     /// where they are.
-    async fn spill(&self, cx: &Cx) -> Result<bool> {
-        if self.store.options.in_memory {
-            return Ok(false);
-        }
-        let Some(frozen) = lock(&self.writes).freeze() else { return Ok(false) };
-        probe!(self.store.world, "spill: a piece of a write set");
-        let filter_bytes_max = self.store.piece_filter_bytes_max(lock(&self.writes).piece_bytes());
-        let reserved = self.store.reserve_for_spill(cx, frozen.footprint()).await;
-        let written = match reserved {
-            Ok(()) => Piece::write(&self.store.pages, cx, &frozen, filter_bytes_max).await,
-            Err(error) => Err(error),
-        };
-        match written {
-            Ok(piece) => lock(&self.writes).settle(&frozen, piece),
-            Err(error) => {
-                drop(frozen);
-                lock(&self.writes).thaw();
-                return Err(error);
+    fn spill<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            if self.store.options.in_memory {
+                return Ok(false);
             }
-        }
-        Ok(true)
+            let Some(frozen) = lock(&self.writes).freeze() else { return Ok(false) };
+            probe!(self.store.world, "spill: a piece of a write set");
+            let filter_bytes_max = self.store.piece_filter_bytes_max(lock(&self.writes).piece_bytes());
+            let reserved = self.store.reserve_for_spill(cx, frozen.footprint()).await;
+            let written = match reserved {
+                Ok(()) => Piece::write(&self.store.pages, cx, &frozen, filter_bytes_max).await,
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(piece) => lock(&self.writes).settle(&frozen, piece),
+                Err(error) => {
+                    drop(frozen);
+                    lock(&self.writes).thaw();
+                    return Err(error);
+                }
+            }
+            Ok(true)
+        })
     }
 
     /// Rolls back. No effect on a transaction that has ended or is past its point of no return.

@@ -24,24 +24,29 @@ impl Store {
     /// Begins a read-only transaction that sees what was committed up to `at`, which may lie in the past. Errors: 22023 for
     /// a time in the future, 72000 for one before [`Store::history_since`], 57P03 when the store is closed. Suspends until no
     /// commit can get a timestamp up to `at` any more (I2).
-    pub async fn begin_at(self: &Arc<Self>, cx: &Cx, at: Timestamp) -> Result<Arc<Txn>> {
-        // The clock of commits may be ahead of the wall.
-        if at.micros() > cx.now() && at > self.views.published() {
-            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "a time of the future cannot be read"));
-        }
-        if !self.keeps_history() {
-            return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, "this database keeps no history"));
-        }
-        self.close_time(cx, at).await?;
-        let txn = Txn::begin_past(self.clone(), at);
-        let since = txn.reading().as_ref().map_or(Timestamp::ZERO, |it| history_since(&it.view));
-        match at >= since {
-            true => Ok(txn),
-            false => Err(too_old().with_detail(format!(
-                "the history begins {} microseconds later",
-                since.micros().saturating_sub(at.micros())
-            ))),
-        }
+    pub fn begin_at<'a>(self: &'a Arc<Self>, cx: &'a Cx, at: Timestamp) -> BoxFuture<'a, Result<Arc<Txn>>> {
+        Box::pin(async move {
+            // The clock of commits may be ahead of the wall.
+            if at.micros() > cx.now() && at > self.views.published() {
+                return Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "a time of the future cannot be read",
+                ));
+            }
+            if !self.keeps_history() {
+                return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, "this database keeps no history"));
+            }
+            self.close_time(cx, at).await?;
+            let txn = Txn::begin_past(self.clone(), at);
+            let since = txn.reading().as_ref().map_or(Timestamp::ZERO, |it| history_since(&it.view));
+            match at >= since {
+                true => Ok(txn),
+                false => Err(too_old().with_detail(format!(
+                    "the history begins {} microseconds later",
+                    since.micros().saturating_sub(at.micros())
+                ))),
+            }
+        })
     }
 
     /// From when on the past can be read.

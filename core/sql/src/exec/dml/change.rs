@@ -21,9 +21,9 @@ use orrery_base::{Cx, Error, Result, plant};
 use std::sync::Arc;
 
 /// The rows of a batch that are to be changed, as their newest versions are.
-struct Found {
-    keys: Vec<Vec<u8>>,
-    rows: Vec<Vec<Datum>>,
+pub(super) struct Found {
+    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) rows: Vec<Vec<Datum>>,
 }
 
 pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -> Result<DmlOutcome> {
@@ -42,7 +42,8 @@ pub(super) async fn update(cx: &Cx, context: &ExecContext, statement: &Update) -
         reserve_sequences(cx, &runtime, &assigned_exprs, found.rows.len()).await?;
         // What the source computed beside the rows; a statement that has such columns drops no row here.
         let beside = &batch.columns[target.types.len() + 1..];
-        let assigned = |context: &EvalContext<'_>| assign(&target, statement, &found.rows, beside, context);
+        let assigned =
+            |context: &EvalContext<'_>| assign(&target, &statement.assignments, &found.rows, beside, context);
         let mut new_rows = runtime.evaluate(cx, assigned).await?;
         let rules = (statement.generated.as_slice(), statement.checks.as_slice());
         let rows = (found.keys.as_slice(), found.rows.as_slice());
@@ -129,7 +130,7 @@ pub(super) fn update_lock(table: &Table, assignments: &[(usize, Expr)]) -> RowLo
 
 /// Locks the rows of a batch and looks at them again (M2): those that still qualify, in their newest version. `None`: the
 /// statement must start again on a fresh snapshot.
-async fn lock_rows(
+pub(super) async fn lock_rows(
     cx: &Cx,
     target: &Target<'_>,
     recheck: Option<&Recheck>,
@@ -182,9 +183,9 @@ async fn lock_rows(
 }
 
 /// The rows with their assignments made.
-fn assign(
+pub(super) fn assign(
     target: &Target<'_>,
-    statement: &Update,
+    assignments: &[(usize, Expr)],
     rows: &[Vec<Datum>],
     beside: &[ArrayRef],
     context: &EvalContext<'_>,
@@ -195,7 +196,7 @@ fn assign(
     }
     let mut columns = columns_of(rows, &target.types)?;
     columns.extend(beside.iter().cloned());
-    for (ordinal, expr) in &statement.assignments {
+    for (ordinal, expr) in assignments {
         let values = eval::evaluate_array(expr, &columns, rows.len(), context)?;
         for (at, row) in new_rows.iter_mut().enumerate() {
             row[*ordinal] = crate::columns::datum_at(&*values, target.types[*ordinal], at)?;

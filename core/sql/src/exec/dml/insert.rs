@@ -101,14 +101,14 @@ fn one_row(source: &Plan) -> Option<&[Expr]> {
 
 /// What a batch came to.
 #[derive(Default)]
-struct Inserted {
-    row_count: u64,
+pub(super) struct Inserted {
+    pub(super) row_count: u64,
     /// The rows that went in, where RETURNING asks for them.
     rows: Vec<Vec<Datum>>,
 }
 
 /// Inserts a batch.
-async fn insert_batch(
+pub(super) async fn insert_batch(
     cx: &Cx,
     target: &Target<'_>,
     statement: &Insert,

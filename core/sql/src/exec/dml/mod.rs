@@ -14,6 +14,7 @@ mod check;
 mod conflict;
 mod foreign;
 mod insert;
+mod merge;
 mod target;
 mod unique;
 
@@ -26,7 +27,7 @@ use crate::columns::{array_of, datum_at};
 use crate::datum::Datum;
 use crate::eval;
 use crate::functions::EvalContext;
-use crate::plan::{Delete, Insert, Returning, Update};
+use crate::plan::{Delete, Insert, Merge, Returning, Update};
 use crate::types::SqlType;
 use arrow_array::ArrayRef;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
@@ -67,6 +68,15 @@ pub fn delete<'a>(
     statement: &'a Delete,
 ) -> BoxFuture<'a, Result<DmlOutcome>> {
     Box::pin(change::delete(cx, context, statement))
+}
+
+/// Runs MERGE. Errors: as UPDATE and INSERT; 21000 for a row that two rows of the source change.
+pub fn merge<'a>(
+    cx: &'a Cx,
+    context: &'a ExecContext,
+    statement: &'a Merge,
+) -> BoxFuture<'a, Result<DmlOutcome>> {
+    Box::pin(merge::run(cx, context, statement))
 }
 
 /// The rows of some columns, as values.

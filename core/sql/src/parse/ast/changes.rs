@@ -130,9 +130,61 @@ pub struct Delete {
     pub returning: Option<Vec<SelectItem>>,
 }
 
+/// MERGE
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// WITH before it.
+    pub with: Vec<CommonTable>,
+    /// Into which table.
+    pub table: Name,
+    /// AS
+    pub alias: Option<Name>,
+    /// USING
+    pub source: TableExpr,
+    /// ON
+    pub on: Expr,
+    /// WHEN …
+    pub clauses: Vec<MergeClause>,
+}
+
+/// WHEN [NOT] MATCHED
+#[derive(Clone, Debug)]
+pub struct MergeClause {
+    /// MATCHED
+    pub matched: bool,
+    /// AND
+    pub condition: Option<Expr>,
+    /// THEN
+    pub action: MergeAction,
+    /// Where it stands.
+    pub at: u32,
+}
+
+/// What a clause of MERGE does.
+#[derive(Clone, Debug)]
+pub enum MergeAction {
+    /// DO NOTHING
+    Nothing,
+    /// DELETE
+    Delete,
+    /// UPDATE SET
+    Update(Vec<Assignment>),
+    /// INSERT
+    Insert {
+        /// The columns named.
+        columns: Vec<Name>,
+        /// OVERRIDING SYSTEM VALUE
+        override_identity: bool,
+        /// VALUES; none: DEFAULT VALUES.
+        values: Vec<Expr>,
+    },
+}
+
 /// CREATE VIEW
 #[derive(Clone, Debug)]
 pub struct CreateView {
+    /// TEMPORARY
+    pub temporary: bool,
     /// Its name.
     pub name: Name,
     /// OR REPLACE
@@ -158,6 +210,19 @@ pub struct CreateTable {
     pub columns: Vec<ColumnDef>,
     /// Its constraints, those written at a column too.
     pub constraints: Vec<Constraint>,
+    /// LIKE
+    pub likes: Vec<Like>,
+}
+
+/// `LIKE table [INCLUDING …]` in CREATE TABLE.
+#[derive(Clone, Debug)]
+pub struct Like {
+    /// Behind how many of the written columns.
+    pub place: usize,
+    /// Which.
+    pub table: Name,
+    /// What is copied beside columns, types and NOT NULL: the words of INCLUDING.
+    pub including: Vec<String>,
 }
 
 /// CREATE TABLE AS, SELECT INTO
@@ -243,6 +308,8 @@ impl SequenceOptions {
 /// CREATE SEQUENCE
 #[derive(Clone, Debug)]
 pub struct CreateSequence {
+    /// TEMPORARY
+    pub temporary: bool,
     /// Its name.
     pub name: Name,
     /// IF NOT EXISTS
@@ -428,6 +495,26 @@ pub struct Copy {
     pub options: Vec<(Name, CopyValue)>,
 }
 
+/// COPY … TO
+#[derive(Clone, Debug)]
+pub struct CopyTo {
+    /// What is copied.
+    pub source: CopySource,
+    /// A file's name; `None` is STDOUT.
+    pub file: Option<String>,
+    /// As [`Copy::options`].
+    pub options: Vec<(Name, CopyValue)>,
+}
+
+/// What COPY … TO reads.
+#[derive(Clone, Debug)]
+pub enum CopySource {
+    /// A table, and which columns; none: all.
+    Table(Name, Vec<Name>),
+    /// A query, or a change with RETURNING.
+    Statement(Box<super::Statement>),
+}
+
 /// The value of a COPY option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyValue {
@@ -437,6 +524,10 @@ pub enum CopyValue {
     Word(String),
     /// A string.
     String(String),
+    /// `*`
+    Star,
+    /// Columns' names.
+    Names(Vec<Name>),
 }
 
 /// LOCK TABLE
