@@ -193,7 +193,10 @@ fn check_names_the_damage() {
     let left = run(home.path(), &["new.db", "--format", "csv", "-c", "SELECT count(*) FROM planes"], "").ok();
     let left: u64 = left.lines().nth(1).unwrap().parse().unwrap();
     assert!(left > 2000 && left < 3322, "{left}");
-    assert!(salvage.out.contains(&format!("table planes: {left} rows, at least {} lost", 3322 - left)), "{salvage:?}");
+    assert!(
+        salvage.out.contains(&format!("table planes: {left} rows, at least {} lost", 3322 - left)),
+        "{salvage:?}"
+    );
     assert!(run(home.path(), &["check", "new.db"], "").ok().ends_with(": 0 findings\n"));
     assert!(run(home.path(), &["check", "--salvage", "new.db", "a.db"], "").err.contains("(58030)"));
     for (name, bytes) in [

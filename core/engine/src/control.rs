@@ -1,5 +1,6 @@
 //! Statements about the session, the transaction and the engine.
 
+use crate::all_settings;
 use crate::bind::{self, Ready};
 use crate::cursors;
 use crate::live;
@@ -7,7 +8,7 @@ use crate::plans::Prepared;
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::run::{self, Params, Running};
 use crate::session::{Session, State, StateGuard};
-use crate::settings::{self, Settings, on_off};
+use crate::settings::{Settings, on_off};
 use crate::transaction;
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use orrery_base::{Cx, Error, Result, SqlState};
@@ -316,7 +317,7 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
     let link = Link::detached(session);
     let Some(name) = name else {
         let names = Settings::names();
-        let shown = |name: &&str| match settings::shared(&session.db, name) {
+        let shown = |name: &&str| match all_settings::shared(&session.db, name) {
             Some(value) => Ok(value),
             None => state.settings.show(name),
         };
@@ -336,7 +337,7 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
     if name == "memory" {
         return Ok(Execution::Rows(show_memory(session, state, link)));
     }
-    if let Some(value) = settings::shared(&session.db, name) {
+    if let Some(value) = all_settings::shared(&session.db, name) {
         return Ok(Execution::Rows(Rows::of_lines(name, vec![value], "SHOW", link)));
     }
     let value = match (name, &state.explicit) {
@@ -377,7 +378,7 @@ fn alter_system(session: &Session, state: &StateGuard, name: &str, value: &SetVa
         SetValue::Default => None,
         SetValue::Values(values) => Some(values.join(", ")),
     };
-    settings::set_shared(&session.db, name, value.as_deref())?;
+    all_settings::set_shared(&session.db, name, value.as_deref())?;
     Ok(Tag::command("ALTER SYSTEM"))
 }
 

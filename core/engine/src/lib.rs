@@ -7,6 +7,7 @@
 //! `transaction` (commit when implicit) → [`Execution`].
 
 mod advisory;
+mod all_settings;
 mod bind;
 mod check;
 mod control;

@@ -1,8 +1,9 @@
 //! The rows of the relations of the running database ([`orrery_sql::system::LIVE_VIEWS`]), made when a statement reads them. They tell
 //! of one moment each part, not of the statement's snapshot.
 
+use crate::all_settings;
 use crate::sequences::StatementEnvironment;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use crate::statements;
 use orrery_base::kv::AdvisoryKey;
 use orrery_base::task::lock;
@@ -249,7 +250,7 @@ fn statement_rows(environment: &StatementEnvironment) -> Rows {
 
 fn setting_rows(environment: &StatementEnvironment) -> Rows {
     let defaults = Settings::default();
-    let row = |about: &settings::About| {
+    let row = |about: &all_settings::About| {
         let now = about.value(&environment.settings, &environment.db);
         let default = about.value(&defaults, &environment.db);
         let source = if now == default { "default" } else { "session" };
@@ -278,7 +279,7 @@ fn setting_rows(environment: &StatementEnvironment) -> Rows {
             Datum::Bool(false),
         ]
     };
-    settings::about().iter().map(row).collect()
+    all_settings::about().iter().map(row).collect()
 }
 
 /// The name of a table, of an index of it, and where that lies, by its place among all.

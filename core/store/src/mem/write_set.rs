@@ -9,6 +9,8 @@
 //!
 //! A set that grows too large for memory is frozen and leaves it as a piece ([`super::spill`]), and the set goes on empty over its pieces (I7).
 
+mod counted;
+
 use super::arena::{Arena, ArenaAt};
 use super::frozen::FrozenWrites;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, head_of, wanted_bounds};
@@ -16,8 +18,8 @@ use super::key_table::KeyTable;
 use super::sealed::{SealedTree, SealedWrites};
 use super::spill::{Piece, Undone};
 use super::{Footprint, KeyBounds};
+use counted::Counted;
 use orrery_base::TreeId;
-use orrery_base::gauge::Gauge;
 use orrery_base::hash::hash64;
 use orrery_base::limits::INLINE_VALUE_BYTES_MAX;
 use orrery_base::sorting;
@@ -71,36 +73,6 @@ pub struct WriteSet {
     undone: Undone,
     /// What of `byte_count` is counted with all others'.
     counted: Counted,
-}
-
-/// A write set's part of what all together hold, by steps of [`COUNTED_STEP_BYTES`].
-#[derive(Default)]
-struct Counted {
-    gauge: Option<Arc<Gauge>>,
-    bytes: usize,
-}
-
-/// Small write sets are not counted at all: they would meet at the counter.
-const COUNTED_STEP_BYTES: usize = 64 << 10;
-
-impl Counted {
-    #[inline]
-    fn set(&mut self, bytes: usize) {
-        if bytes.abs_diff(self.bytes) >= COUNTED_STEP_BYTES
-            && let Some(gauge) = &self.gauge
-        {
-            gauge.change(self.bytes as u64, bytes as u64);
-            self.bytes = bytes;
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if let Some(gauge) = &self.gauge {
-            gauge.change(self.bytes as u64, 0);
-        }
-    }
 }
 
 /// What a write set says of a key.
@@ -365,32 +337,6 @@ impl WriteSet {
             self.pieces.push(Arc::new(piece));
             self.count_bytes();
         }
-    }
-
-    /// Once it has grown, what it holds is counted with that of others.
-    #[inline]
-    pub fn count_in(&mut self, gauge: &Arc<Gauge>) {
-        if self.byte_count >= COUNTED_STEP_BYTES && self.counted.gauge.is_none() {
-            self.counted.gauge = Some(gauge.clone());
-            self.counted.set(self.byte_count);
-        }
-    }
-
-    fn count_bytes(&mut self) {
-        let memory: usize = self.trees.values().map(TreeWrites::byte_count).sum();
-        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.byte_count());
-        self.byte_count = memory + frozen;
-        self.counted.set(self.byte_count);
-    }
-
-    /// Bytes of memory that the pieces take.
-    pub fn piece_bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.byte_count()).sum()
-    }
-
-    /// Bytes of memory taken by what is not in pieces, about.
-    pub fn byte_count(&self) -> usize {
-        self.byte_count
     }
 
     /// Adds a write; `None` deletes.
