@@ -116,6 +116,7 @@ impl Knobs {
         knobs.mix.advisory_per_mille = *rng.pick(&[0, 0, 50, 200]);
         let rng = &mut Rng::fork(seed, "spill knobs");
         knobs.store.spill_bytes_min = *rng.pick(&[0, 0, 1, 500]);
+        knobs.store.spill_piece_count_max = *rng.pick(&[0, 2, 4]);
         let rng = &mut Rng::fork(seed, "watch knobs");
         knobs.mix.watch_per_mille = *rng.pick(&[0, 0, 0, 50]);
         knobs

@@ -300,6 +300,11 @@ impl WriteSet {
         (&self.pieces, &self.undone)
     }
 
+    /// The pieces, to be merged.
+    pub fn pieces_mut(&mut self) -> &mut Vec<Arc<Piece>> {
+        &mut self.pieces
+    }
+
     /// Makes the writes so far ready to be written out, unless others are under way already; `None`: there are none.
     pub fn freeze(&mut self) -> Option<Arc<FrozenWrites>> {
         if self.frozen.is_none() && !self.is_memory_empty() {
