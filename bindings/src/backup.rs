@@ -99,14 +99,14 @@ fn is_stale(error: &Error) -> bool {
 }
 
 /// A copy that is not whole yet. Dropping it clears it away.
-struct Part {
-    path: PathBuf,
+pub(crate) struct Part {
+    pub(crate) path: PathBuf,
     is_finished: bool,
 }
 
 impl Part {
     /// Errors: 58030 when there is something at `target`; 55006 when another backup to it is under way.
-    fn new(target: &Path) -> Result<Part> {
+    pub(crate) fn new(target: &Path) -> Result<Part> {
         if target.symlink_metadata().is_ok() || with_suffix(target, "-log").exists() {
             let message = format!("there is a file at {} already", target.display());
             return Err(Error::new(SqlState::IO_ERROR, message));
@@ -140,7 +140,7 @@ impl Part {
     }
 
     /// It is whole and durable: it gets its name.
-    fn finish(mut self, target: &Path) -> Result<()> {
+    pub(crate) fn finish(mut self, target: &Path) -> Result<()> {
         let parent = match target.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),

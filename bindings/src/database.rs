@@ -324,10 +324,16 @@ fn would_wait() -> Error {
 
 #[cfg(unix)]
 fn open_file(path: &Path, options: &Options) -> Result<Database> {
+    Database::with_driver(file_driver(path, options)?, options)
+}
+
+/// The driver over a file. Errors: as [`Database::open`], but for damage.
+#[cfg(unix)]
+pub(crate) fn file_driver(path: &Path, options: &Options) -> Result<Arc<dyn Driver>> {
     let subtask_thread_count = if options.threads { FileOptions::default().subtask_thread_count } else { 0 };
     let read_only = options.read_only;
     let file_options = FileOptions { create: options.create && !read_only, subtask_thread_count, read_only };
-    Database::with_driver(Arc::new(FileDriver::open(path, &file_options)?), options)
+    Ok(Arc::new(FileDriver::open(path, &file_options)?))
 }
 
 #[cfg(not(unix))]

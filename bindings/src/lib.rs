@@ -31,6 +31,8 @@ mod key_value;
 mod many;
 mod row_ref;
 mod rows;
+#[cfg(unix)]
+mod salvage;
 mod stream;
 
 pub use arrow::ArrowReader;
@@ -43,6 +45,8 @@ pub use database::{Database, Durability, Options};
 pub use key_value::{KeyValue, Reader};
 pub use row_ref::RowRef;
 pub use rows::{FromValue, Row, Rows, format_value, value_at};
+#[cfg(unix)]
+pub use salvage::{SalvageReport, SalvagedTable};
 pub use stream::RowStream;
 
 /// Ranges and rows of the key-value interface.
@@ -71,7 +75,7 @@ pub use orrery_engine::sql::types::SqlType;
 pub use orrery_engine::store::{CheckFinding, CheckSummary};
 pub use orrery_engine::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, SchemaScript,
-    TableDescription, TableRows,
+    TableDescription, TableRows, live_relations,
 };
 
 /// The ten-minute page, followed literally.

@@ -57,6 +57,9 @@ pub enum Verb {
     Import(ImportArguments),
     /// Walk every page, index and free page, and say what is wrong where
     Check {
+        /// Instead write what can be read of a damaged database into a new one, and say what is lost
+        #[arg(long, value_name = "TARGET")]
+        salvage: Option<String>,
         /// The database file
         #[arg(value_name = "DB")]
         database: String,

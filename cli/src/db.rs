@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use orrerydb::{
-    BackupSummary, CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows, SchemaScript,
-    SqlType, TableDescription, Tag,
+    BackupSummary, CheckSummary, Connection, Database, Error, KeyValue, Options, Outcome, Rows,
+    SalvageReport, SchemaScript, SqlType, TableDescription, Tag,
 };
 
 use crate::error::{Result, ShellError, SqlError};
@@ -275,6 +275,14 @@ pub fn check(path: &str) -> Result<(CheckSummary, Vec<String>)> {
 /// Not a database, damaged, not there; a file at `target`.
 pub fn backup(path: &str, target: &str) -> Result<BackupSummary> {
     Database::backup_file(path, target).map_err(from_database)
+}
+
+/// Writes what can be read of the damaged database at `path` into a new file at `target`.
+///
+/// # Errors
+/// Not a database, nothing of it can be read, not there; a file at `target`.
+pub fn salvage(path: &str, target: &str) -> Result<SalvageReport> {
+    Database::salvage(path, target).map_err(from_database)
 }
 
 /// A key-value verb with its arguments.

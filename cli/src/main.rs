@@ -75,7 +75,8 @@ fn run_verb(verb: Verb) -> Result<ExitCode> {
             println!("{count} rows into {}", arguments.table);
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Check { database } => run_check(&database),
+        Verb::Check { database, salvage: None } => run_check(&database),
+        Verb::Check { database, salvage: Some(target) } => run_salvage(&database, &target),
         Verb::Backup { database, target } => {
             let summary = db::backup(&database, &target)?;
             println!("{target}: {} rows, {} bytes", summary.row_count, summary.file_bytes);
@@ -107,6 +108,32 @@ fn run_check(database: &str) -> Result<ExitCode> {
         findings.len()
     );
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Exits 0 when nothing is lost, 1 when something is.
+fn run_salvage(database: &str, target: &str) -> Result<ExitCode> {
+    let report = db::salvage(database, target)?;
+    for line in &report.lines {
+        println!("{line}");
+    }
+    for table in &report.tables {
+        let indexes = if table.is_mended { ", indexes made anew" } else { "" };
+        let lost = match table.lost_count {
+            0 => String::new(),
+            count => format!(", at least {count} lost"),
+        };
+        println!("table {}: {} rows{lost}{indexes}", table.table, table.row_count);
+    }
+    if report.other_row_count > 0 {
+        println!("{} rows of no table", report.other_row_count);
+    }
+    let verdict = if report.has_losses { "something is lost" } else { "nothing is lost" };
+    println!(
+        "{target}: {} tables, {} commits of the log: {verdict}",
+        report.tables.len(),
+        report.commit_count
+    );
+    Ok(if report.has_losses { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn run_key_value(database: &str, verb: &KeyValueVerb) -> Result<ExitCode> {

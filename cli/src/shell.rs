@@ -201,7 +201,9 @@ impl<'s, W: Write, E: Write> Shell<'s, W, E> {
                 describe::list_indexes(&self.session.describe()?, table.as_deref(), &mut self.writer)?;
             }
             Command::Describe(table) => {
-                describe::table(&self.session.describe()?, &table, &mut self.writer)?;
+                let mut tables = self.session.describe()?;
+                tables.extend(orrerydb::live_relations());
+                describe::table(&tables, &table, &mut self.writer)?;
             }
             Command::Timing(wanted) => {
                 self.is_timing = wanted.unwrap_or(!self.is_timing);

@@ -186,6 +186,19 @@ fn check_names_the_damage() {
     assert!(check.out.contains(&format!("page {}", at / 8192)), "{check:?}");
     let read = run(home.path(), &["a.db", "-c", "SELECT count(seats) FROM planes"], "");
     assert!(read.status == 1 && read.err.contains("(XX001)"), "{read:?}");
+    // What can be read of it makes a new database; what it lacks is told.
+    let salvage = run(home.path(), &["check", "--salvage", "new.db", "a.db"], "");
+    assert_eq!(salvage.status, 1, "{salvage:?}");
+    assert!(salvage.out.contains(&format!("page {}", at / 8192)), "{salvage:?}");
+    let left = run(home.path(), &["new.db", "--format", "csv", "-c", "SELECT count(*) FROM planes"], "").ok();
+    let left: u64 = left.lines().nth(1).unwrap().parse().unwrap();
+    assert!(left > 2000 && left < 3322, "{left}");
+    assert!(
+        salvage.out.contains(&format!("table planes: {left} rows, at least {} lost", 3322 - left)),
+        "{salvage:?}"
+    );
+    assert!(run(home.path(), &["check", "new.db"], "").ok().ends_with(": 0 findings\n"));
+    assert!(run(home.path(), &["check", "--salvage", "new.db", "a.db"], "").err.contains("(58030)"));
     for (name, bytes) in [
         ("text.db", &b"not a database, but long enough to be one".repeat(500)[..]),
         ("cut.db", &whole[..100_000]),

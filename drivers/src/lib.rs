@@ -176,6 +176,7 @@ fn run_loop<T>(
             let answer = task.poll(parker.waker(), driver.now());
             waiting.append(&mut task.take_requests());
             if let Poll::Ready(answer) = answer {
+                task.ended(|| driver.now());
                 while !waiting.is_empty() {
                     driver.perform_some(&mut waiting);
                 }

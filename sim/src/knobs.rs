@@ -96,6 +96,8 @@ pub struct Mix {
     pub advisory_per_mille: u64,
     /// Transactions in a thousand that read the past instead.
     pub past_per_mille: u64,
+    /// Statements in a thousand before which the relations of the running database are read.
+    pub watch_per_mille: u64,
 }
 
 impl Knobs {
@@ -114,6 +116,9 @@ impl Knobs {
         knobs.mix.advisory_per_mille = *rng.pick(&[0, 0, 50, 200]);
         let rng = &mut Rng::fork(seed, "spill knobs");
         knobs.store.spill_bytes_min = *rng.pick(&[0, 0, 1, 500]);
+        knobs.store.spill_piece_count_max = *rng.pick(&[0, 2, 4]);
+        let rng = &mut Rng::fork(seed, "watch knobs");
+        knobs.mix.watch_per_mille = *rng.pick(&[0, 0, 0, 50]);
         knobs
     }
 
@@ -197,5 +202,6 @@ fn draw_mix(rng: &mut Rng) -> Mix {
         share_per_mille: 0,
         advisory_per_mille: 0,
         past_per_mille: 0,
+        watch_per_mille: 0,
     }
 }

@@ -8,6 +8,7 @@
 pub mod buf;
 pub mod disk;
 pub mod error;
+pub mod gauge;
 pub mod hash;
 pub mod ids;
 pub mod kv;

@@ -88,6 +88,15 @@ impl<T> Task<T> {
         std::mem::take(&mut lock(&self.cx.0.outbox).requests)
     }
 
+    /// To be called when the task gave its answer: whoever measures is told the time then ([`Cx::at_end`]). `now` is asked for only
+    /// where somebody does.
+    pub fn ended(&mut self, now: impl FnOnce() -> Micros) {
+        let at_end = lock(&self.cx.0.outbox).at_end.take();
+        if let Some(at_end) = at_end {
+            at_end(now());
+        }
+    }
+
     /// Sub-tasks that another thread may run. Those not taken are run by the task itself.
     pub fn take_subtasks(&mut self) -> Vec<SubTask> {
         std::mem::take(&mut lock(&self.cx.0.outbox).subtasks)
@@ -167,7 +176,11 @@ struct CxInner {
 struct Outbox {
     requests: Vec<IoRequest>,
     subtasks: Vec<SubTask>,
+    at_end: Option<AtEnd>,
 }
+
+/// What is told when a task has ended: see [`Cx::at_end`].
+pub type AtEnd = Box<dyn FnOnce(Micros) + Send>;
 
 impl Cx {
     /// A context outside a task: for synchronous fast paths and tests that perform the requests themselves.
@@ -196,6 +209,13 @@ impl Cx {
     /// The wall clock at the start of this poll, in microseconds since the Unix epoch.
     pub fn now(&self) -> Micros {
         self.0.now.load(Ordering::Relaxed)
+    }
+
+    /// Has `tell` called with the wall clock when the task has come to its end: a computation sees the clock at the start of its polls
+    /// only, and most end in the poll in which they began. A driver that does not say when it ended ([`Task::ended`]), or a task that
+    /// is dropped, drops `tell`. One at a time.
+    pub fn at_end(&self, tell: AtEnd) {
+        lock(&self.0.outbox).at_end = Some(tell);
     }
 
     /// The simulator's hooks; quiet in production.
@@ -249,6 +269,9 @@ impl Cx {
             drop(outbox);
             if let Some(at) = task.wake_at() {
                 self.wake_no_later_than(at);
+            }
+            if answer.is_ready() {
+                task.ended(|| self.now());
             }
             answer
         })

@@ -69,7 +69,7 @@ fn damage(error: Error, place: &str, report: &mut Vec<CheckFinding>) -> Result<(
     Ok(())
 }
 
-fn place(table: &Table, index: &Index) -> String {
+pub(crate) fn place(table: &Table, index: &Index) -> String {
     format!("index {} of table {}", index.name, table.name)
 }
 

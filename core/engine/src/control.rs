@@ -1,15 +1,16 @@
 //! Statements about the session, the transaction and the engine.
 
+use crate::all_settings;
 use crate::bind::{self, Ready};
 use crate::cursors;
+use crate::live;
 use crate::plans::Prepared;
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::run::{self, Params, Running};
 use crate::session::{Session, State, StateGuard};
 use crate::settings::{Settings, on_off};
 use crate::transaction;
-use arrow_array::{ArrayRef, StringArray};
-
+use arrow_array::{ArrayRef, Int64Array, StringArray};
 use orrery_base::{Cx, Error, Result, SqlState};
 use orrery_sql::analyze;
 use orrery_sql::bind::BindSettings;
@@ -24,6 +25,7 @@ use orrery_sql::parse::ast::{self, SetValue, TransactionModes};
 use orrery_sql::parse::shift;
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
+use orrery_store::MemoryBudget;
 use std::sync::Arc;
 
 /// Runs what needs no catalog and may be taken in a failed transaction; `None` when the statement is not of that kind.
@@ -46,7 +48,8 @@ pub(crate) async fn immediate(
         | Ast::Deallocate(_)
         | Ast::Fetch(_)
         | Ast::Close(_)
-        | Ast::Checkpoint => false,
+        | Ast::Checkpoint
+        | Ast::AlterSystem { .. } => false,
         _ => return None,
     };
     if !may_end_failed && state.explicit.as_ref().is_some_and(|explicit| explicit.failed) {
@@ -96,7 +99,7 @@ async fn run_immediate(
         }
         Control::RollbackTo(name) => {
             let (settings, cursor_count) = block(state, "ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
-            state.settings = settings;
+            state.settings = Arc::new(settings);
             state.cursors.rolled_back_to(cursor_count);
             Tag::command("ROLLBACK")
         }
@@ -121,6 +124,7 @@ async fn run_immediate(
             Tag::command("RESET")
         }
         Control::Show(name) => return show(session, state, name.as_deref()),
+        Control::AlterSystem { name, value } => alter_system(session, state, name, value)?,
         Control::Deallocate(name) => deallocate(state, name.as_deref())?,
         Control::Checkpoint => {
             session.db.store.checkpoint(cx).await?;
@@ -197,7 +201,7 @@ fn chain_on(state: &mut StateGuard, cx: &Cx, next: Option<TransactionModes>) {
 
 fn restore(state: &mut StateGuard, settings: Option<Box<Settings>>) {
     if let Some(settings) = settings {
-        state.settings = *settings;
+        state.settings = Arc::new(*settings);
     }
 }
 
@@ -297,7 +301,7 @@ fn change_settings(
     change: impl Fn(&mut Settings) -> Result<()>,
 ) -> Result<()> {
     let State { settings, explicit, .. } = &mut **state;
-    let mut changed = settings.clone();
+    let mut changed = Settings::clone(settings);
     change(&mut changed)?;
     if let Some(explicit) = explicit {
         explicit.before_set(settings, local);
@@ -305,7 +309,7 @@ fn change_settings(
             change(session)?;
         }
     }
-    *settings = changed;
+    *settings = Arc::new(changed);
     Ok(())
 }
 
@@ -313,7 +317,11 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
     let link = Link::detached(session);
     let Some(name) = name else {
         let names = Settings::names();
-        let values = names.iter().map(|name| state.settings.show(name)).collect::<Result<Vec<_>>>()?;
+        let shown = |name: &&str| match all_settings::shared(&session.db, name) {
+            Some(value) => Ok(value),
+            None => state.settings.show(name),
+        };
+        let values = names.iter().map(shown).collect::<Result<Vec<_>>>()?;
         let row_count = names.len();
         let columns: Vec<ArrayRef> =
             vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))];
@@ -326,6 +334,12 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
             link,
         )));
     };
+    if name == "memory" {
+        return Ok(Execution::Rows(show_memory(session, state, link)));
+    }
+    if let Some(value) = all_settings::shared(&session.db, name) {
+        return Ok(Execution::Rows(Rows::of_lines(name, vec![value], "SHOW", link)));
+    }
     let value = match (name, &state.explicit) {
         ("transaction_isolation", Some(explicit)) => explicit.level.name().to_owned(),
         ("transaction_read_only", Some(explicit)) => on_off(explicit.read_only),
@@ -337,6 +351,35 @@ fn show(session: &Session, state: &StateGuard, name: Option<&str>) -> Result<Exe
         _ => state.settings.show(name)?,
     };
     Ok(Execution::Rows(Rows::of_lines(name, vec![value], "SHOW", link)))
+}
+
+/// SHOW memory: what `orrery.memory` has.
+fn show_memory(session: &Session, state: &StateGuard, link: Link) -> Rows {
+    let budgets = live::memory(&session.db, state.settings.work_memory_bytes);
+    let bytes = |of: fn(&MemoryBudget) -> Option<u64>| -> ArrayRef {
+        Arc::new(Int64Array::from_iter(budgets.iter().map(|it| of(it).map(|bytes| bytes as i64))))
+    };
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(budgets.iter().map(|it| it.name)));
+    let columns = vec![names, bytes(|it| it.limit), bytes(|it| it.used), bytes(|it| it.peak)];
+    let field = |name: &str, ty| Field { name: name.to_owned(), ty };
+    let fields = ["limit_bytes", "used_bytes", "peak_bytes"].map(|name| field(name, SqlType::Int8));
+    let fields = std::iter::once(field("name", SqlType::Text)).chain(fields).collect();
+    let batch = Batch { columns, row_count: budgets.len() };
+    Rows::of_batches(vec![batch], fields, Tag::command("SHOW"), link)
+}
+
+/// ALTER SYSTEM: changes what all sessions share, at once, for as long as the database is open. Errors: 25001, 42704, 22023.
+fn alter_system(session: &Session, state: &StateGuard, name: &str, value: &SetValue) -> Result<Tag> {
+    if state.explicit.is_some() {
+        let message = "ALTER SYSTEM cannot run inside a transaction block";
+        return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+    }
+    let value = match value {
+        SetValue::Default => None,
+        SetValue::Values(values) => Some(values.join(", ")),
+    };
+    all_settings::set_shared(&session.db, name, value.as_deref())?;
+    Ok(Tag::command("ALTER SYSTEM"))
 }
 
 fn deallocate(state: &mut StateGuard, name: Option<&str>) -> Result<Tag> {

@@ -1,12 +1,15 @@
 //! An open database: the store, the cached catalog, the plan cache, the sequences.
 
 use crate::check;
+use crate::live::Sessions;
 use crate::plans::PlanCache;
 use crate::schema::SchemaCache;
 use crate::sequences::{self, Sequences};
 use crate::session::Session;
 use crate::state_hash;
+use crate::statements::Statements;
 use orrery_base::disk::{DiskOp, FileId};
+use orrery_base::gauge::Gauge;
 use orrery_base::task::{Task, lock};
 use orrery_base::{Cx, Result, TreeId, World};
 use orrery_store::{CheckFinding, CheckSummary, Store, StoreOptions, StoreStats};
@@ -29,6 +32,10 @@ pub(crate) struct Inner {
     pub(crate) schema: Arc<SchemaCache>,
     pub(crate) sequences: Sequences,
     pub(crate) plans: PlanCache,
+    pub(crate) sessions: Sessions,
+    pub(crate) statements: Arc<Statements>,
+    /// What sorts and hash tables hold.
+    pub(crate) work: Arc<Gauge>,
     pub(crate) world: Arc<World>,
     /// See `StoreOptions::seed`.
     pub(crate) seed: u64,
@@ -77,6 +84,9 @@ impl Database {
                 schema: Arc::default(),
                 sequences: Sequences::default(),
                 plans: PlanCache::default(),
+                sessions: Sessions::default(),
+                statements: Arc::default(),
+                work: Arc::default(),
                 world,
                 seed,
                 next_session: AtomicU64::new(1),

@@ -7,6 +7,7 @@ use orrery_base::kv::Transaction;
 use orrery_base::sorting;
 use orrery_base::{Cx, Result};
 use orrery_sql::catalog::{Catalog, Column, Index, Table, View, is_temporary};
+use orrery_sql::system::{LIVE_SCHEMA, LIVE_VIEWS};
 use orrery_sql::types::SqlType;
 
 /// A table or a view.
@@ -82,6 +83,29 @@ pub struct CheckDescription {
     pub name: String,
     /// Its expression, as SQL text.
     pub expression: String,
+}
+
+/// The relations of the running database, which no catalog has: `orrery.locks` and its kin.
+pub fn live_relations() -> Vec<TableDescription> {
+    let column = |(name, ty): &(&str, SqlType)| ColumnDescription {
+        name: (*name).to_owned(),
+        ty: *ty,
+        not_null: false,
+        default: None,
+        identity: None,
+    };
+    let of_orrery = LIVE_VIEWS.iter().filter(|it| it.schema == LIVE_SCHEMA);
+    let all = of_orrery.map(|it| TableDescription {
+        name: format!("{LIVE_SCHEMA}.{}", it.name),
+        columns: it.columns.iter().map(column).collect(),
+        indexes: Vec::new(),
+        checks: Vec::new(),
+        row_estimate: 0,
+        byte_estimate: 0,
+        analyzed_row_count: None,
+        view: Some("-- its rows are made when it is read".to_owned()),
+    });
+    all.collect()
 }
 
 /// All tables and views, by name.

@@ -12,7 +12,7 @@ use orrery_store::{Durability, Txn, TxnOptions};
 use std::sync::Arc;
 
 /// Bytes of rows in a piece, about.
-const PIECE_BYTES: usize = 1 << 20;
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
 
 /// A copy under way. Holds its snapshot, and with it the pages, until it is dropped.
 pub struct Duplicate {
@@ -32,6 +32,23 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// Without rows.
+    pub(crate) fn new(tree: TreeId) -> Self {
+        Piece { tree, lengths: Vec::new(), bytes: Vec::new() }
+    }
+
+    /// Whose rows.
+    pub(crate) fn tree(&self) -> TreeId {
+        self.tree
+    }
+
+    /// Adds a row.
+    pub(crate) fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.lengths.push((key.len() as u32, value.len() as u32));
+    }
+
     /// How many rows.
     pub fn row_count(&self) -> usize {
         self.lengths.len()

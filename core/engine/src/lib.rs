@@ -7,6 +7,7 @@
 //! `transaction` (commit when implicit) → [`Execution`].
 
 mod advisory;
+mod all_settings;
 mod bind;
 mod check;
 mod control;
@@ -16,6 +17,7 @@ mod database;
 mod describe;
 mod duplicate;
 mod export;
+mod live;
 mod many;
 mod past;
 mod path;
@@ -23,11 +25,13 @@ mod plans;
 mod point;
 mod result;
 mod run;
+mod salvage;
 mod schema;
 mod sequences;
 mod session;
 mod settings;
 mod state_hash;
+mod statements;
 mod temporary;
 mod transaction;
 
@@ -35,12 +39,14 @@ pub use copy::{CopyIn, CopyOut};
 pub use database::{Database, DatabaseOptions};
 pub use describe::{
     CheckDescription, ColumnDescription, IdentityDescription, IndexDescription, TableDescription,
+    live_relations,
 };
 pub use duplicate::{Duplicate, Piece};
 pub use export::{SchemaScript, TableRows};
 pub use plans::Prepared;
 pub use point::PointStep;
 pub use result::{Execution, Rows, Tag};
+pub use salvage::{MendedTable, Salvage};
 pub use session::Session;
 pub use settings::Settings;
 

@@ -1,6 +1,7 @@
 //! Prepared statements and the plan cache. A statement is parsed once a text, and bound and planned once a version of the
 //! catalog.
 
+use crate::statements::StatementFigures;
 use orrery_base::task::lock;
 use orrery_base::{Error, Result, SqlState};
 use orrery_sql::bind::{self, BindSettings, Bound};
@@ -10,13 +11,15 @@ use orrery_sql::parse::{self, AsOf, Parsed, ast};
 use orrery_sql::plan::{Field, Statement};
 use orrery_sql::types::SqlType;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A parsed statement with its latest plan.
 pub struct Prepared {
     pub(crate) parsed: Arc<Parsed>,
     declared: Vec<SqlType>,
     planned: Mutex<Option<Planned>>,
+    /// Where what it does is counted.
+    pub(crate) figures: OnceLock<Arc<StatementFigures>>,
 }
 
 /// A statement bound and planned under one catalog and one session's settings.
@@ -32,7 +35,7 @@ pub(crate) struct Planned {
 impl Prepared {
     /// Wraps a parsed statement. `declared`: parameter types given beforehand.
     pub fn new(parsed: Arc<Parsed>, declared: Vec<SqlType>) -> Self {
-        Prepared { parsed, declared, planned: Mutex::new(None) }
+        Prepared { parsed, declared, planned: Mutex::new(None), figures: OnceLock::new() }
     }
 
     /// Its text.
@@ -70,6 +73,7 @@ impl Prepared {
                 | Ast::Fetch(_)
                 | Ast::Close(_)
                 | Ast::Checkpoint
+                | Ast::AlterSystem { .. }
         )
     }
 

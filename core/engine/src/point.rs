@@ -10,6 +10,7 @@
 use crate::database::Inner;
 use crate::plans::Prepared;
 use crate::session::{Session, State};
+use crate::statements::Statements;
 use orrery_base::kv::{Isolation, TableLock, Transaction};
 use orrery_base::task::Task;
 use orrery_base::time::Micros;
@@ -24,6 +25,7 @@ use orrery_sql::text::FormatSettings;
 use orrery_sql::types::SqlType;
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What came of a point statement.
 pub enum PointStep {
@@ -44,7 +46,12 @@ pub(crate) struct PointCache {
     entries: Vec<Entry>,
     next: usize,
     buffers: PointBuffers,
+    /// Where what was counted here goes.
+    statements: Option<Arc<Statements>>,
 }
+
+/// Statements counted by a session itself before it hands the counts over.
+const COUNTED_CALLS_MAX: u64 = 4096;
 
 /// Buffers that statements reuse.
 #[derive(Default)]
@@ -61,11 +68,23 @@ struct Entry {
     catalog: Arc<Catalog>,
     bound: Arc<Bound>,
     point: Option<Arc<PointPlan>>,
+    /// Calls that were not counted with other sessions' yet, and their rows.
+    calls: u64,
+    rows: u64,
 }
 
 impl PointCache {
     pub(crate) fn buffers(&mut self) -> &mut PointBuffers {
         &mut self.buffers
+    }
+
+    /// Counts what its statements did with what others did.
+    pub(crate) fn hand_over(&mut self) {
+        let Some(statements) = &self.statements else { return };
+        for entry in self.entries.iter_mut().filter(|entry| entry.calls > 0) {
+            let (calls, rows) = (std::mem::take(&mut entry.calls), std::mem::take(&mut entry.rows));
+            statements.add_calls(&entry.prepared, calls, rows);
+        }
     }
 
     /// The statement's entry, made anew when the schema has changed. `None` when it has no plan now.
@@ -88,7 +107,13 @@ impl PointCache {
             catalog,
             bound: planned.bound,
             point: planned.point,
+            calls: 0,
+            rows: 0,
         };
+        if self.statements.is_none() {
+            self.statements = Some(db.statements.clone());
+        }
+        self.hand_over();
         let index = known.unwrap_or_else(|| {
             let turn = self.next;
             self.next = (turn + 1) % ENTRY_COUNT_MAX;
@@ -201,7 +226,15 @@ impl Session {
         }
         let Some(txn) = self.transaction_for(&mut state, index, now) else { return PointStep::General };
         match run_in(&self.db, &txn, &mut state, index, params, found) {
-            Step::Done(row_count) => PointStep::Done(row_count),
+            Step::Done(row_count) => {
+                let entry = &mut state.points.entries[index];
+                entry.calls += 1;
+                entry.rows += row_count;
+                if entry.calls >= COUNTED_CALLS_MAX {
+                    state.points.hand_over();
+                }
+                PointStep::Done(row_count)
+            }
             Step::General => PointStep::General,
             Step::Missing(page) => {
                 let body = |cx| async move { txn.load(&cx, page).await };
@@ -237,7 +270,12 @@ impl Session {
         }
         match &explicit.txn {
             Some(txn) => Some(txn.clone()),
-            None => explicit.txn(&self.db, now()).ok(),
+            None => {
+                let txn = explicit.txn(&self.db, now()).ok()?;
+                state.facts.since.store(explicit.start, Ordering::Relaxed);
+                state.facts.txn.store(txn.id().0, Ordering::Relaxed);
+                Some(txn)
+            }
         }
     }
 }

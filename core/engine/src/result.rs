@@ -2,6 +2,7 @@
 
 use crate::database::Inner;
 use crate::session::StateSlot;
+use crate::statements::StatementRun;
 use arrow_array::{ArrayRef, StringArray};
 use orrery_base::task::{Cancel, Task};
 use orrery_base::world::World;
@@ -83,13 +84,16 @@ pub(crate) struct Link {
     pub(crate) deadline: Option<u64>,
     /// What texts of its values depend on.
     pub(crate) format: FormatSettings,
+    /// Where its rows are counted.
+    pub(crate) run: Option<Arc<StatementRun>>,
 }
 
 impl Link {
     /// For results that read nothing any more.
     pub(crate) fn detached(session: &crate::session::Session) -> Link {
         let (db, cancel) = (session.db.clone(), session.cancel().clone());
-        Link { db, cancel, txn: None, explicit: None, deadline: None, format: FormatSettings::default() }
+        let format = FormatSettings::default();
+        Link { db, cancel, txn: None, explicit: None, deadline: None, format, run: None }
     }
 }
 
@@ -129,6 +133,11 @@ impl Rows {
         Rows::of_batches(vec![batch], fields, Tag::command(command), link)
     }
 
+    /// They are counted as this statement's.
+    pub(crate) fn count_in(&mut self, run: Arc<StatementRun>) {
+        self.link.run = Some(run);
+    }
+
     /// The columns.
     pub fn fields(&self) -> &[Field] {
         &self.fields
@@ -154,6 +163,9 @@ impl Rows {
         let (world, cancel) = (self.link.db.world.clone(), self.link.cancel.clone());
         let deadline = self.link.deadline;
         let task = Task::with_cancel(world, cancel, move |cx| async move {
+            if let Some(run) = &self.link.run {
+                run.measure(&cx);
+            }
             let batch = self.pull(&cx).await?;
             Ok((self, batch))
         });
@@ -169,6 +181,9 @@ impl Rows {
             Some(Source::Query(query)) => match query.next(cx).await {
                 Ok(batch) => batch,
                 Err(error) => {
+                    if let Some(run) = &self.link.run {
+                        run.failed();
+                    }
                     self.source = None;
                     self.link.db.empty_temp_trash(cx);
                     if let Some((slot, _)) = &self.link.explicit {
@@ -179,8 +194,14 @@ impl Rows {
             },
         };
         match &batch {
-            Some(batch) => self.row_count += batch.row_count as u64,
+            Some(batch) => {
+                self.row_count += batch.row_count as u64;
+                if let Some(run) = &self.link.run {
+                    run.rows(batch.row_count as u64);
+                }
+            }
             None => {
+                self.link.run = None;
                 // The end: an implicit transaction that only read has nothing to commit.
                 self.source = None;
                 self.link.txn = None;

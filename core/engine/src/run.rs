@@ -10,6 +10,7 @@ use crate::point::{self, PointBuffers};
 use crate::result::{Execution, Link, Rows, Tag};
 use crate::sequences::StatementEnvironment;
 use crate::session::{Session, StateGuard};
+use crate::statements::StatementRun;
 use crate::temporary;
 use crate::transaction::{self, Explicit};
 use orrery_base::kv::{Isolation, Transaction};
@@ -26,6 +27,7 @@ use orrery_sql::plan::{Change, Field, Plan, Statement};
 use orrery_sql::types::SqlType;
 use orrery_store::{Txn, TxnOptions};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A statement may be restarted on a fresh snapshot so often before it gives up with 40001.
 const RESTART_COUNT_MAX: usize = 1000;
@@ -55,6 +57,10 @@ pub(crate) async fn statement(
     }
     let deadline = deadline(&state, cx);
     cx.set_deadline(deadline);
+    state.points.hand_over();
+    let run = session.db.statements.begin(prepared);
+    run.measure(cx);
+    state.run = Some(run.clone());
     let mut outcome = match control::immediate(session, cx, &mut state, prepared).await {
         Some(outcome) => outcome,
         None => within_transaction(session, cx, &mut state, prepared, params, deadline).await,
@@ -68,6 +74,17 @@ pub(crate) async fn statement(
         state.ended_well();
     }
     session.db.empty_temp_trash(cx);
+    state.run = None;
+    count(outcome, run)
+}
+
+/// Counts what a statement came to; rows that are still to come count when they do.
+fn count(mut outcome: Result<Execution>, run: Arc<StatementRun>) -> Result<Execution> {
+    match &mut outcome {
+        Ok(Execution::Rows(rows)) => rows.count_in(run),
+        Ok(Execution::Done(tag)) => run.rows(tag.row_count.unwrap_or(0)),
+        Err(_) => run.failed(),
+    }
     outcome
 }
 
@@ -140,16 +157,23 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
     }
     let path = state.path.clone();
     let advisory = state.advisory.known();
+    let facts = state.facts.clone();
     let lock_timeout = Some(state.settings.lock_timeout_ms.saturating_mul(1000)).filter(|&it| it > 0);
     let prepare = |txn: Arc<Txn>| {
         txn.set_lock_timeout(lock_timeout);
         if let Some(advisory) = &advisory {
             txn.set_session(advisory);
+            facts.advisory.store(advisory.owner().0, Ordering::Relaxed);
         }
         txn
     };
+    let note = |txn: &Arc<Txn>, start: u64| {
+        facts.since.store(start, Ordering::Relaxed);
+        facts.txn.store(txn.id().0, Ordering::Relaxed);
+    };
     if let Some(explicit) = &mut state.explicit {
         let txn = prepare(explicit.txn(&session.db, cx.now())?);
+        note(&txn, explicit.start);
         if std::mem::take(&mut explicit.only_locked) {
             txn.restart_snapshot()?;
             explicit.own = bind::OwnCatalog::default();
@@ -169,6 +193,7 @@ pub(crate) fn scope(session: &Session, cx: &Cx, state: &mut StateGuard) -> Resul
     }
     let (isolation, read_only) = (state.settings.isolation.isolation(), state.settings.read_only);
     let txn = prepare(session.db.store.begin(TxnOptions { isolation, read_only }, cx.now())?);
+    note(&txn, cx.now());
     let own = bind::OwnCatalog::default();
     Ok(Scope {
         txn,
@@ -247,6 +272,9 @@ impl Running<'_> {
             advisory: self.state.advisory.clone(),
             txn: self.scope.txn.clone(),
             read_only: self.scope.read_only,
+            is_past: self.scope.is_past,
+            settings: self.state.settings.clone(),
+            run: self.state.run.clone(),
         };
         let mut context = ExecContext {
             txn: self.scope.txn.clone(),
@@ -411,6 +439,7 @@ impl Running<'_> {
             explicit,
             deadline: self.deadline,
             format: self.state.settings.format,
+            run: None,
         }
     }
 

@@ -10,13 +10,19 @@
 
 use crate::advisory::Advisory;
 use crate::database::Inner;
+use crate::live;
+use crate::settings::Settings;
+use crate::statements::StatementRun;
+use orrery_base::gauge::Gauge;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Transaction, Wait};
 use orrery_base::task::lock;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
 use orrery_sql::catalog::{Catalog, Sequence};
+use orrery_sql::datum::Datum;
 use orrery_sql::ddl::SEQUENCE_VALUES;
 use orrery_sql::exec::Environment;
 use orrery_sql::functions::{AdvisoryCall, Run, SessionSequences};
+use orrery_sql::system::Live;
 use orrery_store::{Txn, TxnOptions};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -135,6 +141,11 @@ pub(crate) struct StatementEnvironment {
     pub(crate) advisory: Advisory,
     pub(crate) txn: Arc<Txn>,
     pub(crate) read_only: bool,
+    /// It reads at a time of the statement's choice.
+    pub(crate) is_past: bool,
+    pub(crate) settings: Arc<Settings>,
+    /// Where what it does is counted.
+    pub(crate) run: Option<Arc<StatementRun>>,
 }
 
 impl StatementEnvironment {
@@ -224,6 +235,26 @@ impl Environment for StatementEnvironment {
 
     fn advisory<'a>(&'a self, cx: &'a Cx, call: &'a AdvisoryCall) -> BoxFuture<'a, Result<Vec<i64>>> {
         Box::pin(self.advisory.call(&self.db, &self.txn, cx, call))
+    }
+
+    fn live_rows<'a>(
+        &'a self,
+        cx: &'a Cx,
+        what: Live,
+        wanted: &'a [usize],
+        part: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<Vec<Datum>>>>> {
+        Box::pin(live::rows(self, cx, what, wanted, part))
+    }
+
+    fn work_gauge(&self) -> Option<Arc<Gauge>> {
+        Some(self.db.work.clone())
+    }
+
+    fn spilled(&self, bytes: u64) {
+        if let Some(run) = &self.run {
+            run.spilled(bytes);
+        }
     }
 
     fn temp_file(&self) -> u64 {

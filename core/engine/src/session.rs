@@ -4,11 +4,13 @@ use crate::copy::{CopyIn, CopyOut};
 use crate::database::Inner;
 use crate::describe::{self, TableDescription};
 use crate::export::{self, SchemaScript};
+use crate::live::SessionFacts;
 use crate::plans::Prepared;
 use crate::point::PointCache;
 use crate::result::Execution;
 use crate::run::{self, Params};
 use crate::settings::Settings;
+use crate::statements::StatementRun;
 use crate::transaction::Explicit;
 use orrery_base::kv::Transaction;
 use orrery_base::task::{Cancel, Task, lock};
@@ -33,7 +35,11 @@ pub struct Session {
 /// What a session remembers between statements.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
+    /// What others may know of it.
+    pub(crate) facts: Arc<SessionFacts>,
+    /// The statement that runs.
+    pub(crate) run: Option<Arc<StatementRun>>,
     pub(crate) explicit: Option<Explicit>,
     pub(crate) prepared: BTreeMap<String, Arc<Prepared>>,
     pub(crate) points: PointCache,
@@ -59,6 +65,7 @@ impl Drop for State {
         // The transaction's own go with it.
         self.explicit = None;
         self.advisory.end();
+        self.points.hand_over();
     }
 }
 
@@ -165,6 +172,8 @@ impl Session {
         let seed = orrery_base::hash::hash64(db.seed, &id.to_le_bytes());
         let mut state = Box::<State>::default();
         state.random = orrery_sql::functions::Randomness::new(seed);
+        state.facts = Arc::new(SessionFacts { id, ..SessionFacts::default() });
+        db.sessions.add(&state.facts);
         let slot = StateSlot(Arc::new(Mutex::new(Some(state))));
         Session { db, slot, cancel: Cancel::default(), id }
     }

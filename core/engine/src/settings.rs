@@ -1,7 +1,7 @@
 //! Session settings: SET, SHOW and RESET. A setting that means something is a field; names that clients set out of habit
 //! are accepted only with the value that describes what Orrery does.
 
-use orrery_base::sorting;
+use crate::all_settings::{self, MEMTABLES, POOL};
 use orrery_base::{Error, Result, SqlState};
 use orrery_sql::bind::BindSettings;
 use orrery_sql::catalog::SearchPath;
@@ -94,7 +94,7 @@ const FIXED: &[(&str, &str)] = &[
 ];
 
 /// Hints for PostgreSQL's planner, with its defaults: kept and shown, and of no meaning here. None changes an answer.
-const HINTS: &[(&str, &str)] = &[
+pub(crate) const HINTS: &[(&str, &str)] = &[
     ("cpu_index_tuple_cost", "0.005"),
     ("cpu_operator_cost", "0.0025"),
     ("cpu_tuple_cost", "0.01"),
@@ -198,6 +198,11 @@ impl Settings {
                 self.path = (path != SEARCH_PATH).then(|| names.into());
             }
             "application_name" => self.application_name = value.unwrap_or_default().to_owned(),
+            POOL | MEMTABLES => {
+                let message = format!("parameter \"{name}\" cannot be changed for a session");
+                return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message)
+                    .with_hint(format!("use ALTER SYSTEM SET {folded}")));
+            }
             _ if self.set_hint(&folded, value)? => {}
             _ => match method(&mut self.methods, &folded) {
                 Some(method) => *method = value.map_or(Ok(true), |value| boolean(name, value))?,
@@ -261,25 +266,7 @@ impl Settings {
 
     /// The names SHOW ALL lists.
     pub fn names() -> Vec<&'static str> {
-        let mut names: Vec<_> = FIXED.iter().map(|(name, _)| *name).collect();
-        names.extend(METHODS);
-        names.extend(HINTS.iter().map(|(name, _)| *name));
-        names.extend([
-            "application_name",
-            "bytea_output",
-            "datestyle",
-            "extra_float_digits",
-            "intervalstyle",
-            "default_transaction_isolation",
-            "default_transaction_read_only",
-            "lock_timeout",
-            "search_path",
-            "statement_timeout",
-            "timezone",
-            "work_mem",
-        ]);
-        sorting::sort(&mut names);
-        names
+        all_settings::about().iter().map(|it| it.name).collect()
     }
 }
 
@@ -339,10 +326,10 @@ pub(crate) fn quoted_identifier(name: &str) -> String {
 /// Milliseconds and up, each with how many make one of the next.
 const TIME_UNITS: &[(&str, u64)] = &[("ms", 1000), ("s", 60), ("min", 60), ("h", 24), ("d", u64::MAX)];
 /// Kibibytes and up.
-const MEMORY_UNITS: &[(&str, u64)] = &[("kB", 1024), ("MB", 1024), ("GB", 1024), ("TB", u64::MAX)];
+pub(crate) const MEMORY_UNITS: &[(&str, u64)] = &[("kB", 1024), ("MB", 1024), ("GB", 1024), ("TB", u64::MAX)];
 
 /// A quantity in the largest unit that divides it, as PostgreSQL shows it; zero without one.
-fn in_units(mut quantity: u64, units: &[(&str, u64)]) -> String {
+pub(crate) fn in_units(mut quantity: u64, units: &[(&str, u64)]) -> String {
     if quantity == 0 {
         return "0".to_owned();
     }
@@ -380,7 +367,7 @@ fn set_fixed(name: &str, folded: &str, value: Option<&str>) -> Result<()> {
     }
 }
 
-fn unknown(name: &str) -> Error {
+pub(crate) fn unknown(name: &str) -> Error {
     Error::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
 }
 
@@ -430,7 +417,7 @@ fn milliseconds(name: &str, value: &str) -> Result<u64> {
     number.checked_mul(factor).ok_or_else(|| invalid(name, value))
 }
 
-fn bytes(name: &str, value: &str) -> Result<usize> {
+pub(crate) fn bytes(name: &str, value: &str) -> Result<usize> {
     let (number, unit) = number_and_unit(name, value)?;
     let factor: u64 = match unit {
         "B" => 1,
@@ -567,7 +554,8 @@ mod tests {
         );
         settings.set("work_mem", None).unwrap();
         assert_eq!(settings.work_memory_bytes, Settings::default().work_memory_bytes);
-        for name in Settings::names() {
+        assert!(Settings::names().is_sorted());
+        for name in Settings::names().into_iter().filter(|name| ![POOL, MEMTABLES].contains(name)) {
             settings.show(name).unwrap();
         }
     }

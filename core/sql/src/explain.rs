@@ -204,6 +204,7 @@ impl<'a> Printer<'a> {
             Op::GenerateSeries { function, .. } => {
                 format!("Function Scan on {}", function.map_or("generate_series", |it| it.signature.name))
             }
+            Op::LiveScan { view, .. } => format!("Live Scan on {}.{}", view.schema, view.name),
             Op::Window { .. } => "WindowAgg".to_owned(),
             Op::Recursive { .. } => "Recursive Union".to_owned(),
             Op::Working { .. } => "WorkTable Scan".to_owned(),
@@ -403,6 +404,9 @@ impl<'a> Printer<'a> {
                 vec![function.map_or("generate_series", |it| it.signature.name).to_owned()]
             }
             Op::Working { .. } => (1..=node.fields.len()).map(|n| format!("column{n}")).collect(),
+            Op::LiveScan { view, columns } => {
+                columns.iter().map(|&ordinal| view.columns[ordinal].0.to_owned()).collect()
+            }
             Op::Recursive { .. } => input(0),
             Op::Window { calls, .. } => {
                 let mut names = input(0);
@@ -481,6 +485,7 @@ fn holds_filter(node: &PlanNode) -> bool {
             | Op::IndexJoin { .. }
             | Op::Apply { .. }
             | Op::GenerateSeries { .. }
+            | Op::LiveScan { .. }
             | Op::Values { .. }
     )
 }
@@ -558,7 +563,11 @@ fn each_expr(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         }
         Op::Limit { limit, offset, .. } => own.extend(limit.iter().chain(offset)),
         Op::LockRows { recheck, .. } => own.extend(recheck),
-        Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
+        Op::Distinct { .. }
+        | Op::Append { .. }
+        | Op::Recursive { .. }
+        | Op::Working { .. }
+        | Op::LiveScan { .. } => {}
     }
     own.into_iter().for_each(|expr| each(expr, f));
     inputs(node).into_iter().for_each(|input| each_expr(input, f));

@@ -9,6 +9,7 @@ use crate::full_disk::Growth;
 use crate::mem::Footprint;
 use crate::mem::merge::{AdoptedRun, MergedRun};
 use crate::mem::view::{Layer, View};
+use crate::observe::{CheckpointReason, CheckpointRecord};
 use crate::options::Durability;
 use crate::pages::{CheckpointReport, LogPosition, RunCursor, StoreState};
 use crate::recovery::remove_segments;
@@ -27,7 +28,7 @@ const FOLD_BYTES_MAX: u64 = 32 << 20;
 const RETRY_MICROS: u64 = 1_000_000;
 
 enum Chore {
-    Checkpoint,
+    Checkpoint(CheckpointReason),
     Sync(u64),
     Grow,
     Stop,
@@ -37,18 +38,30 @@ impl Store {
     /// Merges everything committed so far into the trees. One at a time; another waits its turn. Errors: 53100 (dropped
     /// whole, the memtable stays), 58030 when the store is or becomes poisoned, the disk's. Suspends on the disk.
     pub fn checkpoint<'a>(self: &'a Arc<Self>, cx: &'a Cx) -> BoxFuture<'a, Result<CheckpointReport>> {
+        self.checkpoint_for(cx, CheckpointReason::Requested)
+    }
+
+    pub(crate) fn checkpoint_for<'a>(
+        self: &'a Arc<Self>,
+        cx: &'a Cx,
+        reason: CheckpointReason,
+    ) -> BoxFuture<'a, Result<CheckpointReport>> {
         Box::pin(async move {
             let _passage = self.checkpointing.enter().await;
             if self.is_closed.load(Ordering::Acquire) {
                 // The log that its superblock would name is going away.
                 return Err(Error::new(SqlState::CANNOT_CONNECT_NOW, "the database is closed"));
             }
-            self.checkpoint_alone(cx).await
+            self.checkpoint_alone(cx, reason).await
         })
     }
 
     /// A checkpoint inside the gate.
-    pub(crate) async fn checkpoint_alone(self: &Arc<Self>, cx: &Cx) -> Result<CheckpointReport> {
+    pub(crate) async fn checkpoint_alone(
+        self: &Arc<Self>,
+        cx: &Cx,
+        reason: CheckpointReason,
+    ) -> Result<CheckpointReport> {
         lock(&self.sequencer).check_poison()?;
         if self.options.read_only {
             return Err(Error::new(
@@ -56,7 +69,10 @@ impl Store {
                 "the database is open for reading only",
             ));
         }
+        let begun = cx.now();
         let (layers, state) = self.freeze_for_checkpoint();
+        self.gauges.memtables.saw(self.views.current().0.byte_count());
+        let log_batch = state.log_position.batch_no;
         // A poisoned page store answers for itself.
         let is_split =
             !self.is_poisoned() && buggify!(self.world, "checkpoint: in parts though there is room");
@@ -67,6 +83,8 @@ impl Store {
         if result.as_ref().is_err_and(|error| error.code() == SqlState::DISK_FULL) && !self.is_poisoned() {
             result = Box::pin(self.merge_in_parts(cx, &layers, &state)).await;
         }
+        let outcome = result.as_ref().copied().map_err(Error::clone);
+        self.checkpoint_log.push(CheckpointRecord { reason, begun, ended: cx.now(), log_batch, outcome });
         match result {
             Ok(report) => {
                 self.counters.checkpoints.add(1);
@@ -221,7 +239,7 @@ impl Store {
             let has_log = lock(&self.sequencer).log.as_ref().is_some_and(is_needed);
             if has_log {
                 let _passage = self.checkpointing.enter().await;
-                match self.checkpoint_alone(cx).await {
+                match self.checkpoint_alone(cx, CheckpointReason::Close).await {
                     Ok(_) => self.seal_clean(cx).await?,
                     // Nothing is lost: the log holds what was not folded, and stays.
                     Err(error) if error.code() == SqlState::DISK_FULL && !self.pages.is_poisoned() => {
@@ -326,8 +344,8 @@ impl Store {
                 self.has_sync_timer.store(false, Ordering::Relaxed);
                 match chore {
                     Chore::Stop => return Ok(()),
-                    Chore::Checkpoint => {
-                        if self.checkpoint(cx).await.is_err() {
+                    Chore::Checkpoint(reason) => {
+                        if self.checkpoint_for(cx, reason).await.is_err() {
                             self.retry_not_before.store(cx.now() + RETRY_MICROS, Ordering::Relaxed);
                         }
                     }
@@ -362,9 +380,11 @@ impl Store {
             return None;
         }
         let not_before = self.retry_not_before.load(Ordering::Relaxed);
-        if !self.checkpointing.is_taken() && self.wants_checkpoint() {
+        if !self.checkpointing.is_taken()
+            && let Some(reason) = self.due_checkpoint()
+        {
             if cx.now() >= not_before {
-                return Some(Chore::Checkpoint);
+                return Some(Chore::Checkpoint(reason));
             }
             cx.wake_no_later_than(not_before);
         }

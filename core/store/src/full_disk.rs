@@ -16,6 +16,7 @@ use crate::log::space::Segment;
 use crate::mem::Footprint;
 use crate::mem::merge::MergedRun;
 use crate::mem::view::Layer;
+use crate::observe::CheckpointReason;
 use crate::pages::{CheckpointReport, HistoryPlan, PageStore, RunCursor, RunEntry, StoreState};
 use crate::recovery::remove_segments;
 use crate::store::Store;
@@ -233,7 +234,7 @@ impl Store {
             return Ok(false);
         }
         if has_writes {
-            let folded = self.checkpoint_alone(cx).await;
+            let folded = self.checkpoint_alone(cx, CheckpointReason::Disk).await;
             if !is_full(&folded) {
                 folded?;
             }

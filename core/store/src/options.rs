@@ -53,6 +53,8 @@ pub struct StoreOptions {
     pub write_set_budget_bytes: u64,
     /// Bytes of one transaction's writes from which on they leave memory where they can; 0: a quarter of their budget.
     pub spill_bytes_min: u64,
+    /// Pieces of one transaction's writes, of one size and over each other, that become one; 0: 16.
+    pub spill_piece_count_max: usize,
     /// When commits answer, unless a transaction says otherwise.
     pub durability: Durability,
     /// `:memory:`: there is no log device.
@@ -69,6 +71,12 @@ pub struct StoreOptions {
     pub create: bool,
 }
 
+impl StoreOptions {
+    pub(crate) fn piece_count_max(&self) -> usize {
+        if self.spill_piece_count_max == 0 { 16 } else { self.spill_piece_count_max }
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
@@ -81,6 +89,7 @@ impl Default for StoreOptions {
             log_budget_bytes: 0,
             write_set_budget_bytes: 0,
             spill_bytes_min: 0,
+            spill_piece_count_max: 0,
             durability: Durability::Full,
             in_memory: false,
             seed: 0,

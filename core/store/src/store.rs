@@ -9,6 +9,7 @@ use crate::lock::LockTable;
 use crate::log::space::LogSpace;
 use crate::mem::memtable::Memtable;
 use crate::mem::view::{Layer, View, Views};
+use crate::observe::{CheckpointLog, CheckpointReason, Gauges};
 use crate::options::{Durability, StoreOptions, StoreStats, TxnOptions};
 use crate::pages::{
     CheckFinding, CheckSummary, HistoryPlan, LogPosition, PageStore, PageStoreOptions, Reader, StoreState,
@@ -79,6 +80,10 @@ pub struct Store {
     pub(crate) has_sync_timer: AtomicBool,
     pub(crate) is_closed: AtomicBool,
     pub(crate) counters: Counters,
+    pub(crate) checkpoint_log: CheckpointLog,
+    pub(crate) gauges: Gauges,
+    /// The memtables' budget: see [`StoreOptions::memtable_budget_bytes`].
+    pub(crate) memtable_budget_bytes: AtomicU64,
     readers: Mutex<Vec<Reader>>,
 }
 
@@ -158,7 +163,7 @@ impl Store {
             poisoned: None,
             sync_waiters: Vec::new(),
         };
-        let budget = budget_of(&options, 0);
+        let budget = budget_of(&options, options.memtable_budget_bytes, 0);
         let layers = vec![Arc::new(Layer::Memtable(Memtable::new(budget)))];
         let row_count_max = (options.memory_bytes / 8 / 24).max(1 << 16) as usize;
         Arc::new(Store {
@@ -177,6 +182,9 @@ impl Store {
             has_sync_timer: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             counters: Counters::default(),
+            checkpoint_log: CheckpointLog::default(),
+            gauges: Gauges::default(),
+            memtable_budget_bytes: AtomicU64::new(options.memtable_budget_bytes),
             readers: Mutex::default(),
             options,
             world,
@@ -202,12 +210,24 @@ impl Store {
 
     /// Whether a checkpoint is due: by memtable size, by layers, or by log size.
     pub fn wants_checkpoint(&self) -> bool {
+        self.due_checkpoint().is_some()
+    }
+
+    /// What a checkpoint is due for, if one is.
+    pub(crate) fn due_checkpoint(&self) -> Option<CheckpointReason> {
         let (view, _) = self.views.current();
         let log_bytes = lock(&self.sequencer).log.as_ref().map_or(0, |log| log.space.used_bytes());
-        let is_full = view.layers.len() > 1 || view.active().byte_count() >= self.memtable_budget();
         let has_writes = !view.active().is_empty() || view.layers.len() > 1;
         let is_early = has_writes && orrery_base::buggify!(self.world, "checkpoint: start early");
-        is_full || is_early || (has_writes && log_bytes >= self.log_budget())
+        if view.active().byte_count() >= self.memtable_budget() {
+            Some(CheckpointReason::Memtable)
+        } else if view.layers.len() > 1 {
+            Some(CheckpointReason::Layer)
+        } else if has_writes && log_bytes >= self.log_budget() {
+            Some(CheckpointReason::Log)
+        } else {
+            is_early.then_some(CheckpointReason::Early)
+        }
     }
 
     /// The page store: for tools that walk it.
@@ -265,7 +285,8 @@ impl Store {
     }
 
     pub(crate) fn memtable_budget(&self) -> u64 {
-        budget_of(&self.options, self.data_bytes.load(Ordering::Relaxed))
+        let given = self.memtable_budget_bytes.load(Ordering::Relaxed);
+        budget_of(&self.options, given, self.data_bytes.load(Ordering::Relaxed))
     }
 
     fn log_budget(&self) -> u64 {
@@ -340,8 +361,8 @@ impl Store {
     }
 }
 
-fn budget_of(options: &StoreOptions, data_bytes: u64) -> u64 {
-    match options.memtable_budget_bytes {
+fn budget_of(options: &StoreOptions, given: u64, data_bytes: u64) -> u64 {
+    match given {
         0 => (options.memory_bytes / 8).min((16 << 20).max(data_bytes / 4)),
         bytes => bytes,
     }

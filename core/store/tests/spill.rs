@@ -168,6 +168,7 @@ fn options(rng: &mut Rng) -> StoreOptions {
         log_segment_max_bytes: 64 << 10,
         memory_bytes: 64 << 20,
         spill_bytes_min: *rng.pick(&[1, 2000, 20_000]),
+        spill_piece_count_max: *rng.pick(&[0, 2, 3, 1000]),
         history_micros: *rng.pick(&[0, 3_600_000_000]),
         ..StoreOptions::default()
     }
@@ -262,4 +263,83 @@ fn world(seed: u64) {
 #[test]
 fn what_leaves_memory_is_read_committed_and_recovered() {
     each_seed(25, world);
+}
+
+/// A transaction of some hundred pieces, which are merged in tiers: its own reads, statements and savepoints against the model, then
+/// what is committed. Gives how many pages a read of one key needs at the end, about.
+async fn many_pieces(cx: Cx, store: Arc<Store>, mut rng: Rng) -> Outcome {
+    let txn = store.begin(TxnOptions::default(), cx.now()).unwrap();
+    let (mut state, mut savepoint) = (State::new(), None);
+    txn.begin_statement().unwrap();
+    let mut at_statement = state.clone();
+    for piece in 0..400 {
+        for _ in 0..8 {
+            let (tree, key) = (*rng.pick(&TREES), key_of(rng.below(KEY_COUNT)));
+            if rng.chance(1, 6) {
+                txn.delete(tree, &key).unwrap();
+                state.entry(tree).or_default().remove(&key);
+            } else {
+                let value = rng.next_u64().to_be_bytes().to_vec();
+                txn.put(tree, &key, &value).unwrap();
+                state.entry(tree).or_default().insert(key, value);
+            }
+        }
+        txn.relieve(&cx).await.unwrap();
+        match piece {
+            100 => savepoint = Some((txn.savepoint(), state.clone())),
+            // Long after the merges that put it together with what came before.
+            230 => {
+                let (at, then) = savepoint.clone().unwrap();
+                txn.rollback_to(at);
+                (state, at_statement) = (then.clone(), then);
+                txn.begin_statement().unwrap();
+            }
+            _ if piece % 10 == 0 => {
+                txn.begin_statement().unwrap();
+                at_statement = state.clone();
+            }
+            _ => {}
+        }
+        if piece % 13 == 0 {
+            compare(&cx, &txn, &state, ReadMode::Current, &mut rng, "own writes").await;
+            compare(&cx, &txn, &at_statement, ReadMode::Snapshot, &mut rng, "a statement's view").await;
+        }
+    }
+    let at = txn.commit(&cx).await.unwrap();
+    Outcome::Done(state.clone(), vec![(at, state)])
+}
+
+#[test]
+fn hundreds_of_pieces_are_merged_in_tiers() {
+    for count in [2, 4, 16] {
+        let options = StoreOptions {
+            memory_bytes: 64 << 20,
+            spill_bytes_min: 1,
+            spill_piece_count_max: count,
+            ..StoreOptions::default()
+        };
+        let world = World::simulated(7, 0, None);
+        let mut driver = Driver::new(Disk::default(), 7, world.clone());
+        let store = open(&mut driver, options.clone());
+        let (it, rng) = (store.clone(), Rng::new(count as u64));
+        let Outcome::Done(state, commits) = driver.block_on(move |cx| many_pieces(cx, it, rng)) else {
+            panic!("a history")
+        };
+        let (pieces, merged) = (
+            world.probe_count("spill: a piece of a write set"),
+            world.probe_count("spill: pieces became one"),
+        );
+        assert!(pieces >= 400, "{pieces} pieces");
+        // Each merge takes `count` away and gives one: what is left over, or was rolled back, is few of each tier.
+        let left = pieces - merged * (count as u64 - 1);
+        let tiers = f64::from(400_u32).log(count as f64).ceil() as u64 + 1;
+        assert!(merged > 0 && left <= 2 * tiers * count as u64, "{left} of {pieces}, {merged} merges");
+        let (it, then) = (store.clone(), state.clone());
+        driver.block_on(move |cx| check(cx, it, then, commits, Rng::new(1)));
+        drop(store);
+        let disk = driver.disk.crash(&mut Rng::new(3), 0);
+        let mut driver = Driver::new(disk, 8, World::quiet());
+        let store = open(&mut driver, options);
+        driver.block_on(move |cx| check(cx, store, state, Vec::new(), Rng::new(2)));
+    }
 }

@@ -175,8 +175,26 @@ impl Client {
         Ok(())
     }
 
+    /// Reads a relation of the running database, which is of no snapshot. What it shows decides how long the client pauses, so two runs
+    /// that show different things have different traces.
+    async fn watch(&mut self) -> Result<()> {
+        let name =
+            *self.rng.pick(&["checkpoints", "locks", "memory", "settings", "statements", "tree_statistics"]);
+        let prepared = self.session.prepare(&format!("SELECT * FROM orrery.{name}"))?;
+        let task = self.session.execute(&prepared, vec![]);
+        if let Execution::Rows(rows) = self.tracked(task).await? {
+            let rows = self.collect(rows).await?.rows;
+            let hash = orrery_base::hash::hash64(0, format!("{rows:?}").as_bytes());
+            kv::pause(&self.cx, hash % 64).await;
+        }
+        Ok(())
+    }
+
     async fn statement(&mut self) -> Result<()> {
         lock(&self.shared.log).op_count += 1;
+        if self.mix.watch_per_mille > 0 && self.rng.chance(self.mix.watch_per_mille, 1000) {
+            self.watch().await?;
+        }
         let table = self.rng.below(self.mix.tree_count);
         // Outside of a block only what is known beforehand can be told from its traces after a crash.
         let kinds = if self.in_block { 10 } else { 7 };

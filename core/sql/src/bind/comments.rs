@@ -48,7 +48,7 @@ impl Binder<'_> {
 
     /// The stored name of a relation. Errors: 42P01; 0A000 for one of the system's.
     fn commented(&self, name: &Name) -> Result<String> {
-        if self.system_view(name)?.is_some() {
+        if self.live_view(name).is_some() || self.system_view(name)?.is_some() {
             return Err(Error::unsupported("COMMENT ON a relation of the system").at(name.at));
         }
         let stored = self.stored(&name.text);

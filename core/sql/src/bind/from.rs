@@ -125,6 +125,9 @@ impl Binder<'_> {
             let query = self.cte_query(position)?;
             return self.derived(query, shown, renamed);
         }
+        if let Some(view) = self.live_view(name) {
+            return self.bind_live_view(view, shown, renamed);
+        }
         if let Some(view) = self.system_view(name)? {
             return self.bind_system_view(view, shown, renamed);
         }

@@ -140,6 +140,13 @@ pub enum Control {
         /// LOCAL: until the transaction ends.
         local: bool,
     },
+    /// ALTER SYSTEM SET, RESET
+    AlterSystem {
+        /// Which, folded to lower case.
+        name: String,
+        /// To what.
+        value: SetValue,
+    },
     /// RESET name, or ALL
     Reset(Option<String>),
     /// SHOW name, or ALL
@@ -367,6 +374,9 @@ pub fn bind(
             control(binder.refresh(name, *concurrently, *with_data, parsed)?)
         }
         ast::Statement::Checkpoint => control(Control::Checkpoint),
+        ast::Statement::AlterSystem { name, value } => {
+            control(Control::AlterSystem { name: setting(name), value: value.clone() })
+        }
         ast::Statement::LockTable(lock) => {
             let tables = lock_table::tables(&mut binder, &lock.names)?;
             control(Control::LockTable { tables, mode: lock.mode, nowait: lock.nowait })

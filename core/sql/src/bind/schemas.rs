@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Names that no user's schema has.
-const RESERVED: [&str; 3] = ["public", "information_schema", "pg_catalog"];
+const RESERVED: [&str; 4] = ["public", "information_schema", "pg_catalog", crate::system::LIVE_SCHEMA];
 
 /// Functions that the session's own state answers.
 const SESSION: [&str; 8] = [
@@ -117,7 +117,7 @@ impl Binder<'_> {
         match names::split_written(&name.text) {
             Some(("public", _)) => {}
             Some(("pg_temp", _)) => return self.temporary_name(&name.own()),
-            Some((schema @ ("pg_catalog" | "information_schema"), _)) => {
+            Some((schema @ ("pg_catalog" | "information_schema" | crate::system::LIVE_SCHEMA), _)) => {
                 let message = format!("permission denied for schema {schema}");
                 return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
             }

@@ -13,7 +13,7 @@ use crate::functions::{CastContext, Scalar, system as functions};
 use crate::names;
 use crate::parse::ast::{self, ExprKind, Name};
 use crate::plan::logical::{ColumnId, Logical};
-use crate::system::{self, Lookup, SystemView, oids};
+use crate::system::{self, LiveView, Lookup, SystemView, oids};
 use crate::types::{Reg, SqlType};
 use orrery_base::{Error, Result, SqlState};
 use std::rc::Rc;
@@ -106,6 +106,26 @@ impl Binder<'_> {
         }
     }
 
+    /// The relation of the running database that a name means.
+    pub(super) fn live_view(&self, name: &Name) -> Option<&'static LiveView> {
+        match names::split_written(&name.text) {
+            Some((schema, own)) => system::live_view(schema, own),
+            None => system::live_view("pg_catalog", &name.text),
+        }
+    }
+
+    pub(super) fn bind_live_view(
+        &mut self,
+        view: &'static LiveView,
+        shown: &Name,
+        renamed: &[Name],
+    ) -> Result<(Logical, Scope)> {
+        let ids: Vec<ColumnId> = view.columns.iter().map(|it| self.column(it.1)).collect();
+        let columns = view.columns.iter().zip(&ids).map(|((name, ty), id)| (*name, *id, *ty));
+        let scope = named(shown, columns, renamed)?;
+        Ok((Logical::Live { view, columns: ids }, scope))
+    }
+
     pub(super) fn bind_system_view(
         &mut self,
         view: &'static SystemView,
@@ -143,6 +163,7 @@ impl Binder<'_> {
                 "public" => Some(oids::PUBLIC),
                 "pg_catalog" => Some(oids::PG_CATALOG),
                 "information_schema" => Some(oids::INFORMATION_SCHEMA),
+                system::LIVE_SCHEMA => Some(oids::LIVE),
                 name => self.catalog.schema(name).map(oids::of),
             },
         };
@@ -157,6 +178,9 @@ impl Binder<'_> {
             && let Some(known) = system::SYSTEM_RELATIONS.iter().find(|it| it.1 == own)
         {
             return Some(known.0);
+        }
+        if let Some((system::LIVE_SCHEMA, own)) = names::split_written(name) {
+            return oids::live().find(|it| it.1.name == own).map(|it| it.0);
         }
         let stored = self.stored(name);
         oids::relations(self.catalog).into_iter().find(|it| it.1 == &*stored).map(|it| it.0)

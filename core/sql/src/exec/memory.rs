@@ -6,6 +6,7 @@
 //! temporary files (a sixty-fourth each).
 
 use super::metrics::Counters;
+use orrery_base::gauge::Gauge;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,12 +21,14 @@ pub struct Memory(Arc<Pool>);
 struct Pool {
     budget_bytes: usize,
     used_bytes: AtomicUsize,
+    /// Where all statements' are counted together.
+    gauge: Option<Arc<Gauge>>,
 }
 
 impl Memory {
-    /// So many bytes.
-    pub fn new(budget_bytes: usize) -> Self {
-        Memory(Arc::new(Pool { budget_bytes, used_bytes: AtomicUsize::new(0) }))
+    /// So many bytes; `gauge` counts what is reserved with that of others.
+    pub fn new(budget_bytes: usize, gauge: Option<Arc<Gauge>>) -> Self {
+        Memory(Arc::new(Pool { budget_bytes, used_bytes: AtomicUsize::new(0), gauge }))
     }
 
     /// What is reserved now.
@@ -61,6 +64,9 @@ impl Reservation {
         } else {
             used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
         }
+        if let Some(gauge) = self.memory.0.gauge.as_ref().filter(|_| bytes != self.bytes) {
+            gauge.change(self.bytes as u64, bytes as u64);
+        }
         self.bytes = bytes;
         if let Some(counters) = &self.counters {
             counters.memory(bytes);
@@ -87,7 +93,7 @@ mod tests {
 
     #[test]
     fn spills_over_the_budget_and_gives_back() {
-        let memory = Memory::new(1600);
+        let memory = Memory::new(1600, None);
         let mut big = memory.reserve(None);
         let mut small = memory.reserve(None);
         assert!(!big.set(1600));

@@ -13,6 +13,7 @@ mod hash_table;
 mod index;
 mod keys;
 mod limit;
+mod live;
 mod lock_rows;
 pub mod memory;
 pub mod metrics;
@@ -40,10 +41,12 @@ mod window;
 use crate::catalog::{Sequence, Table};
 use crate::datum::Datum;
 use crate::functions::{AdvisoryCall, EvalContext, Run, SequencePool, SessionSequences};
+use crate::system::Live;
 use arrow_array::ArrayRef;
 pub use build::{build_index, refuse_newer_rows};
 pub use dml::{check_foreign_key, delete, insert, insert_many, merge, update};
 pub use metrics::{NodeMetrics, RunMetrics};
+use orrery_base::gauge::Gauge;
 use orrery_base::kv::Transaction;
 use orrery_base::time::Micros;
 use orrery_base::{BoxFuture, Cx, Error, Result, TreeId};
@@ -119,6 +122,26 @@ pub trait Environment: Send + Sync {
     /// Does something with the session's advisory locks, for each key in order; 0 or 1 for each. Suspends for locks. Errors:
     /// 40P01, 55P03, 57014.
     fn advisory<'a>(&'a self, cx: &'a Cx, call: &'a AdvisoryCall) -> BoxFuture<'a, Result<Vec<i64>>>;
+
+    /// Rows of a relation of the running database, part by part, from part 0 on; `None` behind the last. Columns that are not
+    /// `wanted` may be NULL. Suspends. Errors: those of whoever knows them.
+    fn live_rows<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _what: Live,
+        _wanted: &'a [usize],
+        _part: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<Vec<Datum>>>>> {
+        Box::pin(async { Err(Error::unsupported("a relation of the running database")) })
+    }
+
+    /// Where what sorts and hash tables hold is counted, over all statements.
+    fn work_gauge(&self) -> Option<Arc<Gauge>> {
+        None
+    }
+
+    /// So many bytes went to a temporary file.
+    fn spilled(&self, _bytes: u64) {}
 
     /// A number for `FileId::Temp` that no other statement uses while this one runs. No I/O.
     fn temp_file(&self) -> u64;

@@ -10,7 +10,7 @@ use super::probe::Matcher;
 use super::subquery::{self, Demand};
 use super::{
     Batch, ExecContext, SubqueryResults, aggregate, append, apply, distinct, filter, hash_join, index, limit,
-    lock_rows, nested_loop, project, recursive, scan, series, sort, values, window,
+    live, lock_rows, nested_loop, project, recursive, scan, series, sort, values, window,
 };
 use crate::expr::Expr;
 use crate::functions::{EvalContext, SequencePool};
@@ -145,7 +145,7 @@ impl Query {
 }
 
 async fn open(plan: &Arc<Plan>, context: ExecContext, cx: &Cx) -> Result<(BoxOperator, Arc<Shared>)> {
-    let memory = Memory::new(context.work_memory_bytes);
+    let memory = Memory::new(context.work_memory_bytes, context.environment.work_gauge());
     let sequences = Arc::new(SequencePool::of(context.environment.session_sequences()));
     let demands = subquery::demands(plan);
     let mut results: Vec<super::SubqueryResult> = Vec::new();
@@ -182,6 +182,7 @@ pub fn inputs(node: &PlanNode) -> Vec<&PlanNode> {
         | Op::TableScan { .. }
         | Op::IndexScan { .. }
         | Op::GenerateSeries { .. }
+        | Op::LiveScan { .. }
         | Op::Working { .. } => Vec::new(),
         Op::Recursive { anchor, step, .. } => vec![anchor, step],
         Op::Filter { input, .. }
@@ -253,6 +254,9 @@ fn assemble(node: &PlanNode, inputs: Vec<BoxOperator>, place: Place) -> Result<B
         Op::Values { rows } => Box::new(values::Values::new(rows.clone(), types(node), place)),
         Op::GenerateSeries { function, args, position } => {
             Box::new(series::Series::new(*function, args.clone(), *position, types(node), place)?)
+        }
+        Op::LiveScan { view, columns } => {
+            Box::new(live::LiveScan::new(view, columns.clone(), types(node), place))
         }
         Op::Filter { predicate, .. } => Box::new(filter::Filter::new(input()?, predicate.clone(), place)),
         Op::Project { exprs, .. } => Box::new(project::Project::new(input()?, exprs.clone(), place)),

@@ -117,6 +117,7 @@ impl SpillFile {
         if len > 0 {
             cx.write(FileId::Temp(self.file), self.written_bytes, data).await?;
             self.written_bytes += len;
+            self.environment.spilled(len);
         }
         Ok(())
     }

@@ -157,7 +157,11 @@ pub fn own_exprs(node: &PlanNode, f: &mut dyn FnMut(&Expr)) {
         }
         Op::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *f),
         Op::LockRows { recheck, .. } => recheck.iter().for_each(&mut *f),
-        Op::Distinct { .. } | Op::Append { .. } | Op::Recursive { .. } | Op::Working { .. } => {}
+        Op::Distinct { .. }
+        | Op::Append { .. }
+        | Op::Recursive { .. }
+        | Op::Working { .. }
+        | Op::LiveScan { .. } => {}
     }
 }
 

@@ -52,6 +52,20 @@ impl Planner {
         layout.iter().map(|id| Field { name: String::new(), ty: self.columns[*id].ty }).collect()
     }
 
+    /// An operator that gives the required ones of its columns.
+    fn emit_some(
+        &self,
+        columns: &[ColumnId],
+        required: &ColumnSet,
+        path: &Path,
+        op: impl FnOnce(Vec<usize>) -> Op,
+    ) -> Emitted {
+        let places: Vec<usize> =
+            (0..columns.len()).filter(|place| required.contains(columns[*place])).collect();
+        let layout: Vec<ColumnId> = places.iter().map(|place| columns[*place]).collect();
+        Emitted { node: node(op(places), self.fields(&layout), path), layout }
+    }
+
     /// The operator giving at least the required columns.
     fn emit(&self, path: &Path, required: &ColumnSet) -> Emitted {
         match &path.op {
@@ -63,6 +77,9 @@ impl Planner {
             PathOp::Series { function, args, column, position } => {
                 let op = Op::GenerateSeries { function: *function, args: args.clone(), position: *position };
                 Emitted { node: node(op, self.fields(&[*column]), path), layout: vec![*column] }
+            }
+            PathOp::Live { view, columns } => {
+                self.emit_some(columns, required, path, |columns| Op::LiveScan { view, columns })
             }
             PathOp::Filter { input, predicates } => {
                 let input = self.emit(input, &with(required, predicates));
@@ -117,11 +134,8 @@ impl Planner {
                 Emitted { node: node(op, self.fields(columns), path), layout: columns.clone() }
             }
             PathOp::Working { working, columns } => {
-                let places: Vec<usize> =
-                    (0..columns.len()).filter(|place| required.contains(columns[*place])).collect();
-                let layout: Vec<ColumnId> = places.iter().map(|place| columns[*place]).collect();
-                let op = Op::Working { working: *working, columns: places };
-                Emitted { node: node(op, self.fields(&layout), path), layout }
+                let working = *working;
+                self.emit_some(columns, required, path, |columns| Op::Working { working, columns })
             }
             PathOp::Lookup(lookup) => self.emit_lookup(lookup, path, required),
             PathOp::Aggregate { input, groups, aggregates, sorted } => {

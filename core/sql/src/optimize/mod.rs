@@ -10,6 +10,7 @@ mod disjunct;
 mod emit;
 mod hidden;
 mod join;
+mod nullness;
 mod paths;
 mod rules;
 mod simplify;

@@ -10,6 +10,7 @@ use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::plan::JoinKind;
 use crate::plan::logical::{ColumnId, LockRows, Logical, LogicalKey};
+use crate::system::LiveView;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ pub(super) enum PathOp {
         args: Vec<Expr>,
         column: ColumnId,
         position: u32,
+    },
+    Live {
+        view: &'static LiveView,
+        columns: Vec<ColumnId>,
     },
     Filter {
         input: Rc<Path>,
@@ -243,6 +248,11 @@ impl Planner {
                 vec![Rc::new(Path { op, rows: WORKING_ROWS, ..self.values_path(columns, &[]) })]
             }
             Logical::Values { columns, rows } => vec![Rc::new(self.values_path(columns, rows))],
+            Logical::Live { view, columns } => {
+                let op = PathOp::Live { view, columns: columns.clone() };
+                let total = view.row_estimate * cost::CPU_TUPLE;
+                vec![Rc::new(Path { op, rows: view.row_estimate, total, ..self.values_path(columns, &[]) })]
+            }
             Logical::Series { function, args, column, position } => {
                 vec![Rc::new(series_path(*function, args, *column, *position))]
             }
@@ -549,34 +559,6 @@ impl Planner {
             }));
         }
         paths
-    }
-
-    /// Whether a column is never NULL in the node's rows, as far as the table says and no outer join adds NULLs.
-    pub(super) fn is_not_null(&self, node: &Logical, id: ColumnId) -> bool {
-        match node {
-            Logical::Scan { table, columns } => columns
-                .iter()
-                .find(|it| it.1 == id)
-                .and_then(|(ordinal, _)| table.columns.get(*ordinal))
-                .is_some_and(|column| column.not_null),
-            Logical::Filter { input, .. }
-            | Logical::Extend { input, .. }
-            | Logical::Sort { input, .. }
-            | Logical::Window { input, .. }
-            | Logical::Limit { input, .. }
-            | Logical::Distinct { input, .. } => self.is_not_null(input, id),
-            Logical::Join { kind: JoinKind::Full, .. } => false,
-            Logical::Join { left, right, kind, .. } | Logical::Apply { left, right, kind, .. } => {
-                self.is_not_null(left, id) || *kind == JoinKind::Inner && self.is_not_null(right, id)
-            }
-            Logical::Values { .. }
-            | Logical::Series { .. }
-            | Logical::LockRows { .. }
-            | Logical::Working { .. }
-            | Logical::Recursive { .. }
-            | Logical::Aggregate { .. }
-            | Logical::Append { .. } => false,
-        }
     }
 
     fn limit_paths(

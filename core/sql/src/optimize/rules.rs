@@ -72,9 +72,11 @@ pub(super) fn push_down(node: Logical, predicates: Vec<Expr>) -> Logical {
             let (anchor, step) = (plain(*anchor), plain(*step));
             filter(Logical::Recursive { anchor, step, columns, working, distinct }, predicates)
         }
-        Logical::Scan { .. } | Logical::Values { .. } | Logical::Series { .. } | Logical::Working { .. } => {
-            filter(node, predicates)
-        }
+        Logical::Scan { .. }
+        | Logical::Values { .. }
+        | Logical::Series { .. }
+        | Logical::Live { .. }
+        | Logical::Working { .. } => filter(node, predicates),
     }
 }
 

@@ -344,6 +344,7 @@ impl<'a> Tables<'a> {
             }
             Logical::Values { .. }
             | Logical::Series { .. }
+            | Logical::Live { .. }
             | Logical::Working { .. }
             | Logical::Recursive { .. } => {}
             Logical::Filter { input, .. }

@@ -32,10 +32,12 @@ impl Parser<'_> {
             }
             return Ok(Statement::RenameIndex { name, if_exists, to: self.name()? });
         }
+        if self.accept("system")? {
+            return self.alter_system();
+        }
         let next = self.peek()?;
         let what = self.slice(next).to_ascii_uppercase();
-        let is_known =
-            keywords::is_object(&what.to_ascii_lowercase()) || ["SYSTEM", "LARGE"].contains(&what.as_str());
+        let is_known = keywords::is_object(&what.to_ascii_lowercase()) || what == "LARGE";
         if next.kind != Kind::Word || !is_known {
             return Err(self.unexpected(next));
         }

@@ -147,6 +147,11 @@ pub enum Statement {
         with_data: bool,
     },
     Checkpoint,
+    /// ALTER SYSTEM SET, RESET
+    AlterSystem {
+        name: Name,
+        value: SetValue,
+    },
     /// LOCK TABLE
     LockTable(LockTable),
 }

@@ -349,6 +349,18 @@ impl Parser<'_> {
         Ok(Statement::Set { name, value, local })
     }
 
+    /// What follows ALTER SYSTEM.
+    pub(super) fn alter_system(&mut self) -> Result<Statement> {
+        if self.accept("reset")? {
+            return Ok(Statement::AlterSystem { name: self.setting_name()?, value: SetValue::Default });
+        }
+        self.expect("set")?;
+        match self.set()? {
+            Statement::Set { name, value, local: false } => Ok(Statement::AlterSystem { name, value }),
+            _ => self.refuse("ALTER SYSTEM"),
+        }
+    }
+
     fn setting_name(&mut self) -> Result<Name> {
         if self.accept_all(&["time", "zone"])? {
             return Ok(Name { text: "timezone".to_owned(), at: 0 });

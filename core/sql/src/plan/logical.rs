@@ -6,6 +6,7 @@ use crate::catalog::Table;
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
 use crate::plan::{Field, JoinKind};
+use crate::system::LiveView;
 use crate::types::SqlType;
 use orrery_base::kv::{RowLock, Wait};
 use std::sync::Arc;
@@ -64,6 +65,13 @@ pub enum Logical {
         table: Arc<Table>,
         /// Ordinals ([`crate::plan::ROW_KEY`] too) with their ids.
         columns: Vec<(usize, ColumnId)>,
+    },
+    /// A relation of the running database: its rows are made when the statement runs.
+    Live {
+        /// Which.
+        view: &'static LiveView,
+        /// All its columns.
+        columns: Vec<ColumnId>,
     },
     /// A set-returning function.
     Series {
@@ -249,6 +257,7 @@ impl Logical {
             | Logical::Distinct { columns, .. }
             | Logical::Recursive { columns, .. }
             | Logical::Working { columns, .. }
+            | Logical::Live { columns, .. }
             | Logical::Append { columns, .. } => {
                 all.extend(columns);
             }

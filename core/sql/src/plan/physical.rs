@@ -4,6 +4,7 @@
 use crate::catalog::{ForeignKey, Table};
 use crate::expr::{AggregateCall, Expr, WindowCall};
 use crate::functions::sets::SetFunction;
+use crate::system::LiveView;
 use crate::types::SqlType;
 use orrery_base::TreeId;
 use orrery_base::kv::{RowLock, Wait};
@@ -108,6 +109,13 @@ pub enum Op {
         reverse: bool,
         /// All `columns` come from the entry itself: the row is not fetched.
         covering: bool,
+    },
+    /// A relation of the running database: its rows are made when the statement runs.
+    LiveScan {
+        /// Which.
+        view: &'static LiveView,
+        /// Its columns by ordinal.
+        columns: Vec<usize>,
     },
     /// A set-returning function; one output column.
     GenerateSeries {

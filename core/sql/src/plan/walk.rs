@@ -10,6 +10,7 @@ impl Logical {
             Logical::Values { .. }
             | Logical::Scan { .. }
             | Logical::Series { .. }
+            | Logical::Live { .. }
             | Logical::Working { .. } => Vec::new(),
             Logical::Filter { input, .. }
             | Logical::Extend { input, .. }
@@ -31,6 +32,7 @@ impl Logical {
             Logical::Values { .. }
             | Logical::Scan { .. }
             | Logical::Series { .. }
+            | Logical::Live { .. }
             | Logical::Working { .. } => Vec::new(),
             Logical::Filter { input, .. }
             | Logical::Extend { input, .. }
@@ -54,6 +56,7 @@ impl Logical {
             | Logical::Distinct { .. }
             | Logical::Recursive { .. }
             | Logical::Working { .. }
+            | Logical::Live { .. }
             | Logical::Append { .. } => Vec::new(),
             Logical::Values { rows, .. } => rows.iter().flatten().collect(),
             Logical::Series { args, .. } => args.iter().collect(),
@@ -79,6 +82,7 @@ impl Logical {
             | Logical::Distinct { .. }
             | Logical::Recursive { .. }
             | Logical::Working { .. }
+            | Logical::Live { .. }
             | Logical::Append { .. } => Vec::new(),
             Logical::Values { rows, .. } => rows.iter_mut().flatten().collect(),
             Logical::Series { args, .. } => args.iter_mut().collect(),

@@ -50,7 +50,8 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
             let names = oids::relations(catalog).into_iter();
             let own = names.map(|(number, name)| (number, visible_name(catalog, name)));
             let system = SYSTEM_RELATIONS.iter().map(|(number, name)| (*number, (*name).to_owned()));
-            gathered(&mut own.chain(system))
+            let live = oids::live().map(|(number, view)| (number, format!("{}.{}", view.schema, view.name)));
+            gathered(&mut own.chain(system).chain(live))
         }
         Lookup::Type => types::type_names(catalog),
         Lookup::Schema => {
@@ -59,6 +60,7 @@ pub fn lookup(catalog: &Catalog, what: Lookup) -> BTreeMap<i64, String> {
                 (oids::PG_CATALOG, "pg_catalog"),
                 (oids::PUBLIC, "public"),
                 (oids::INFORMATION_SCHEMA, "information_schema"),
+                (oids::LIVE, super::LIVE_SCHEMA),
             ];
             let system = system.into_iter().map(|(number, name)| (number, name.to_owned()));
             gathered(&mut own.chain(system))

@@ -8,6 +8,7 @@ mod comments;
 mod constraints;
 mod definitions;
 mod info;
+mod live;
 pub mod oids;
 mod relations;
 mod types;
@@ -16,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::datum::Datum;
 use crate::types::SqlType;
 pub use definitions::{COLUMNS, Lookup, PARTS, SYSTEM_RELATIONS, full_name, lookup};
+pub use live::{LIVE_SCHEMA, LIVE_VIEWS, Live, LiveView, live_view};
 use std::sync::Arc;
 pub use types::{format_type, type_oid};
 

@@ -12,6 +12,8 @@ pub const PG_CATALOG: i64 = 11;
 pub const PUBLIC: i64 = 2_200;
 /// `information_schema`
 pub const INFORMATION_SCHEMA: i64 = 13_000;
+/// `orrery`
+pub const LIVE: i64 = 13_003;
 /// The one role.
 pub const ROLE: i64 = 10;
 /// The access method of indexes.
@@ -52,6 +54,15 @@ pub fn check(table: &Table, number: usize) -> i64 {
 /// That of a table's foreign key.
 pub fn foreign_key(table: &Table, number: usize) -> i64 {
     (1 << 46) + i64::from(table.id.0) * 4_096 + number as i64
+}
+
+/// The relations of `orrery`, by number.
+pub fn live() -> impl Iterator<Item = (i64, &'static super::LiveView)> {
+    super::LIVE_VIEWS
+        .iter()
+        .filter(|it| it.schema == super::LIVE_SCHEMA)
+        .zip(LIVE + 1..)
+        .map(|it| (it.1, it.0))
 }
 
 /// The number of the schema that something of this stored name is in.

@@ -10,6 +10,7 @@ use crate::mem::Footprint;
 use crate::mem::merge::MergedRun;
 use crate::mem::sealed::SealedWrites;
 use crate::mem::view::Layer;
+use crate::observe::CheckpointReason;
 use crate::pages::{RunCursor, RunEntry};
 use crate::store::Store;
 use orrery_base::hash::checksum_chain;
@@ -329,7 +330,7 @@ impl Store {
         let is_over = |store: &Store| store.views.current().0.byte_count() > 4 * store.memtable_budget();
         while is_over(self) {
             probe!(self.world, "commit: waits for a checkpoint to make room");
-            self.checkpoint(cx).await?;
+            self.checkpoint_for(cx, CheckpointReason::Room).await?;
         }
         Ok(())
     }

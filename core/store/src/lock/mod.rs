@@ -16,6 +16,7 @@
 //! Waiting is by `Waker` alone. Which locks a transaction holds is its own list ([`held`]).
 
 pub mod held;
+pub mod list;
 mod private;
 mod queue;
 pub mod session;
@@ -23,6 +24,7 @@ pub mod session;
 use crate::mem::key_hash;
 use orrery_base::kv::{AdvisoryKey, RowLock, TableLock};
 use orrery_base::task::lock;
+use orrery_base::time::Micros;
 use orrery_base::{Error, Result, SqlState, TreeId, TxnId, World, plant, probe};
 use private::Privacy;
 use queue::{Contended, Fat};
@@ -102,7 +104,7 @@ pub fn table_mode(mode: TableLock) -> u8 {
 }
 
 /// Who asks for a lock, and may wait for it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asker {
     /// Who will hold it.
     pub owner: TxnId,
@@ -110,6 +112,10 @@ pub struct Asker {
     pub txn: TxnId,
     /// Who else waits with it: the session it belongs to, if that holds locks of its own.
     pub session: Option<TxnId>,
+    /// Which row it asks for, by table and key: for people who look at the locks.
+    pub row: Option<(TreeId, Vec<u8>)>,
+    /// When it began to ask.
+    pub since: Micros,
 }
 
 /// The answer to a request that does not wait.
@@ -221,7 +227,7 @@ impl LockTable {
     /// Takes a lock or joins its queue. Errors: 40P01 when waiting would close a cycle whose youngest member is `txn`.
     pub fn enqueue(&self, id: LockId, asker: Asker, mode: u8) -> Result<Result<Attempt, Arc<WaitSlot>>> {
         let _request = self.request();
-        let Asker { owner, txn, .. } = asker;
+        let (owner, txn) = (asker.owner, asker.txn);
         let attempt = self.attempt(id, owner, mode)?;
         if attempt != Attempt::Conflict {
             return Ok(Ok(attempt));

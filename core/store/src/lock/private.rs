@@ -66,6 +66,14 @@ impl Privacy {
         self.users.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Some of the private list, from row `first` on, and whose it is; `None` behind its end.
+    pub(super) fn rows(&self, first: usize, count: usize) -> Option<(TxnId, Vec<HeldRow>)> {
+        let slot = lock(&self.slot);
+        let list = lock(&slot.as_ref()?.0);
+        let rows: Vec<HeldRow> = list.rows.iter().skip(first).take(count).copied().collect();
+        (!rows.is_empty()).then_some((list.txn, rows))
+    }
+
     /// How many locks are in the private list.
     pub(super) fn row_count(&self) -> usize {
         lock(&self.slot).as_ref().map_or(0, |list| lock(&list.0).rows.len())

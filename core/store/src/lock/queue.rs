@@ -1,8 +1,10 @@
 //! Contended locks: holders, fair queues, and the wait-for graph, all under one mutex, so that a cycle is seen whole.
 
+use super::list::{self, LockInfo};
 use super::{Asker, Attempt, LockId, Modes};
 use orrery_base::task::lock;
-use orrery_base::{TxnId, World, probe};
+use orrery_base::time::Micros;
+use orrery_base::{TreeId, TxnId, World, probe};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -43,12 +45,16 @@ impl WaitSlot {
     }
 }
 
-struct Waiter {
+pub(super) struct Waiter {
     /// Who will hold the lock.
     txn: TxnId,
     /// The transaction that waits.
-    waits: TxnId,
-    mode: u8,
+    pub(super) waits: TxnId,
+    pub(super) mode: u8,
+    /// Of a row: its table and key.
+    pub(super) row: Option<(TreeId, Vec<u8>)>,
+    /// Since when.
+    pub(super) since: Micros,
     slot: Arc<WaitSlot>,
 }
 
@@ -66,6 +72,14 @@ impl Fat {
 
     pub(super) fn modes_of(&self, txn: TxnId) -> Modes {
         self.holders.iter().find(|it| it.0 == txn).map_or(0, |it| it.1)
+    }
+
+    pub(super) fn holders(&self) -> &[(TxnId, Modes)] {
+        &self.holders
+    }
+
+    pub(super) fn waiters(&self) -> impl Iterator<Item = &Waiter> {
+        self.queue.iter()
     }
 
     fn set_modes(&mut self, txn: TxnId, modes: Modes) {
@@ -141,6 +155,11 @@ impl Contended {
         self.locks.entry(id).or_default()
     }
 
+    /// All of them, in the order of their names.
+    pub(super) fn list(&self) -> Vec<LockInfo> {
+        self.locks.iter().flat_map(|(id, fat)| list::of_fat(*id, fat)).collect()
+    }
+
     /// How many transactions wait.
     pub(super) fn waiting_count(&self) -> usize {
         self.waiting.len()
@@ -159,9 +178,9 @@ impl Contended {
     /// Joins the queue: at its head (behind others like it) when a weaker mode is held already.
     pub(super) fn enqueue(&mut self, id: LockId, asker: Asker, mode: u8) -> Arc<WaitSlot> {
         let slot = Arc::new(WaitSlot(Mutex::new((WaitOutcome::Waiting, None))));
-        let Asker { owner, txn, session } = asker;
+        let Asker { owner, txn, session, row, since } = asker;
         let fat = self.fat(id);
-        let waiter = Waiter { txn: owner, waits: txn, mode, slot: slot.clone() };
+        let waiter = Waiter { txn: owner, waits: txn, mode, row, since, slot: slot.clone() };
         if fat.modes_of(owner) != 0 {
             let behind = fat.queue.iter().take_while(|it| fat.modes_of(it.txn) != 0).count();
             fat.queue.insert(behind, waiter);
@@ -239,7 +258,7 @@ impl Contended {
         for (id, slot) in self.waiting.get(&txn).into_iter().flatten() {
             let Some(fat) = self.locks.get(id) else { continue };
             let Some(place) = fat.queue.iter().position(|it| Arc::ptr_eq(&it.slot, slot)) else { continue };
-            let Waiter { txn: owner, mode, .. } = fat.queue[place];
+            let &Waiter { txn: owner, mode, .. } = &fat.queue[place];
             let conflicts = id.conflicts(mode);
             let holders = fat.holders.iter().filter(|it| it.1 & conflicts != 0 && it.0 != owner);
             // Who holds a weaker mode already passes those that wait.
@@ -307,7 +326,7 @@ mod tests {
     }
 
     fn asker(txn: u64) -> Asker {
-        Asker { owner: TxnId(txn), txn: TxnId(txn), session: None }
+        Asker { owner: TxnId(txn), txn: TxnId(txn), session: None, row: None, since: 0 }
     }
 
     fn wait(table: &LockTable, id: LockId, txn: u64, mode: RowLock) -> Arc<WaitSlot> {
@@ -399,10 +418,10 @@ mod tests {
         assert_eq!(table.attempt(advisory, session, 1).expect("room"), Attempt::Granted(0));
         // The session's transaction 10 waits for a row of 11, which waits for the session.
         take(&table, ROW, 11, Update);
-        let of_session = Asker { owner: TxnId(10), txn: TxnId(10), session: Some(session) };
+        let of_session = Asker { session: Some(session), ..asker(10) };
         let older =
             table.enqueue(ROW, of_session, row_mode(Share)).expect("no cycle yet").expect_err("a wait");
-        let asks = Asker { owner: other, txn: TxnId(11), session: Some(other) };
+        let asks = Asker { owner: other, session: Some(other), ..asker(11) };
         assert_eq!(
             table.enqueue(advisory, asks, 0).err().expect("a cycle").code(),
             SqlState::DEADLOCK_DETECTED
@@ -411,7 +430,7 @@ mod tests {
         assert!(matches!(older.outcome(), WaitOutcome::Granted(_)));
         assert!(lock(&table.contended).is_quiet());
         // Nobody waits any more, so the session may be waited for.
-        let asks = Asker { owner: other, txn: TxnId(12), session: None };
+        let asks = Asker { owner: other, ..asker(12) };
         assert!(table.enqueue(advisory, asks, 0).expect("no cycle").is_err());
         table.exchange(advisory, session, 0b10, 0);
         assert_eq!(table.attempt(advisory, other, 0).expect("room"), Attempt::Held);

@@ -5,6 +5,8 @@
 //! write's number. So statement visibility and rollback to a savepoint work as in memory: a version counts when its number is below a
 //! limit and it was not undone.
 
+pub mod tiers;
+
 use super::filter::Filter;
 use super::frozen::FrozenWrites;
 use super::{Footprint, key_hash};
@@ -62,6 +64,11 @@ pub struct Piece {
     pub marks: (u32, u32),
     /// What it will take in the trees, about.
     pub footprint: Footprint,
+    /// How often its writes were merged ([`tiers`]).
+    tier: u32,
+    key_count: usize,
+    /// Bytes of a key's versions, at most.
+    value_bytes_max: u64,
 }
 
 impl Piece {
@@ -83,7 +90,9 @@ impl Piece {
         let mut run = FrozenRun::new(frozen.clone());
         let trees = pages.spill(cx, &mut run).await?;
         let (marks, footprint) = (frozen.marks(), frozen.footprint());
-        Ok(Piece { trees, filter, spans: frozen.spans(), marks, footprint })
+        let (key_count, value_bytes_max) = (frozen.key_count(), run.value_bytes_max);
+        let spans = frozen.spans();
+        Ok(Piece { trees, filter, spans, marks, footprint, tier: 0, key_count, value_bytes_max })
     }
 
     /// How its trees are read.
@@ -142,12 +151,13 @@ struct FrozenRun {
     tree: usize,
     index: usize,
     value: Vec<u8>,
+    value_bytes_max: u64,
 }
 
 impl FrozenRun {
     fn new(frozen: Arc<FrozenWrites>) -> Self {
         let trees = frozen.trees().collect();
-        let mut run = FrozenRun { frozen, trees, tree: 0, index: 0, value: Vec::new() };
+        let mut run = FrozenRun { frozen, trees, tree: 0, index: 0, value: Vec::new(), value_bytes_max: 0 };
         run.settle();
         run
     }
@@ -159,6 +169,7 @@ impl FrozenRun {
             if frozen.each_version(tree, *index, &mut |number, version| {
                 encode_version(value, Timestamp(u64::from(number)), version);
             }) {
+                self.value_bytes_max = self.value_bytes_max.max(self.value.len() as u64);
                 return;
             }
             (self.tree, self.index) = (self.tree + 1, 0);

@@ -9,6 +9,8 @@
 //!
 //! A set that grows too large for memory is frozen and leaves it as a piece ([`super::spill`]), and the set goes on empty over its pieces (I7).
 
+mod counted;
+
 use super::arena::{Arena, ArenaAt};
 use super::frozen::FrozenWrites;
 use super::index_key::{Headed, IndexKey, Wanted, as_dyn, head_of, wanted_bounds};
@@ -16,6 +18,7 @@ use super::key_table::KeyTable;
 use super::sealed::{SealedTree, SealedWrites};
 use super::spill::{Piece, Undone};
 use super::{Footprint, KeyBounds};
+use counted::Counted;
 use orrery_base::TreeId;
 use orrery_base::hash::hash64;
 use orrery_base::limits::INLINE_VALUE_BYTES_MAX;
@@ -68,6 +71,8 @@ pub struct WriteSet {
     pieces: Vec<Arc<Piece>>,
     /// Which of these two do not count.
     undone: Undone,
+    /// What of `byte_count` is counted with all others'.
+    counted: Counted,
 }
 
 /// What a write set says of a key.
@@ -295,6 +300,11 @@ impl WriteSet {
         (&self.pieces, &self.undone)
     }
 
+    /// The pieces, to be merged.
+    pub fn pieces_mut(&mut self) -> &mut Vec<Arc<Piece>> {
+        &mut self.pieces
+    }
+
     /// Makes the writes so far ready to be written out, unless others are under way already; `None`: there are none.
     pub fn freeze(&mut self) -> Option<Arc<FrozenWrites>> {
         if self.frozen.is_none() && !self.is_memory_empty() {
@@ -334,22 +344,6 @@ impl WriteSet {
         }
     }
 
-    fn count_bytes(&mut self) {
-        let memory: usize = self.trees.values().map(TreeWrites::byte_count).sum();
-        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.byte_count());
-        self.byte_count = memory + frozen;
-    }
-
-    /// Bytes of memory that the pieces take.
-    pub fn piece_bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.byte_count()).sum()
-    }
-
-    /// Bytes of memory taken by what is not in pieces, about.
-    pub fn byte_count(&self) -> usize {
-        self.byte_count
-    }
-
     /// Adds a write; `None` deletes.
     #[inline]
     pub fn write(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>, sequence: u32) {
@@ -358,6 +352,7 @@ impl WriteSet {
         writes.write(key, value, sequence);
         // The index may have shrunk, when it was sorted.
         self.byte_count = self.byte_count + writes.byte_count() - before;
+        self.counted.set(self.byte_count);
         if let Some(value) = value.filter(|value| value.len() > INLINE_VALUE_BYTES_MAX) {
             self.long.long_bytes += value.len() as u64;
             self.long.long_count += 1;

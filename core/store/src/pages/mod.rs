@@ -24,6 +24,8 @@ mod merge;
 mod open;
 mod page;
 mod pool;
+mod salvage;
+mod shape;
 mod spill;
 mod superblock;
 mod tree;
@@ -36,6 +38,8 @@ pub(crate) use history::{
 };
 pub use leaf::LeafValue;
 pub use pool::{Pin, Reader};
+pub use salvage::{FileSalvage, Loss, TakeRow, TreeSalvage};
+pub use shape::TreeShape;
 pub use spill::SpilledTrees;
 pub use tree::TreeVersion;
 
@@ -244,6 +248,8 @@ pub struct PoolStats {
     pub budget_bytes: u64,
     /// Pages in memory.
     pub used_bytes: u64,
+    /// The most there ever were.
+    pub peak_bytes: u64,
     /// Their number.
     pub page_count: u64,
     /// Pages loaded from the disk so far.
@@ -436,6 +442,12 @@ impl PageStore {
     /// A tree's figures.
     pub fn tree_stats(&self, version: &TreeVersion, tree: TreeId) -> TreeStats {
         tree::stats(version, tree, self.unit_bytes)
+    }
+
+    /// What a tree is made of, from reading all of its pages but long values'. Reads from the disk, past the pool. Errors: XX001,
+    /// disk errors, 57014.
+    pub async fn tree_shape(&self, cx: &Cx, version: &TreeVersion, tree: TreeId) -> Result<TreeShape> {
+        shape::shape(self, cx, version, tree).await
     }
 
     /// Merges a run into the trees and makes it durable: pages, sync, superblock copies, sync, publish.

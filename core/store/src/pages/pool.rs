@@ -123,6 +123,7 @@ struct Queues {
     recent: VecDeque<(u64, u64)>,
     small_bytes: u64,
     used_bytes: u64,
+    peak_bytes: u64,
     page_count: u64,
     load_count: u64,
     evicted_count: u64,
@@ -286,6 +287,7 @@ impl Pool {
             queues.small_bytes += bytes;
         }
         queues.used_bytes += bytes;
+        queues.peak_bytes = queues.peak_bytes.max(queues.used_bytes);
         queues.page_count += 1;
         let (chunk, index) = place(ptr.page_no.0);
         let entries = self.chunks[chunk].get_or_init(|| {
@@ -319,6 +321,7 @@ impl Pool {
         PoolStats {
             budget_bytes: self.budget_bytes.load(Ordering::Relaxed),
             used_bytes: queues.used_bytes,
+            peak_bytes: queues.peak_bytes,
             page_count: queues.page_count,
             load_count: queues.load_count,
             evicted_count: queues.evicted_count,

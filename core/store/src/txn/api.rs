@@ -174,7 +174,7 @@ impl Transaction for Txn {
             if self.covers(tree)? {
                 return Ok(true);
             }
-            self.acquire(cx, LockId::of_row(tree, key), row_mode(mode), wait).await
+            self.acquire(cx, LockId::of_row(tree, key), Some((tree, key)), row_mode(mode), wait).await
         })
     }
 
@@ -192,7 +192,7 @@ impl Transaction for Txn {
         mode: TableLock,
         wait: Wait,
     ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.acquire(cx, LockId::Table(table), table_mode(mode), wait))
+        Box::pin(self.acquire(cx, LockId::Table(table), None, table_mode(mode), wait))
     }
 }
 
@@ -241,6 +241,7 @@ impl Txn {
             .with_hint("commit more often, or raise the store's memory"));
         }
         writes.write(tree, key, value, self.mark.load(Ordering::Relaxed));
+        writes.count_in(&self.store.gauges.write_sets);
         drop(writes);
         self.has_writes.store(true, Ordering::Release);
         Ok(())
@@ -287,7 +288,14 @@ impl Txn {
         }
     }
 
-    async fn acquire(&self, cx: &Cx, id: LockId, mode: u8, wait: Wait) -> Result<bool> {
+    async fn acquire(
+        &self,
+        cx: &Cx,
+        id: LockId,
+        row: Option<(TreeId, &[u8])>,
+        mode: u8,
+        wait: Wait,
+    ) -> Result<bool> {
         if self.attempt(id, mode)? {
             return Ok(true);
         }
@@ -296,7 +304,7 @@ impl Txn {
             Wait::Skip => return Ok(false),
             Wait::Block => {}
         }
-        let slot = match self.store.locks.enqueue(id, self.asker(self.id), mode)? {
+        let slot = match self.store.locks.enqueue(id, self.asker(cx, self.id, row), mode)? {
             Ok(attempt) => {
                 if let Attempt::Granted(before) = attempt {
                     self.note_lock(id, mode, before);
@@ -308,8 +316,10 @@ impl Txn {
         self.wait(cx, LockWait::new(self, id, Hold::Own(mode), slot)).await
     }
 
-    fn asker(&self, owner: TxnId) -> Asker {
-        Asker { owner, txn: self.id, session: self.session.get().map(|session| session.owner()) }
+    fn asker(&self, cx: &Cx, owner: TxnId, row: Option<(TreeId, &[u8])>) -> Asker {
+        let session = self.session.get().map(|session| session.owner());
+        let row = row.map(|(tree, key)| (tree, key.to_vec()));
+        Asker { owner, txn: self.id, session, row, since: cx.now() }
     }
 
     /// Takes an advisory lock in the session's name, for the session or for this transaction. `Ok(false)` only under
@@ -334,7 +344,7 @@ impl Txn {
         }
         let id = LockId::Advisory(key);
         let hold = Hold::Session(session, key, mode, scope);
-        match self.store.locks.enqueue(id, self.asker(session.owner()), mode as u8)? {
+        match self.store.locks.enqueue(id, self.asker(cx, session.owner(), None), mode as u8)? {
             Ok(_) => {
                 self.hold(hold, id, 0);
                 Ok(true)

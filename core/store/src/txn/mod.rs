@@ -13,7 +13,7 @@ use crate::commit::conflict::ReadSet;
 use crate::commit::prepare::Prepared;
 use crate::lock::held::HeldLocks;
 use crate::lock::session::SessionLocks;
-use crate::mem::spill::Piece;
+use crate::mem::spill::{Piece, tiers};
 use crate::mem::view::{Snapshot, View};
 use crate::mem::write_set::WriteSet;
 use crate::options::{Durability, TxnOptions};
@@ -248,8 +248,32 @@ impl Txn {
                     return Err(error);
                 }
             }
+            drop(frozen);
+            self.merge_pieces(cx).await?;
             Ok(true)
         })
+    }
+
+    /// Merges pieces that have become many. Errors: as [`Txn::spill`], but for a full disk: then they stay as they are.
+    async fn merge_pieces(&self, cx: &Cx) -> Result<()> {
+        let count = self.store.options.piece_count_max();
+        loop {
+            let pieces = tiers::to_be_merged(lock(&self.writes).pieces().0, count);
+            let Some(pieces) = pieces else { return Ok(()) };
+            let merged_bytes: usize = pieces.iter().map(|piece| piece.byte_count()).sum();
+            let other_bytes = lock(&self.writes).piece_bytes().saturating_sub(merged_bytes);
+            let filter_bytes_max = self.store.piece_filter_bytes_max(other_bytes);
+            let reserved = self.store.reserve_for_spill(cx, Piece::footprint_of(&pieces)).await;
+            let merged = match reserved {
+                Ok(()) => Piece::merge(&self.store.pages, cx, &pieces, filter_bytes_max).await,
+                Err(error) => Err(error),
+            };
+            match merged {
+                Ok(merged) => tiers::replace(lock(&self.writes).pieces_mut(), &pieces, merged),
+                Err(error) if error.code() == SqlState::DISK_FULL => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Rolls back. No effect on a transaction that has ended or is past its point of no return.
