@@ -47,6 +47,16 @@ impl Arena {
         self.ends.push(self.bytes.len());
     }
 
+    fn push_key(&mut self, row: &RowRef<'_>) {
+        row.key_into(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
     fn get(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.bytes[start..self.ends[index]]
@@ -61,24 +71,26 @@ impl Arena {
     }
 }
 
-/// Collects index entries: their keys and values.
-#[derive(Default)]
-struct EntrySink {
-    keys: Arena,
-    values: Arena,
+/// Collects rows, or entries of an index: their values, and if they are asked for, their keys.
+struct EntrySink<'a> {
+    keys: Option<&'a mut Arena>,
+    values: &'a mut Arena,
     limit: usize,
 }
 
-impl RowSink for EntrySink {
+impl RowSink for EntrySink<'_> {
     fn rows(&mut self, rows: &[RowRef<'_>]) -> Result<Flow> {
-        let mut key = Vec::new();
         for row in rows {
-            key.clear();
-            row.key_into(&mut key);
-            self.keys.push(&key);
+            if let Some(keys) = &mut self.keys {
+                keys.push_key(row);
+            }
             self.values.push(row.value);
         }
-        Ok(if self.keys.len() >= self.limit { Flow::Full } else { Flow::More })
+        Ok(if self.values.len() >= self.limit { Flow::Full } else { Flow::More })
+    }
+
+    fn wants_keys(&self) -> bool {
+        self.keys.is_some()
     }
 }
 
@@ -90,11 +102,14 @@ impl RowSink for First {
         self.0 |= !rows.is_empty();
         Ok(if self.0 { Flow::Full } else { Flow::More })
     }
+
+    fn wants_keys(&self) -> bool {
+        false
+    }
 }
 
 /// Fetches rows by primary key, in order. Errors: XX002 when an entry has no row.
-async fn fetch(cx: &Cx, context: &ExecContext, table: &Table, keys: &Arena) -> Result<Arena> {
-    let mut rows = Arena::default();
+async fn fetch(cx: &Cx, context: &ExecContext, table: &Table, keys: &Arena, rows: &mut Arena) -> Result<()> {
     for index in 0..keys.len() {
         let found =
             get(cx, context, table.tree, keys.get(index), ReadMode::Snapshot, &mut |row| rows.push(row))
@@ -105,7 +120,7 @@ async fn fetch(cx: &Cx, context: &ExecContext, table: &Table, keys: &Arena) -> R
         }
         cx.charge(128).await?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Rows in the order of a secondary index.
@@ -172,21 +187,19 @@ impl IndexScan {
     }
 
     /// A batch from the entries alone.
-    fn covered(&self, entries: &EntrySink) -> Result<Batch> {
+    fn covered(&self, keys: &Arena, row_keys: &Arena) -> Result<Batch> {
         let index = &self.table.indexes[self.index];
         let mut builders: Vec<_> = self
             .columns
             .iter()
             .map(|&ordinal| ColumnBuilder::new(column_type(&self.table, ordinal), 64))
             .collect();
-        for entry in 0..entries.keys.len() {
-            let mut reader = KeyReader::new(entries.keys.get(entry));
-            let last = self
-                .columns
-                .iter()
-                .filter_map(|&ordinal| index.columns.iter().position(|column| column.ordinal == ordinal));
-            let last = last.max().map_or(0, |last| last + 1);
-            let mut values = Vec::with_capacity(last);
+        let place = |ordinal: usize| index.columns.iter().position(|column| column.ordinal == ordinal);
+        let last = self.columns.iter().filter_map(|&ordinal| place(ordinal)).max().map_or(0, |last| last + 1);
+        let mut values = Vec::with_capacity(last);
+        for entry in 0..keys.len() {
+            let mut reader = KeyReader::new(keys.get(entry));
+            values.clear();
             for column in &index.columns[..last] {
                 let ty = self.table.columns[column.ordinal].ty;
                 if !encode::is_invertible(ty) {
@@ -198,15 +211,14 @@ impl IndexScan {
             }
             for (&ordinal, builder) in self.columns.iter().zip(&mut builders) {
                 if ordinal == ROW_KEY {
-                    builder.push_bytes(entries.values.get(entry))?;
+                    builder.push_bytes(row_keys.get(entry))?;
                     continue;
                 }
-                let at = index.columns.iter().position(|column| column.ordinal == ordinal);
-                builder.push(&values[at.expect("checked when the scan was made")])?;
+                builder.push(&values[place(ordinal).expect("checked when the scan was made")])?;
             }
         }
         let columns = builders.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
-        let batch = Batch { columns, row_count: entries.keys.len() };
+        let batch = Batch { columns, row_count: keys.len() };
         let Some(filter) = &self.filter else { return Ok(batch) };
         let mask = eval::filter_mask(filter, &batch.columns, batch.row_count, &self.shared.eval())?;
         filter_batch(batch, &mask)
@@ -228,22 +240,25 @@ impl Operator for IndexScan {
                 self.done = self.scan.is_none();
             }
             while !self.done {
-                let mut entries = EntrySink { limit: self.run, ..EntrySink::default() };
+                let (mut keys, mut row_keys) = (Arena::default(), Arena::default());
+                let is_covered = self.is_covered();
+                let keys_wanted = is_covered.then_some(&mut keys);
+                let mut entries = EntrySink { keys: keys_wanted, values: &mut row_keys, limit: self.run };
                 self.run = (self.run * 4).min(BATCH_ROW_COUNT);
                 let Some(scan) = self.scan.as_mut() else { break };
                 self.done = !scan.next_batch(cx, &mut entries).await?;
-                if self.is_covered() {
-                    let batch = self.covered(&entries)?;
+                if is_covered {
+                    let batch = self.covered(&keys, &row_keys)?;
                     if batch.row_count > 0 {
                         return Ok(Some(batch));
                     }
                     continue;
                 }
-                let rows = fetch(cx, &self.shared.context, &self.table, &entries.values).await?;
-                let keys = &entries.values;
+                let mut rows = Arena::default();
+                fetch(cx, &self.shared.context, &self.table, &row_keys, &mut rows).await?;
                 self.decoder.push(
                     &rows.all(),
-                    &|row, key| key.extend_from_slice(keys.get(row)),
+                    &|row, key| key.extend_from_slice(row_keys.get(row)),
                     &self.shared.eval(),
                 )?;
                 if self.decoder.row_count() > 0 {
@@ -267,6 +282,32 @@ pub struct IndexJoin {
     residual: Option<Expr>,
     ready: VecDeque<Batch>,
     counters: Option<Arc<Counters>>,
+    tree: TreeId,
+    /// Types and directions of the columns of the tree's keys.
+    key_columns: Vec<(SqlType, bool)>,
+    /// Scratch: what the entries of one outer row point to.
+    entries: Arena,
+    pending: Option<Pending>,
+}
+
+/// Outer rows, some of them not looked up yet: what is found for one batch of them may not fit into memory.
+struct Pending {
+    outer: Batch,
+    prefixes: Vec<Option<Vec<u8>>>,
+    matched: Vec<bool>,
+    /// The first that is not done.
+    row: usize,
+    /// The rest of its matches, and how many came.
+    scan: Option<Box<dyn Scan>>,
+    found_count: usize,
+}
+
+/// Inner rows, their keys, and the outer rows they were found for.
+#[derive(Default)]
+struct Found {
+    keys: Arena,
+    rows: Arena,
+    owners: Vec<u32>,
 }
 
 impl IndexJoin {
@@ -283,24 +324,37 @@ impl IndexJoin {
         counters: Option<Arc<Counters>>,
     ) -> Self {
         let Fetcher { table, columns } = inner;
-        let shared = shared.clone();
-        let ready = VecDeque::new();
-        IndexJoin { shared, outer, table, columns, index, keys, kind, residual, ready, counters }
+        let (tree, key_columns) = match index {
+            None => (table.tree, encode::primary_key_columns(&table)),
+            Some(index) => (table.indexes[index].tree, encode::index_columns(&table, &table.indexes[index])),
+        };
+        let (shared, ready, entries) = (shared.clone(), VecDeque::new(), Arena::default());
+        IndexJoin {
+            shared,
+            outer,
+            table,
+            columns,
+            index,
+            keys,
+            kind,
+            residual,
+            ready,
+            counters,
+            tree,
+            key_columns,
+            entries,
+            pending: None,
+        }
     }
 
-    fn tree(&self) -> (TreeId, Vec<(SqlType, bool)>) {
-        match self.index {
-            None => (self.table.tree, encode::primary_key_columns(&self.table)),
-            Some(index) => {
-                let index = &self.table.indexes[index];
-                (index.tree, encode::index_columns(&self.table, index))
-            }
-        }
+    /// Whether a prefix is the key of one row.
+    fn is_row_key(&self) -> bool {
+        self.index.is_none() && self.keys.len() == self.key_columns.len()
     }
 
     /// The key prefix of each outer row; `None` where a key is NULL.
     fn prefixes(&self, batch: &Batch) -> Result<Vec<Option<Vec<u8>>>> {
-        let (_, key_columns) = self.tree();
+        let key_columns = &self.key_columns;
         let context = self.shared.eval();
         let mut values = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
@@ -323,59 +377,77 @@ impl IndexJoin {
         Ok(prefixes)
     }
 
-    /// The inner rows (key and value) of one prefix.
-    async fn matches(&mut self, cx: &Cx, prefix: &[u8], keys: &mut Arena, rows: &mut Arena) -> Result<()> {
-        let (tree, key_columns) = self.tree();
-        let shared = self.shared.clone();
-        let context = &shared.context;
-        if self.index.is_none() && self.keys.len() == key_columns.len() {
-            let found = get(cx, context, tree, prefix, ReadMode::Snapshot, &mut |row| rows.push(row)).await?;
-            if matches!(found, Lookup::Found { .. }) {
-                keys.push(prefix);
-            }
-            return cx.charge(128).await;
-        }
-        let mut scan = context.txn.scan(tree, KeyRange::prefix(prefix), ReadMode::Snapshot, false)?;
-        let mut more = true;
-        while more {
-            let mut entries = EntrySink { limit: BATCH_ROW_COUNT, ..EntrySink::default() };
-            more = scan.next_batch(cx, &mut entries).await?;
-            if self.index.is_none() {
-                for entry in 0..entries.keys.len() {
-                    keys.push(entries.keys.get(entry));
-                    rows.push(entries.values.get(entry));
+    /// Adds inner rows (key and value) of the first outer row that is not done; goes on to the next when there are no more.
+    async fn look_up(&mut self, cx: &Cx, pending: &mut Pending, found: &mut Found) -> Result<()> {
+        let context = &self.shared.context;
+        let before = found.rows.len();
+        if let Some(prefix) = &pending.prefixes[pending.row] {
+            let Found { keys, rows, .. } = found;
+            if self.is_row_key() {
+                let mut take = |row: &[u8]| rows.push(row);
+                let answer = get(cx, context, self.tree, prefix, ReadMode::Snapshot, &mut take).await?;
+                if matches!(answer, Lookup::Found { .. }) {
+                    keys.push(prefix);
                 }
-                continue;
+            } else {
+                let mut scan = match pending.scan.take() {
+                    Some(scan) => scan,
+                    None => {
+                        context.txn.scan(self.tree, KeyRange::prefix(prefix), ReadMode::Snapshot, false)?
+                    }
+                };
+                let has_more = if self.index.is_none() {
+                    let mut sink = EntrySink { keys: Some(keys), values: rows, limit: BATCH_ROW_COUNT };
+                    scan.next_batch(cx, &mut sink).await?
+                } else {
+                    self.entries.clear();
+                    let limit = BATCH_ROW_COUNT;
+                    let mut sink = EntrySink { keys: None, values: &mut self.entries, limit };
+                    let has_more = scan.next_batch(cx, &mut sink).await?;
+                    fetch(cx, context, &self.table, &self.entries, rows).await?;
+                    (0..self.entries.len()).for_each(|entry| keys.push(self.entries.get(entry)));
+                    has_more
+                };
+                pending.scan = has_more.then_some(scan);
             }
-            let fetched = fetch(cx, context, &self.table, &entries.values).await?;
-            for entry in 0..fetched.len() {
-                keys.push(entries.values.get(entry));
-                rows.push(fetched.get(entry));
+            cx.charge(128).await?;
+            found.owners.resize(found.rows.len(), pending.row as u32);
+            pending.found_count += found.rows.len() - before;
+            if let Some(counters) = self.counters.as_ref().filter(|_| pending.scan.is_none()) {
+                counters.looked_up(std::mem::take(&mut pending.found_count));
             }
         }
-        cx.charge(128).await
+        pending.row += usize::from(pending.scan.is_none());
+        Ok(())
     }
 
     /// Whether a prefix has an inner row; which is not read.
     async fn exists(&mut self, cx: &Cx, prefix: &[u8]) -> Result<bool> {
-        let (tree, key_columns) = self.tree();
         let context = &self.shared.context;
         cx.charge(128).await?;
-        if self.index.is_none() && self.keys.len() == key_columns.len() {
-            let found = get(cx, context, tree, prefix, ReadMode::Snapshot, &mut |_| {}).await?;
+        if self.is_row_key() {
+            let found = get(cx, context, self.tree, prefix, ReadMode::Snapshot, &mut |_| {}).await?;
             return Ok(matches!(found, Lookup::Found { .. }));
         }
-        let mut scan = context.txn.scan(tree, KeyRange::prefix(prefix), ReadMode::Snapshot, false)?;
+        let mut scan = context.txn.scan(self.tree, KeyRange::prefix(prefix), ReadMode::Snapshot, false)?;
         let mut first = First(false);
         while !first.0 && scan.next_batch(cx, &mut first).await? {}
         Ok(first.0)
     }
 
-    async fn join(&mut self, cx: &Cx, outer: Batch) -> Result<()> {
+    /// Begins with the next outer rows. `false`: there are none.
+    async fn begin(&mut self, cx: &Cx) -> Result<bool> {
+        let Some(outer) = self.outer.next(cx).await? else { return Ok(false) };
         let prefixes = self.prefixes(&outer)?;
-        let mut matched = vec![false; outer.row_count];
+        let matched = vec![false; outer.row_count];
+        self.pending = Some(Pending { outer, prefixes, matched, row: 0, scan: None, found_count: 0 });
+        Ok(true)
+    }
+
+    /// Looks up until there is a batch of inner rows, or all outer rows are done.
+    async fn join(&mut self, cx: &Cx, mut pending: Pending) -> Result<()> {
         if self.residual.is_none() && matches!(self.kind, JoinKind::Semi | JoinKind::Anti) {
-            for (matched, prefix) in matched.iter_mut().zip(&prefixes) {
+            for (matched, prefix) in pending.matched.iter_mut().zip(&pending.prefixes) {
                 if let Some(prefix) = prefix {
                     *matched = self.exists(cx, prefix).await?;
                     if let Some(counters) = &self.counters {
@@ -383,44 +455,30 @@ impl IndexJoin {
                     }
                 }
             }
-            return self.finish(outer, &matched);
+            return self.finish(pending.outer, &pending.matched);
         }
-        let (mut keys, mut rows, mut owners) = (Arena::default(), Arena::default(), Vec::new());
-        for (row, prefix) in prefixes.iter().enumerate() {
-            if let Some(prefix) = prefix {
-                let before = rows.len();
-                self.matches(cx, prefix, &mut keys, &mut rows).await?;
-                if let Some(counters) = &self.counters {
-                    counters.looked_up(rows.len() - before);
-                }
-                owners.resize(rows.len(), row as u32);
-            }
-            if rows.len() >= BATCH_ROW_COUNT {
-                self.emit(cx, &outer, &keys, &rows, &owners, &mut matched).await?;
-                (keys, rows, owners) = (Arena::default(), Arena::default(), Vec::new());
-            }
+        let mut found = Found::default();
+        while pending.row < pending.outer.row_count && found.rows.len() < BATCH_ROW_COUNT {
+            self.look_up(cx, &mut pending, &mut found).await?;
         }
-        self.emit(cx, &outer, &keys, &rows, &owners, &mut matched).await?;
-        self.finish(outer, &matched)
+        self.emit(cx, &found, &mut pending).await?;
+        if pending.row < pending.outer.row_count {
+            self.pending = Some(pending);
+            return Ok(());
+        }
+        self.finish(pending.outer, &pending.matched)
     }
 
     /// Joins the collected rows with their outer rows.
-    async fn emit(
-        &mut self,
-        cx: &Cx,
-        outer: &Batch,
-        keys: &Arena,
-        rows: &Arena,
-        owners: &[u32],
-        matched: &mut [bool],
-    ) -> Result<()> {
+    async fn emit(&mut self, cx: &Cx, found: &Found, pending: &mut Pending) -> Result<()> {
+        let Found { keys, rows, owners } = found;
         if rows.len() == 0 {
             return Ok(());
         }
         let mut decoder = RowDecoder::new(&self.table, self.columns.clone(), None);
         decoder.push(&rows.all(), &|row, key| key.extend_from_slice(keys.get(row)), &self.shared.eval())?;
         let inner = decoder.finish()?;
-        let mut columns = take_rows(&outer.columns, &UInt32Array::from(owners.to_vec()))?;
+        let mut columns = take_rows(&pending.outer.columns, &UInt32Array::from(owners.clone()))?;
         columns.extend(inner.columns);
         let batch = Batch { columns, row_count: rows.len() };
         let mask = match &self.residual {
@@ -432,7 +490,7 @@ impl IndexJoin {
             }
             None => BooleanArray::from(vec![true; batch.row_count]),
         };
-        mask.values().set_indices().for_each(|row| matched[owners[row] as usize] = true);
+        mask.values().set_indices().for_each(|row| pending.matched[owners[row] as usize] = true);
         if matches!(self.kind, JoinKind::Inner | JoinKind::Left) {
             let kept = filter_batch(batch, &mask)?;
             if kept.row_count > 0 {
@@ -473,8 +531,11 @@ impl Operator for IndexJoin {
                 if let Some(batch) = self.ready.pop_front() {
                     return Ok(Some(batch));
                 }
-                let Some(outer) = self.outer.next(cx).await? else { return Ok(None) };
-                self.join(cx, outer).await?;
+                match self.pending.take() {
+                    Some(pending) => self.join(cx, pending).await?,
+                    None if self.begin(cx).await? => {}
+                    None => return Ok(None),
+                }
             }
         })
     }
