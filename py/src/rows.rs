@@ -39,7 +39,7 @@ impl Columns {
             SqlType::Int4 => column.as_primitive_opt::<Int32Type>().cloned().map(Reader::Int32),
             SqlType::Int8 => column.as_primitive_opt::<Int64Type>().cloned().map(Reader::Int64),
             SqlType::Float8 => column.as_primitive_opt::<Float64Type>().cloned().map(Reader::Float64),
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Name => {
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::QuotedChar => {
                 column.as_string_opt::<i32>().cloned().map(Reader::Text)
             }
             _ => None,

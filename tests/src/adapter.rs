@@ -97,6 +97,7 @@ impl Letter {
             SqlType::Float8 => 'D',
             SqlType::Numeric | SqlType::Decimal { .. } => 'N',
             SqlType::Unknown | SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Char(_) => 'T',
+            SqlType::QuotedChar => 'T',
             // Shown as texts.
             SqlType::Record(_) | SqlType::Enum(_) => 'T',
             SqlType::Time => 'C',

@@ -331,7 +331,7 @@ fn writer(column: &arrow_array::ArrayRef, ty: SqlType) -> WriteValue<'_> {
         SqlType::Int4 => each!(column.as_primitive::<Int32Type>(), it => ValueRef::Int4(it)),
         SqlType::Int8 => each!(column.as_primitive::<Int64Type>(), it => ValueRef::Int8(it)),
         SqlType::Float8 => each!(column.as_primitive::<Float64Type>(), it => ValueRef::Float8(it)),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name => {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::QuotedChar => {
             each!(column.as_string::<i32>(), it => ValueRef::Text(it))
         }
         _ => Box::new(move |into, row| {

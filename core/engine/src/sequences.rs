@@ -17,7 +17,7 @@ use orrery_base::gauge::Gauge;
 use orrery_base::kv::{Isolation, Lookup, ReadMode, RowLock, Transaction, Wait};
 use orrery_base::task::lock;
 use orrery_base::{BoxFuture, Cx, Error, Result, SqlState};
-use orrery_sql::catalog::{Catalog, Sequence};
+use orrery_sql::catalog::{Catalog, Sequence, is_temporary};
 use orrery_sql::datum::Datum;
 use orrery_sql::ddl::SEQUENCE_VALUES;
 use orrery_sql::exec::Environment;
@@ -154,8 +154,9 @@ impl StatementEnvironment {
         sequence.ok_or_else(|| Error::internal("a statement asked for an unknown sequence"))
     }
 
-    fn check_writable(&self, what: &str) -> Result<()> {
-        if self.read_only {
+    /// Errors: 25006, but for a temporary one.
+    fn check_writable(&self, sequence: &Sequence, what: &str) -> Result<()> {
+        if self.read_only && !sequence.name.as_deref().is_some_and(is_temporary) {
             let message = format!("cannot execute {what}() in a read-only transaction");
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
         }
@@ -166,8 +167,9 @@ impl StatementEnvironment {
 impl Environment for StatementEnvironment {
     fn reserve<'a>(&'a self, cx: &'a Cx, sequence: u32, count: u32) -> BoxFuture<'a, Result<Vec<Run>>> {
         Box::pin(async move {
-            self.check_writable("nextval")?;
-            reserve(&self.db, cx, self.sequence(sequence)?, count).await
+            let sequence = self.sequence(sequence)?;
+            self.check_writable(sequence, "nextval")?;
+            reserve(&self.db, cx, sequence, count).await
         })
     }
 
@@ -190,8 +192,8 @@ impl Environment for StatementEnvironment {
         values: &'a [(i64, bool)],
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.check_writable("setval")?;
             let sequence = self.sequence(sequence)?;
+            self.check_writable(sequence, "setval")?;
             for (value, _) in values {
                 if !(sequence.min..=sequence.max).contains(value) {
                     let name = sequence.name.as_deref().unwrap_or("");

@@ -78,6 +78,7 @@ impl ColumnBuilder {
             | SqlType::Text
             | SqlType::Varchar(_)
             | SqlType::Name
+            | SqlType::QuotedChar
             | SqlType::Char(_)
             | SqlType::Json
             | SqlType::Jsonb
@@ -311,6 +312,7 @@ pub fn datum_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Datum> {
             SqlType::Text
             | SqlType::Varchar(_)
             | SqlType::Name
+            | SqlType::QuotedChar
             | SqlType::Char(_)
             | SqlType::Json
             | SqlType::Enum(_)

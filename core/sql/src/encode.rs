@@ -45,6 +45,7 @@ pub fn physical_type(ty: SqlType) -> PhysicalType {
         | SqlType::Text
         | SqlType::Varchar(_)
         | SqlType::Name
+        | SqlType::QuotedChar
         | SqlType::Char(_)
         | SqlType::Json
         | SqlType::Jsonb
@@ -211,6 +212,7 @@ pub fn decode_column(view: &RowView<'_>, column: usize, ty: SqlType) -> Result<D
         SqlType::Text
         | SqlType::Varchar(_)
         | SqlType::Name
+        | SqlType::QuotedChar
         | SqlType::Char(_)
         | SqlType::Enum(_)
         | SqlType::Json => Datum::Text(utf8(view.bytes(column)?)?.into()),
@@ -466,12 +468,15 @@ pub fn read_key(reader: &mut KeyReader<'_>, ty: SqlType, descending: bool) -> Re
         SqlType::Decimal { scale, .. } => reader
             .i128(descending)?
             .map(|value| Datum::Numeric(Numeric::from_decimal128(value, scale.into()))),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Json | SqlType::Enum(_) => {
-            match reader.bytes(descending)? {
-                Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
-                None => None,
-            }
-        }
+        SqlType::Text
+        | SqlType::Varchar(_)
+        | SqlType::Name
+        | SqlType::QuotedChar
+        | SqlType::Json
+        | SqlType::Enum(_) => match reader.bytes(descending)? {
+            Some(bytes) => Some(Datum::Text(utf8(&bytes)?.into())),
+            None => None,
+        },
         SqlType::Bytea => reader.bytes(descending)?.map(|bytes| Datum::Bytea(bytes.into())),
         SqlType::Uuid => reader.fixed::<16>(descending)?.map(Datum::Uuid),
         other => return Err(Error::internal(format!("a key column of {other} is not read back"))),

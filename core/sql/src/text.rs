@@ -210,6 +210,7 @@ pub fn parse_with(text: &str, ty: SqlType, settings: FormatSettings) -> Result<D
         SqlType::Unknown | SqlType::Text | SqlType::Varchar(None) => Datum::Text(text.into()),
         SqlType::Varchar(Some(limit)) => Datum::Text(fit_varchar(text, limit, false)?.into()),
         SqlType::Name => Datum::Text(fit_name(text).into()),
+        SqlType::QuotedChar => Datum::Text(fit_quoted_char(text)?.into()),
         SqlType::Bool => Datum::Bool(parse_bool(text).ok_or_else(|| invalid(ty, text))?),
         SqlType::Int2 => Datum::Int2(parse_int(text, ty, i16::MIN.into(), i16::MAX.into())? as i16),
         SqlType::Int4 => Datum::Int4(parse_int(text, ty, i32::MIN.into(), i32::MAX.into())? as i32),
@@ -267,6 +268,22 @@ pub fn fit_varchar(text: &str, limit: u32, cut: bool) -> Result<&str> {
 /// A text as a `name`: what goes beyond 63 bytes is cut off, between characters.
 pub fn fit_name(text: &str) -> &str {
     &text[..text.floor_char_boundary(limits::IDENTIFIER_BYTES_MAX)]
+}
+
+/// A text as a `"char"`: its first byte, or the one that `\ooo` says. Errors: 0A000 beyond ASCII.
+pub fn fit_quoted_char(text: &str) -> Result<String> {
+    let bytes = text.as_bytes();
+    let byte = match bytes {
+        [b'\\', digits @ ..] if digits.len() == 3 && digits.iter().all(|it| matches!(it, b'0'..=b'7')) => {
+            digits.iter().fold(0_u32, |value, it| value * 8 + u32::from(it - b'0'))
+        }
+        _ => bytes.first().map_or(0, |&first| u32::from(first)),
+    };
+    match byte & 0xff {
+        0 => Ok(String::new()),
+        ascii @ 1..128 => Ok(char::from(ascii as u8).to_string()),
+        _ => Err(Error::unsupported("\"char\" beyond ASCII")),
+    }
 }
 
 /// As [`fit_varchar`] for `char(n)`, and fills up with spaces.

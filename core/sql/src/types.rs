@@ -58,6 +58,8 @@ pub enum SqlType {
     Jsonb,
     /// `name`: a text of at most 63 bytes; longer ones are cut, as identifiers are.
     Name,
+    /// `"char"`: a text of at most one ASCII character.
+    QuotedChar,
     /// A row value, of the composite type or table with this id; 0: of no type in particular. See [`crate::record`].
     Record(u32),
     /// An enum type, by its id: its values are their labels' texts. Their order is known to the binder alone.
@@ -256,6 +258,7 @@ impl SqlType {
             SqlType::Fitted(_) => 23,
             SqlType::Record(_) => 24,
             SqlType::Enum(_) => 25,
+            SqlType::QuotedChar => 26,
             // Nothing of it is kept.
             SqlType::Reg(_) => 4,
         }
@@ -285,6 +288,7 @@ impl SqlType {
             22 => SqlType::Name,
             24 => SqlType::Record(0),
             25 => SqlType::Enum(0),
+            26 => SqlType::QuotedChar,
             _ => return None,
         })
     }
@@ -344,6 +348,7 @@ impl SqlType {
             SqlType::Json => "json",
             SqlType::Jsonb => "jsonb",
             SqlType::Name => "name",
+            SqlType::QuotedChar => "\"char\"",
             SqlType::Record(_) => "record",
             SqlType::Enum(_) => "enum",
             SqlType::Reg(Reg::Oid) => "oid",
@@ -374,6 +379,7 @@ impl SqlType {
                 SqlType::Json => "json[]",
                 SqlType::Jsonb => "jsonb[]",
                 SqlType::Name => "name[]",
+                SqlType::QuotedChar => "\"char\"[]",
                 SqlType::Record(_) => "record[]",
                 SqlType::Enum(_) => "enum[]",
                 SqlType::Array(_) | SqlType::Fitted(_) | SqlType::Reg(_) => "array of arrays",
@@ -386,7 +392,7 @@ impl SqlType {
     pub fn base(&self) -> SqlType {
         match self {
             SqlType::Decimal { .. } => SqlType::Numeric,
-            SqlType::Varchar(_) | SqlType::Name => SqlType::Text,
+            SqlType::Varchar(_) | SqlType::Name | SqlType::QuotedChar => SqlType::Text,
             SqlType::Char(_) => SqlType::Char(None),
             SqlType::Record(_) => SqlType::Record(0),
             SqlType::Reg(_) => SqlType::Int8,
@@ -425,6 +431,7 @@ impl SqlType {
             SqlType::Text
             | SqlType::Varchar(_)
             | SqlType::Name
+            | SqlType::QuotedChar
             | SqlType::Char(_)
             | SqlType::Json
             | SqlType::Enum(_)

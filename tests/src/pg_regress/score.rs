@@ -60,7 +60,13 @@ fn run(dir: &Path, name: &str, connection: &mut Connection, score: &mut Score) -
     let steps = script::steps(&sql);
     let expected = expected::outcomes(&sql, &steps, &out);
     let source = dir.canonicalize().unwrap_or_else(|_| dir.to_owned()).to_string_lossy().into_owned();
-    let environment = |name: &str| if name == "PG_ABS_SRCDIR" { source.clone() } else { String::new() };
+    let build = tempfile::tempdir().map_err(|error| error.to_string())?;
+    std::fs::create_dir(build.path().join("results")).map_err(|error| error.to_string())?;
+    let environment = |name: &str| match name {
+        "PG_ABS_SRCDIR" => source.clone(),
+        "PG_ABS_BUILDDIR" => build.path().to_string_lossy().into_owned(),
+        _ => String::new(),
+    };
     let (mut variables, mut null) = (Variables::default(), String::new());
     for (step, expected) in steps.iter().zip(&expected) {
         if step.is_command() {

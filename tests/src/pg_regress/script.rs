@@ -121,6 +121,11 @@ impl Open {
                         done.push(self.take());
                         break;
                     }
+                    // psql sends what it separates as one text; the results are the same but for the transaction around them.
+                    ('\\', Some(';')) => {
+                        at += 1;
+                        continue;
+                    }
                     (';', _) if self.parens <= 0 => {
                         if !self.is_blank() {
                             done.push(self.take());

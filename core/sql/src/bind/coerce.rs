@@ -98,6 +98,13 @@ impl Binder<'_> {
         if from == target {
             return Ok(expr);
         }
+        let is_number = |ty: SqlType| ty.is_numeric() || ty == SqlType::Bool;
+        if from == SqlType::QuotedChar && is_number(target)
+            || target == SqlType::QuotedChar && is_number(from)
+        {
+            // There it is the character's number.
+            return Err(Error::unsupported("\"char\" to and from numbers").at(at));
+        }
         if let SqlType::Reg(kind) = target {
             return self.coerce_reg(expr, kind, at);
         }

@@ -644,15 +644,12 @@ impl Binder<'_> {
         if let Some(call) = self.enum_function(&name.text, &bound, at)? {
             return Ok(call);
         }
-        match self.function(&name.text, bound, at)? {
-            Some(call) => Ok(call),
-            None => Err(no_function(&name.text, &types, at)),
-        }
+        self.named_function(&name.text, bound, &types, at)
     }
 }
 
 /// Types that may be called like a function.
-fn cast_function(name: &str) -> Option<SqlType> {
+pub(super) fn cast_function(name: &str) -> Option<SqlType> {
     Some(match name {
         "bool" => SqlType::Bool,
         "int2" => SqlType::Int2,

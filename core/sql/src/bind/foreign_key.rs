@@ -225,7 +225,7 @@ fn key(
 fn comparable(constraint: &str, from: &Column, to: &Column) -> Result<()> {
     let family = |ty: SqlType| match ty {
         SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => SqlType::Int8,
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Name => SqlType::Text,
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::QuotedChar => SqlType::Text,
         other => other,
     };
     if family(from.ty) == family(to.ty) {

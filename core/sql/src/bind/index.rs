@@ -17,8 +17,16 @@ use std::sync::Arc;
 
 impl Binder<'_> {
     pub(super) fn create_index(&mut self, create: &ast::CreateIndex) -> Result<Ddl> {
-        let ast::CreateIndex { name, if_not_exists, table: table_name, columns, unique, include, predicate } =
-            create;
+        let ast::CreateIndex {
+            name,
+            if_not_exists,
+            table: table_name,
+            columns,
+            classes,
+            unique,
+            include,
+            predicate,
+        } = create;
         let table = self.table(table_name)?;
         // An index is stored in its table's schema.
         let stored = |name: &ast::Name| ast::Name {
@@ -33,7 +41,7 @@ impl Binder<'_> {
         }
         let mut index = NewIndex::plain(String::new(), Vec::with_capacity(columns.len()), *unique, false);
         let mut names = Vec::with_capacity(columns.len());
-        for (key, descending) in columns {
+        for ((key, descending), class) in columns.iter().zip(classes) {
             let ordinal = match key {
                 IndexKey::Column(column) => {
                     names.push(column.text.clone());
@@ -50,6 +58,9 @@ impl Binder<'_> {
             if index.columns.iter().any(|known| known.ordinal == ordinal) {
                 return Err(Error::unsupported("a column twice in one index").at(key_at(key)));
             }
+            let own = table.columns.get(ordinal);
+            let column = own.unwrap_or_else(|| &index.hidden[ordinal - table.columns.len()]);
+            class.as_ref().map_or(Ok(()), |class| check_class(class, column.ty))?;
             index.columns.push(IndexColumn { ordinal, descending: *descending });
         }
         for column in include {
@@ -152,4 +163,39 @@ fn key_at(key: &IndexKey) -> u32 {
         IndexKey::Column(name) => name.at,
         IndexKey::Expr(_, tree) => tree.at,
     }
+}
+
+/// Errors: 42704 for an operator class that is not built, 42804 for one of another type. Those that are there order as the type does
+/// anyway: in the locale C that holds for patterns, too.
+fn check_class(class: &ast::Name, ty: SqlType) -> Result<()> {
+    let of = class.text.strip_suffix("_ops").map(|it| it.strip_suffix("_pattern").unwrap_or(it));
+    let wanted = match of {
+        Some("text" | "varchar" | "name" | "char") => SqlType::Text,
+        Some("bpchar") => SqlType::Char(None),
+        Some("bool") => SqlType::Bool,
+        Some("bytea") => SqlType::Bytea,
+        Some("date") => SqlType::Date,
+        Some("float4") => SqlType::Float4,
+        Some("float8") => SqlType::Float8,
+        Some("int2") => SqlType::Int2,
+        Some("int4") => SqlType::Int4,
+        Some("int8") => SqlType::Int8,
+        Some("interval") => SqlType::Interval,
+        Some("jsonb") => SqlType::Jsonb,
+        Some("numeric") => SqlType::Numeric,
+        Some("time") => SqlType::Time,
+        Some("timestamp") => SqlType::Timestamp,
+        Some("timestamptz") => SqlType::Timestamptz,
+        Some("uuid") => SqlType::Uuid,
+        _ => {
+            let message =
+                format!("operator class \"{}\" does not exist for access method \"btree\"", class.text);
+            return Err(Error::new(SqlState::UNDEFINED_OBJECT, message));
+        }
+    };
+    if ty.base() == wanted {
+        return Ok(());
+    }
+    let message = format!("operator class \"{}\" does not accept data type {ty}", class.text);
+    Err(Error::new(SqlState::DATATYPE_MISMATCH, message))
 }

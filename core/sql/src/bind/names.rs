@@ -73,6 +73,7 @@ fn type_name(ty: SqlType) -> &'static str {
         SqlType::Text => "text",
         SqlType::Varchar(_) => "varchar",
         SqlType::Name => "name",
+        SqlType::QuotedChar => "char",
         SqlType::Bytea => "bytea",
         SqlType::Date => "date",
         SqlType::Timestamp => "timestamp",

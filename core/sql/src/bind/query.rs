@@ -91,16 +91,40 @@ impl Binder<'_> {
                 (bound, Rc::new(Scope::default()))
             }
         };
+        let late = if *with_ties { Vec::new() } else { take_late(&mut bound.root) };
         if limit.is_some() || offset.is_some() {
             let limit = self.row_count(&scope, limit.as_ref(), "LIMIT")?;
             let offset = self.row_count(&scope, offset.as_ref(), "OFFSET")?;
             if *with_ties {
                 bound.root = self.with_ties(bound.root, limit, offset, *at)?;
             } else if limit.is_some() || offset.is_some() {
-                bound.root = Logical::Limit { input: Box::new(bound.root), limit, offset };
+                bound.root = self.limited(bound.root, late, limit, offset)?;
             }
+        } else if !late.is_empty() {
+            bound.root = Logical::Extend { input: Box::new(bound.root), exprs: late };
         }
         Ok(bound)
+    }
+
+    /// So many rows, for which `late` is computed, and for those that OFFSET skips.
+    fn limited(
+        &mut self,
+        root: Logical,
+        late: Vec<(ColumnId, Expr)>,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+    ) -> Result<Logical> {
+        let limited = |root: Logical, limit, offset| Logical::Limit { input: Box::new(root), limit, offset };
+        let extended = |root: Logical| Logical::Extend { input: Box::new(root), exprs: late.clone() };
+        Ok(match (limit, offset) {
+            (limit, offset) if late.is_empty() => limited(root, limit, offset),
+            (limit, None) => extended(limited(root, limit, None)),
+            (None, offset) => limited(extended(root), None, offset),
+            (Some(limit), Some(offset)) => {
+                let both = self.operator("+", vec![(limit.clone(), 0), (offset.clone(), 0)], 0)?;
+                limited(extended(limited(root, Some(both), None)), Some(limit), Some(offset))
+            }
+        })
     }
 
     /// FETCH FIRST … WITH TIES: so many rows, and those behind that are equal to the last of them in the order.
@@ -422,4 +446,23 @@ impl Binder<'_> {
         }
         Ok(())
     }
+}
+
+/// Volatile columns that ORDER BY does not read are computed behind it and behind LIMIT, as PostgreSQL does it: takes them out.
+fn take_late(root: &mut Logical) -> Vec<(ColumnId, Expr)> {
+    let Logical::Sort { input, keys } = root else { return Vec::new() };
+    let Logical::Extend { exprs, .. } = &mut **input else { return Vec::new() };
+    let ids: Vec<ColumnId> = exprs.iter().map(|it| it.0).collect();
+    let is_read = |id: ColumnId| {
+        let reads = |expr: &Expr| !expr.columns_all(|other| other != id);
+        keys.iter().any(|key| key.column == id) || exprs.iter().any(|(_, expr)| reads(expr))
+    };
+    let is_late: Vec<bool> = exprs.iter().map(|(id, expr)| expr.is_volatile() && !is_read(*id)).collect();
+    let mut late = Vec::new();
+    for (id, is_late) in ids.into_iter().zip(is_late) {
+        if let Some(at) = exprs.iter().position(|it| is_late && it.0 == id) {
+            late.push(exprs.remove(at));
+        }
+    }
+    late
 }

@@ -2,6 +2,7 @@
 
 use super::binder::Binder;
 use super::coerce::{Category, category, is_implicit, is_preferred};
+use super::expr::cast_function;
 use crate::expr::Expr;
 use crate::functions::{self, Aggregate, CastContext, ResultType, Scalar};
 use crate::types::SqlType;
@@ -175,10 +176,36 @@ fn type_list(types: &[SqlType]) -> String {
 }
 
 impl Binder<'_> {
+    /// A function by its name, or an operator by that of its function.
+    pub(super) fn named_function(
+        &mut self,
+        name: &str,
+        args: Vec<(Expr, u32)>,
+        types: &[SqlType],
+        at: u32,
+    ) -> Result<Expr> {
+        if let (Some((ty, op)), 2) = (operator_function(name), args.len()) {
+            let coerced = args.into_iter().map(|(arg, at)| {
+                let coerced = self.coerce(arg, ty, CastContext::Implicit, at);
+                Ok((coerced.map_err(|_| no_function(name, types, at))?, at))
+            });
+            let coerced = coerced.collect::<Result<Vec<_>>>()?;
+            return self.operator(op, coerced, at);
+        }
+        match self.function(name, args, at)? {
+            Some(call) => Ok(call),
+            None => Err(no_function(name, types, at)),
+        }
+    }
+
     /// An operator: one argument is a prefix operator, two an infix one. Errors: 42883, 42725.
     pub(super) fn operator(&mut self, op: &str, args: Vec<(Expr, u32)>, at: u32) -> Result<Expr> {
         if let Some(call) = self.enum_operator(op, &args, at)? {
             return Ok(call);
+        }
+        let is_text = |(arg, _): &(Expr, u32)| matches!(arg.ty().base(), SqlType::Text | SqlType::Unknown);
+        if let Some(plain) = pattern_operator(op).filter(|_| args.iter().all(is_text)) {
+            return self.operator(plain, args, at);
         }
         if let Some((function, args)) = self.polymorphic(functions::scalars(op), &args)? {
             return self.call_as_is(function, args, at);
@@ -386,6 +413,29 @@ fn as_char(args: &[(Expr, u32)], types: &mut [SqlType]) {
 
 fn is_comparison(op: &str) -> bool {
     matches!(op, "=" | "<>" | "<" | "<=" | ">" | ">=" | "~~" | "!~~" | "~~*" | "!~~*" | "||")
+}
+
+/// `int4eq` and the like: the comparison of two values of a type, under the name that PostgreSQL has for its function.
+fn operator_function(name: &str) -> Option<(SqlType, &'static str)> {
+    let (of, op) = [("eq", "="), ("ne", "<>"), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")]
+        .into_iter()
+        .find_map(|(suffix, op)| Some((name.strip_suffix(suffix)?, op)))?;
+    let ty = cast_function(of.trim_end_matches('_'))?;
+    let is_late = matches!(ty, SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Interval)
+        || matches!(ty, SqlType::Numeric | SqlType::Uuid | SqlType::Jsonb | SqlType::Time)
+        || ty == SqlType::Text && !matches!(op, "=" | "<>");
+    (of.ends_with('_') == is_late && ty != SqlType::Json).then_some((ty, op))
+}
+
+/// The comparisons of texts by their bytes: in the locale C all are.
+fn pattern_operator(op: &str) -> Option<&'static str> {
+    Some(match op {
+        "~<~" => "<",
+        "~<=~" => "<=",
+        "~>~" => ">",
+        "~>=~" => ">=",
+        _ => return None,
+    })
 }
 
 /// 42883

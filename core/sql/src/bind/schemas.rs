@@ -189,6 +189,12 @@ impl Binder<'_> {
         self.session_value(&name.text, &bound).ok_or_else(|| no_function(&name.text, &types, at))
     }
 
+    /// A schema of the system that comes first in `search_path`.
+    fn first_of_path(&self) -> Option<String> {
+        let first = self.catalog.path.as_ref()?.iter().find(|name| self.is_schema(name))?;
+        (first != "public" && self.catalog.schema(first).is_none()).then(|| first.clone())
+    }
+
     fn session_value(&self, name: &str, args: &[Expr]) -> Option<Expr> {
         let path = || self.path().unwrap_or_else(|| vec![None]);
         let shown = |id: &Option<u32>| match id {
@@ -197,9 +203,10 @@ impl Binder<'_> {
         };
         let text = |text: String| Expr::Literal { value: Datum::Text(text.into()), ty: SqlType::Name };
         Some(match (name, args) {
-            ("current_schema", []) => match path().first() {
-                Some(first) => text(shown(first)),
-                None => Expr::Literal { value: Datum::Null, ty: SqlType::Name },
+            ("current_schema", []) => match (self.first_of_path(), path().first()) {
+                (Some(system), _) => text(system),
+                (None, Some(first)) => text(shown(first)),
+                (None, None) => Expr::Literal { value: Datum::Null, ty: SqlType::Name },
             },
             ("current_schemas", [Expr::Literal { value: Datum::Bool(implicit), .. }]) => {
                 let mut names: Vec<String> = Vec::new();

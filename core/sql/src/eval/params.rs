@@ -47,7 +47,10 @@ pub fn cast_param_columns(
         return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message));
     }
     let cast = |((column, &from), &ty): ((&ArrayRef, &SqlType), &SqlType)| {
-        let is_unfit = matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Name | SqlType::Decimal { .. });
+        let is_unfit = matches!(
+            ty,
+            SqlType::Varchar(Some(_)) | SqlType::Name | SqlType::QuotedChar | SqlType::Decimal { .. }
+        );
         if from == ty
             || ty == SqlType::Unknown
             || from.base() == ty.base() && from.arrow() == ty.arrow() && !is_unfit
@@ -81,7 +84,10 @@ fn cast_param(context: &ExecContext, value: &Datum, ty: SqlType) -> Result<Datum
     if from == ty
         || ty == SqlType::Unknown
         || from == ty.base()
-            && !matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Name | SqlType::Decimal { .. })
+            && !matches!(
+                ty,
+                SqlType::Varchar(Some(_)) | SqlType::Name | SqlType::QuotedChar | SqlType::Decimal { .. }
+            )
     {
         return Ok(value.clone());
     }

@@ -178,7 +178,7 @@ impl PointRow<'_> {
         let column = *self.columns.get(index)?;
         let is_bytes = matches!(
             self.types[column],
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Bytea
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::QuotedChar | SqlType::Bytea
         );
         if !is_bytes || self.view.is_null(column) {
             return None;
@@ -220,6 +220,7 @@ impl PointRow<'_> {
             SqlType::Text
             | SqlType::Varchar(_)
             | SqlType::Name
+            | SqlType::QuotedChar
             | SqlType::Char(_)
             | SqlType::Enum(_)
             | SqlType::Json => PointValue::Text(encode::utf8(view.bytes(column)?)?),

@@ -200,6 +200,7 @@ pub fn read_datum(bytes: &mut &[u8], ty: SqlType) -> Option<Datum> {
         SqlType::Text
         | SqlType::Varchar(_)
         | SqlType::Name
+        | SqlType::QuotedChar
         | SqlType::Char(_)
         | SqlType::Enum(_)
         | SqlType::Json => Datum::Text(std::str::from_utf8(take_bytes(bytes)?).ok()?.into()),

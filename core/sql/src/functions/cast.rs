@@ -153,6 +153,7 @@ fn read(row: &Row<'_>, ty: SqlType) -> Result<Datum> {
         SqlType::Text
         | SqlType::Varchar(_)
         | SqlType::Name
+        | SqlType::QuotedChar
         | SqlType::Char(_)
         | SqlType::Enum(_)
         | SqlType::Json => Datum::Text(row.text(0)?.into()),
@@ -180,6 +181,7 @@ pub fn cast_datum(value: &Datum, to: SqlType, explicit: bool, settings: FormatSe
             Datum::Text(text::fit_varchar(text, limit, explicit)?.into())
         }
         (Datum::Text(text), SqlType::Name) => Datum::Text(text::fit_name(text).into()),
+        (Datum::Text(text), SqlType::QuotedChar) => Datum::Text(text::fit_quoted_char(text)?.into()),
         (Datum::Text(_), SqlType::Text | SqlType::Varchar(None) | SqlType::Char(None) | SqlType::Unknown) => {
             value.clone()
         }

@@ -122,6 +122,13 @@ pub(super) static ENTRIES: &[Scalar] = &[
     scalar!("btrim", [Bytea, Bytea] => Bytea, |_, args, count| trims(args, count, true, true)),
     scalar!("ltrim", [Bytea, Bytea] => Bytea, |_, args, count| trims(args, count, true, false)),
     scalar!("rtrim", [Bytea, Bytea] => Bytea, |_, args, count| trims(args, count, false, true)),
+    scalar!("like_escape", [Bytea, Bytea] => Bytea, |_, args, count| {
+        rows(args, count, SqlType::Bytea, |row, builder| {
+            let mut pattern = String::new();
+            super::pattern::like_escape(&latin(row.bytes(0)?), &latin(row.bytes(1)?), &mut pattern)?;
+            builder.push_bytes(&pattern.chars().map(|c| c as u8).collect::<Vec<_>>())
+        })
+    }),
     scalar!("~~", [Bytea, Bytea] => Bool, |_, args, count| like(args, count, false)),
     scalar!("!~~", [Bytea, Bytea] => Bool, |_, args, count| like(args, count, true)),
     scalar!("convert_from", [Bytea, Text] => Text, |_, args, count| texts(args, count, |row, out| {

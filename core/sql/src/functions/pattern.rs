@@ -141,7 +141,7 @@ fn like(args: &[Value], rows: usize, fold: bool, negated: bool) -> Result<Value>
 }
 
 /// `like_escape(pattern, escape)`: the same pattern with a backslash as its escape character.
-fn like_escape(pattern: &str, escape: &str, out: &mut String) -> Result<()> {
+pub(super) fn like_escape(pattern: &str, escape: &str, out: &mut String) -> Result<()> {
     let mut escapes = escape.chars();
     let (escape, more) = (escapes.next(), escapes.next());
     if more.is_some() {

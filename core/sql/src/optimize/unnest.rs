@@ -403,7 +403,7 @@ pub(super) fn raises(expr: &Expr) -> bool {
                 (SqlType::Int2, SqlType::Int4 | SqlType::Int8 | SqlType::Numeric | SqlType::Float8)
                     | (SqlType::Int4, SqlType::Int8 | SqlType::Numeric | SqlType::Float8)
                     | (SqlType::Int8 | SqlType::Decimal { .. }, SqlType::Numeric)
-                    | (SqlType::Varchar(_) | SqlType::Name, SqlType::Text)
+                    | (SqlType::Varchar(_) | SqlType::Name | SqlType::QuotedChar, SqlType::Text)
                     | (SqlType::Date, SqlType::Timestamp)
             );
             !widens || raises(input)

@@ -561,23 +561,30 @@ impl Parser<'_> {
         }
         self.expect("on")?;
         let table = self.table_with_only()?;
+        let (at, mut is_hash) = (self.at()?, false);
         if self.accept("using")? {
-            let at = self.at()?;
             let method = self.name()?;
-            if method.text != "btree" {
+            is_hash = method.text == "hash";
+            if method.text != "btree" && !is_hash {
                 return Err(Error::unsupported(format!("index method {}", method.text)).at(at));
             }
         }
         self.expect_punct(b'(')?;
         let columns = self.list(|parser| parser.index_column())?;
         self.expect_punct(b')')?;
+        if is_hash && (unique || columns.len() > 1) {
+            let what = if unique { "unique" } else { "multicolumn" };
+            let message = format!("access method \"hash\" does not support {what} indexes");
+            return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
+        let (columns, classes) = columns.into_iter().map(|(key, down, class)| ((key, down), class)).unzip();
         self.unique_nulls()?;
         let include = if self.accept("include")? { self.name_list()? } else { Vec::new() };
         for (word, what) in [("with", "storage parameters"), ("tablespace", "TABLESPACE")] {
             self.refuse_word(word, what)?;
         }
         let predicate = if self.accept("where")? { Some(self.expr_with_text()?) } else { None };
-        Ok(CreateIndex { name, if_not_exists, table, columns, unique, include, predicate })
+        Ok(CreateIndex { name, if_not_exists, table, columns, classes, unique, include, predicate })
     }
 
     /// A column, an expression in parentheses, or a function's call.
@@ -596,9 +603,13 @@ impl Parser<'_> {
         Ok(IndexKey::Column(self.name()?))
     }
 
-    fn index_column(&mut self) -> Result<(IndexKey, bool)> {
+    /// A key, whether it descends, and its operator class.
+    fn index_column(&mut self) -> Result<(IndexKey, bool, Option<Name>)> {
         let key = self.index_key()?;
         self.refuse_word("collate", "COLLATE")?;
+        let is_class = self.peek()?.kind == Kind::Word
+            && !(self.is_word("asc")? || self.is_word("desc")? || self.is_word("nulls")?);
+        let class = if is_class { Some(self.name()?) } else { None };
         let descending = self.accept("desc")?;
         if !descending {
             self.accept("asc")?;
@@ -616,9 +627,9 @@ impl Parser<'_> {
             }
         }
         if !self.is_punct(b',')? && !self.is_punct(b')')? {
-            return self.refuse("operator class");
+            return self.refuse("operator class options");
         }
-        Ok((key, descending))
+        Ok((key, descending, class))
     }
 }
 

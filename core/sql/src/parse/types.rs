@@ -52,6 +52,7 @@ pub(super) fn simple(word: &str) -> Option<SqlType> {
         "text" => SqlType::Text,
         "varchar" => SqlType::Varchar(None),
         "name" => SqlType::Name,
+        "\"char\"" => SqlType::QuotedChar,
         "bytea" => SqlType::Bytea,
         "date" => SqlType::Date,
         "timestamp" => SqlType::Timestamp,
@@ -100,7 +101,8 @@ impl Parser<'_> {
     fn type_word(&mut self) -> Result<Name> {
         let first = self.peek()?;
         if first.kind == Kind::Quoted && self.slice(first) == "\"char\"" {
-            return self.refuse("type \"char\"");
+            self.take()?;
+            return Ok(Name { text: "\"char\"".to_owned(), at: first.at });
         }
         let name = self.function_name()?;
         if !self.accept_punct(b'.')? {

@@ -38,6 +38,7 @@ const fn builtin(
 const BUILTIN: &[Builtin] = &[
     builtin(16, 1000, "bool", SqlType::Bool, 1, "B"),
     builtin(17, 1001, "bytea", SqlType::Bytea, -1, "U"),
+    builtin(18, 1002, "char", SqlType::QuotedChar, 1, "Z"),
     builtin(19, 1003, "name", SqlType::Name, 64, "S"),
     builtin(20, 1016, "int8", SqlType::Int8, 8, "N"),
     builtin(21, 1005, "int2", SqlType::Int2, 2, "N"),

@@ -469,6 +469,8 @@ pub struct CreateIndex {
     pub table: Name,
     /// Columns and DESC.
     pub columns: Vec<(IndexKey, bool)>,
+    /// Their operator classes, where they are named.
+    pub classes: Vec<Option<Name>>,
     /// UNIQUE
     pub unique: bool,
     /// INCLUDE
