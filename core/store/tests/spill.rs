@@ -332,7 +332,7 @@ fn hundreds_of_pieces_are_merged_in_tiers() {
         assert!(pieces >= 400, "{pieces} pieces");
         // Each merge takes `count` away and gives one: what is left over, or was rolled back, is few of each tier.
         let left = pieces - merged * (count as u64 - 1);
-        let tiers = f64::from(400_u32).log(count as f64).ceil() as u64 + 1;
+        let tiers = u64::from(400_u32.ilog(count as u32)) + 2;
         assert!(merged > 0 && left <= 2 * tiers * count as u64, "{left} of {pieces}, {merged} merges");
         let (it, then) = (store.clone(), state.clone());
         driver.block_on(move |cx| check(cx, it, then, commits, Rng::new(1)));
