@@ -13,7 +13,7 @@ use crate::host::{self, thrown};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int16Type, Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatchReader};
-use arrow_ipc::writer::StreamWriter;
+use orrery_ipc::StreamWriter;
 use orrerydb::{
     Answer, Batch, Connection, Error, Field, Result, RowStream, SqlState, SqlType, Tag, Value, ValueRef,
 };
@@ -157,11 +157,11 @@ impl Session {
         };
         let failed = |error: arrow_schema::ArrowError| Error::internal(error.to_string());
         let mut reader = rows.into_arrow();
-        let mut writer = StreamWriter::try_new(Vec::new(), &reader.schema()).map_err(failed)?;
+        let mut writer = StreamWriter::new(&reader.schema());
         while let Some(batch) = reader.next_batch()? {
             writer.write(&batch).map_err(failed)?;
         }
-        writer.into_inner().map_err(failed)
+        Ok(writer.finish())
     }
 
     fn copy_inner(&mut self, sql: &str) -> Result<u64> {
