@@ -57,7 +57,8 @@ fn kind(ty: SqlType) -> orrery_type {
         // What has no kind of its own is read as text.
         SqlType::Text
         | SqlType::Varchar(_)
-        | SqlType::Name | SqlType::QuotedChar
+        | SqlType::Name
+        | SqlType::QuotedChar
         | SqlType::Char(_)
         | SqlType::Json
         | SqlType::Jsonb

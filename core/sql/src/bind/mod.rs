@@ -319,10 +319,8 @@ pub fn bind(
         | ast::Statement::DropType { .. }
         | ast::Statement::CreateSequence(_)
         | ast::Statement::AlterSequence(_)
-        | ast::Statement::DropSequence { .. } => bind_definition(binder, &parsed.statement).map(Bound::Ddl),
-        ast::Statement::Truncate { names, restart_identity, cascade } => {
-            binder.truncate(names, *restart_identity, *cascade).map(Bound::Ddl)
-        }
+        | ast::Statement::DropSequence { .. }
+        | ast::Statement::Truncate { .. } => bind_definition(binder, &parsed.statement).map(Bound::Ddl),
         ast::Statement::Copy(copy) => control(Control::Copy(binder.copy(copy)?)),
         ast::Statement::CopyTo(copy) => control(Control::CopyTo(binder.copy_to(copy, parsed)?)),
         ast::Statement::Begin(modes) => control(Control::Begin(*modes)),
@@ -407,6 +405,9 @@ fn bind_definition(mut binder: Binder<'_>, statement: &ast::Statement) -> Result
         }
         ast::Statement::CreateSequence(create) => binder.create_sequence(create),
         ast::Statement::AlterSequence(alter) => binder.alter_sequence(alter),
+        ast::Statement::Truncate { names, restart_identity, cascade } => {
+            binder.truncate(names, *restart_identity, *cascade)
+        }
         ast::Statement::DropSequence { names, if_exists, cascade } => {
             binder.drop_sequence(names, *if_exists, *cascade)
         }
