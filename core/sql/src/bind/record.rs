@@ -109,11 +109,11 @@ impl Binder<'_> {
         let is_null = matches!(&base, Expr::Literal { value: Datum::Null, .. });
         let mut values = Vec::with_capacity(fields.len());
         for (place, field) in fields.iter().enumerate() {
-            let found = self.member(&object, field, at)?;
             let otherwise = match is_null {
-                true => Expr::Literal { value: Datum::Null, ty: found.ty() },
+                true => Expr::Literal { value: Datum::Null, ty: field.ty },
                 false => self.field_at(base.clone(), &shape, place, at)?,
             };
+            let found = self.member(&object, field, &otherwise, at)?;
             let name = Expr::Literal { value: Datum::Text(field.name.as_str().into()), ty: SqlType::Text };
             let has = self.function("json has", vec![(object.clone(), at), (name, at)], at)?;
             let has = has.ok_or_else(|| Error::internal("json has is missing"))?;
@@ -146,7 +146,8 @@ impl Binder<'_> {
         if id == 0 && !definitions.is_empty() {
             return Ok((self.defined_fields(definitions)?, 0));
         }
-        let Some(shape) = self.shape_of(base) else {
+        // Of a named type the fields are known, whatever this value of it is made of.
+        let Some(shape) = self.shape_by_id(id).or_else(|| self.shape_of(base)) else {
             let message = "could not determine row type for result of json_populate_record";
             return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(at));
         };
@@ -178,8 +179,9 @@ impl Binder<'_> {
         }
     }
 
-    /// A member of an object as a value of a type: read as that type's text, as PostgreSQL does.
-    fn member(&mut self, object: &Expr, field: &FieldType, at: u32) -> Result<Expr> {
+    /// A member of an object as a value of a type: read as that type's text, as PostgreSQL does. A row begins with the
+    /// fields of `base`.
+    fn member(&mut self, object: &Expr, field: &FieldType, base: &Expr, at: u32) -> Result<Expr> {
         let FieldType { name, ty, domain: _ } = field;
         let ty = *ty;
         let is_json = |ty: SqlType| matches!(ty, SqlType::Json | SqlType::Jsonb);
@@ -198,7 +200,7 @@ impl Binder<'_> {
         };
         let found = found.ok_or_else(|| Error::internal("a member of an object is not built"))?;
         if let SqlType::Record(id) = ty {
-            return self.inner_row(found, id, at);
+            return self.inner_row(found, base, id, at);
         }
         if is_json(ty) || matches!(ty, SqlType::Enum(_)) {
             return self.coerce(found, ty, CastContext::Explicit, at);
@@ -209,13 +211,13 @@ impl Binder<'_> {
     }
 
     /// A member that is a row: an object, or a row's text.
-    fn inner_row(&mut self, found: Expr, id: u32, at: u32) -> Result<Expr> {
+    fn inner_row(&mut self, found: Expr, base: &Expr, id: u32, at: u32) -> Result<Expr> {
         let ty = SqlType::Record(id);
         let null = Expr::Literal { value: Datum::Null, ty };
         let shape = self.shape_by_id(id);
         let shape = shape.ok_or_else(|| Error::unsupported("member of an anonymous row type").at(at))?;
         let fields = self.typed_fields(shape, id);
-        let row = self.populated((null.clone(), at), (found.clone(), at), &fields, id, at)?;
+        let row = self.populated((base.clone(), at), (found.clone(), at), &fields, id, at)?;
         let kind = if found.ty() == SqlType::Jsonb { "jsonb_typeof" } else { "json_typeof" };
         let kind = self.function(kind, vec![(found.clone(), at)], at)?;
         let kind = kind.ok_or_else(|| Error::internal("json_typeof is missing"))?;
