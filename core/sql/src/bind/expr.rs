@@ -592,7 +592,7 @@ impl Binder<'_> {
         if is_plain && let Some(call) = self.system_call(scope, name, args, at)? {
             return Ok(call);
         }
-        let is_set = functions::sets::is_set_function(&name.text);
+        let is_set = super::series::is_series(&name.text);
         if !is_set && functions::scalars(&name.text).is_empty() && functions::unbuilt::is_known(&name.text) {
             return Err(Error::unsupported(format!("function {}", name.text)).at(at));
         }

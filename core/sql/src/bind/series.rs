@@ -20,6 +20,10 @@ pub(super) struct SeriesCall {
     function: Option<&'static SetFunction>,
     args: Vec<Expr>,
     at: u32,
+    /// Whether it is one of several columns of a row.
+    is_part: bool,
+    /// Whether the expression made of it has CASE of its own.
+    has_case: bool,
 }
 
 /// One column of a call.
@@ -29,6 +33,20 @@ pub(super) struct SetPart {
     pub(super) label: &'static str,
     pub(super) args: Vec<Expr>,
     pub(super) ty: SqlType,
+}
+
+/// The function that gives the objects of a function that gives rows.
+fn record_set(name: &str) -> Option<&'static str> {
+    match name {
+        "json_populate_recordset" => Some("json_to_recordset rows"),
+        "jsonb_populate_recordset" => Some("jsonb_to_recordset rows"),
+        _ => None,
+    }
+}
+
+/// Whether a function gives rows of values, or of one.
+pub(super) fn is_series(name: &str) -> bool {
+    sets::is_set_function(name) || record_set(name).is_some()
 }
 
 impl Binder<'_> {
@@ -62,13 +80,44 @@ impl Binder<'_> {
         for arg in args {
             bound.push((self.expr(scope, arg)?, location(arg)));
         }
-        let mut parts = self.set_function(name, bound, at)?;
-        let (Some(SetPart { function, args, ty, .. }), true) = (parts.pop(), parts.is_empty()) else {
+        if let Some(set) = record_set(name) {
+            return self.record_series(set, bound, at);
+        }
+        let parts = self.set_function(name, bound, at)?;
+        let is_part = parts.len() > 1;
+        if is_part && (name == "unnest" || parts.iter().flat_map(|it| &it.args).any(Expr::is_volatile)) {
             return Err(Error::unsupported(format!("function {name} in the SELECT list")).at(at));
+        }
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for SetPart { function, label, args, ty } in parts {
+            let column = self.column(ty);
+            self.level.series.push(SeriesCall { column, function, args, at, is_part, has_case: false });
+            names.push(label.to_owned());
+            values.push(Expr::Column { id: column, ty });
+        }
+        match values.pop() {
+            Some(value) if values.is_empty() => Ok(value),
+            Some(value) => {
+                values.push(value);
+                self.make_row(names, values, 0, at)
+            }
+            None => Err(Error::internal("a set-returning function without columns")),
+        }
+    }
+
+    /// `json[b]_populate_recordset(base, objects)`: a row for each object.
+    fn record_series(&mut self, set: &str, mut args: Vec<Located>, at: u32) -> Result<Expr> {
+        if args.len() != 2 {
+            return Err(Error::unsupported("json_populate_recordset of anything but a row and json").at(at));
+        }
+        let base = args.remove(0);
+        let (fields, id) = self.populated_fields(&base.0, &[], at)?;
+        let Some(SetPart { function, args, ty, .. }) = self.set_function(set, args, at)?.pop() else {
+            return Err(Error::internal("a function of records without a column"));
         };
         let column = self.column(ty);
-        self.level.series.push(SeriesCall { column, function, args, at });
-        Ok(Expr::Column { id: column, ty })
+        self.level.series.push(SeriesCall { column, function, args, at, is_part: true, has_case: true });
+        self.populated(base, (Expr::Column { id: column, ty }, at), &fields, id, at)
     }
 
     /// The arguments in terms of the groups of the query.
@@ -91,8 +140,7 @@ impl Binder<'_> {
         if calls.is_empty() {
             return Ok(root);
         }
-        let is_call =
-            |it: &Expr| matches!(it, Expr::Column { id, .. } if calls.iter().any(|call| call.column == *id));
+        let is_call = |it: &Expr| matches!(it, Expr::Column { id, .. } if calls.iter().any(|call| call.column == *id && !call.has_case));
         for output in outputs {
             let hidden = output.any(&mut |it| {
                 let lazy =
@@ -104,10 +152,16 @@ impl Binder<'_> {
                 return Err(Error::unsupported("set-returning functions are not allowed in CASE").at(at));
             }
         }
+        // Where one ends before another its row is NULL, not a row of NULLs.
+        if let Some(call) = calls.iter().find(|call| call.is_part && calls.iter().any(|it| it.at != call.at))
+        {
+            let message = "a function of several columns beside another set-returning function";
+            return Err(Error::unsupported(message).at(call.at));
+        }
         let mut exprs = Vec::new();
         let mut params: Vec<(usize, Expr)> = Vec::new();
         let mut parts = Vec::with_capacity(calls.len());
-        for SeriesCall { column, function, args, at } in calls {
+        for SeriesCall { column, function, args, at, .. } in calls {
             let mut inner = Vec::with_capacity(args.len());
             for arg in args {
                 let ty = arg.ty();
