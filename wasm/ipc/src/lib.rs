@@ -175,7 +175,7 @@ mod tests {
         let texts = (0..rows).map(|row| is_there(row).then(|| "é".repeat(row % 5)));
         let bytes = (0..rows).map(|row| is_there(row).then(|| vec![row as u8; row % 4]));
         let bytes: Vec<Option<Vec<u8>>> = bytes.collect();
-        let fixed = (0..rows).map(|row| is_there(row).then(|| [row as u8; 16]));
+        let fixed = (0..rows).map(|row| is_there(row).then_some([row as u8; 16]));
         let interval = |row: usize| IntervalMonthDayNano::new(row as i32, 2, 3);
         let columns: Vec<ArrayRef> = vec![
             Arc::new((0..rows).map(|row| is_there(row).then_some(row % 2 == 0)).collect::<BooleanArray>()),
