@@ -3,8 +3,7 @@
 //! - S1: a bounded number of texts, of bounded length. When there is one too many, those that were used least recently go, a twentieth at
 //!   once; which those are depends on the order of statements only (L2).
 //! - S2: time is the driver's: from the clock of a task's first poll to the clock it tells when the task has ended
-//!   (`Cx::at_end`). Reading a result counts while rows are made, not while the caller looks at them. Of statements that are called often
-//!   and quick only some are timed: a clock that is read once more costs a tenth of an INSERT.
+//!   (`Cx::at_end`). Reading a result counts while rows are made, not while the caller looks at them.
 //! - S3: statements that are answered on the caller's stack ([`crate::point`]) are counted, not timed; a session counts them by itself, so
 //!   that sessions do not meet at a counter, and hands the counts over before its next statement of another kind.
 
@@ -23,11 +22,6 @@ const TEXT_COUNT_MAX: usize = 1000;
 const TEXT_BYTES_MAX: usize = 2 << 10;
 /// Bytes that a text takes beside its own.
 const ENTRY_BYTES: usize = 256;
-
-/// The first calls of a text are timed, and then one in so many.
-const TIMED_CALL_COUNT: u64 = 64;
-/// Texts whose calls take this long on average are always timed.
-const QUICK_MICROS: u64 = 100;
 
 /// Bytes that all of it may take, about.
 pub(crate) const BYTES_MAX: usize = TEXT_COUNT_MAX * (TEXT_BYTES_MAX + ENTRY_BYTES);
@@ -60,23 +54,12 @@ pub(crate) struct Figures {
     pub(crate) spilled_bytes: u64,
 }
 
-impl Figures {
-    /// Whether the next call is timed (S2).
-    fn wants_time(&self) -> bool {
-        let is_slow = self.micros >= QUICK_MICROS * self.timed_calls;
-        self.calls < TIMED_CALL_COUNT || self.calls.is_multiple_of(TIMED_CALL_COUNT) || is_slow
-    }
-}
-
 impl Statements {
     /// A statement begins.
     pub(crate) fn begin(self: &Arc<Self>, prepared: &Prepared) -> Arc<StatementRun> {
-        let figures = self.of(prepared);
-        let wants_time = lock(&figures.figures).wants_time();
         Arc::new(StatementRun {
             statements: self.clone(),
-            figures,
-            wants_time,
+            figures: self.of(prepared),
             micros: AtomicU64::new(0),
             is_timed: AtomicBool::new(false),
             rows: AtomicU64::new(0),
@@ -154,7 +137,6 @@ fn forget_oldest(texts: &mut BTreeMap<Arc<str>, Arc<StatementFigures>>) {
 pub(crate) struct StatementRun {
     statements: Arc<Statements>,
     figures: Arc<StatementFigures>,
-    wants_time: bool,
     micros: AtomicU64,
     is_timed: AtomicBool,
     rows: AtomicU64,
@@ -165,9 +147,6 @@ pub(crate) struct StatementRun {
 impl StatementRun {
     /// A task works for it, from now to its end (S2).
     pub(crate) fn measure(self: &Arc<Self>, cx: &Cx) {
-        if !self.wants_time {
-            return;
-        }
         let (run, begun) = (self.clone(), cx.now());
         cx.at_end(Box::new(move |now: Micros| {
             run.micros.fetch_add(now.saturating_sub(begun), Ordering::Relaxed);
@@ -216,15 +195,6 @@ mod tests {
 
     fn prepared(text: &str) -> Prepared {
         Prepared::new(Arc::new(parse::statements(text).unwrap().pop().unwrap()), Vec::new())
-    }
-
-    #[test]
-    fn quick_statements_are_timed_now_and_then() {
-        let calls = |calls, timed_calls, micros| Figures { calls, timed_calls, micros, ..Figures::default() };
-        assert!(calls(0, 0, 0).wants_time() && calls(63, 63, 100).wants_time());
-        assert!(!calls(65, 65, 100).wants_time(), "often called, and quick");
-        assert!(calls(128, 65, 100).wants_time());
-        assert!(calls(65, 65, 65 * QUICK_MICROS).wants_time(), "slow");
     }
 
     #[test]
