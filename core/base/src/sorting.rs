@@ -1,7 +1,7 @@
 //! Sorts for places where code counts more than time. Those of std are compiled anew for every type and comparison, at
 //! 3 kB of machine code each: fifty of them were a twentieth of the browser's module. Here one of them sorts numbers,
-//! and what is compiled for each type only carries the items to their places. Twice to four times slower: not for the
-//! sorts of queries, loads and merges.
+//! and what is compiled for each type only carries the items to their places. Slower, by a call for each
+//! comparison and a second pass: not for the sorts of queries, loads and merges.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Arrow's IPC stream format for the kinds of columns that results have
 //! (<https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format>): numbers, truth values, times, texts,
 //! bytes. The tables of its messages are `arrow-ipc`'s, and so is the schema; the batches are written here, because
-//! that crate's writer brings everything for dictionaries, unions and runs along, a hundredth of the browser's module.
+//! that crate's writer brings everything for dictionaries, unions and runs along, 47 kB gzipped of the browser's module.
 //! Bytes are the same as its own.
 
 use arrow_array::{Array, RecordBatch};

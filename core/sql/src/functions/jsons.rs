@@ -3,7 +3,7 @@
 
 use super::arrays::{array_of, int4_of, text_of};
 use super::json_build::{build_array, build_object, object_of_texts, to_json};
-use super::{ResultType, Scalar, TypedCall, Value, Volatility, untyped};
+use super::{Scalar, TypedCall, Value, Volatility, typed_entry as entry};
 use crate::datum::Datum;
 use crate::json::{self, Node, Value as Json};
 use crate::types::{Element, SqlType};
@@ -375,25 +375,6 @@ fn array_length(values: &[Datum]) -> Result<Datum> {
 }
 
 // ---- The catalogue.
-
-const fn entry(
-    name: &'static str,
-    args: &'static [SqlType],
-    result: SqlType,
-    strict: bool,
-    typed: fn(&TypedCall<'_>) -> Result<Value>,
-) -> Scalar {
-    Scalar {
-        name,
-        args,
-        variadic: false,
-        result: ResultType::Fixed(result),
-        strict,
-        volatility: Volatility::Immutable,
-        eval: untyped,
-        typed: Some(typed),
-    }
-}
 
 /// A strict function of single values.
 macro_rules! plain {

@@ -1,7 +1,7 @@
 //! Functions of texts and of values of any type: `format`, `quote_ident`, `pg_typeof`, `num_nulls` and the like.
 
 use super::arrays::text_of;
-use super::{ResultType, Scalar, TypedCall, Value, Volatility, untyped};
+use super::{Scalar, TypedCall, Value, Volatility, typed_entry as entry};
 use crate::datum::Datum;
 use crate::text;
 use crate::types::SqlType;
@@ -246,25 +246,6 @@ fn unistr(source: &str) -> Result<String> {
 }
 
 // ---- The catalogue.
-
-const fn entry(
-    name: &'static str,
-    args: &'static [SqlType],
-    result: SqlType,
-    strict: bool,
-    typed: fn(&TypedCall<'_>) -> Result<Value>,
-) -> Scalar {
-    Scalar {
-        name,
-        args,
-        variadic: false,
-        result: ResultType::Fixed(result),
-        strict,
-        volatility: Volatility::Immutable,
-        eval: untyped,
-        typed: Some(typed),
-    }
-}
 
 pub(super) fn count_nulls(call: &TypedCall<'_>, nulls: bool) -> Result<Value> {
     call.rows(false, |values| {
